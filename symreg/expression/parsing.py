@@ -1,0 +1,193 @@
+"""Reading text formulas: a recursive-descent parser, so that no formula is ever executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from symreg.expression.tree import Node, Tree
+from symreg.primitives import FUNCTIONS
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<real>\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)"
+    r"|(?P<int>\d+)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/^()]))"
+)
+_DEPTH = 200
+_LARGEST_EXPONENT = 64
+
+
+def parse(text: str, values: Mapping[str, float] | None = None, variable: str = "x") -> Tree:
+    """Read a formula.
+
+    ``x`` (or ``variable``) is the distance. An integer is a literal, a number with a point or an
+    exponent is a constant to be fitted, a name is a named constant, the same one wherever it
+    stands. Operators are ``+ - * / ^``, functions ``exp log sqrt``.
+
+    Parameters
+    ----------
+    text
+        The formula.
+    values
+        Values of the named constants; 1.0 where none is given.
+    variable
+        Name of the variable.
+
+    Raises
+    ------
+    ValueError
+        If the text is no formula; the message points at the place.
+
+    Examples
+    --------
+    >>> str(parse("4*eps*((sigma/x)^12 - (sigma/x)^6)"))
+    '4*eps*((sigma/x)^12 - (sigma/x)^6)'
+    >>> parse("x^-11.7 + 2*x").constants
+    (-11.7,)
+    """
+    return _Parser(text, values or {}, variable).tree()
+
+
+class _Parser:
+    """One formula being read; the grammar is in ``parse``."""
+
+    def __init__(self, text: str, values: Mapping[str, float], variable: str) -> None:
+        self.text = text
+        self.values = values
+        self.variable = variable
+        self.constants: list[float] = []
+        self.names: list[str] = []
+        self.tokens = list(self._tokenise())
+        self.index = 0
+        self.depth = 0
+
+    def tree(self) -> Tree:
+        """Read the whole text."""
+        nodes = self._sum()
+        if self._kind() != "end":
+            raise self._error("expected an operator or the end of the formula")
+        return Tree(tuple(nodes), tuple(self.constants), tuple(self.names))
+
+    def _tokenise(self) -> list[tuple[str, str, int]]:
+        tokens: list[tuple[str, str, int]] = []
+        position = 0
+        end = len(self.text.rstrip())
+        while position < end:
+            match = _TOKEN.match(self.text, position)
+            if match is None:
+                raise self._error("unexpected character", position)
+            kind = str(match.lastgroup)
+            token = match.group(kind)
+            tokens.append((kind, "^" if token == "**" else token, match.start(kind)))
+            position = match.end()
+        return [*tokens, ("end", "", end)]
+
+    def _error(self, what: str, position: int | None = None) -> ValueError:
+        at = self.tokens[self.index][2] if position is None else position
+        return ValueError(f"formula cannot be read: {what}\n  {self.text}\n  {' ' * at}^")
+
+    def _kind(self) -> str:
+        return self.tokens[self.index][0]
+
+    def _token(self) -> str:
+        return self.tokens[self.index][1]
+
+    def _take(self, *marks: str) -> str:
+        """The next token if it is one of ``marks``, else an empty text."""
+        if self._kind() == "mark" and self._token() in marks:
+            self.index += 1
+            return self.tokens[self.index - 1][1]
+        return ""
+
+    def _sum(self) -> list[Node]:
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise self._error(f"more than {_DEPTH} levels of parentheses")
+        nodes = self._product()
+        while mark := self._take("+", "-"):
+            nodes = [Node("add" if mark == "+" else "sub"), *nodes, *self._product()]
+        self.depth -= 1
+        return nodes
+
+    def _product(self) -> list[Node]:
+        nodes = self._signed()
+        while mark := self._take("*", "/"):
+            nodes = [Node("mul" if mark == "*" else "div"), *nodes, *self._signed()]
+        return nodes
+
+    def _signed(self) -> list[Node]:
+        sign = 1
+        if self._take("-"):
+            if self._kind() not in ("int", "real") or self._follows("^"):
+                return self._negated(self._signed)
+            sign = -1
+        return self._power(sign)
+
+    def _negated(self, read: object) -> list[Node]:
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise self._error(f"more than {_DEPTH} signs")
+        nodes = [Node("neg"), *read()]  # type: ignore[operator]
+        self.depth -= 1
+        return nodes
+
+    def _follows(self, mark: str) -> bool:
+        return self.tokens[self.index + 1][1] == mark
+
+    def _power(self, sign: int = 1) -> list[Node]:
+        base = self._atom(sign)
+        if not self._take("^"):
+            return base
+        at = self.index
+        exponent = self._exponent()
+        if len(exponent) == 1 and exponent[0].op == "int":
+            if abs(exponent[0].arg) > _LARGEST_EXPONENT:
+                where = self.tokens[at][2]
+                raise self._error(f"exponents end at {_LARGEST_EXPONENT}", where)
+            return [Node("powi", exponent[0].arg), *base]
+        return [Node("pow"), *base, *exponent]
+
+    def _exponent(self) -> list[Node]:
+        if self._take("-"):
+            if self._kind() in ("int", "real") and not self._follows("^"):
+                return self._atom(-1)
+            return self._negated(self._exponent)
+        return self._power()
+
+    def _atom(self, sign: int = 1) -> list[Node]:
+        kind, token, at = self.tokens[self.index]
+        self.index += kind != "end"
+        if kind == "int":
+            if len(token) > 15:
+                raise self._error("integers have at most 15 digits", at)
+            return [Node("int", sign * int(token))]
+        if kind == "real":
+            return [self._constant(sign * float(token))]
+        if kind == "name":
+            return self._name(token, at)
+        if token == "(":
+            nodes = self._sum()
+            if not self._take(")"):
+                raise self._error("expected ')'")
+            return nodes
+        raise self._error("expected a number, a name or '('", at)
+
+    def _name(self, token: str, at: int) -> list[Node]:
+        if token in FUNCTIONS:
+            if not self._take("("):
+                raise self._error(f"expected '(' after {token}")
+            self.index -= 1
+            return [Node(token), *self._atom()]
+        if token == self.variable:
+            return [Node("x")]
+        if self._kind() == "mark" and self._token() == "(":
+            raise self._error(f"{token} is no function; there are {', '.join(FUNCTIONS)}", at)
+        if token in ("x", "r"):
+            raise self._error(f"the distance is called {self.variable} here", at)
+        if token in self.names:
+            return [Node("const", self.names.index(token))]
+        return [self._constant(float(self.values.get(token, 1.0)), token)]
+
+    def _constant(self, value: float, name: str = "") -> Node:
+        self.constants.append(value)
+        self.names.append(name)
+        return Node("const", len(self.constants) - 1)

@@ -1,0 +1,96 @@
+"""Terms and expressions: trees with a kind, species and linear weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from symreg.expression.parsing import parse
+from symreg.expression.tree import Node, Tree, combine
+from symreg.primitives import WEIGHT_COST
+
+
+class Term(NamedTuple):
+    """One additive contribution: what kind, between which species, and its function."""
+
+    kind: str
+    """``pair``."""
+    species: tuple[str, ...]
+    """Chemical symbols, sorted: two for a pair."""
+    tree: Tree
+    """Function of x = r / r0."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A sum of terms with their linear weights in eV."""
+
+    terms: tuple[Term, ...]
+    weights: tuple[float, ...]
+    """One per term, in eV."""
+
+    @cached_property
+    def complexity(self) -> int:
+        """Costs of all nodes, and two for each weight."""
+        return sum(term.tree.complexity + WEIGHT_COST for term in self.terms)
+
+    @property
+    def n_constants(self) -> int:
+        """Fitted reals: weights and constants in the trees."""
+        return sum(len(term.tree.constants) + 1 for term in self.terms)
+
+    def keys(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Kinds and species that occur, in order of first appearance."""
+        return list(dict.fromkeys((term.kind, term.species) for term in self.terms))
+
+    def total(self, kind: str, species: tuple[str, ...]) -> Tree:
+        """The weighted sum of all terms of one kind and species as a single tree, in eV."""
+        total: Tree | None = None
+        for term, weight in zip(self.terms, self.weights, strict=True):
+            if (term.kind, term.species) != (kind, species):
+                continue
+            size = weight if total is None else abs(weight)
+            part = Tree((Node("const", 0),), (size,))
+            if term.tree.nodes != (Node("int", 1),):
+                part = combine("mul", part, term.tree)
+            if total is None:
+                total = part
+            else:
+                total = combine("sub" if weight < 0 else "add", total, part)
+        return total if total is not None else Tree((Node("int", 0),))
+
+    def text(self, digits: int | None = 5) -> str:
+        """All terms as one line; kinds and species are named when there is more than one."""
+        keys = self.keys()
+        parts = {key: self.total(*key).text(digits) for key in keys}
+        if len(keys) == 1:
+            return parts[keys[0]]
+        return "; ".join(f"{'-'.join(key[1])}: {part}" for key, part in parts.items())
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain data for JSON; ``from_dict`` reads it back to an equal expression."""
+        return [
+            {
+                "kind": term.kind,
+                "species": list(term.species),
+                "weight": weight,
+                "formula": str(term.tree),
+                "constants": {n: v for n, v in zip(term.tree.names, term.tree.constants) if n},
+            }
+            for term, weight in zip(self.terms, self.weights, strict=True)
+        ]
+
+    @staticmethod
+    def from_dict(record: Sequence[Mapping[str, Any]]) -> Expression:
+        """Undo ``to_dict``; formulas go through ``parse``."""
+        terms = tuple(
+            Term(
+                str(entry["kind"]),
+                tuple(entry["species"]),
+                parse(entry["formula"], entry.get("constants", {})),
+            )
+            for entry in record
+        )
+        return Expression(terms, tuple(float(entry["weight"]) for entry in record))

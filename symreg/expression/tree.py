@@ -1,0 +1,184 @@
+"""Expression trees of one variable, and the text they print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.primitives import PRIMITIVES
+
+
+class Node(NamedTuple):
+    """One node of a tree in prefix order."""
+
+    op: str
+    """Name of a primitive."""
+    arg: int = 0
+    """Index of a constant, value of an integer, or exponent of ``powi``."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A function of one reduced distance x = r / r0, as nodes in prefix order.
+
+    Examples
+    --------
+    >>> from symreg.expression import parse
+    >>> tree = parse("x^-12 - 0.5*x^-6")
+    >>> tree.complexity, tree.constants
+    (9, (0.5,))
+    >>> tree(np.array([1.0]))
+    array([0.5])
+    """
+
+    nodes: tuple[Node, ...]
+    constants: tuple[float, ...] = ()
+    """Fitted constants, in the order of their first appearance."""
+    names: tuple[str, ...] = ()
+    """A name for each constant; empty for one that is written as a number."""
+
+    def __post_init__(self) -> None:
+        """Give nameless constants an empty name each."""
+        if not self.names:
+            object.__setattr__(self, "names", ("",) * len(self.constants))
+
+    @property
+    def complexity(self) -> int:
+        """Sum of the costs of all nodes."""
+        return sum(PRIMITIVES[node.op].cost for node in self.nodes)
+
+    def with_constants(self, constants: Sequence[float]) -> Tree:
+        """The same tree with other values of its constants."""
+        return replace(self, constants=tuple(float(value) for value in constants))
+
+    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Evaluate with numpy at ``x``, any shape; NaN where the tree leaves its domain."""
+        stack: list[NDArray[np.float64]] = []
+        with np.errstate(all="ignore"):
+            for node in reversed(self.nodes):
+                if node.op == "x":
+                    stack.append(np.asarray(x, dtype=float))
+                elif node.op == "const":
+                    stack.append(np.full(np.shape(x), self.constants[node.arg]))
+                elif node.op == "int":
+                    stack.append(np.full(np.shape(x), float(node.arg)))
+                elif node.op == "powi":
+                    stack.append(stack.pop() ** float(node.arg))
+                else:
+                    operands = [stack.pop() for _ in range(PRIMITIVES[node.op].arity)]
+                    stack.append(_NUMPY[node.op](*operands))
+        return stack.pop()
+
+    def __str__(self) -> str:
+        """Text that ``parse`` reads back to an equal tree."""
+        return _Printer(self, None).text()
+
+    def text(self, digits: int | None = None) -> str:
+        """Text with numbers instead of names, to ``digits`` significant digits if given."""
+        return _Printer(replace(self, names=("",) * len(self.constants)), digits).text()
+
+
+_NUMPY: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "neg": np.negative,
+    "pow": lambda u, v: np.exp(v * np.log(u)),
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+}
+
+_PRECEDENCE = {"add": 1, "sub": 1, "mul": 2, "div": 2, "neg": 3, "powi": 4, "pow": 4}
+_SYMBOL = {"add": " + ", "sub": " - ", "mul": "*", "div": "/"}
+_ATOM = 5
+
+
+def number_text(value: float, digits: int | None = None) -> str:
+    """Decimal text of a fitted constant; it always holds a point or an exponent.
+
+    >>> number_text(3.0), number_text(-1.234567, 3)
+    ('3.0', '-1.23')
+    """
+    text = repr(float(value)) if digits is None else f"{value:.{digits}g}"
+    return text if any(mark in text for mark in ".en") else text + ".0"
+
+
+class _Printer:
+    """Writes a tree with as few parentheses as ``parse`` needs to read it back unchanged."""
+
+    def __init__(self, tree: Tree, digits: int | None) -> None:
+        self.tree = tree
+        self.digits = digits
+        self.position = 0
+
+    def text(self) -> str:
+        return self._next()[0]
+
+    def _next(self) -> tuple[str, int]:
+        node = self.tree.nodes[self.position]
+        self.position += 1
+        if node.op == "x":
+            return "x", _ATOM
+        if node.op in ("const", "int"):
+            text = self._leaf(node)
+            return text, (3 if text.startswith("-") else _ATOM)
+        if node.op == "neg":
+            inner, precedence = self._next()
+            bare = precedence >= _PRECEDENCE["powi"] and not inner[0].isdigit()
+            return (f"-{inner}" if bare else f"-({inner})"), _PRECEDENCE["neg"]
+        if node.op == "powi":
+            return f"{self._base()}^{node.arg}", _PRECEDENCE["powi"]
+        if node.op == "pow":
+            base = self._base()
+            exponent, precedence = self._next()
+            simple = precedence == _ATOM or (precedence == 3 and exponent[1:].isidentifier())
+            simple = simple or exponent.removeprefix("-")[0].isdigit() and precedence != 4
+            simple = simple and not set("*/ ") & set(exponent)
+            return f"{base}^{exponent if simple else f'({exponent})'}", _PRECEDENCE["pow"]
+        if node.op in _SYMBOL:
+            return self._binary(node.op)
+        return f"{node.op}({self._next()[0]})", _ATOM
+
+    def _leaf(self, node: Node) -> str:
+        if node.op == "int":
+            return str(node.arg)
+        name = self.tree.names[node.arg]
+        return name or number_text(self.tree.constants[node.arg], self.digits)
+
+    def _base(self) -> str:
+        base, precedence = self._next()
+        return base if precedence == _ATOM else f"({base})"
+
+    def _binary(self, op: str) -> tuple[str, int]:
+        own = _PRECEDENCE[op]
+        left, left_precedence = self._next()
+        right, right_precedence = self._next()
+        if left_precedence < own:
+            left = f"({left})"
+        if right_precedence <= own or right.startswith("-"):
+            right = f"({right})"
+        return f"{left}{_SYMBOL[op]}{right}", own
+
+
+def combine(op: str, *operands: Tree) -> Tree:
+    """One tree from an operator and its operands; nameless constants stay distinct."""
+    nodes = [Node(op)]
+    constants: list[float] = []
+    names: list[str] = []
+    for operand in operands:
+        index = {}
+        for k, name in enumerate(operand.names):
+            if name and name in names:
+                index[k] = names.index(name)
+            else:
+                index[k] = len(constants)
+                constants.append(operand.constants[k])
+                names.append(name)
+        nodes += [Node("const", index[n.arg]) if n.op == "const" else n for n in operand.nodes]
+    return Tree(tuple(nodes), tuple(constants), tuple(names))

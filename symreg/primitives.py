@@ -1,0 +1,40 @@
+"""The operators that expressions are made of, with their codes, arities and costs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Primitive(NamedTuple):
+    """One operator or leaf of an expression tree."""
+
+    code: int
+    """Number by which compiled code knows it."""
+    arity: int
+    """Number of operands."""
+    cost: int
+    """What it adds to the complexity; tracks the cost in molecular dynamics."""
+
+
+PRIMITIVES: dict[str, Primitive] = {
+    "x": Primitive(0, 0, 1),
+    "const": Primitive(1, 0, 1),
+    "int": Primitive(2, 0, 1),
+    "add": Primitive(3, 2, 1),
+    "sub": Primitive(4, 2, 1),
+    "mul": Primitive(5, 2, 1),
+    "div": Primitive(6, 2, 2),
+    "neg": Primitive(7, 1, 1),
+    "powi": Primitive(8, 1, 2),
+    "pow": Primitive(9, 2, 4),
+    "exp": Primitive(10, 1, 4),
+    "log": Primitive(11, 1, 4),
+    "sqrt": Primitive(12, 1, 2),
+}
+"""Every operator by name. ``powi`` carries its integer exponent, so it has one operand."""
+
+WEIGHT_COST = 2
+"""What each linear weight of a term adds to the complexity."""
+
+FUNCTIONS = ("exp", "log", "sqrt")
+"""Operators written as functions in a text formula."""
