@@ -1,0 +1,8 @@
+"""The closed form of a potential: energies, SymPy derivatives, short-range wall, calculator."""
+
+from symreg.formula.calculator import FormulaCalculator
+from symreg.formula.closed_form import Formula
+from symreg.formula.pair import PairFunction
+from symreg.formula.wall import Wall
+
+__all__ = ["Formula", "FormulaCalculator", "PairFunction", "Wall"]

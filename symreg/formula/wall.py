@@ -1,0 +1,77 @@
+"""The repulsive wall that continues a pair function below its domain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+HEIGHT = 100.0
+"""Energy in eV that every wall reaches at a tenth of ``r_lo``."""
+STEEPEST = 60.0
+"""Largest k r_lo of an exponential wall; keeps it below 1e27 times its foot at r = 0."""
+TURN = 0.1
+"""Part of ``r_lo`` within which a core has turned repulsive."""
+
+
+@dataclass(frozen=True)
+class Wall:
+    r"""Repulsion below ``r_lo``, joined smoothly to a pair function; finite down to r = 0.
+
+    With :math:`h = r_\mathrm{lo} - r`:
+
+    - ``exponential``: :math:`a + b\, e^{k h}` with coefficients (a, b, k), two continuous
+      derivatives. Taken where the function already rises inwards ever more steeply,
+      :math:`u' < 0 < u''`, and where this alone gives a wall that is high enough and not too steep;
+    - ``core``: :math:`c_0 + c_1 h + c_2 h^2 + c_3 h^3 + c_4 h^4`, three continuous derivatives.
+      The first four coefficients continue the function; :math:`c_4` is large enough that the
+      energy rises all the way from :math:`h = r_\mathrm{lo} / 10`, and by 100 eV or more.
+    """
+
+    kind: str
+    """``exponential`` or ``core``."""
+    r_lo: float
+    """Where the wall begins, in Å."""
+    coefficients: tuple[float, ...]
+    """In eV, eV/Å, ..., as listed above."""
+
+    @staticmethod
+    def join(r_lo: float, u: float, u1: float, u2: float, u3: float) -> Wall:
+        """Continue a function from its value (eV) and three derivatives (eV/Å, ...) at ``r_lo``."""
+        reach = 0.9 * r_lo
+        if u1 < 0 < u2 and -u2 / u1 * r_lo <= STEEPEST:
+            k = -u2 / u1
+            b = -u1 / k
+            if b * math.expm1(k * reach) >= HEIGHT:
+                return Wall("exponential", r_lo, (u - b, b, k))
+        turn = TURN * r_lo
+        # Beyond `turn` each part of 4 c4 h^3 outweighs one part of the slope that pulls inwards.
+        c4 = (max(u1, 0) / turn**3 + max(-u2, 0) / turn**2 + max(u3, 0) / (2 * turn)) / 4
+        # The rise of the continuation so far counts only from `turn`, where it stops falling.
+        fall = max(u1, 0) * turn + max(-u2, 0) * turn**2 / 2 + max(u3, 0) * turn**3 / 6
+        c4 += (HEIGHT + fall) / (reach**4 - turn**4)
+        return Wall("core", r_lo, (u, -u1, u2 / 2, -u3 / 6, c4))
+
+    def derivative(self, r: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+        """Derivative of the given order with respect to r, in eV/Å^order, at ``r`` <= ``r_lo``."""
+        h = self.r_lo - r
+        sign = (-1.0) ** order
+        if self.kind == "exponential":
+            a, b, k = self.coefficients
+            value = b * k**order * np.exp(k * h)
+            return a + value if order == 0 else sign * value
+        polynomial = np.polynomial.Polynomial(self.coefficients)
+        value = (polynomial.deriv(order) if order else polynomial)(h)
+        return np.asarray(sign * value)
+
+    def text(self) -> str:
+        """One line for people: the form with its numbers, r in Å, energy in eV."""
+        r_lo = f"{self.r_lo:.6g}"
+        if self.kind == "exponential":
+            a, b, k = self.coefficients
+            return f"{a:.8g} + {b:.8g}*exp({k:.8g}*({r_lo} - r)) for r < {r_lo}"
+        c = self.coefficients
+        parts = [f"{c[0]:.8g}", *(f"{c[n]:+.8g}*({r_lo} - r)^{n}" for n in range(1, 5))]
+        return f"{' '.join(parts)} for r < {r_lo}"
