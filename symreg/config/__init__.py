@@ -1,0 +1,27 @@
+"""Run files: TOML in, checked settings of every stage out."""
+
+from symreg.config.runfile import dumps, from_dict, load, template, to_dict
+from symreg.config.settings import (
+    LossSettings,
+    OutputSettings,
+    SearchSettings,
+    Settings,
+    SettingsError,
+    TermSettings,
+)
+from symreg.structures.settings import DataSettings
+
+__all__ = [
+    "DataSettings",
+    "LossSettings",
+    "OutputSettings",
+    "SearchSettings",
+    "Settings",
+    "SettingsError",
+    "TermSettings",
+    "dumps",
+    "from_dict",
+    "load",
+    "template",
+    "to_dict",
+]

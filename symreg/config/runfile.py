@@ -1,0 +1,256 @@
+"""Run files: TOML in, checked settings out, and back."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from symreg.config.settings import (
+    LossSettings,
+    OutputSettings,
+    SearchSettings,
+    Settings,
+    SettingsError,
+    TermSettings,
+    toml_value,
+)
+from symreg.structures.settings import DataSettings
+
+_TABLES: dict[str, type[Any]] = {
+    "data": DataSettings,
+    "terms": TermSettings,
+    "loss": LossSettings,
+    "search": SearchSettings,
+    "output": OutputSettings,
+}
+
+
+def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Settings:
+    """Read a run file.
+
+    Parameters
+    ----------
+    path
+        The TOML file; its paths are relative to the folder it stands in.
+    overrides
+        Settings that take the place of the file's, as ``{"search.seed": "3"}``; the name of the
+        table may be left out. Values are TOML, or plain text.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    SettingsError
+        If it is no TOML, or holds an unknown setting or a value that cannot be used.
+    """
+    path = Path(path)
+    try:
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"run file {path} does not exist; `symreg init FOLDER` writes one"
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"run file {path} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"run file {path} is not valid TOML: {error}") from None
+    for name, text in (overrides or {}).items():
+        _override(record, name, text)
+    return from_dict(record, path.parent)
+
+
+def from_dict(record: Mapping[str, Any], base: str | Path = Path()) -> Settings:
+    """Check plain data, tables of keys and values, and build the settings.
+
+    Raises
+    ------
+    SettingsError
+        If a setting is unknown or its value cannot be used.
+    """
+    tables = {name: dict(_table(name, table)) for name, table in record.items()}
+    data = tables.setdefault("data", {})
+    for name in ("train", "validation", "test", "species"):
+        if isinstance(data.get(name), str):
+            data[name] = [data[name]]
+    if not data.get("train"):
+        raise SettingsError('[data] train is missing; name a file, as in train = ["my.extxyz"]')
+    try:
+        # Strict JSON, not Python objects: a list may fill a tuple, but "5" is no number.
+        text = json.dumps(tables, default=str)
+        settings = TypeAdapter(Settings).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise SettingsError(_messages(error)) from None
+    return replace(settings, base=Path(base))
+
+
+def _table(name: str, table: object) -> Mapping[str, Any]:
+    """Refuse tables and keys that do not exist."""
+    if name not in _TABLES:
+        owners = [owner for owner in _TABLES if name in _keys(owner)]
+        if owners:
+            raise SettingsError(
+                f"'{name}' stands outside any table; it belongs below [{owners[0]}]"
+            )
+        near = difflib.get_close_matches(name, _TABLES, n=1)
+        hint = f"did you mean [{near[0]}]?" if near else f"there are {', '.join(_TABLES)}"
+        raise SettingsError(f"there is no table [{name}]; {hint}")
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"'{name}' is a table; write [{name}] on a line of its own")
+    for key in table:
+        if key not in _keys(name):
+            raise SettingsError(f"[{name}] has no setting '{key}'; {_hint(name, key)}")
+    return table
+
+
+def _hint(table: str, key: str) -> str:
+    owners = [owner for owner in _TABLES if key in _keys(owner)]
+    if owners:
+        return f"it belongs to [{owners[0]}]"
+    near = difflib.get_close_matches(key, _keys(table), n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_keys(table))}"
+
+
+def _keys(table: str) -> list[str]:
+    return [entry.name for entry in fields(_TABLES[table])]
+
+
+def _override(record: dict[str, Any], name: str, text: str) -> None:
+    """Set one value, found by ``table.key`` or by a key alone."""
+    *tables, key = name.split(".")
+    if not tables:
+        tables = [owner for owner in _TABLES if key in _keys(owner)]
+        if not tables:
+            every = [known for owner in _TABLES for known in _keys(owner)]
+            near = difflib.get_close_matches(key, every, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise SettingsError(f"there is no setting '{key}'{hint}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    rivals = {"cutoff_onset": "r_on", "r_on": "cutoff_onset"}
+    for part in tables:
+        record = record.setdefault(part, {})
+        if not isinstance(record, dict):
+            raise SettingsError(f"'{name}' cannot be set: '{part}' is not a table")
+    record.pop(rivals.get(key, key), None)
+    record[key] = value
+
+
+_KINDS = {
+    "bool_type": "true or false",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "string_type": "a text in quotes",
+    "tuple_type": "a list",
+    "mapping_type": "a table",
+}
+
+
+def _messages(error: ValidationError) -> str:
+    """One line for each setting that is wrong."""
+    needed: dict[str, list[str]] = {}
+    for entry in error.errors():
+        if "error" in entry.get("ctx", {}):
+            needed.setdefault(str(entry["ctx"]["error"]), [])
+            continue
+        table, key = (*entry["loc"], "")[:2]
+        kind = _KINDS.get(entry["type"], entry["msg"].removeprefix("Input should be "))
+        needed.setdefault(f"[{table}] {key} is {toml_value(entry['input'])}", []).append(kind)
+    return "\n".join(
+        f"{what}; it must be {' or '.join(dict.fromkeys(kinds))}" if kinds else what
+        for what, kinds in needed.items()
+    )
+
+
+def to_dict(settings: Settings) -> dict[str, Any]:
+    """Plain data, every default filled in; ``from_dict`` reads it back."""
+    return {
+        name: {
+            entry.name: value
+            for entry in fields(_TABLES[name])
+            if (value := getattr(getattr(settings, name), entry.name)) is not None
+        }
+        for name in _TABLES
+    }
+
+
+def dumps(settings: Settings, folder: str | Path | None = None) -> str:
+    """TOML text of the settings, every default filled in.
+
+    Parameters
+    ----------
+    folder
+        The run folder that the text is written to: paths become relative to it.
+    """
+    record = to_dict(settings)
+    if folder is not None:
+        for name in ("train", "validation", "test"):
+            record["data"][name] = [
+                path if os.path.isabs(path) else os.path.relpath(settings.base / path, folder)
+                for path in record["data"][name]
+            ]
+        record["output"]["folder"] = "."
+    lines: list[str] = []
+    for name, table in record.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {toml_value(value)}" for key, value in table.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def template(files: Sequence[str] = ()) -> str:
+    """Text of a commented run file for data files in the same folder.
+
+    >>> from_dict(tomllib.loads(template(["argon.extxyz"]))).data.train
+    ('argon.extxyz',)
+    """
+    train = toml_value(list(files) or ["my.extxyz"])
+    return f"""\
+# A symreg run. Keys left out take the values shown here. Start it with `symreg run` and this file.
+[data]
+train = {train}  # files ASE reads, or globs, relative to this file
+validation = []                # files; when empty, a part of train is set aside:
+split = "trajectory"           # "trajectory" (frames of one run stay together), "block", "random"
+validation_fraction = 0.2
+test = []                      # files used once, at the end
+group_key = "group"            # info key that names a structure's group
+# weights = {{ dimers = 2.0 }}   # weight of each group in the loss, 1 where absent
+# energy_key = "REF_energy"    # keys of the labels; the usual names are found without
+# forces_key = "REF_forces"
+# stress_key = "REF_stress"
+
+[terms]
+r_cut = 6.0                    # angstrom
+cutoff = "septic"              # none, septic, cosine, poet, stillinger_weber
+cutoff_onset = 0.6             # fraction of r_cut; or r_on in angstrom
+r0 = "nearest"                 # or a length in angstrom
+e0 = "fit"                     # or "isolated", or {{ Ar = 0.0 }} in eV
+library_seeds = true           # start from known forms; false: find everything
+max_complexity = 60
+
+[loss]                         # errors that count as one
+sigma_energy = 0.005           # eV/atom
+sigma_forces = 0.1             # eV/angstrom
+sigma_stress = 0.005           # eV/angstrom^3; 0 leaves stresses out
+
+[search]
+population_size = 400          # per island
+islands = 4                    # not tied to workers
+generations_per_epoch = 10
+seed = 0
+minutes = 10.0                 # or epochs = 20, which one seed reproduces exactly; target = 0.5
+workers = 2
+
+[output]
+folder = "run"                 # relative to this file
+"""

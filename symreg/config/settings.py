@@ -1,0 +1,224 @@
+"""Settings of a run, a frozen dataclass for each table of the run file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from symreg.cutoff import Cutoff
+from symreg.structures.settings import DataSettings
+
+MODES = ("evolution",)
+
+
+class SettingsError(ValueError):
+    """A run file or a setting that cannot be used, in the user's own names."""
+
+
+def toml_value(value: object) -> str:
+    """Write one value as TOML; JSON's texts are TOML's too."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{toml_value(str(k))} = {toml_value(v)}" for k, v in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return json.dumps(value, ensure_ascii=False)
+    return f"[{', '.join(toml_value(entry) for entry in value)}]"
+
+
+def _require(condition: bool, name: str, value: object, needed: str) -> None:
+    if not condition:
+        shown = f"{value:g}" if isinstance(value, float) else toml_value(value)
+        raise SettingsError(f"{name} is {shown}; it must be {needed}")
+
+
+def _positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TermSettings:
+    """What a formula may be made of. Read from the ``[terms]`` table."""
+
+    pair: bool = True
+    """Pair terms phi(r / r0)."""
+    three_body: bool | str = False
+    """Three-body terms; not available in this version."""
+    many_body: bool | str = False
+    """Many-body terms; not available in this version."""
+    r_cut: float = 6.0
+    """Cutoff radius in Å."""
+    r_cut_three_body: float | None = None
+    """Cutoff radius of three-body terms in Å; without effect in this version."""
+    cutoff: str = "septic"
+    """Cutoff function, one of ``symreg.cutoff.KINDS``."""
+    cutoff_three_body: str | None = None
+    """Cutoff function of three-body terms; without effect in this version."""
+    cutoff_onset: float | None = None
+    """Onset of the switch as a fraction of ``r_cut``, 0.6 unless ``r_on`` is given."""
+    r_on: float | None = None
+    """Onset of the switch in Å, instead of ``cutoff_onset``."""
+    r_on_three_body: float | None = None
+    """Onset for three-body terms in Å; without effect in this version."""
+    stillinger_weber_s: float = 1.0
+    """Length in the exponent of the ``stillinger_weber`` cutoff in Å."""
+    r0: str | float = "nearest"
+    """Length that makes distances dimensionless in Å, or ``nearest``: the mean nearest distance."""
+    e0: str | Mapping[str, float] = "fit"
+    """Energy of an atom alone: ``fit``, ``isolated`` (single-atom structures), or eV by element."""
+    library_seeds: bool = True
+    """Put known forms into the first population."""
+    max_complexity: int = 60
+    """Largest complexity of a formula."""
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot run, before any structure is read."""
+        for name, words in (("three_body", "three-body"), ("many_body", "many-body")):
+            if getattr(self, name) is not False:
+                raise SettingsError(
+                    f"{words} terms are not available in this version; set [terms] {name} = false"
+                )
+        if not self.pair:
+            raise SettingsError("[terms] pair is false, which leaves no term; set pair = true")
+        _require(_positive(self.r_cut), "[terms] r_cut", self.r_cut, "a length in Å above 0")
+        if self.cutoff_onset is not None and self.r_on is not None:
+            raise SettingsError("[terms] has both cutoff_onset and r_on; remove one of them")
+        if self.cutoff_onset is None and self.r_on is None:
+            object.__setattr__(self, "cutoff_onset", 0.6)
+        if self.cutoff_onset is not None:
+            _require(
+                0 <= self.cutoff_onset < 1,
+                "[terms] cutoff_onset",
+                self.cutoff_onset,
+                "a fraction of r_cut, from 0 up to but not including 1",
+            )
+        known = self.r0 == "nearest" or (not isinstance(self.r0, str) and _positive(self.r0))
+        _require(known, "[terms] r0", self.r0, '"nearest" or a length in Å above 0')
+        needed = '"fit", "isolated" or a table such as { Ar = 0.0 }'
+        if isinstance(self.e0, str):
+            _require(self.e0 in ("fit", "isolated"), "[terms] e0", self.e0, needed)
+        else:
+            valid = all(math.isfinite(value) for value in self.e0.values())
+            _require(bool(self.e0) and valid, "[terms] e0", dict(self.e0), needed)
+        at_least = "at least 3, the size of the smallest formula"
+        _require(self.max_complexity >= 3, "[terms] max_complexity", self.max_complexity, at_least)
+        try:
+            _ = self.cutoff_function
+        except ValueError as error:
+            raise SettingsError(f"[terms] {error}") from None
+
+    @property
+    def cutoff_function(self) -> Cutoff:
+        """The cutoff function with its radii."""
+        onset = self.r_on if self.r_on is not None else (self.cutoff_onset or 0.0) * self.r_cut
+        return Cutoff(kind=self.cutoff, r_cut=self.r_cut, r_on=onset, s=self.stillinger_weber_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings:
+    """What an error of one counts as. Read from the ``[loss]`` table."""
+
+    sigma_energy: float = 0.005
+    """Energy error that counts as one, in eV/atom."""
+    sigma_forces: float = 0.1
+    """Force error that counts as one, in eV/Å."""
+    sigma_stress: float = 0.005
+    """Stress error that counts as one, in eV/Å³; 0 leaves stresses out."""
+
+    def __post_init__(self) -> None:
+        """Reject widths that weigh nothing or everything."""
+        for name, unit in (("sigma_energy", "eV/atom"), ("sigma_forces", "eV/Å")):
+            value = getattr(self, name)
+            _require(_positive(value), f"[loss] {name}", value, f"above 0 {unit}")
+        value = self.sigma_stress
+        allowed = math.isfinite(value) and value >= 0
+        _require(allowed, "[loss] sigma_stress", value, "0 (leave stresses out) or above, in eV/Å³")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """How long and how wide to search. Read from the ``[search]`` table."""
+
+    mode: str = "evolution"
+    """``evolution``."""
+    population_size: int = 400
+    """Individuals of an island kept from one generation to the next."""
+    islands: int = 4
+    """Populations that evolve apart; not tied to the number of workers."""
+    generations_per_epoch: int = 10
+    """Generations between migrations and checkpoints."""
+    seed: int = 0
+    """Seed of all random numbers."""
+    minutes: float | None = None
+    """Stop after this time; 10 unless ``minutes`` or ``epochs`` is given."""
+    epochs: int | None = None
+    """Stop after this many epochs; the only limit that one seed reproduces everywhere."""
+    target: float | None = None
+    """Stop when the lowest training error is no higher than this."""
+    workers: int = 2
+    """Processes to use; results do not depend on it."""
+
+    def __post_init__(self) -> None:
+        """Reject settings that cannot run, before any structure is read."""
+        if self.mode == "exhaustive":
+            raise SettingsError(
+                "the exhaustive mode is not available in this version; "
+                'set [search] mode = "evolution"'
+            )
+        _require(self.mode in MODES, "[search] mode", self.mode, '"evolution"')
+        for name, least in (
+            ("population_size", 4),
+            ("islands", 1),
+            ("generations_per_epoch", 1),
+            ("seed", 0),
+            ("epochs", 1),
+            ("workers", 1),
+        ):
+            value = getattr(self, name)
+            fits = value is None or value >= least
+            _require(fits, f"[search] {name}", value, f"at least {least}")
+        for name in ("minutes", "target"):
+            value = getattr(self, name)
+            _require(value is None or _positive(value), f"[search] {name}", value, "above 0")
+        if self.minutes is None and self.epochs is None:
+            object.__setattr__(self, "minutes", 10.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings:
+    """Where results go. Read from the ``[output]`` table."""
+
+    folder: str = "run"
+    """Run folder, relative to the run file."""
+
+    def __post_init__(self) -> None:
+        """Reject an empty name."""
+        _require(bool(self.folder.strip()), "[output] folder", self.folder, "the name of a folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a run file says.
+
+    Examples
+    --------
+    >>> from symreg.structures.settings import DataSettings
+    >>> settings = Settings(data=DataSettings(train=("argon.extxyz",)))
+    >>> settings.terms.cutoff_function.r_on, settings.search.minutes
+    (3.5999999999999996, 10.0)
+    """
+
+    data: DataSettings
+    terms: TermSettings = field(default_factory=TermSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+    base: Path = Path()
+    """Folder that paths are relative to: where the run file stands."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.base / self.output.folder

@@ -1,0 +1,155 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from symreg import config
+from symreg.config import DataSettings, SearchSettings, SettingsError, TermSettings
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    def write(text, overrides=None):
+        path = tmp_path / "argon.toml"
+        path.write_text(text, encoding="utf-8")
+        return config.load(path, overrides)
+
+    return write
+
+
+DATA = '[data]\ntrain = ["argon.extxyz"]\n'
+
+
+def test_a_run_file_needs_no_more_than_data(run_file, tmp_path):
+    settings = run_file(DATA)
+    assert settings.data.train == ("argon.extxyz",)
+    assert settings.terms.cutoff_function.to_dict() == {
+        "kind": "septic",
+        "r_cut": 6.0,
+        "r_on": pytest.approx(3.6),
+    }
+    assert settings.search.minutes == 10.0
+    assert settings.folder == tmp_path / "run"
+
+
+def test_one_file_may_stand_without_brackets(run_file):
+    assert run_file('[data]\ntrain = "argon.extxyz"\n').data.train == ("argon.extxyz",)
+
+
+def test_epochs_take_the_place_of_minutes(run_file):
+    search = run_file(DATA + "[search]\nepochs = 3\n").search
+    assert (search.minutes, search.epochs) == (None, 3)
+
+
+def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
+    terms = run_file(DATA + "[terms]\nr_on = 4.5\n").terms
+    assert terms.cutoff_onset is None
+    assert terms.cutoff_function.r_on == 4.5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[search]\ngeneration = 3",
+            "[search] has no setting 'generation'; did you mean 'generations_per_epoch'?",
+        ),
+        ("[search]\nr_cut = 3.0", "[search] has no setting 'r_cut'; it belongs to [terms]"),
+        ("[serach]\nseed = 1", "there is no table [serach]; did you mean [search]?"),
+        ('[terms]\nr_cut = "5"', '[terms] r_cut is "5"; it must be a number'),
+        ("[terms]\nr_cut = -1.0", "[terms] r_cut is -1; it must be a length in Å above 0"),
+        ("[terms]\nr_cut = nan", "[terms] r_cut is nan; it must be a length in Å above 0"),
+        ("[terms]\nr_on = 7.0", "onset radius is 7 Å; it must lie between 0"),
+        ("[terms]\nr_on = 4.0\ncutoff_onset = 0.5", "both cutoff_onset and r_on"),
+        ('[terms]\ncutoff = "quintic"', "[terms] cutoff is 'quintic'; it must be one of none"),
+        ('[terms]\nr0 = "far"', '[terms] r0 is "far"; it must be "nearest" or a length'),
+        ('[terms]\ne0 = "zero"', '[terms] e0 is "zero"; it must be "fit", "isolated" or a table'),
+        ('[terms]\nthree_body = "separable"', "three-body terms are not available"),
+        ("[terms]\nmany_body = true", "many-body terms are not available"),
+        ("[terms]\npair = false", "leaves no term"),
+        ("[loss]\nsigma_forces = 0", "[loss] sigma_forces is 0; it must be above 0 eV/Å"),
+        ("[loss]\nsigma_stress = -1", "0 (leave stresses out) or above"),
+        ('[search]\nmode = "exhaustive"', "exhaustive mode is not available"),
+        ("[search]\nseed = 1.5", "[search] seed is 1.5; it must be an integer"),
+        ("[search]\nseed = true", "[search] seed is true; it must be an integer"),
+        ("[search]\nworkers = 0", "[search] workers is 0; it must be at least 1"),
+        ("[search]\nminutes = 0.0", "[search] minutes is 0; it must be above 0"),
+        ('[output]\nfolder = ""', '[output] folder is ""; it must be the name of a folder'),
+        ("seed = ", "argon.toml is not valid TOML: Invalid value (at line 3"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_to_write(run_file, text, message):
+    with pytest.raises(SettingsError) as caught:
+        run_file(DATA + text + "\n")
+    assert message in str(caught.value)
+
+
+def test_every_wrong_type_is_reported_at_once(run_file):
+    with pytest.raises(SettingsError) as caught:
+        run_file(DATA + '[terms]\nr_cut = "5"\n[search]\nseed = 1.5\n')
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_key_above_every_table_is_sent_to_its_table(run_file):
+    with pytest.raises(SettingsError, match=r"'seed' stands outside any table.*\[search\]"):
+        run_file("seed = 3\n" + DATA)
+
+
+def test_data_settings_are_checked_too(run_file):
+    with pytest.raises(SettingsError, match=r"\[data\] split is 'halves'"):
+        run_file(DATA + 'split = "halves"\n')
+    with pytest.raises(SettingsError, match=r"\[data\] train is missing"):
+        run_file("[search]\nseed = 1\n")
+
+
+def test_a_missing_run_file_is_an_os_error(tmp_path):
+    with pytest.raises(OSError, match=r"run file .*none.toml does not exist; `symreg init"):
+        config.load(tmp_path / "none.toml")
+
+
+def test_overrides_win_with_and_without_their_table(run_file):
+    settings = run_file(
+        DATA + "[search]\nseed = 1\n[terms]\ncutoff_onset = 0.5\n",
+        {"seed": "3", "terms.r_on": "3", "folder": "out/x", "data.weights.bulk": "2"},
+    )
+    assert settings.search.seed == 3
+    assert settings.terms.r_on == 3.0
+    assert settings.output.folder == "out/x"
+    assert settings.data.weights == {"bulk": 2.0}
+
+
+def test_an_unknown_override_is_refused(run_file):
+    with pytest.raises(SettingsError, match="no setting 'sead'; did you mean 'seed'"):
+        run_file(DATA, {"sead": "3"})
+
+
+def test_written_settings_read_back_equal(run_file):
+    settings = run_file(DATA + '[data.weights]\n"a b" = 2.0\n[terms]\ne0 = { Ar = -0.5 }\n')
+    record = tomllib.loads(config.dumps(settings))
+    assert config.from_dict(record, settings.base) == settings
+    assert record["search"]["population_size"] == 400
+
+
+def test_settings_written_to_the_run_folder_find_the_same_files(run_file, tmp_path):
+    settings = run_file(DATA + '[output]\nfolder = "deep/argon"\n')
+    settings.folder.mkdir(parents=True)
+    copy = settings.folder / "run.toml"
+    copy.write_text(config.dumps(settings, settings.folder), encoding="utf-8")
+    again = config.load(copy)
+    assert (again.base / again.data.train[0]).resolve() == tmp_path / "argon.extxyz"
+    assert again.folder == settings.folder
+
+
+def test_the_template_holds_the_defaults(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(config.template(["a.extxyz"]), encoding="utf-8")
+    plain = config.Settings(data=DataSettings(train=("a.extxyz",)), base=tmp_path)
+    assert config.load(path) == plain
+
+
+def test_settings_built_in_python_are_checked_when_built():
+    with pytest.raises(ValueError, match="population_size is 1; it must be at least 4"):
+        SearchSettings(population_size=1)
+    with pytest.raises(ValueError, match="r_cut is 0"):
+        TermSettings(r_cut=0.0)
+    assert config.Settings(data=DataSettings(train=("a",))).folder == Path("run")
