@@ -1,0 +1,132 @@
+"""Neighbour pairs: who is near whom, periodic images included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.structures import Structures
+from symreg.structures.distances import closest_distances, image_search, nearest_neighbours
+
+__all__ = [
+    "Pairs",
+    "closest_distance",
+    "closest_distances",
+    "find_pairs",
+    "nearest_neighbour_mean",
+    "structure_pairs",
+]
+
+NEIGHBOUR_REACH = 9.0
+"""Distance in Å beyond which an atom counts as having no neighbour."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """All P directed pairs i -> j of one structure closer than a cutoff, sorted by i.
+
+    The list is full: a bond appears as i -> j and as j -> i. Every periodic image of j is a pair
+    of its own, also the images of i itself.
+    """
+
+    i: NDArray[np.int64]
+    """Central atom, shape (P,)."""
+    j: NDArray[np.int64]
+    """Its neighbour, shape (P,)."""
+    r: NDArray[np.float64]
+    """Distance in Å, shape (P,)."""
+    unit: NDArray[np.float64]
+    """Direction from i to j, length 1, shape (P, 3)."""
+
+    def __len__(self) -> int:
+        """Count the pairs."""
+        return self.r.size
+
+
+def find_pairs(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    r_cut: float,
+) -> Pairs:
+    """Find all pairs of one structure that are closer than the cutoff.
+
+    The cutoff may exceed the cell. Equal input gives equal output, bit for bit.
+
+    Parameters
+    ----------
+    positions
+        Positions in Å, shape (n, 3); atoms may lie outside the cell.
+    cell
+        Cell vectors in Å as rows, shape (3, 3); those that do not repeat may be zero.
+    pbc
+        Whether the structure repeats along each cell vector, shape (3,).
+    r_cut
+        Cutoff radius in Å.
+
+    Raises
+    ------
+    ValueError
+        If the cutoff is not positive, or two atoms are in one place.
+
+    Examples
+    --------
+    >>> one_atom = find_pairs(np.zeros((1, 3)), 2.0 * np.eye(3), np.ones(3, bool), r_cut=2.5)
+    >>> one_atom.r
+    array([2., 2., 2., 2., 2., 2.])
+    """
+    if not r_cut > 0:
+        raise ValueError(f"r_cut is {r_cut:g} Å; it must be greater than 0")
+    i, j, r, vector, shift = image_search(positions, cell, pbc, r_cut, "ijdDS", full=True)
+    if r.size and r.min() == 0:
+        p = int(np.argmin(r))
+        raise ValueError(f"atoms {i[p]} and {j[p]} are in one place; remove one of them")
+    order = np.argsort(_rank(i, j, shift, len(positions)), kind="stable")
+    r = r[order]
+    return Pairs(i=i[order], j=j[order], r=r, unit=vector[order] / r[:, None])
+
+
+def structure_pairs(structures: Structures, s: int, r_cut: float) -> Pairs:
+    """Find the pairs of structure ``s``; its atoms count from 0. See ``find_pairs``."""
+    atoms = structures.atoms_of(s)
+    try:
+        return find_pairs(structures.positions[atoms], structures.cell[s], structures.pbc[s], r_cut)
+    except ValueError as error:
+        raise ValueError(f"{structures.source[s]} ({structures.formula(s)}): {error}") from None
+
+
+def closest_distance(structures: Structures) -> float:
+    """Return the smallest distance in Å of any two atoms; inf when none are within 9 Å."""
+    return min(closest_distances(structures).values(), default=np.inf)
+
+
+def nearest_neighbour_mean(structures: Structures) -> float:
+    """Return the mean distance in Å from an atom to its nearest neighbour.
+
+    Atoms without a neighbour within 9 Å are left out.
+
+    Raises
+    ------
+    ValueError
+        If no atom has a neighbour.
+    """
+    nearest = nearest_neighbours(structures, NEIGHBOUR_REACH)
+    nearest = nearest[np.isfinite(nearest)]
+    if nearest.size == 0:
+        raise ValueError(f"no atom has a neighbour within {NEIGHBOUR_REACH:g} Å; check the data")
+    return float(nearest.mean())
+
+
+def _rank(
+    i: NDArray[np.int64], j: NDArray[np.int64], shift: NDArray[np.int32], n: int
+) -> NDArray[np.int64]:
+    """Number pairs in the order of i, then j, then the image of j."""
+    if i.size == 0:
+        return i
+    low, high = shift.min(axis=0), shift.max(axis=0)
+    rank = i * n + j
+    for c in range(3):
+        rank = rank * int(high[c] - low[c] + 1) + (shift[:, c] - low[c])
+    return rank

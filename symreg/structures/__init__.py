@@ -1,0 +1,21 @@
+"""Structures with energies, forces and stresses, from any file that ASE reads."""
+
+from symreg.structures.data import Structures, data_hash
+from symreg.structures.distances import isolated_atoms
+from symreg.structures.frames import from_atoms
+from symreg.structures.report import DataReport, read_structures
+from symreg.structures.settings import QUANTITIES, SPLITS, DataSettings
+from symreg.structures.split import bootstrap_blocks
+
+__all__ = [
+    "QUANTITIES",
+    "SPLITS",
+    "DataReport",
+    "DataSettings",
+    "Structures",
+    "bootstrap_blocks",
+    "data_hash",
+    "from_atoms",
+    "isolated_atoms",
+    "read_structures",
+]
