@@ -53,10 +53,10 @@ class FormulaCalculator(Calculator):
         pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, self.formula.r_cut)
         energy, slope = self._pair_values(symbols, pairs)
         energies = np.array([self.formula.e0[symbol] for symbol in symbols], dtype=float)
-        np.add.at(energies, pairs.i, 0.5 * energy)
-        forces = np.zeros((len(atoms), 3))
-        # The list is full: each bond pushes both of its atoms, once as i -> j and once as j -> i.
-        np.add.at(forces, pairs.i, slope[:, None] * pairs.unit)
+        energies += np.bincount(pairs.i, 0.5 * energy, len(atoms))
+        # The list is full: each bond moves both of its atoms, once as i -> j and once as j -> i.
+        push = slope[:, None] * pairs.unit
+        forces = np.stack([np.bincount(pairs.i, push[:, c], len(atoms)) for c in range(3)], axis=1)
         total = float(energies.sum())
         self.results = {
             "energy": total,
@@ -86,6 +86,5 @@ class FormulaCalculator(Calculator):
             for b in np.unique(second[first == a]):
                 chosen = (first == a) & (second == b)
                 function = self.formula.pair_function(str(a), str(b))
-                energy[chosen] = function.energy(pairs.r[chosen])
-                slope[chosen] = function.slope(pairs.r[chosen])
+                energy[chosen], slope[chosen] = function.derivatives(pairs.r[chosen], 1)
         return energy, slope

@@ -16,9 +16,11 @@ from symreg.expression import Expression
 from symreg.formula.wall import Wall
 from symreg.simplify import tree_to_sympy
 
-ORDERS = 4
-"""The value and the first three derivatives."""
+HIGHEST = 3
+"""Order of the highest derivative; the wall needs it."""
 R = sympy.Symbol("r", positive=True)
+"""The distance in Å in all SymPy expressions."""
+_ANY_R = sympy.Symbol("r")
 
 Function = Callable[..., tuple[Any, ...]]
 
@@ -69,31 +71,32 @@ class PairFunction:
 
     def energy(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
         """Energy of a pair in eV at the distances ``r`` in Å, any shape."""
-        return self.derivative(r, 0)
+        return np.asarray(self.derivatives(r, 0)[0])
 
     def slope(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
         """First derivative in eV/Å at the distances ``r`` in Å, any shape."""
-        return self.derivative(r, 1)
+        return np.asarray(self.derivatives(r, 1)[1])
 
     def curvature(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
         """Second derivative in eV/Å^2 at the distances ``r`` in Å, any shape."""
-        return self.derivative(r, 2)
+        return np.asarray(self.derivatives(r, 2)[2])
 
-    def derivative(self, r: NDArray[np.float64], order: int) -> NDArray[np.float64]:
-        """Derivative of order 0 to 3 in eV/Å^order at the distances ``r`` in Å, any shape."""
+    def derivatives(self, r: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+        """Value and derivatives up to ``order`` <= 3, in eV/Å^n; shape (order + 1, *r.shape)."""
         r = np.asarray(r, dtype=float)
-        result = np.zeros_like(r)
+        result = np.zeros((order + 1, *r.shape))
         below = r < self.r_lo
         if below.any():
-            result[below] = self.wall.derivative(r[below], order)
+            for n in range(order + 1):
+                result[n, below] = self.wall.derivative(r[below], n)
         inside = ~below & (r < self.r_cut)
-        result[inside] = self._formula(r[inside], order)[order]
+        result[:, inside] = self._formula(r[inside], order)
         return result
 
     @cached_property
     def wall(self) -> Wall:
         """What stands below ``r_lo``."""
-        at_edge = self._formula(np.array([self.r_lo]), ORDERS - 1)[:, 0]
+        at_edge = self._formula(np.array([self.r_lo]), HIGHEST)[:, 0]
         if not np.isfinite(at_edge).all():
             raise ValueError(
                 f"the formula for {'-'.join(self.species)} is not finite at {self.r_lo:g} Å, where "
@@ -104,67 +107,74 @@ class PairFunction:
     @cached_property
     def expression(self) -> Any:
         """The formula without cutoff function and wall as SymPy, in r (Å), in eV."""
-        return self._symbolic(sympy.Float)
+        return self._symbolic(sympy.Float, R)
 
     @cached_property
     def switched_expression(self) -> Any:
         """The formula times its cutoff function between onset and ``r_cut``, as SymPy in r (Å)."""
         return self.expression * cutoff_to_sympy(self.cutoff)
 
-    def _symbolic(self, write: Callable[[float], Any]) -> Any:
+    def _symbolic(self, write: Callable[[float], Any], r: Any) -> Any:
         total = sympy.Integer(0)
         for tree, weight in self._terms:
             constants = [write(value) for value in tree.constants]
-            total += write(weight) * tree_to_sympy(tree, R / write(self.r0), constants)
+            total += write(weight) * tree_to_sympy(tree, r / write(self.r0), constants)
         return total
 
     @cached_property
-    def _phi(self) -> tuple[Function, list[float]]:
-        # Constants stay symbols: SymPy would round them to 15 digits on the way to numpy.
+    def _phi(self) -> tuple[Any, list[Any], list[float]]:
+        """The formula with symbols for its numbers, those symbols, and their values."""
+        # SymPy would round numbers to 15 digits on the way to numpy. And it knows nothing about
+        # these symbols, so it does not make sqrt(u^2) an |u| whose derivatives it cannot compute.
         values: list[float] = []
 
         def symbol(value: float) -> Any:
             values.append(value)
-            return sympy.Symbol(f"p{len(values) - 1}", real=True)
+            return sympy.Symbol(f"p{len(values) - 1}")
 
-        expression = self._symbolic(symbol)
-        arguments = [sympy.Symbol(f"p{n}", real=True) for n in range(len(values))]
-        return _compile(expression, arguments), values
+        expression = self._symbolic(symbol, _ANY_R)
+        return expression, [sympy.Symbol(f"p{n}") for n in range(len(values))], values
 
     @cached_property
-    def _switch(self) -> Function:
-        return _compile(cutoff_to_sympy(self.cutoff), [])
+    def _compiled(self) -> dict[int, tuple[Function, Function]]:
+        return {}
+
+    def _functions(self, order: int) -> tuple[Function, Function]:
+        """Derivatives 0 to ``order`` of the formula and of its switch as numpy functions."""
+        if order not in self._compiled:
+            expression, symbols, _ = self._phi
+            self._compiled[order] = (
+                _compile(expression, order, [_ANY_R, *symbols]),
+                _compile(cutoff_to_sympy(self.cutoff), order, [R]),
+            )
+        return self._compiled[order]
 
     def _formula(self, r: NDArray[np.float64], order: int) -> NDArray[np.float64]:
         """Derivatives 0 to ``order`` at ``r`` in the domain; shape (order + 1, P)."""
-        function, values = self._phi
-        phi = _evaluate(function, r, *values)
-        outer = r >= self.cutoff.r_on if self.cutoff.kind in SWITCHED else np.ones(r.shape, bool)
-        switch = np.zeros_like(phi)
-        switch[0] = 1.0
-        if outer.any() and self.cutoff.kind != "none":
-            switch[:, outer] = _evaluate(self._switch, r[outer])
-        return np.stack(
-            [
-                sum(comb(n, k) * phi[k] * switch[n - k] for k in range(n + 1))  # Leibniz
-                for n in range(order + 1)
-            ]
-        )
+        # Two compilations serve all: one for forces, one for the wall and curvatures.
+        formula, switch = self._functions(1 if order <= 1 else HIGHEST)
+        phi = _evaluate(formula, r, *self._phi[2])[: order + 1]
+        outer = r >= self.cutoff.r_on if self.cutoff.kind in SWITCHED else np.full(r.shape, True)
+        if self.cutoff.kind == "none" or not outer.any():
+            return phi
+        f_c = _evaluate(switch, r[outer])
+        inner = phi[:, outer]
+        for n in range(order + 1):  # Leibniz
+            phi[n, outer] = sum(comb(n, k) * inner[k] * f_c[n - k] for k in range(n + 1))
+        return phi
 
 
-def _compile(expression: Any, arguments: list[Any]) -> Function:
-    """Value and derivatives of an expression in r as one numpy function."""
+def _compile(expression: Any, order: int, arguments: list[Any]) -> Function:
+    """Value and derivatives by the first argument as one numpy function."""
     if expression.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I):
         raise ValueError(f"the formula has no finite real value: {expression}")
     derivatives = [expression]
-    for _ in range(ORDERS - 1):
-        derivatives.append(sympy.diff(derivatives[-1], R))
-    function: Function = sympy.lambdify([R, *arguments], derivatives, modules="numpy", cse=True)
+    for _ in range(order):
+        derivatives.append(sympy.diff(derivatives[-1], arguments[0]))
+    function: Function = sympy.lambdify(arguments, derivatives, modules="numpy", cse=True)
     return function
 
 
 def _evaluate(function: Function, r: NDArray[np.float64], *values: float) -> NDArray[np.float64]:
     with np.errstate(all="ignore"):
-        return np.stack([np.broadcast_to(part, r.shape) for part in function(r, *values)]).astype(
-            float
-        )
+        return np.stack([np.full(r.shape, part, dtype=float) for part in function(r, *values)])
