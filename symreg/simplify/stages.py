@@ -1,0 +1,307 @@
+"""The road from a fitted expression to the shortest equal one, and to short constants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.expression import Expression, Node, Term, Tree
+from symreg.primitives import PRIMITIVES
+from symreg.simplify.rewriter import Rewriter
+
+Refit = Callable[[Expression], Expression | None]
+"""Fits constants and weights anew; None when that fails."""
+Error = Callable[[Expression], float]
+"""Training error of an expression as it stands."""
+
+GROWTH = 1e-3
+"""Part by which the error may grow for a simpler form."""
+NEAR = 0.01
+"""A constant this close to an integer, as a part of it, may stand for that integer."""
+LARGEST_SNAPPED = 12
+"""Constants outside exponents are not taken for larger integers."""
+EQUAL = 1e-9
+"""Largest difference of two equal forms, as a part of the largest value."""
+GRID = 2001
+ROUNDS = 3
+DIGITS = 15
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Decides whether a simpler expression is still good enough."""
+
+    refit: Refit
+    error: Error
+    limit: float
+    most_constants: int
+    """A shorter form may not need more constants than the form that came in."""
+
+    def fitted(self, expression: Expression) -> Expression | None:
+        """The expression with fitted constants, or None if its error exceeds the limit."""
+        fitted = self.refit(expression)
+        return fitted if fitted is not None and self.error(fitted) <= self.limit else None
+
+
+def simplify(
+    expression: Expression,
+    *,
+    refit: Refit,
+    error: Error,
+    domain: tuple[float, float],
+    slack: float = 0.0,
+    time_limit: float = 5.0,
+    rewriter: Rewriter | None = None,
+) -> Expression:
+    """Find a simpler expression that is equal on the domain, or fits the data as well.
+
+    Constants near integers become integers and negligible terms go, as long as the error after
+    refitting grows by less than 0.1 %. In between SymPy looks for shorter forms of each total; one
+    is taken if it equals the old form to 1e-9 of the largest value, evaluated without SymPy.
+
+    Parameters
+    ----------
+    expression
+        A fitted expression.
+    refit
+        Fits all constants and weights of an expression.
+    error
+        Training error of an expression; weights and constants as they are.
+    domain
+        Smallest and largest x = r / r0.
+    slack
+        What the error may grow by on top, in its own unit; for data that a formula fits exactly.
+    time_limit
+        Seconds for SymPy at each form; ignored if ``rewriter`` is given.
+    rewriter
+        SymPy's process, to be shared by many calls.
+
+    Returns
+    -------
+    The simpler expression, refitted; the given one where there is none.
+    """
+    limit = error(expression) * (1 + GROWTH) + slack
+    judge = _Judge(refit, error, limit, expression.n_constants)
+    if not math.isfinite(limit):
+        return expression
+    best = expression
+    with nullcontext(rewriter) if rewriter is not None else Rewriter(time_limit) as running:
+        for _ in range(ROUNDS):
+            before = best
+            best = _snap(best, judge)
+            best = _rewrite(best, judge, domain, running)
+            best = _drop(best, judge, domain)
+            if best == before:
+                break
+    return best
+
+
+def shorten(
+    expression: Expression, *, refit_linear: Refit, error: Error, slack: float = 0.0
+) -> Expression:
+    """Round all constants to the fewest digits that change the error by less than 0.1 %.
+
+    Weights are refitted after each rounding of another constant, by ``refit_linear``, and rounded
+    last. ``slack`` is what the error may grow by on top.
+    """
+    start = error(expression)
+    if not math.isfinite(start):
+        return expression
+    numbers = [(t, k) for t, term in enumerate(expression.terms) for k in _indices(term.tree)]
+    steps = len(numbers) + len(expression.weights)
+    # Each constant may use up its share only, or the first would leave nothing to the others.
+    limits = [start + (GROWTH * start + slack) * (n + 1) / steps for n in range(steps)]
+    for (t, k), limit in zip(numbers, limits, strict=False):
+        judge = _Judge(refit_linear, error, limit, expression.n_constants)
+        for value in _roundings(expression.terms[t].tree.constants[k]):
+            shorter = judge.fitted(_with_constant(expression, t, k, value))
+            if shorter is not None:
+                expression = shorter
+                break
+    for t, limit in enumerate(limits[len(numbers) :]):
+        for value in _roundings(expression.weights[t]):
+            weights = (*expression.weights[:t], value, *expression.weights[t + 1 :])
+            if error(replace(expression, weights=weights)) <= limit:
+                expression = replace(expression, weights=weights)
+                break
+    return expression
+
+
+def equal(old: Expression, new: Expression, domain: tuple[float, float]) -> bool:
+    """Whether two expressions agree to 1e-9 of the largest value on a dense grid of x."""
+    x = np.linspace(*domain, GRID)
+    if set(old.keys()) != set(new.keys()):
+        return False
+    for key in old.keys():  # noqa: SIM118 - no mapping
+        a, b = (_values(expression, key, x) for expression in (old, new))
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            return False
+        if np.abs(a - b).max() > EQUAL * np.abs(a).max():
+            return False
+    return True
+
+
+def _values(
+    expression: Expression, key: tuple[str, tuple[str, ...]], x: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    total = np.zeros_like(x)
+    with np.errstate(all="ignore"):
+        for term, weight in zip(expression.terms, expression.weights, strict=True):
+            if (term.kind, term.species) == key:
+                total += weight * term.tree(x)
+    return total
+
+
+def _indices(tree: Tree) -> range:
+    return range(len(tree.constants))
+
+
+def _roundings(value: float) -> Iterator[float]:
+    """The value to one digit, two digits, ..., as long as that differs from it."""
+    for digits in range(1, DIGITS + 1):
+        rounded = float(f"{value:.{digits}g}")
+        if rounded == value:
+            return
+        yield rounded
+
+
+def _with_tree(expression: Expression, t: int, tree: Tree) -> Expression:
+    terms = list(expression.terms)
+    terms[t] = terms[t]._replace(tree=tree)
+    return replace(expression, terms=tuple(terms))
+
+
+def _with_constant(expression: Expression, t: int, k: int, value: float) -> Expression:
+    constants = list(expression.terms[t].tree.constants)
+    constants[k] = value
+    return _with_tree(expression, t, expression.terms[t].tree.with_constants(constants))
+
+
+def _snap(expression: Expression, judge: _Judge) -> Expression:
+    """Replace constants near integers by these, one by one, as far as the error allows."""
+    found = True
+    while found:
+        found = False
+        for t, term in enumerate(expression.terms):
+            for tree in _snapped(term.tree):
+                simpler = judge.fitted(_with_tree(expression, t, tree))
+                if simpler is not None:
+                    expression, found = simpler, True
+                    break
+    return expression
+
+
+def _snapped(tree: Tree) -> Iterator[Tree]:
+    """The tree with one nameless constant replaced by an integer, for each that is near one."""
+    for position, node in enumerate(tree.nodes):
+        if node.op != "const" or tree.names[node.arg]:
+            continue
+        value = tree.constants[node.arg]
+        if not math.isfinite(value):
+            continue
+        integer = round(value)
+        if abs(value - integer) > NEAR * max(abs(integer), 1):
+            continue
+        base = _base_of(tree, position)
+        if base is None and abs(integer) <= LARGEST_SNAPPED:
+            nodes = (*tree.nodes[:position], Node("int", integer), *tree.nodes[position + 1 :])
+            yield _renumbered(tree, nodes)
+        elif base is not None and 0 < abs(integer) <= 64:
+            power = () if integer == 1 else (Node("powi", integer),)
+            start = base.start - 1
+            nodes = (*tree.nodes[:start], *power, *tree.nodes[base.start : base.stop])
+            yield _renumbered(tree, (*nodes, *tree.nodes[position + 1 :]))
+
+
+def _base_of(tree: Tree, position: int) -> range | None:
+    """Where the base stands of the power whose whole exponent is the node at ``position``."""
+    for start in range(position):
+        if tree.nodes[start].op == "pow" and _end(tree.nodes, start + 1) == position:
+            return range(start + 1, position)
+    return None
+
+
+def _end(nodes: tuple[Node, ...], start: int) -> int:
+    """One past the last node of the subtree that begins at ``start``."""
+    missing = 1
+    while missing:
+        missing += PRIMITIVES[nodes[start].op].arity - 1
+        start += 1
+    return start
+
+
+def _renumbered(tree: Tree, nodes: tuple[Node, ...]) -> Tree:
+    """A tree of these nodes with the constants that are left, in the order in which they stand."""
+    used = list(dict.fromkeys(node.arg for node in nodes if node.op == "const"))
+    return Tree(
+        tuple(Node("const", used.index(n.arg)) if n.op == "const" else n for n in nodes),
+        tuple(tree.constants[k] for k in used),
+        tuple(tree.names[k] for k in used),
+    )
+
+
+def _rewrite(
+    expression: Expression, judge: _Judge, domain: tuple[float, float], rewriter: Rewriter
+) -> Expression:
+    """Take the shortest form of each total that SymPy finds and that proves equal."""
+    for kind, species in expression.keys():  # noqa: SIM118 - no mapping
+        form = [
+            (weight, term.tree)
+            for term, weight in zip(expression.terms, expression.weights, strict=True)
+            if (term.kind, term.species) == (kind, species)
+        ]
+        candidates = [
+            _replaced(expression, kind, species, other) for other in rewriter.forms(form) if other
+        ]
+        candidates = [c for c in candidates if c.n_constants <= judge.most_constants]
+        for candidate in sorted(candidates, key=_size):
+            if _size(candidate) >= _size(expression):
+                break
+            if equal(expression, candidate, domain):
+                expression = judge.fitted(candidate) or candidate
+                break
+    return expression
+
+
+def _size(expression: Expression) -> tuple[int, int]:
+    return expression.complexity, expression.n_constants
+
+
+def _replaced(
+    expression: Expression, kind: str, species: tuple[str, ...], form: list[tuple[float, Tree]]
+) -> Expression:
+    """The expression with all terms of one kind and species replaced, in their place."""
+    new = [(Term(kind, species, tree), weight) for weight, tree in form]
+    parts: list[tuple[Term, float]] = []
+    for term, weight in zip(expression.terms, expression.weights, strict=True):
+        if (term.kind, term.species) == (kind, species):
+            parts, new = [*parts, *new], []
+        else:
+            parts.append((term, weight))
+    return Expression(tuple(term for term, _ in parts), tuple(weight for _, weight in parts))
+
+
+def _drop(expression: Expression, judge: _Judge, domain: tuple[float, float]) -> Expression:
+    """Leave out terms, the smallest first, as far as the error allows; a total keeps one term."""
+    x = np.linspace(*domain, GRID)
+    sizes = [
+        abs(weight) * float(np.abs(term.tree(x)).max())
+        for term, weight in zip(expression.terms, expression.weights, strict=True)
+    ]
+    for t in sorted(range(len(sizes)), key=sizes.__getitem__):
+        term = expression.terms[t]
+        if sum(other[:2] == term[:2] for other in expression.terms) == 1:
+            continue
+        fewer = Expression(
+            (*expression.terms[:t], *expression.terms[t + 1 :]),
+            (*expression.weights[:t], *expression.weights[t + 1 :]),
+        )
+        fitted = judge.fitted(fewer)
+        if fitted is not None:
+            return _drop(fitted, judge, domain)
+    return expression
