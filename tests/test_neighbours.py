@@ -1,0 +1,104 @@
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.neighborlist import neighbor_list
+
+from symreg.neighbours import (
+    closest_distance,
+    closest_distances,
+    find_pairs,
+    nearest_neighbour_mean,
+    structure_pairs,
+)
+from symreg.structures import from_atoms
+
+EVERYWHERE = np.ones(3, dtype=bool)
+NOWHERE = np.zeros(3, dtype=bool)
+
+
+def test_pairs_of_a_dimer_point_both_ways():
+    #    0 ---- 2 Å ----> 1
+    pairs = find_pairs(np.array([[0, 0, 0], [2.0, 0, 0]]), np.zeros((3, 3)), NOWHERE, 2.5)
+    assert pairs.i.tolist() == [0, 1]
+    assert pairs.j.tolist() == [1, 0]
+    np.testing.assert_allclose(pairs.r, [2, 2])
+    np.testing.assert_allclose(pairs.unit, [[1, 0, 0], [-1, 0, 0]])
+    assert pairs.i.dtype == pairs.j.dtype == np.int64
+
+
+def test_atom_in_a_small_cell_meets_its_own_images():
+    # Simple cubic, 1 Å: 6 images at 1, 12 at sqrt 2, 8 at sqrt 3, 6 at 2 Å.
+    pairs = find_pairs(np.zeros((1, 3)), np.eye(3), EVERYWHERE, 2.1)
+    r, count = np.unique(np.round(pairs.r, 9), return_counts=True)
+    np.testing.assert_allclose(r, np.sqrt([1, 2, 3, 4]))
+    assert count.tolist() == [6, 12, 8, 6]
+
+
+def test_slab_has_no_neighbours_across_its_surface():
+    pairs = find_pairs(np.zeros((1, 3)), np.eye(3), np.array([True, True, False]), 1.1)
+    assert len(pairs) == 4
+    np.testing.assert_array_equal(pairs.unit[:, 2], 0)
+
+
+def test_lone_atom_has_no_pairs():
+    pairs = find_pairs(np.zeros((1, 3)), np.zeros((3, 3)), NOWHERE, 5.0)
+    assert len(pairs) == 0
+    assert pairs.unit.shape == (0, 3)
+
+
+def test_atoms_in_one_place_are_refused():
+    with pytest.raises(ValueError, match="atoms 0 and 1 are in one place; remove one"):
+        find_pairs(np.zeros((2, 3)), np.zeros((3, 3)), NOWHERE, 5.0)
+
+
+def test_message_about_atoms_in_one_place_names_the_structure():
+    structures = from_atoms([Atoms("Cu2", positions=np.zeros((2, 3)))], sources=["a.xyz frame 7"])
+    with pytest.raises(ValueError, match=r"a.xyz frame 7 \(Cu2\): atoms 0 and 1"):
+        structure_pairs(structures, 0, 3.0)
+
+
+def test_cutoff_must_be_positive():
+    with pytest.raises(ValueError, match="r_cut is 0 Å; it must be greater than 0"):
+        find_pairs(np.zeros((1, 3)), np.eye(3), EVERYWHERE, 0.0)
+
+
+@pytest.mark.parametrize("name", ["lennard_jones_argon", "silicon_gpaw"])
+def test_pairs_match_ase(shared_data, name):
+    images = ase.io.read(shared_data / f"{name}.extxyz", index="::8")
+    structures = from_atoms(images)
+    for s, atoms in enumerate(images):
+        i, j, r, vector = neighbor_list("ijdD", atoms, 5.0)
+        pairs = structure_pairs(structures, s, 5.0)
+        rows = np.column_stack([pairs.i, pairs.j, pairs.r, pairs.unit * pairs.r[:, None]])
+        expected = np.column_stack([i, j, r, vector])
+        for table in (rows, expected):
+            keys = np.round(table, 6) + 0.0
+            table[:] = table[np.lexsort(keys.T[[5, 4, 3, 1, 0]])]
+        np.testing.assert_allclose(rows, expected, atol=1e-10)
+
+
+def test_closest_distances_are_found_for_each_pair_of_elements():
+    salt = bulk("NaCl", "rocksalt", a=5.64)
+    dimer = Atoms("NaCl", positions=[[0, 0, 0], [0, 0, 2.36]])
+    structures = from_atoms([salt, dimer])
+    expected = {("Cl", "Cl"): 5.64 / 2**0.5, ("Cl", "Na"): 2.36, ("Na", "Na"): 5.64 / 2**0.5}
+    assert closest_distances(structures) == pytest.approx(expected)
+    assert closest_distance(structures) == pytest.approx(2.36)
+
+
+def test_pair_that_never_meets_has_no_closest_distance():
+    structures = from_atoms([Atoms("ArKr", positions=[[0, 0, 0], [0, 0, 20.0]])])
+    assert closest_distances(structures) == {}
+    assert closest_distance(structures) == np.inf
+
+
+def test_mean_nearest_neighbour_is_that_of_the_lattice_and_leaves_lone_atoms_out():
+    structures = from_atoms([bulk("Ar", "fcc", a=5.26), Atoms("Ar")])
+    assert nearest_neighbour_mean(structures) == pytest.approx(5.26 / 2**0.5)
+
+
+def test_mean_nearest_neighbour_needs_a_neighbour():
+    with pytest.raises(ValueError, match="no atom has a neighbour within 9 Å"):
+        nearest_neighbour_mean(from_atoms([Atoms("Ar")]))
