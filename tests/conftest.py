@@ -17,3 +17,89 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no public data at {folder}; set SYMREG_SHARED_DATA")
     return folder
+
+
+def front_record(number, complexity, error, formula, constants=(), weight=0.01):
+    """A member of a front as `front.json` holds it."""
+    quantities = {
+        "energy": {"rmse": error * 0.005, "mae": error * 0.004, "n": 40},
+        "forces": {"rmse": error * 0.1, "mae": error * 0.08, "n": 480},
+    }
+    return {
+        "number": number,
+        "complexity": complexity,
+        "n_constants": len(constants) + 1,
+        "error": error,
+        "expression": f"{weight}*({formula})",
+        "errors": {
+            split: {**quantities, "groups": {"dimers": quantities, "clusters": quantities}}
+            for split in ("train", "validation", "test")
+        },
+        "terms": [
+            {
+                "kind": "pair",
+                "species": ["Ar", "Ar"],
+                "weight": weight,
+                "formula": formula,
+                "constants": {},
+            }
+        ],
+        "r0": 3.8,
+        "e0": {"Ar": 0.0},
+        "constants": [
+            {"name": "w1", "value": weight, "standard_error": 1e-4, "low": 0.009, "high": 0.011},
+            *(
+                {"name": f"c{k}", "value": c, "standard_error": None, "low": None, "high": None}
+                for k, c in enumerate(constants, 1)
+            ),
+        ],
+        "exact_difference": 1e-9,
+        "simplified": True,
+    }
+
+
+@pytest.fixture
+def small_run(tmp_path):
+    """A finished run folder with a front of four members, and no potentials."""
+    from symreg.config import DataSettings, OutputSettings, SearchSettings, Settings
+    from symreg.runs import RunFolder
+
+    settings = Settings(
+        data=DataSettings(train=("argon.extxyz",)),
+        search=SearchSettings(epochs=2),
+        output=OutputSettings(folder="argon"),
+        base=tmp_path,
+    )
+    folder = RunFolder.create(settings)
+    folder.write_json(
+        "data.json",
+        {
+            "files": {"argon.extxyz": {"setting": "train", "structures": 50}},
+            "structures": {"train": 40, "validation": 10, "test": 0},
+            "atoms": {"train": 160, "validation": 40, "test": 0},
+            "groups": {"dimers": {"train": {"structures": 20, "atoms": 40}}},
+            "labels": {"energy": 50, "forces": 50, "stress": 0},
+            "species": ["Ar"],
+            "closest": {"Ar-Ar": 2.9},
+            "max_force": 3.1,
+            "isolated_atoms": {"Ar": None},
+            "notes": ["energies are under 'energy'"],
+            "warnings": ["two structures are equal: <frames> 3 and 7"],
+            "data_hash": "0" * 64,
+        },
+    )
+    folder.write_json("floor.json", {"error": 0.08})
+    folder.write_front(
+        [
+            front_record(3, 18, 0.09, "x^-12.6 - 1.9*x^-6.1", (12.6, 1.9, 6.1)),
+            front_record(0, 5, 2.5, "x^-12"),
+            front_record(1, 9, 0.4, "x^-12 - 2*x^-6"),
+            front_record(2, 11, 0.1, "x^-12 - 1.9*x^-6", (1.9,)),
+        ]
+    )
+    for generation in range(3):
+        folder.append_row(
+            "generations.csv", {"generation": generation, "error": 1 / (1 + generation)}
+        )
+    folder.finish()
+    return folder.path

@@ -1,0 +1,16 @@
+"""Run folders: written by a search, read as a ``Run`` with its front."""
+
+from symreg.runs.folder import RunFolder, machine, now, versions
+from symreg.runs.results import Front, Member, Run, open_run, recommended
+
+__all__ = [
+    "Front",
+    "Member",
+    "Run",
+    "RunFolder",
+    "machine",
+    "now",
+    "open_run",
+    "recommended",
+    "versions",
+]

@@ -1,0 +1,149 @@
+"""Files that are either old or new, never half: atomic writing and forgiving reading."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or the folder cannot be written; the old file is then unharmed.
+    """
+    _replace(path, lambda stream: stream.write(text.encode("utf-8")))
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Replace a JSON file in one step; numpy values become plain, NaN becomes null."""
+    text = json.dumps(plain(record), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
+    """Replace an npz file in one step; only plain arrays, never objects."""
+
+    def save(stream: IO[bytes]) -> None:
+        np.savez(stream, allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
+
+    _replace(path, save)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Replace a CSV file in one step; the keys of the first row are the header."""
+    lines = [_csv_line(rows[0])] if rows else []
+    lines += [_csv_line([_cell(value) for value in row.values()]) for row in rows]
+    write_text(path, "".join(lines))
+
+
+def append_row(path: Path, row: Mapping[str, object]) -> None:
+    """Add a line to a CSV file, after dropping one that was cut off half-way.
+
+    Raises
+    ------
+    OSError
+        If the line cannot be written.
+    """
+    old = path.read_bytes() if path.exists() else b""
+    whole = old[: old.rfind(b"\n") + 1]
+    line = _csv_line([_cell(value) for value in row.values()])
+    if not whole:
+        write_text(path, _csv_line(row) + line)
+        return
+    if whole != old:
+        write_text(path, whole.decode("utf-8"))
+    with _Naming(path), path.open("a", encoding="utf-8") as stream:
+        stream.write(line)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    OSError
+        If it is missing or damaged; the message names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OSError(f"{path} is damaged: {error}") from None
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file; a last line that was cut off is left out."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:] if len(row) == len(rows[0])]
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy values, tuples and paths into what JSON knows; NaN and infinities to None.
+
+    >>> plain({"a": (np.float64(1.5), float("nan"))})
+    {'a': [1.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _csv_line(cells: Sequence[object] | Mapping[str, object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+class _Naming:
+    """Say which file could not be written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise the same kind of error with the name and the reason."""
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise type(error)(f"cannot write {self.path}: {reason}") from error
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write beside the file, then take its place."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _Naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with draft.open("wb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)

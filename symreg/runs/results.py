@@ -1,0 +1,255 @@
+"""Reading a run folder: the run, its front and the members of the front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from symreg.runs import files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from symreg.config import Settings
+    from symreg.potential import Potential
+
+NEAR_LOWEST = 1.5
+"""The recommended member's error is at most this many times the lowest of the front."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One formula of a Pareto front."""
+
+    number: int
+    """Name of its folder in ``potentials/``."""
+    complexity: int
+    n_constants: int
+    error: float
+    """Training error, the root of the mean squared error in units of the sigmas."""
+    expression: str
+    """The formula in x = r / r0, in eV."""
+    errors: Mapping[str, Mapping[str, Any]]
+    """``errors[split][quantity]["rmse"]`` in eV/atom, eV/Å and eV/Å³; ``"mae"`` and ``"n"`` too."""
+    record: Mapping[str, Any] = field(repr=False)
+    """All that ``front.json`` says of it."""
+    folder: Path = field(repr=False)
+    """Its folder in the run folder."""
+
+    @property
+    def constants(self) -> list[Mapping[str, Any]]:
+        """Fitted constants: ``name``, ``value``, ``standard_error``, ``low``, ``high``."""
+        return list(self.record.get("constants", []))
+
+    @cached_property
+    def potential(self) -> Potential:
+        """The potential, read from its folder.
+
+        Raises
+        ------
+        OSError
+            If the run has not written it.
+        """
+        path = self.folder / "potential.json"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path} does not exist; the run ended before it wrote its potentials"
+            )
+        from symreg.potential import Potential
+
+        return Potential.load(path)
+
+
+class Front(Sequence[Member]):
+    """Members of a Pareto front, simplest first; draws itself in a notebook."""
+
+    def __init__(self, members: Sequence[Member], floor: float | None = None) -> None:
+        self._members = tuple(sorted(members, key=lambda member: member.complexity))
+        self.floor = floor
+        """The lowest training error that any smooth term could reach."""
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+    @overload
+    def __getitem__(self, index: slice) -> Front: ...
+    def __getitem__(self, index: int | slice) -> Member | Front:
+        """Take a member, or a part of the front."""
+        if isinstance(index, slice):
+            return Front(self._members[index], self.floor)
+        return self._members[index]
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members)
+
+    def __repr__(self) -> str:
+        lines = [f"{m.complexity:4d}  {m.error:<10.4g}  {m.expression}" for m in self]
+        return "\n".join(["complexity  error  expression", *lines])
+
+    def _repr_html_(self) -> str:
+        """Draw the front as a table."""
+        chosen = recommended(self)
+        head = ("complexity", "constants", "error", "formula, x = r/r0, eV")
+        rows = [f"<tr>{''.join(f'<th>{title}</th>' for title in head)}</tr>"]
+        for m in self:
+            style = ' style="font-weight:bold"' if m is chosen else ""
+            formula = f"<code>{escape(m.expression)}</code>"
+            cells = (m.complexity, m.n_constants, f"{m.error:.4g}", formula)
+            rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+        if self.floor is not None:
+            rows.append(f"<tr><td></td><td>floor</td><td>{self.floor:.4g}</td><td></td></tr>")
+        return f"<table>{''.join(rows)}</table>"
+
+    def plot(self) -> Figure:
+        """Draw error against complexity, with the floor and the recommended member."""
+        from symreg import plots
+
+        chosen = recommended(self)
+        return plots.pareto(
+            [m.complexity for m in self],
+            [m.error for m in self],
+            floor=self.floor,
+            recommended=None if chosen is None else self._members.index(chosen),
+        )
+
+
+def recommended(front: Sequence[Member]) -> Member | None:
+    """Choose a member that is accurate and no more complex than that takes.
+
+    Among the members whose training error is at most 1.5 times the lowest, the one at which the
+    logarithm of the error falls most per unit of complexity, seen from the next simpler member.
+    """
+    if not front:
+        return None
+    limit = NEAR_LOWEST * min(member.error for member in front)
+    fall = {}
+    for k, member in enumerate(front):
+        if member.error <= limit:
+            before = front[k - 1] if k else None
+            fall[k] = _fall(before, member) if before is not None else 0.0
+    return front[max(fall, key=lambda k: fall[k])]
+
+
+def _fall(before: Member, member: Member) -> float:
+    if member.error <= 0:
+        return math.inf
+    steps = max(member.complexity - before.complexity, 1)
+    return math.log(before.error / member.error) / steps
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was searched: what was asked, what was found, how far it is from the floor."""
+
+    folder: Path
+    manifest: Mapping[str, Any] = field(repr=False)
+    """Status, seed, versions, machine and data hash."""
+    data: Mapping[str, Any] = field(repr=False)
+    """What was read: files, keys, groups, warnings."""
+    floor: Mapping[str, Any] = field(repr=False)
+    """``floor["error"]`` is the lowest training error of any smooth term."""
+    front: Front
+    """Members, simplest first."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, read from ``run.toml``."""
+        from symreg import config
+
+        return config.load(self.folder / "run.toml")
+
+    def best(self, complexity: int | None = None) -> Member:
+        """Return the recommended member, or the most accurate one up to a complexity.
+
+        Recommended is, among members whose training error is at most 1.5 times the lowest, the
+        one where the logarithm of the error falls most per unit of complexity.
+
+        Raises
+        ------
+        ValueError
+            If the front is empty, or has no member that simple.
+        """
+        if not self.front:
+            raise ValueError(f"{self.folder} has no front yet; `symreg resume {self.folder}`")
+        if complexity is None:
+            chosen = recommended(self.front)
+            assert chosen is not None
+            return chosen
+        simple = [member for member in self.front if member.complexity <= complexity]
+        if not simple:
+            raise ValueError(
+                f"no member has complexity {complexity} or less; "
+                f"the simplest has {self.front[0].complexity}"
+            )
+        return min(simple, key=lambda member: member.error)
+
+    def member(self, number: int) -> Member:
+        """Return the member whose folder is ``potentials/<number>``.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        found = {member.number: member for member in self.front}
+        if number not in found:
+            known = ", ".join(map(str, sorted(found))) or "none"
+            raise ValueError(f"{self.folder} has no member {number}; there are {known}")
+        return found[number]
+
+    def _repr_html_(self) -> str:
+        """Draw the run as its front."""
+        return f"<p>{escape(str(self.folder))}</p>{self.front._repr_html_()}"
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open a run folder, finished or not.
+
+    Raises
+    ------
+    OSError
+        If there is no run in the folder.
+
+    Examples
+    --------
+    >>> open_run("nowhere")
+    Traceback (most recent call last):
+    FileNotFoundError: nowhere holds no run: there is no nowhere/manifest.json
+    """
+    folder = Path(folder)
+    manifest = folder / "manifest.json"
+    if not manifest.exists():
+        raise FileNotFoundError(f"{folder} holds no run: there is no {manifest}")
+    floor = _optional(folder / "floor.json")
+    members = [_member(entry, folder) for entry in _optional(folder / "front.json") or []]
+    return Run(
+        folder=folder,
+        manifest=files.read_json(manifest),
+        data=_optional(folder / "data.json"),
+        floor=floor,
+        front=Front(members, floor.get("error")),
+    )
+
+
+def _optional(path: Path) -> Any:
+    return files.read_json(path) if path.exists() else {}
+
+
+def _member(record: Mapping[str, Any], folder: Path) -> Member:
+    return Member(
+        number=record["number"],
+        complexity=record["complexity"],
+        n_constants=record["n_constants"],
+        error=math.nan if record["error"] is None else record["error"],
+        expression=record["expression"],
+        errors=record["errors"],
+        record=record,
+        folder=folder / "potentials" / str(record["number"]),
+    )

@@ -1,0 +1,163 @@
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+
+import symreg
+from symreg import config
+from symreg.runs import RunFolder, files, open_run
+
+
+def test_a_run_opens_with_its_front_simplest_first(small_run):
+    run = symreg.open_run(small_run)
+    assert [member.complexity for member in run.front] == [5, 9, 11, 18]
+    assert run.manifest["status"] == "finished"
+    assert run.manifest["versions"]["numpy"] == np.__version__
+    assert run.settings.search.epochs == 2
+    assert run.floor["error"] == run.front.floor == 0.08
+    assert run.front[1].errors["validation"]["forces"]["rmse"] == pytest.approx(0.04)
+
+
+def test_the_recommended_member_falls_furthest_among_the_accurate_ones(small_run):
+    # 0.09 and 0.1 lie within 1.5 times the lowest. From 9 to 11 nodes the error falls four times,
+    # from 11 to 18 by a tenth.
+    run = open_run(small_run)
+    assert run.best().complexity == 11
+
+
+def test_best_up_to_a_complexity_is_the_most_accurate_there(small_run):
+    run = open_run(small_run)
+    assert run.best(complexity=30).complexity == 18
+    assert run.best(complexity=10).complexity == 9
+    with pytest.raises(ValueError, match="no member has complexity 4 or less; the simplest has 5"):
+        run.best(complexity=4)
+
+
+def test_members_are_found_by_the_name_of_their_folder(small_run):
+    run = open_run(small_run)
+    assert run.member(3).complexity == 18
+    with pytest.raises(ValueError, match="has no member 7; there are 0, 1, 2, 3"):
+        run.member(7)
+
+
+def test_front_csv_has_the_promised_columns_and_row_per_member(small_run):
+    header, *rows = (small_run / "front.csv").read_text(encoding="utf-8").splitlines()
+    assert {
+        "complexity",
+        "n_constants",
+        "error",
+        "energy_rmse_train",
+        "forces_rmse_train",
+        "energy_rmse_validation",
+        "forces_rmse_validation",
+        "expression",
+    } <= set(header.split(","))
+    assert len(rows) == 4
+    assert rows[0].startswith("5,1,2.5,0.0125,0.25,,")
+
+
+def test_a_missing_potential_says_why(small_run):
+    with pytest.raises(OSError, match="the run ended before it wrote its potentials"):
+        _ = open_run(small_run).best().potential
+
+
+def test_a_front_draws_itself_in_a_notebook(small_run):
+    run = open_run(small_run)
+    page = run._repr_html_()
+    assert page.count("<tr") == 6
+    assert '<tr style="font-weight:bold"><td>11</td>' in page
+    assert "<td>floor</td><td>0.08</td>" in page
+
+
+def test_parts_of_a_front_are_fronts(small_run):
+    front = open_run(small_run).front[:2]
+    assert [member.complexity for member in front] == [5, 9]
+    assert front.floor == 0.08
+    assert repr(front).splitlines()[1].split()[:2] == ["5", "2.5"]
+
+
+def test_a_finished_run_is_never_overwritten(small_run):
+    settings = open_run(small_run).settings
+    before = (small_run / "front.csv").read_bytes()
+    with pytest.raises(FileExistsError, match=r"holds a finished run; see `symreg show .*argon`"):
+        RunFolder.create(settings)
+    assert (small_run / "front.csv").read_bytes() == before
+
+
+def test_an_unfinished_run_is_resumed_not_overwritten(small_run):
+    RunFolder(small_run).update_manifest(status="running")
+    with pytest.raises(
+        FileExistsError, match="holds an unfinished run; continue it with `symreg r"
+    ):
+        RunFolder.create(open_run(small_run).settings)
+
+
+def test_a_run_that_found_nothing_may_be_started_again(small_run):
+    (small_run / "front.csv").unlink()
+    RunFolder.create(open_run(small_run).settings)
+
+
+def test_the_run_file_of_a_user_is_not_overwritten(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('[data]\ntrain = ["a"]\n[output]\nfolder = "."\n', encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"holds a run\.toml but no run"):
+        RunFolder.create(config.load(path))
+
+
+def test_a_folder_without_a_run_is_an_os_error(tmp_path):
+    with pytest.raises(OSError, match="holds no run: there is no"):
+        open_run(tmp_path)
+
+
+def test_a_damaged_file_is_named(small_run):
+    (small_run / "front.json").write_text('[{"number": 1,', encoding="utf-8")
+    with pytest.raises(OSError, match=r"front\.json is damaged"):
+        open_run(small_run)
+
+
+def test_a_truncated_last_line_is_left_out_and_then_replaced(small_run):
+    path = small_run / "generations.csv"
+    path.write_bytes(path.read_bytes()[:-4])
+    assert [row["generation"] for row in files.read_rows(path)] == ["0", "1"]
+    RunFolder(small_run).append_row("generations.csv", {"generation": 2, "error": 0.3})
+    assert [row["generation"] for row in files.read_rows(path)] == ["0", "1", "2"]
+    assert files.read_rows(path)[2]["error"] == "0.3"
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "state.json"
+    files.write_json(path, {"epoch": 1})
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"cannot write .*state\.json: No space left on device"):
+        files.write_json(path, {"epoch": 2})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"epoch": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_json_holds_numpy_values_and_no_nan(tmp_path):
+    record = {"a": np.arange(2), "b": np.float64("nan"), "c": np.int64(3), "d": (1.0, np.inf)}
+    files.write_json(tmp_path / "a.json", record)
+    assert files.read_json(tmp_path / "a.json") == {
+        "a": [0, 1],
+        "b": None,
+        "c": 3,
+        "d": [1.0, None],
+    }
+
+
+def test_arrays_are_read_back_without_pickle(tmp_path):
+    RunFolder(tmp_path).write_arrays("checkpoint/state.npz", a=np.arange(3), b=np.eye(2))
+    with np.load(tmp_path / "checkpoint" / "state.npz", allow_pickle=False) as stored:
+        assert sorted(stored) == ["a", "b"]
+        np.testing.assert_array_equal(stored["b"], np.eye(2))
+
+
+def test_log_lines_carry_the_time(tmp_path):
+    RunFolder(tmp_path).log("epoch 1")
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("+00:00 epoch 1\n")
