@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ase.db
 import ase.io
 from ase import Atoms
 from ase.io.extxyz import key_val_str_to_dict
@@ -65,10 +66,7 @@ def read_images(path: Path, name: str) -> list[Atoms]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is checked here, frame by frame
             kind = filetype(str(path))
-            options: dict[str, Any] = {"do_not_split_by_at_sign": True}
-            if kind == "extxyz":
-                options["properties_parser"] = _comment_line
-            images = ase.io.read(path, index=":", format=kind, **options)
+            images = _read_as(path, kind)
     except Exception as error:
         # ASE's readers raise whatever they stumble upon.
         raise ValueError(
@@ -77,7 +75,18 @@ def read_images(path: Path, name: str) -> list[Atoms]:
         ) from error
     if not images:
         raise ValueError(f"{name} holds no structures; remove it from [data] or write it again")
-    return list(images)
+    return images
+
+
+def _read_as(path: Path, kind: str) -> list[Atoms]:
+    """Read all frames, keeping what ASE would drop or stumble upon."""
+    if kind in ("db", "json"):
+        rows = ase.db.connect(path).select()
+        return [row.toatoms(add_additional_information=True) for row in rows]
+    options: dict[str, Any] = {"do_not_split_by_at_sign": True}
+    if kind == "extxyz":
+        options["properties_parser"] = _comment_line
+    return list(ase.io.read(path, index=":", format=kind, **options))
 
 
 def _matches(patterns: Sequence[str], folder: Path, setting: str) -> list[Path]:

@@ -80,7 +80,7 @@ def _judge(quantity: str, ratio: float, count: int) -> list[str]:
     elif 0.5 < -ratio < 2:
         looks = "its sign is the opposite one"
     for unit, size in UNITS[quantity].items():
-        if 0.5 < abs(ratio) / size < 2:
+        if 0.75 < abs(ratio) / size < 1.33:
             sign = " with the opposite sign" if ratio < 0 else ""
             looks = f"it looks like {unit}{sign}"
     wanted = "eV/Å³, tension positive" if quantity == "stress" else "eV/Å"

@@ -1,0 +1,567 @@
+import dataclasses
+import json
+
+import ase.db
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from symreg.structures import (
+    DataSettings,
+    Structures,
+    bootstrap_blocks,
+    data_hash,
+    from_atoms,
+    isolated_atoms,
+    read_structures,
+)
+from symreg.structures.split import trajectory_name
+
+DIMER = """2
+{comment} Properties=species:S:1:pos:R:3:forces:R:3 pbc="F F F"
+Ar 0.0 0.0 0.0  0.0 0.0 0.1
+Ar 0.0 0.0 3.8  0.0 0.0 -0.1
+"""
+CUBE = """1
+Lattice="2 0 0 0 2 0 0 0 2" energy=-1.5 {comment} Properties=species:S:1:pos:R:3
+Ar 0.0 0.0 0.0
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*frames, name="a.extxyz"):
+        (tmp_path / name).write_text("".join(frames))
+        return tmp_path
+
+    return write
+
+
+def read(folder, *train, **settings):
+    return read_structures(DataSettings(train=train or ("a.extxyz",), **settings), folder)
+
+
+def argon_crystals(strains, *, rattle=0.0):
+    calculator = LennardJones(epsilon=0.0104, sigma=3.4, rc=9.0, smooth=True)
+    images = []
+    for seed, strain in enumerate(strains):
+        atoms = bulk("Ar", "fcc", a=5.26 * (1 + strain), cubic=True)
+        atoms.rattle(rattle, seed=seed)
+        atoms.calc = calculator
+        labels = {
+            "energy": atoms.get_potential_energy(),
+            "forces": atoms.get_forces(),
+            "stress": atoms.get_stress(),
+        }
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+        images.append(atoms)
+    return images
+
+
+# Arrays
+
+
+def test_structures_are_laid_one_after_the_other():
+    salt = Atoms("NaCl", positions=[[0, 0, 0], [0, 0, 2.4]], info={"energy": -6.0})
+    structures = from_atoms([Atoms("Cl", info={"energy": -1.0}), salt])
+    assert structures.species == ("Cl", "Na")
+    assert structures.start.tolist() == [0, 1, 3]
+    assert structures.kind.tolist() == [0, 1, 0]
+    assert structures.energy.tolist() == [-1.0, -6.0]
+    assert np.isnan(structures.forces).all()
+    assert structures.n_atoms.tolist() == [1, 2]
+    assert structures.formula(1) == "ClNa"
+    assert structures.source[1] == "structure 1"
+
+
+def test_arrays_cannot_be_written_to_and_belong_to_nobody_else():
+    atoms = Atoms("Ar")
+    structures = from_atoms([atoms])
+    for field in dataclasses.fields(Structures):
+        value = getattr(structures, field.name)
+        if isinstance(value, np.ndarray):
+            assert not value.flags.writeable
+    atoms.positions[0, 0] = 7.0
+    assert structures.positions[0, 0] == 0.0
+
+
+def test_subset_keeps_the_structures_asked_for_and_all_species():
+    images = [Atoms("Ar", info={"energy": 1.0}), Atoms("Ne2", [[0, 0, 0], [0, 0, 3.0]])]
+    part = from_atoms(images).subset([False, True])
+    assert len(part) == 1
+    assert part.species == ("Ar", "Ne")
+    assert part.kind.tolist() == [1, 1]
+    assert part.source == ("structure 1",)
+    assert part.positions.shape == (2, 3)
+
+
+def test_hash_sees_labels_but_not_file_names_and_knows_one_nan():
+    images = argon_crystals([0.0, 0.01])
+    structures = from_atoms(images)
+    assert data_hash(structures) == data_hash(from_atoms(images, sources=["x", "y"]))
+    changed = dataclasses.replace(structures, energy=structures.energy + 1e-9)
+    assert data_hash(changed) != data_hash(structures)
+    empty = dataclasses.replace(structures, energy=np.full(2, np.nan))
+    assert data_hash(empty) == data_hash(dataclasses.replace(empty, energy=-empty.energy))
+
+
+def test_hash_is_the_same_on_every_platform():
+    expected = "2ee01e1469f67309f1449e8bfc66e9e6bfa83853820ce5470ea205111936f679"
+    assert data_hash(from_atoms([Atoms("Ar", info={"energy": -0.5})])) == expected
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    "key", ["energy", "free_energy", "REF_energy", "dft_energy", "Energy", "E", "total_energy"]
+)
+def test_energy_is_found_under_its_usual_names(write, key):
+    structures, report = read(write(DIMER.format(comment=f"{key}=-0.25")))
+    assert structures.energy.tolist() == [-0.25]
+    assert report.files["a.extxyz"]["keys"]["energy"] == {key: 1}
+
+
+@pytest.mark.parametrize("key", ["forces", "force", "REF_forces", "dft_forces"])
+def test_forces_are_found_under_their_usual_names(write, key):
+    frame = DIMER.format(comment="energy=1").replace("forces", key)
+    structures, report = read(write(frame))
+    np.testing.assert_array_equal(structures.forces[:, 2], [0.1, -0.1])
+    assert report.files["a.extxyz"]["keys"]["forces"] == {key: 1}
+
+
+@pytest.mark.parametrize(
+    ("comment", "scale"),
+    [
+        ('stress="1 2 3 4 5 6"', 1.0),
+        ('stress="1 6 5 6 2 4 5 4 3"', 1.0),
+        ('REF_stress="1 2 3 4 5 6"', 1.0),
+        ('dft_stress="1 6 5 6 2 4 5 4 3"', 1.0),
+        ('virial="1 6 5 6 2 4 5 4 3"', -1 / 8),
+        ('virial="1 2 3 4 5 6"', -1 / 8),
+        ('REF_virials="1 6 5 6 2 4 5 4 3"', -1 / 8),
+    ],
+)
+def test_stress_is_read_from_six_or_nine_numbers_or_a_virial(write, comment, scale):
+    structures, _ = read(write(CUBE.format(comment=comment)))
+    np.testing.assert_allclose(structures.stress[0], scale * np.arange(1, 7))
+
+
+def test_stress_of_a_slab_is_left_out(write):
+    structures, _ = read(write(CUBE.format(comment='stress="1 2 3 4 5 6" pbc="T T F"')))
+    assert np.isnan(structures.stress).all()
+
+
+def test_prediction_of_a_model_is_not_taken_for_a_label(write):
+    structures, _ = read(write(DIMER.format(comment="REF_energy=-1 MACE_energy=-9")))
+    assert structures.energy.tolist() == [-1.0]
+
+
+def test_energies_that_disagree_stop_with_what_to_type(write):
+    folder = write(DIMER.format(comment="energy=-1"), DIMER.format(comment="energy=-1 E=-2.5"))
+    with pytest.raises(
+        ValueError,
+        match=r"a.extxyz frame 1: two values for energy disagree: 'energy' \(calculator\) is -1 "
+        r"but 'E' \(info\) is -2.5; choose one with \[data\] energy_key = \"energy\" or \"E\"",
+    ):
+        read(folder)
+    structures, _ = read(folder, energy_key="E", forces_key="forces")
+    np.testing.assert_array_equal(structures.energy, [np.nan, -2.5])
+
+
+def test_forces_that_disagree_stop():
+    atoms = Atoms("Ar2", positions=[[0, 0, 0], [0, 0, 3.8]])
+    atoms.arrays["forces"] = np.zeros((2, 3))
+    atoms.arrays["dft_forces"] = np.array([[0, 0, 0], [0, 0, 0.5]])
+    with pytest.raises(ValueError, match=r"disagree at component \(1, 2\): 'forces' .* is 0 but"):
+        from_atoms([atoms])
+
+
+def test_equal_candidates_need_no_choice(write):
+    structures, _ = read(write(DIMER.format(comment="energy=-1.00000 REF_energy=-1.00001")))
+    assert structures.energy.tolist() == [-1.0]
+
+
+def test_free_energy_is_taken_since_forces_are_its_slopes(write):
+    structures, report = read(write(DIMER.format(comment="energy=-1 free_energy=-1.25")))
+    assert structures.energy.tolist() == [-1.25]
+    assert "differ in 1 structures, by up to 0.25 eV: took the free energy" in report.notes[0]
+    structures, _ = read(
+        write(DIMER.format(comment="energy=-1 free_energy=-1.25")), energy_key="energy"
+    )
+    assert structures.energy.tolist() == [-1.0]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_energy_that_is_not_finite_stops(write, value):
+    folder = write(DIMER.format(comment="energy=1"), DIMER.format(comment=f"energy={value}"))
+    with pytest.raises(
+        ValueError, match=r"a.extxyz frame 1: the energy under key 'energy' has the"
+    ):
+        read(folder)
+
+
+def test_force_that_is_not_finite_stops(write):
+    with pytest.raises(ValueError, match=r"frame 0: the forces under key 'forces' has the .*nan"):
+        read(write(DIMER.format(comment="energy=1").replace("-0.1", "nan")))
+
+
+def test_forces_of_the_wrong_shape_stop(write):
+    frame = DIMER.format(comment="energy=1").replace("forces:R:3", "forces:R:2:junk:R:1")
+    with pytest.raises(ValueError, match=r"have shape \(2, 2\); 2 atoms need \(2, 3\)"):
+        read(write(frame))
+
+
+def test_stress_of_the_wrong_size_stops(write):
+    with pytest.raises(ValueError, match="has 3 numbers; a stress has 6 or 9"):
+        read(write(CUBE.format(comment='dft_stress="1 2 3"')))
+
+
+def test_energy_that_is_a_word_stops(write):
+    with pytest.raises(ValueError, match="key 'E' is 'unknown', which is not a number"):
+        read(write(DIMER.format(comment="E=unknown")))
+
+
+def test_fortran_exponents_are_read(write):
+    structures, _ = read(write(CUBE.replace("-1.5", "-1.0D+02").format(comment="")))
+    assert structures.energy.tolist() == [-100.0]
+    assert from_atoms([Atoms("Ar", info={"E": "2.5d0"})]).energy.tolist() == [2.5]
+
+
+def test_fortran_exponents_among_the_forces_stop_with_the_file_name(write):
+    frame = DIMER.format(comment="energy=1").replace("-0.1", "-1.0D-01")
+    with pytest.raises(ValueError, match=r"a.extxyz: ASE cannot read it as extxyz .*1.0D\+02"):
+        read(write(frame))
+
+
+def test_labels_in_an_ase_database_are_found(tmp_path):
+    with ase.db.connect(tmp_path / "a.db") as database:
+        database.write(Atoms("Ar"), REF_energy=-1.5, group="gas")
+    structures, _ = read(tmp_path, "a.db")
+    assert structures.energy.tolist() == [-1.5]
+    assert structures.group == ("gas",)
+
+
+def test_energy_of_atoms_that_moved_since_is_refused():
+    atoms = Atoms("Ar2", positions=[[0, 0, 0], [0, 0, 3.8]], calculator=LennardJones())
+    atoms.get_potential_energy()
+    atoms.positions[1, 2] = 4.0
+    with pytest.raises(ValueError, match="structure 0: the atoms were changed after their energy"):
+        from_atoms([atoms])
+
+
+def test_frame_may_lack_its_energy_but_not_its_forces_too(write):
+    bare = CUBE.format(comment="bandgap=3").replace("energy=-1.5 ", "")
+    structures, report = read(write(DIMER.format(comment=""), DIMER.format(comment="energy=1")))
+    np.testing.assert_array_equal(structures.energy, [np.nan, 1.0])
+    assert "1 structures have no energy, the first a.extxyz frame 0" in report.notes
+    with pytest.raises(
+        ValueError,
+        match=r"frame 1 has neither .* it has info: bandgap; .* \[data\] energy_key = \"my_energy",
+    ):
+        read(write(DIMER.format(comment="energy=1"), bare))
+
+
+def test_key_that_no_structure_has_stops_with_those_there_are(write):
+    with pytest.raises(
+        ValueError, match=r'energy_key is "U", which no .* calculator: forces, energy'
+    ):
+        read(write(DIMER.format(comment="energy=1")), energy_key="U")
+
+
+# Files and geometry
+
+
+def test_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file matches 'si\*.xyz' in .*\[data\] train"):
+        read(tmp_path, "si*.xyz")
+
+
+def test_globs_and_several_files_are_read_once_each_in_order(write):
+    for name in ("b.extxyz", "a.extxyz"):
+        folder = write(DIMER.format(comment="energy=1"), name=name)
+    structures, _ = read(folder, "b.extxyz", "*.extxyz", validation_fraction=0)
+    assert structures.source == ("b.extxyz frame 0", "a.extxyz frame 0")
+
+
+def test_file_in_two_splits_stops(write):
+    folder = write(DIMER.format(comment="energy=1"))
+    with pytest.raises(ValueError, match=r"'a.extxyz' is in both \[data\] train and test"):
+        read(folder, test=("*.extxyz",))
+
+
+@pytest.mark.parametrize("content", ["", "junk", "3\nenergy=1\nAr 0 0 0\n"])
+def test_file_that_holds_no_structures_stops(write, content):
+    with pytest.raises(ValueError, match=r"^a.extxyz"):
+        read(write(content))
+
+
+def test_lower_case_lattice_stops_instead_of_giving_a_cluster(write):
+    frame = CUBE.replace("Lattice", "lattice").format(comment="")
+    with pytest.raises(ValueError, match=r"its cell under 'lattice', which ASE ignores.*'Lattice'"):
+        read(write(frame))
+
+
+def test_periodic_structure_needs_its_cell_vectors():
+    with pytest.raises(ValueError, match="structure 0 is periodic along 3 directions, but"):
+        from_atoms([Atoms("Ar", cell=[3, 3, 0], pbc=True)])
+
+
+def test_two_atoms_in_one_place_stop(write):
+    with pytest.raises(
+        ValueError, match=r"frame 0 \(Ar2\) has atoms 0 and 1 only 0.0001 Å apart; remove one"
+    ):
+        read(write(DIMER.format(comment="energy=1").replace("3.8", "0.0001")))
+
+
+def test_structure_without_atoms_and_no_structures_stop():
+    with pytest.raises(ValueError, match="structure 0 has no atoms"):
+        from_atoms([Atoms()])
+    with pytest.raises(ValueError, match="there are no structures"):
+        from_atoms([])
+
+
+def test_element_that_the_run_file_does_not_name_stops(write):
+    frame = DIMER.format(comment="energy=1")
+    folder = write(frame, frame.replace("Ar 0.0 0.0 3.8", "Kr 0.0 0.0 3.8"))
+    with pytest.raises(ValueError, match=r"a.extxyz frame 1 contains Kr, .* species \(Ar\)"):
+        read(folder, species=("Ar",))
+
+
+def test_one_atom_crystal_is_not_an_isolated_atom():
+    crystal = bulk("Ar", "fcc", a=5.26)
+    boxed = Atoms("Ar", cell=[15, 15, 15], pbc=True)
+    assert isolated_atoms(from_atoms([crystal, boxed, Atoms("Ar")])).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": ()}, r"\[data\] train is empty"),
+        ({"train": "a.xyz"}, r"\[data\] train is a text"),
+        ({"validation_fraction": 1.5}, r"\[data\] validation_fraction is 1.5; it must be"),
+        ({"validation_fraction": float("nan")}, r"\[data\] validation_fraction is nan"),
+        ({"split": "time"}, r"\[data\] split is 'time'; it must be one of 'trajectory', 'block'"),
+        ({"weights": {"bulk": -1.0}}, r"\[data.weights\] bulk is -1; a weight must be 0"),
+    ],
+)
+def test_settings_that_cannot_run_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DataSettings(**{"train": ("a.xyz",)} | settings)
+
+
+# Groups and splits
+
+
+def labelled(n, **info):
+    return [Atoms("Ar", info={"energy": 0.0} | info) for _ in range(n)]
+
+
+def test_group_falls_back_on_config_type(write):
+    frames = [
+        DIMER.format(comment=f"energy=1 {x}")
+        for x in ("group=a config_type=b", "config_type=b", "")
+    ]
+    structures, _ = read(write(*frames), validation_fraction=0)
+    assert structures.group == ("a", "b", "all")
+
+
+def test_group_key_and_weights_must_name_what_is_there(write):
+    folder = write(DIMER.format(comment="energy=1 group=gas"))
+    with pytest.raises(ValueError, match=r"names the group 'liquid'; the groups are gas"):
+        read(folder, weights={"liquid": 2.0})
+    with pytest.raises(ValueError, match='group_key is "phase", which no structure has'):
+        read(folder, group_key="phase")
+
+
+@pytest.mark.parametrize(
+    ("description", "name"),
+    [
+        ("Snapshot 3 of 20 of AIMD at 300 K", "AIMD at 300 K"),
+        ("melt, frame 17", "melt,"),
+        ("Si 2x2x2 cell, mode 0, strain -0.1", "Si 2x2x2 cell, mode 0, strain -0.1"),
+    ],
+)
+def test_trajectory_is_the_description_without_its_snapshot(description, name):
+    assert trajectory_name({"description": description, "config_type": "x"}) == name
+    assert trajectory_name({"description": description, "trajectory": 4}) == "4"
+
+
+def written(tmp_path, images):
+    ase.io.write(tmp_path / "a.extxyz", images)
+    return tmp_path
+
+
+def test_whole_trajectories_validate_in_every_group(tmp_path):
+    images = [
+        atoms
+        for group in ("solid", "liquid")
+        for run in range(10)
+        for atoms in labelled(5, group=group, trajectory=f"{group}{run}")
+    ]
+    structures, _ = read(written(tmp_path, images))
+    for group in ("solid", "liquid"):
+        here = np.array([g == group for g in structures.group])
+        assert (structures.split[here] == 1).sum() == 10
+    by_run = {}
+    for run, split in zip(structures.trajectory, structures.split, strict=True):
+        by_run.setdefault(run, set()).add(int(split))
+    assert all(len(splits) == 1 for splits in by_run.values())
+
+
+def test_trajectory_that_crosses_groups_stays_together(tmp_path):
+    images = [*labelled(4, group="a", trajectory="1"), *labelled(4, group="b", trajectory="1")]
+    images += labelled(2, group="b", trajectory="2")
+    structures, _ = read(written(tmp_path, images))
+    runs = {r: set() for r in structures.trajectory}
+    for run, split in zip(structures.trajectory, structures.split, strict=True):
+        runs[run].add(int(split))
+    assert runs["2"] == {0}
+
+
+def test_single_trajectory_validates_in_one_contiguous_block_and_says_so(tmp_path):
+    structures, report = read(written(tmp_path, labelled(20, config_type="AIMD")))
+    chosen = np.flatnonzero(structures.split == 1)
+    assert chosen.tolist() == [8, 9, 10, 11]
+    assert any("too few trajectories" in note and "'AIMD'" in note for note in report.notes)
+
+
+def test_blocks_are_contiguous_and_spread(tmp_path):
+    structures, _ = read(written(tmp_path, labelled(100)), split="block")
+    chosen = np.flatnonzero(structures.split == 1)
+    assert chosen.size == 20
+    assert (np.diff(chosen) > 1).sum() == 1
+    assert chosen.min() < 50 < chosen.max()
+
+
+def test_random_split_is_the_same_each_time(tmp_path):
+    folder = written(tmp_path, labelled(50))
+    first, second = (read(folder, split="random")[0].split for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert (first == 1).sum() == 10
+
+
+def test_validation_files_win_over_a_split(tmp_path):
+    ase.io.write(tmp_path / "v.extxyz", labelled(3))
+    structures, report = read(written(tmp_path, labelled(20)), validation=("v.extxyz",))
+    assert structures.split.tolist() == [0] * 20 + [1] * 3
+    assert report.structures == {"train": 20, "validation": 3, "test": 0}
+
+
+def test_one_structure_is_kept_for_training(tmp_path):
+    structures, report = read(written(tmp_path, labelled(1)))
+    assert structures.split.tolist() == [0]
+    assert any("too few structures (1)" in note for note in report.notes)
+
+
+def test_bootstrap_blocks_keep_trajectories_together():
+    images = [a for run in range(30) for a in labelled(2, trajectory=run)]
+    blocks = bootstrap_blocks(from_atoms(images))
+    assert blocks.tolist() == np.repeat(np.arange(30), 2).tolist()
+
+
+def test_bootstrap_cuts_one_long_trajectory_into_contiguous_pieces():
+    blocks = bootstrap_blocks(from_atoms(labelled(100)), n=20)
+    assert blocks.tolist() == np.repeat(np.arange(20), 5).tolist()
+    assert bootstrap_blocks(from_atoms(labelled(3)), n=20).tolist() == [0, 1, 2]
+
+
+# The report
+
+
+def test_report_counts_what_was_read_and_is_plain_json(tmp_path):
+    images = argon_crystals([-0.01, 0.0, 0.01, 0.02, 0.03])
+    structures, report = read(written(tmp_path, images))
+    plain = json.loads(json.dumps(report.to_dict()))
+    assert plain["structures"] == {"train": 4, "validation": 1, "test": 0}
+    assert plain["atoms"] == {"train": 16, "validation": 4, "test": 0}
+    assert plain["groups"]["all"]["train"] == {"structures": 4, "atoms": 16}
+    assert plain["labels"] == {"energy": 5, "forces": 5, "stress": 5}
+    assert plain["closest"]["Ar-Ar"] == pytest.approx(5.26 * 0.99 / 2**0.5)
+    assert plain["data_hash"] == data_hash(structures)
+    assert plain["warnings"] == []
+
+
+STRAINS = [-0.04, -0.03, -0.02, -0.01, 0.01, 0.02, 0.03, 0.04]
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [(-1602.1766, "kBar with the opposite sign"), (-1.0, "its sign is the opposite"), (0, "zero")],
+)
+def test_stress_that_does_not_fit_the_energies_is_warned_of(tmp_path, factor, message):
+    images = argon_crystals(STRAINS)
+    for atoms in images:
+        atoms.calc.results["stress"] *= factor
+    _, report = read(written(tmp_path, images))
+    assert any("stress does not fit" in w and message in w for w in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [(-1.0, "its sign is the opposite one"), (1 / 51.422, "it looks like Ha/bohr")],
+)
+def test_forces_that_do_not_fit_the_energies_are_warned_of(tmp_path, factor, message):
+    images = argon_crystals([0.0] * 12)
+    for strength, atoms in enumerate(argon_crystals([0.0] * 12, rattle=0.2)):
+        step = 0.06 * strength * (atoms.positions - images[0].positions)
+        images[strength] = images[0].copy()
+        images[strength].positions += step
+        images[strength].calc = LennardJones(epsilon=0.0104, sigma=3.4, rc=9.0, smooth=True)
+        images[strength].get_potential_energy()
+    _, report = read(written(tmp_path, images))
+    assert report.warnings == ()
+    for atoms in images:
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=atoms.get_potential_energy(), forces=factor * atoms.get_forces()
+        )
+    _, report = read(written(tmp_path, images))
+    assert any("forces does not fit" in w and message in w for w in report.warnings)
+
+
+def test_duplicates_outliers_and_huge_forces_are_warned_of(tmp_path):
+    images = argon_crystals(STRAINS)
+    images[3].calc.results["energy"] += 40.0
+    images[5].calc.results["forces"][2, 0] = 250.0
+    images.append(images[0].copy())
+    images[-1].calc = images[0].calc
+    _, report = read(written(tmp_path, images), validation_fraction=0)
+    text = "\n".join(report.warnings)
+    assert "1 structures occur twice, such as a.extxyz frame 0 and a.extxyz frame 8" in text
+    assert "the farthest, a.extxyz frame 3, by 9.997" in text
+    assert "largest, 250 eV/Å, is on atom 2 of a.extxyz frame 5" in text
+
+
+def test_duplicate_across_splits_is_warned_of(tmp_path):
+    images = argon_crystals(STRAINS)
+    ase.io.write(tmp_path / "v.extxyz", images[2])
+    _, report = read(written(tmp_path, images), validation=("v.extxyz",))
+    assert any(
+        "occur in two splits" in w and "(train and validation)" in w for w in report.warnings
+    )
+
+
+def test_public_data_read_without_warnings(shared_data):
+    structures, report = read(
+        shared_data, "lennard_jones_argon.extxyz", test=("silicon_gpaw.extxyz",)
+    )
+    assert len(structures) == 175
+    assert structures.species == ("Ar", "Si")
+    assert report.structures == {"train": 60, "validation": 15, "test": 100}
+    assert report.files["silicon_gpaw.extxyz"]["keys"]["energy"] == {"free_energy": 100}
+    assert report.isolated_atoms == {"Si": pytest.approx(-0.8451, abs=1e-4)}
+    assert any("stress compared with energies over" in note for note in report.notes)
+    assert not any("does not fit" in warning for warning in report.warnings)
+
+
+def test_labels_agree_with_those_of_ase(shared_data):
+    images = ase.io.read(shared_data / "silicon_mlearn_train.extxyz", index=":40")
+    structures = from_atoms(images)
+    for s, atoms in enumerate(images):
+        assert structures.energy[s] == atoms.get_potential_energy()
+        np.testing.assert_array_equal(structures.forces[structures.atoms_of(s)], atoms.get_forces())
+        np.testing.assert_array_equal(structures.stress[s], atoms.get_stress())
