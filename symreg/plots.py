@@ -1,0 +1,236 @@
+"""Figures from results: matplotlib figures, free of any window or global state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+# Okabe and Ito's palette, told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#666666",
+)
+_CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+_MARKS = ("o", "s", "^", "D", "v", "P")
+
+
+class Curve(NamedTuple):
+    """A pair function to draw: its name, and energies in eV from distances in Å."""
+
+    name: str
+    energy: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+class Points(NamedTuple):
+    """Reference energies of a dimer: their name, distances in Å and energies in eV."""
+
+    name: str
+    r: NDArray[np.float64]
+    energy: NDArray[np.float64]
+
+
+def pareto(
+    complexity: Sequence[int],
+    error: Sequence[float],
+    *,
+    floor: float | None = None,
+    recommended: int | None = None,
+    baselines: Mapping[str, tuple[int, float]] | None = None,
+) -> Figure:
+    """Error against complexity, with the floor, the recommended member and known forms.
+
+    Parameters
+    ----------
+    complexity, error
+        The members of the front, simplest first.
+    floor
+        The lowest training error of any smooth term.
+    recommended
+        Index of the recommended member.
+    baselines
+        Complexity and error of known forms, by name.
+    """
+    figure, axes = _figure(5.4, 3.8)
+    axes.set_yscale("log")
+    axes.step(complexity, error, where="post", color=BLUE, linewidth=1, alpha=0.5)
+    axes.plot(complexity, error, "o", color=BLUE, markersize=5, label="Pareto front")
+    if recommended is not None:
+        chosen = (complexity[recommended], error[recommended])
+        ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.6, "markersize": 11}
+        axes.plot(*chosen, "o", color=VERMILION, label="recommended", **ring)
+    for k, (name, (size, value)) in enumerate((baselines or {}).items()):
+        axes.plot(size, value, _MARKS[1 + k % 5], color=GREY, markersize=5.5, label=name)
+    if floor is not None and floor > 0:
+        axes.axhline(floor, color="black", linestyle="--", linewidth=1)
+        _note(axes, "floor: the best any smooth pair term could do", floor)
+    axes.set_xlabel("complexity")
+    axes.set_ylabel("training error (in units of σ)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(left=0)
+    axes.legend(loc="upper right")
+    return figure
+
+
+def parity(
+    reference: Mapping[str, NDArray[np.float64]],
+    predicted: Mapping[str, NDArray[np.float64]],
+    *,
+    quantity: str,
+) -> Figure:
+    """Predicted against reference values, a colour for each split or group.
+
+    Parameters
+    ----------
+    reference, predicted
+        Values by the name of their split, any shape; NaN where there is no label.
+    quantity
+        ``energy`` (eV/atom), ``forces`` (eV/Å) or ``stress`` (eV/Å³).
+    """
+    word, unit = _UNITS[quantity]
+    figure, axes = _figure(4.2, 4.0)
+    for k, name in enumerate(reference):
+        x, y = np.ravel(reference[name]), np.ravel(predicted[name])
+        known = np.isfinite(x) & np.isfinite(y)
+        if not known.any():
+            continue
+        rmse = float(np.sqrt(np.mean((y[known] - x[known]) ** 2)))
+        style: dict[str, Any] = {
+            "markersize": 4,
+            "alpha": 0.7,
+            "markeredgewidth": 0,
+            "rasterized": True,
+        }
+        label = f"{name}: RMSE {rmse:.2g} {unit}"
+        axes.plot(x[known], y[known], _MARKS[k % 6], color=_CYCLE[k % 6], label=label, **style)
+    low, high = _span(axes)
+    axes.plot([low, high], [low, high], color="black", linewidth=0.8, zorder=0)
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.set_xlabel(f"reference {word} ({unit})")
+    axes.set_ylabel(f"formula's {word} ({unit})")
+    axes.legend(loc="upper left", handletextpad=0.3)
+    return figure
+
+
+_UNITS = {
+    "energy": ("energy", "eV/atom"),
+    "forces": ("force component", "eV/Å"),
+    "stress": ("stress component", "eV/Å³"),
+}
+
+
+def potential_curve(
+    curves: Sequence[Curve],
+    points: Sequence[Points] = (),
+    *,
+    r_range: tuple[float, float],
+    unit: str = "meV",
+) -> Figure:
+    """Pair functions over distance, reference points on them, and their difference below.
+
+    Parameters
+    ----------
+    curves
+        Pair functions; the difference is that of the first one from each set of points.
+    points
+        Reference energies of the dimer, zero at infinite distance.
+    r_range
+        Distances to draw in Å.
+    unit
+        ``meV`` or ``eV``.
+    """
+    scale = {"meV": 1000.0, "eV": 1.0}[unit]
+    r = np.linspace(*r_range, 600)
+    figure = Figure(figsize=(5.4, 4.8 if points else 3.8), layout="constrained")
+    ratios = [3, 1] if points else [1]
+    grid: Any = figure.subplots(
+        len(ratios), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios}
+    )
+    axes: Axes = grid[0, 0]
+    for k, curve in enumerate(curves):
+        axes.plot(
+            r,
+            scale * curve.energy(r),
+            "-" if k == 0 else "--",
+            color=(BLUE, GREEN, PURPLE, ORANGE)[k % 4],
+            linewidth=1.6 if k == 0 else 1.2,
+            label=curve.name,
+        )
+    top = _frame_well(axes, curves, points, r, scale)
+    for k, known in enumerate(points):
+        colour = ("black", VERMILION, GREY)[k % 3]
+        style: dict[str, Any] = {
+            "color": colour,
+            "markersize": 4.5,
+            "markerfacecolor": "none" if k == 0 else colour,
+        }
+        axes.plot(known.r, scale * known.energy, _MARKS[k % 6], label=known.name, **style)
+        seen = (known.r >= r_range[0]) & (known.r <= r_range[1]) & (scale * known.energy <= top)
+        gap = scale * (curves[0].energy(known.r[seen]) - known.energy[seen])
+        grid[1, 0].plot(known.r[seen], gap, _MARKS[k % 6], **style)
+    axes.set_ylabel(f"pair energy ({unit})")
+    axes.legend(loc="upper right")
+    if points:
+        grid[1, 0].set_ylabel(f"formula − reference\n({unit})")
+    for one in grid[:, 0]:
+        one.axhline(0.0, color="black", linewidth=0.6, zorder=0)
+        one.grid(alpha=0.25, linewidth=0.5)
+        one.spines[["top", "right"]].set_visible(False)
+    grid[-1, 0].set_xlabel("distance r (Å)")
+    grid[-1, 0].set_xlim(*r_range)
+    return figure
+
+
+def _frame_well(
+    axes: Axes,
+    curves: Sequence[Curve],
+    points: Sequence[Points],
+    r: NDArray[np.float64],
+    scale: float,
+) -> float:
+    """Show the well and about as much of the repulsive side; return the upper end."""
+    depths = [np.min(curve.energy(r)) for curve in curves]
+    depths += [np.min(known.energy) for known in points]
+    depth = scale * min(depths)
+    if depth < 0:
+        axes.set_ylim(1.2 * depth, -1.6 * depth)
+    return axes.get_ylim()[1]
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _note(axes: Axes, text: str, height: float) -> None:
+    """Write just below a horizontal line, at the left end."""
+    axes.annotate(
+        text,
+        (0, height),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        xytext=(4, -4),
+        va="top",
+        fontsize=8,
+    )
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, height / (high / height) ** 0.12), high)
+
+
+def _span(axes: Axes) -> tuple[float, float]:
+    low = min(axes.get_xlim()[0], axes.get_ylim()[0])
+    high = max(axes.get_xlim()[1], axes.get_ylim()[1])
+    return low, high

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from symreg import plots
+from symreg.runs import open_run
+
+
+def lennard_jones(epsilon, sigma):
+    return lambda r: 4 * epsilon * ((sigma / r) ** 12 - (sigma / r) ** 6)
+
+
+R = np.array([2.5, 3.2, 3.5, 3.8, 4.5, 6.0, 8.0])
+
+
+def png(figure, path):
+    figure.savefig(path / "figure.png")
+    return (path / "figure.png").stat().st_size
+
+
+def test_a_front_is_drawn_with_floor_choice_and_known_forms(tmp_path):
+    figure = plots.pareto(
+        [5, 9, 11], [2.5, 0.4, 0.1], floor=0.08, recommended=2, baselines={"Morse": (14, 0.5)}
+    )
+    (axes,) = figure.axes
+    assert axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "Pareto front",
+        "recommended",
+        "Morse",
+    ]
+    assert "floor" in axes.texts[0].get_text()
+    assert axes.get_ylim()[0] < 0.08
+    assert png(figure, tmp_path) > 1000
+
+
+def test_a_run_draws_its_own_front(small_run, tmp_path):
+    figure = open_run(small_run).front.plot()
+    ring = figure.axes[0].lines[-2]
+    assert ring.get_xdata() == [11]
+    assert png(figure, tmp_path) > 1000
+
+
+def test_an_empty_front_is_an_empty_figure(tmp_path):
+    assert png(plots.pareto([], [], floor=0.1), tmp_path) > 1000
+
+
+def test_parity_states_the_error_and_leaves_missing_labels_out(tmp_path):
+    reference = {"train": np.array([0.0, 1.0, np.nan]), "test": np.full(2, np.nan)}
+    predicted = {"train": np.array([0.1, 0.9, 5.0]), "test": np.zeros(2)}
+    figure = plots.parity(reference, predicted, quantity="energy")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "train: RMSE 0.1 eV/atom"
+    ]
+    assert axes.get_xlim() == axes.get_ylim()
+    assert png(figure, tmp_path) > 1000
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("meV", 1000.0), ("eV", 1.0)])
+def test_a_curve_stands_above_its_difference_from_each_reference(tmp_path, unit, scale):
+    curve = plots.Curve("formula", lennard_jones(0.0104, 3.4))
+    known = plots.Points("CCSD(T)", R, lennard_jones(0.0124, 3.4)(R))
+    figure = plots.potential_curve([curve], [known], r_range=(3.0, 8.5), unit=unit)
+    upper, lower = figure.axes
+    assert upper.get_ylim()[0] == pytest.approx(-1.2 * 0.0124 * scale, rel=1e-2)
+    gap = lower.lines[0].get_ydata()
+    # 2.5 Å lies outside of the range, 3.2 Å above the frame of the well.
+    np.testing.assert_allclose(gap, -scale * lennard_jones(0.002, 3.4)(R[2:]), atol=1e-9)
+    assert png(figure, tmp_path) > 1000
+
+
+def test_a_curve_alone_has_one_panel():
+    curve = plots.Curve("formula", lambda r: 1 / r)
+    assert len(plots.potential_curve([curve], r_range=(2.0, 5.0)).axes) == 1
