@@ -73,8 +73,8 @@ def sympy_to_tree(expression: Any) -> Tree:
     Examples
     --------
     >>> x = sympy.Symbol("x", positive=True)
-    >>> str(sympy_to_tree(1 / x - 2.5 * sympy.exp(-x) / 3))
-    'x^-1 - 0.8333333333333334*exp(-x)'
+    >>> str(sympy_to_tree(1 / x - 2.5 * sympy.exp(-x)))
+    'x^-1 - 2.5*exp(-x)'
     """
     if expression.is_Symbol:
         return Tree((Node("x"),))

@@ -1,0 +1,229 @@
+"""Checks of a finished formula: its dimers, and crystals under pressure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.calculator import Calculator
+from ase.units import GPa
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from symreg.formula import Formula
+
+POINTS = 2000
+PROMINENCE = 0.01
+"""A minimum counts if it is this deep, as a part of the deepest."""
+SCALES = np.linspace(0.4, 2.5, 106)
+"""Volumes at which a crystal's minimum is looked for, as parts of its own."""
+COMPRESSION = 0.6
+"""Down to this part of the minimum's volume the energy has to rise."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property of a formula."""
+
+    name: str
+    passed: bool
+    detail: str
+    values: dict[str, float] = field(default_factory=dict)
+    """Numbers in eV, Å, Å^3 and eV/Å^3."""
+
+
+@dataclass(frozen=True)
+class PhysicsReport:
+    """All checks of a formula."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"passed": self.passed, "checks": [asdict(check) for check in self.checks]}
+
+
+class DimerCurve(NamedTuple):
+    """Two atoms drawn apart; e0 is left out."""
+
+    r: NDArray[np.float64]
+    """Distances in Å."""
+    energy: NDArray[np.float64]
+    """Energies in eV."""
+    force: NDArray[np.float64]
+    """Forces in eV/Å; positive pushes apart."""
+
+
+class EnergyVolume(NamedTuple):
+    """A crystal under pressure."""
+
+    volume: NDArray[np.float64]
+    """Å^3 per atom."""
+    energy: NDArray[np.float64]
+    """eV per atom."""
+
+
+def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
+    """Check the dimer of every pair of species and every crystal.
+
+    Without crystals a formula of one species is asked for its face-centred cubic one. Nothing here
+    raises an error: a formula that cannot be computed fails its check.
+    """
+    checks = [found for pair in formula.species_pairs for found in dimer_check(formula, *pair)]
+    structures = list(crystals)
+    if not structures and len(formula.species) == 1 and all(found.passed for found in checks[:1]):
+        structures = [_fcc(formula)]
+    checks += [crystal_check(formula, atoms) for atoms in structures]
+    return PhysicsReport(tuple(checks))
+
+
+def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> DimerCurve:
+    """Energy and force of a pair of atoms from ``r_lo`` / 2 to the cutoff radius."""
+    r = np.linspace(0.5 * formula.r_lo, formula.r_cut, points)
+    energy, slope = formula.pair_function(a, b).derivatives(r, 1)
+    return DimerCurve(r, energy, -slope)
+
+
+def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
+    """Whether a dimer is finite, repels at short range, has one well and fades at the cutoff."""
+    name = f"dimer {a}-{b}"
+    try:
+        curve = dimer_curve(formula, a, b)
+    except ValueError as error:
+        return [Check(f"{name} is finite", False, str(error))]
+    broken = ~(np.isfinite(curve.energy) & np.isfinite(curve.force))
+    if broken.any():
+        at = f"energy or force is not finite at {curve.r[broken][0]:.4g} Å"
+        return [Check(f"{name} is finite", False, at)]
+    return [
+        Check(f"{name} is finite", True, f"from {curve.r[0]:.4g} to {curve.r[-1]:.4g} Å"),
+        _repulsion(formula, a, b, f"{name} repels below r_lo"),
+        _wells(curve, formula.r_lo, f"{name} has one well"),
+        _fading(formula, a, b, f"{name} fades at the cutoff"),
+    ]
+
+
+def _repulsion(formula: Formula, a: str, b: str, name: str) -> Check:
+    r = np.linspace(0.0, formula.r_lo, POINTS)
+    energy, slope = formula.pair_function(a, b).derivatives(r, 1)
+    pulls = r[slope >= 0]
+    detail = f"energy rises from {energy[-1]:.4g} eV at {r[-1]:.4g} Å to {energy[0]:.4g} eV at 0"
+    if pulls.size:
+        detail = f"atoms attract each other between {pulls[0]:.4g} and {pulls[-1]:.4g} Å"
+    return Check(name, not pulls.size and bool(np.isfinite(energy).all()), detail)
+
+
+def _wells(curve: DimerCurve, r_lo: float, name: str) -> Check:
+    r, energy, _ = (part[curve.r >= r_lo] for part in curve)
+    falls = (energy[1:-1] < energy[:-2]) & (energy[1:-1] <= energy[2:])
+    inner = [int(at) for at in 1 + np.flatnonzero(falls)]
+    if not inner:
+        return Check(name, True, "no well: it repels or attracts at all distances")
+    span = np.abs(energy[inner]).max()
+    wells = [at for at in inner if _prominence(energy, at) > PROMINENCE * span]
+    deepest = min(inner, key=energy.__getitem__)
+    values = {"r_min": float(r[deepest]), "depth": float(-energy[deepest])}
+    detail = f"minimum {energy[deepest]:.4g} eV at {r[deepest]:.4g} Å"
+    if len(wells) > 1:
+        detail += f"; {len(wells)} wells, at {', '.join(f'{r[at]:.4g}' for at in wells)} Å"
+    return Check(name, len(wells) <= 1, detail, values)
+
+
+def _prominence(energy: NDArray[np.float64], at: int) -> float:
+    """How far one has to climb from a minimum, on its lower side, to get to a deeper place."""
+    climbs = []
+    for side in (energy[at::-1], energy[at:]):
+        deeper = np.flatnonzero(side < energy[at])
+        climbs.append(side[: deeper[0] + 1 if deeper.size else None].max() - energy[at])
+    return float(min(climbs))
+
+
+def _fading(formula: Formula, a: str, b: str, name: str) -> Check:
+    edge = np.nextafter(formula.r_cut, 0.0)
+    energy, slope = formula.pair_function(a, b).derivatives(np.array([edge]), 1)[:, 0]
+    detail = f"jumps by {abs(energy):.3g} eV and {abs(slope):.3g} eV/Å at {formula.r_cut:.4g} Å"
+    return Check(name, bool(abs(energy) < 1e-9 and abs(slope) < 1e-9), detail)
+
+
+def energy_volume(
+    calculator: Calculator, atoms: Atoms, scales: Sequence[float] | NDArray[np.float64]
+) -> EnergyVolume:
+    """Energies of a crystal scaled to volumes ``scales`` times its own."""
+    volumes, energies = [], []
+    for scale in scales:
+        scaled = atoms.copy()
+        scaled.set_cell(atoms.cell.array * scale ** (1 / 3), scale_atoms=True)
+        scaled.calc = calculator
+        volumes.append(scaled.get_volume() / len(atoms))
+        energies.append(scaled.get_potential_energy() / len(atoms))
+    return EnergyVolume(np.array(volumes), np.array(energies))
+
+
+def crystal_check(formula: Formula, atoms: Atoms) -> Check:
+    """Whether a crystal has an energy minimum, and its energy rises on compression to 0.6 of it."""
+    name = f"energy of {atoms.get_chemical_formula()} against volume"
+    calculator = formula.calculator()
+    try:
+        curve = energy_volume(calculator, atoms, SCALES)
+    except ValueError as error:
+        return Check(name, False, str(error))
+    best = int(curve.energy.argmin())
+    if not 0 < best < SCALES.size - 1:
+        return Check(name, False, f"no minimum at {SCALES[0]:g} to {SCALES[-1]:g} of its volume")
+    found = minimize_scalar(
+        lambda scale: float(energy_volume(calculator, atoms, [scale]).energy[0]),
+        bounds=(SCALES[best - 1], SCALES[best + 1]),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    scale, lowest = float(found.x), float(found.fun)
+    squeezed = energy_volume(calculator, atoms, scale * np.linspace(COMPRESSION, 1.0, 41))
+    rises = bool((np.diff(squeezed.energy[:-1]) < 0).all() and squeezed.energy[-2] > lowest)
+    values = _equilibrium(formula, atoms, scale, lowest)
+    detail = (
+        f"minimum at {values['volume']:.5g} Å^3/atom, {values['cohesive_energy']:.5g} eV/atom "
+        f"below free atoms, bulk modulus {values['bulk_modulus'] / GPa:.4g} GPa"
+    )
+    if "lattice_constant" in values:
+        detail += f", fcc lattice constant {values['lattice_constant']:.5g} Å"
+    if not rises:
+        detail += f"; the energy does not rise all the way to {COMPRESSION:g} of that volume"
+    return Check(name, rises, detail, values)
+
+
+def _equilibrium(formula: Formula, atoms: Atoms, scale: float, lowest: float) -> dict[str, float]:
+    """Properties at the minimum, which is ``lowest`` eV/atom at ``scale`` of the volume given."""
+    volume = scale * atoms.get_volume() / len(atoms)
+    step = 0.005
+    below, at, above = energy_volume(
+        formula.calculator(), atoms, [scale * (1 - step), scale, scale * (1 + step)]
+    ).energy
+    free = sum(formula.e0[symbol] for symbol in atoms.get_chemical_symbols()) / len(atoms)
+    values = {
+        "volume": volume,
+        "length_scale": scale ** (1 / 3),
+        "cohesive_energy": free - lowest,
+        "bulk_modulus": float((below - 2 * at + above) / (step**2 * volume)),
+    }
+    if atoms.info.get("lattice") == "fcc":
+        values["lattice_constant"] = (4 * volume) ** (1 / 3)
+    return values
+
+
+def _fcc(formula: Formula) -> Atoms:
+    """A face-centred cubic crystal with the dimer's distance between neighbours."""
+    curve = dimer_curve(formula, *formula.species_pairs[0])
+    inner = curve.r >= formula.r_lo
+    distance = float(curve.r[inner][curve.energy[inner].argmin()])
+    atoms = bulk(formula.species[0], "fcc", a=distance * np.sqrt(2))
+    atoms.info["lattice"] = "fcc"
+    return atoms

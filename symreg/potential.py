@@ -1,0 +1,181 @@
+"""The potential as people use it: a formula with its history, one JSON file, and ways out."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from symreg.formula import Formula, FormulaCalculator
+
+FORMAT = "symreg-potential"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Potential:
+    """An interatomic potential in closed form.
+
+    Examples
+    --------
+    >>> from symreg.cutoff import Cutoff
+    >>> from symreg.expression import Expression, Term, parse
+    >>> terms = (Term("pair", ("Ar", "Ar"), parse("exp(-12.5*x)")),)
+    >>> expression = Expression(terms, (3000.0,))
+    >>> cutoff = Cutoff(kind="septic", r_cut=8.0, r_on=6.0)
+    >>> potential = Potential(Formula(expression, 3.8, {"Ar": 0.0}, ("Ar",), cutoff, 3.0))
+    >>> potential.constants
+    {'w1': 3000.0, 'c1': -12.5}
+    """
+
+    formula: Formula
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Where it comes from: data hash, versions, seed, errors, intervals."""
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """Fitted numbers: weights w1, w2, ... in eV, then c1, c2, ... and named ones.
+
+        They are counted in the order in which the formula's terms hold them. A name that occurs in
+        several terms gets a number in all but the first.
+        """
+        expression = self.formula.expression
+        found = {f"w{n}": weight for n, weight in enumerate(expression.weights, 1)}
+        nameless = 0
+        for term in expression.terms:
+            for name, value in zip(term.tree.names, term.tree.constants, strict=True):
+                nameless += not name
+                wanted = base = name or f"c{nameless}"
+                number = 1
+                while wanted in found:
+                    number += 1
+                    wanted = f"{base}_{number}"
+                found[wanted] = value
+        return found
+
+    @property
+    def n_constants(self) -> int:
+        """How many fitted numbers the formula has."""
+        return len(self.constants)
+
+    def latex(self, digits: int = 6) -> str:
+        """The formula of each pair of species as LaTeX, x = r/r0, in eV."""
+        return self.formula.latex(digits)
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle \begin{{gathered}}{self.latex()}\end{{gathered}}$"
+
+    def sympy(self) -> Any:
+        """The formula without cutoff function as SymPy, in r (Å) and eV.
+
+        One expression if there is one pair of species, else a dictionary such as
+        ``{"Ar-Ar": ..., "Ar-Ne": ...}``.
+        """
+        pairs = self.formula.species_pairs
+        expressions = {f"{a}-{b}": self.formula.sympy(a, b) for a, b in pairs}
+        return next(iter(expressions.values())) if len(pairs) == 1 else expressions
+
+    def calculator(self) -> FormulaCalculator:
+        """An ASE calculator: energy, free_energy, energies, forces, stress."""
+        return self.formula.calculator()
+
+    def export_lammps(self, folder: str | os.PathLike[str], style: str = "auto") -> dict[str, Any]:
+        """Write LAMMPS files to a folder; returns how far LAMMPS is from the formula."""
+        from symreg.lammps import export
+
+        return export(self.formula, Path(folder), style=style, provenance=dict(self.provenance))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data as it stands in the file; all under ``information`` follows from the rest."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "units": {"energy": "eV", "length": "angstrom"},
+            **self.formula.to_dict(),
+            "information": self._information(),
+            "provenance": _plain(self.provenance),
+        }
+
+    def _information(self) -> dict[str, Any]:
+        walls = {
+            "-".join(pair): self.formula.pair_function(*pair).wall.text()
+            for pair in self.formula.species_pairs
+        }
+        return {
+            "formula": self.formula.expression.text(digits=8),
+            "meaning": "E = sum of e0 over atoms + sum over pairs of formula(x = r/r0) * cutoff(r)",
+            "domain": [self.formula.r_lo, self.formula.r_cut],
+            "complexity": self.formula.expression.complexity,
+            "constants": self.constants,
+            "wall": walls,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON file, all of it or nothing."""
+        path = Path(path)
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Potential:
+        """Read a file that ``save`` has written.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it holds no potential, or one written by a newer symreg.
+        """
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON file: {error}") from None
+        try:
+            return Potential.from_dict(record)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> Potential:
+        """Undo ``to_dict``; ``ValueError`` where that is impossible."""
+        if not isinstance(record, Mapping) or record.get("format") != FORMAT:
+            raise ValueError(f'this is no potential; one says "format": "{FORMAT}"')
+        version = record.get("version")
+        if not isinstance(version, int) or version < 1:
+            raise ValueError(f"version is {version!r}; it must be an integer from 1 on")
+        if version > VERSION:
+            raise ValueError(
+                f"it was written in version {version} of the format; this symreg reads up to "
+                f"version {VERSION}: install a newer symreg"
+            )
+        try:
+            return Potential(Formula.from_dict(record), dict(record.get("provenance", {})))
+        except KeyError as error:
+            raise ValueError(f"the key {error} is missing") from None
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"a value has the wrong type: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it; numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
