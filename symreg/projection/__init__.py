@@ -1,0 +1,30 @@
+"""The projected design: a whole data set squeezed into a small triangular matrix.
+
+A pair term enters every energy, force and stress linearly through its values on a fixed grid of
+Chebyshev nodes. The matrix of that map is reduced structure by structure with a tall-skinny QR
+decomposition, so that a candidate's error over all data costs a product with a small matrix,
+whatever the number of structures.
+"""
+
+from symreg.projection.build import build_design, load_or_build_design
+from symreg.projection.design import Design, Floor, LossSettings, Problem, triangle
+from symreg.projection.grid import (
+    TAIL_LENGTH,
+    chebyshev_coefficients,
+    chebyshev_nodes,
+    relative_tail,
+)
+
+__all__ = [
+    "TAIL_LENGTH",
+    "Design",
+    "Floor",
+    "LossSettings",
+    "Problem",
+    "build_design",
+    "chebyshev_coefficients",
+    "chebyshev_nodes",
+    "load_or_build_design",
+    "relative_tail",
+    "triangle",
+]

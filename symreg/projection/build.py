@@ -1,0 +1,237 @@
+"""Building the projected design from structures, and keeping it on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from itertools import combinations_with_replacement
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.cutoff import Cutoff
+from symreg.kernels.pairs import add_design_rows
+from symreg.neighbours import closest_distances, structure_pairs
+from symreg.projection.design import Cell, Design, LossSettings
+from symreg.projection.grid import chebyshev_coefficients, choose_node_count
+from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
+
+Floats = NDArray[np.float64]
+
+MARGIN = 0.95
+"""The grid begins at this fraction of the closest distance."""
+_BUFFERED_ROWS = 2048
+
+
+class _Triangle:
+    """Rows that arrive in portions, reduced to a triangular matrix of the same column norms."""
+
+    def __init__(self, columns: int) -> None:
+        self.matrix = np.zeros((0, columns))
+        self.waiting: list[Floats] = []
+        self.count = 0
+
+    def add(self, rows: Floats) -> None:
+        self.waiting.append(rows)
+        self.count += len(rows)
+        if sum(map(len, self.waiting)) > _BUFFERED_ROWS:
+            self.reduce()
+
+    def reduce(self) -> Floats:
+        if self.waiting:
+            self.matrix = np.linalg.qr(np.vstack([self.matrix, *self.waiting]), mode="r")
+            self.waiting = []
+        return self.matrix
+
+
+class _Accumulator:
+    """Collects the rows of all structures, cell by cell."""
+
+    def __init__(self, design: Design, cutoff: Cutoff) -> None:
+        self.design = design
+        self.cutoff = cutoff
+        self.triangles: dict[Cell, _Triangle] = {}
+        pairs = [pair for _, pair in design.keys]
+        self.block = np.full((len(design.species),) * 2, -1)
+        for b, (first, second) in enumerate(pairs):
+            one, two = design.species.index(first), design.species.index(second)
+            self.block[one, two] = self.block[two, one] = b
+
+    def add(self, structures: Structures, s: int, bootstrap_block: int) -> None:
+        """Add every label of one structure."""
+        kind = structures.kind[structures.atoms_of(s)]
+        energy, forces, virial = self._rows(structures, s, kind)
+        n = kind.size
+        where = structures.group[s], SPLITS[structures.split[s]], bootstrap_block
+        free_atoms = np.bincount(kind, minlength=len(self.design.species))
+        target = structures.energy[s]
+        if self.design.fixed_e0 is not None:
+            known = [self.design.fixed_e0[name] for name in self.design.species]
+            target = target - free_atoms @ np.array(known)
+        row = np.concatenate([self._e0_columns(free_atoms), energy.ravel(), [target]]) / n
+        self._keep(("energy", *where), row[None, :])
+        labels = structures.forces[structures.atoms_of(s)].ravel()
+        self._keep(("forces", *where), self._without_e0(forces.reshape(3 * n, -1), labels))
+        if structures.pbc[s].all():
+            volume = abs(np.linalg.det(structures.cell[s]))
+            rows = virial.reshape(6, -1) / volume
+            self._keep(("stress", *where), self._without_e0(rows, structures.stress[s]))
+
+    def _rows(
+        self, structures: Structures, s: int, kind: NDArray[np.int64]
+    ) -> tuple[Floats, Floats, Floats]:
+        design = self.design
+        pairs = structure_pairs(structures, s, design.r_cut)
+        shape = len(design.keys), design.n_nodes
+        energy, virial = np.zeros(shape), np.zeros((6, *shape))
+        forces = np.zeros((kind.size, 3, *shape))
+        add_design_rows(
+            pairs.i,
+            pairs.r,
+            pairs.unit,
+            self.block[kind[pairs.i], kind[pairs.j]],
+            design.r_lo,
+            design.r_cut,
+            self.cutoff.value(pairs.r),
+            self.cutoff.slope(pairs.r),
+            energy,
+            forces,
+            virial,
+        )
+        return energy, forces, virial
+
+    def _e0_columns(self, free_atoms: NDArray[np.int64]) -> Floats:
+        return free_atoms.astype(float) if self.design.n_e0 else np.empty(0)
+
+    def _without_e0(self, rows: Floats, labels: Floats) -> Floats:
+        return np.hstack([np.zeros((len(rows), self.design.n_e0)), rows, labels[:, None]])
+
+    def _keep(self, cell: Cell, rows: Floats) -> None:
+        rows = rows[np.isfinite(rows[:, -1])]
+        if len(rows):
+            self.triangles.setdefault(cell, _Triangle(self.design.columns)).add(rows)
+
+    def finish(self) -> Design:
+        """Turn columns of Chebyshev coefficients into columns of node values."""
+        design = self.design
+        change = np.eye(design.columns)
+        coefficients = chebyshev_coefficients(design.n_nodes)
+        for b in range(len(design.keys)):
+            start = design.n_e0 + b * design.n_nodes
+            block = slice(start, start + design.n_nodes)
+            change[block, block] = coefficients
+        cells = {
+            cell: np.asarray(np.linalg.qr(rows.reduce() @ change, mode="r"))
+            for cell, rows in sorted(self.triangles.items())
+        }
+        return replace(
+            design, cells=cells, counts={cell: self.triangles[cell].count for cell in cells}
+        )
+
+
+def build_design(
+    structures: Structures,
+    cutoff: Cutoff,
+    *,
+    r0: float,
+    loss: LossSettings,
+    fixed_e0: Mapping[str, float] | None = None,
+    group_weights: Mapping[str, float] | None = None,
+    n_nodes: int | None = None,
+) -> Design:
+    """Project all structures of all splits.
+
+    Parameters
+    ----------
+    structures
+        The data; memory beyond it is one structure at a time.
+    cutoff
+        Cutoff function of the pair terms.
+    r0
+        Unit of reduced distance in Å.
+    loss
+        Scales of the loss.
+    fixed_e0
+        Energies of free atoms in eV by species; fitted when None.
+    group_weights
+        Weights of groups that do not count 1.
+    n_nodes
+        Nodes per pair of species; by default what r^-12 needs.
+
+    Raises
+    ------
+    ValueError
+        If no two atoms are closer than the cutoff, or no training labels are left.
+    """
+    closest = closest_distances(structures)
+    species = structures.species
+    every = list(combinations_with_replacement(species, 2))
+    present = [pair for pair in every if closest.get(pair, np.inf) < cutoff.r_cut]
+    if not present:
+        shortest = min(closest.values(), default=np.inf)
+        raise ValueError(
+            f"[terms] r_cut is {cutoff.r_cut:g} Å, but the closest atoms are {shortest:.4g} Å "
+            "apart, so there are no pairs; make r_cut larger"
+        )
+    r_lo = np.array([MARGIN * closest[pair] for pair in present])
+    design = Design(
+        species=species,
+        keys=tuple(("pair", pair) for pair in present),
+        r_lo=r_lo,
+        r_cut=cutoff.r_cut,
+        r0=r0,
+        n_nodes=n_nodes or max(choose_node_count(low, cutoff.r_cut) for low in r_lo),
+        fixed_e0=None if fixed_e0 is None else dict(fixed_e0),
+        loss=loss,
+        group_weights=dict(group_weights or {}),
+        cells={},
+        counts={},
+    )
+    accumulator = _Accumulator(design, cutoff)
+    for s, block in enumerate(bootstrap_blocks(structures)):
+        accumulator.add(structures, s, int(block))
+    finished = accumulator.finish()
+    if not finished.quantities:
+        raise ValueError("no training structure has a label that the loss counts; see [loss]")
+    return finished
+
+
+def load_or_build_design(
+    folder: Path,
+    structures: Structures,
+    cutoff: Cutoff,
+    *,
+    r0: float,
+    loss: LossSettings,
+    fixed_e0: Mapping[str, float] | None = None,
+    group_weights: Mapping[str, float] | None = None,
+) -> Design:
+    """``build_design`` with a file in ``folder``, named by the hash of data and settings.
+
+    A damaged file is replaced; one that cannot be written is done without.
+    """
+    settings = [cutoff.to_dict(), r0, asdict(loss), fixed_e0, dict(group_weights or {})]
+    key = data_hash(structures) + json.dumps(settings, sort_keys=True)
+    path = folder / f"design-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    try:
+        return Design.load(path)
+    except (OSError, ValueError, KeyError, BadZipFile):
+        pass
+    design = build_design(
+        structures, cutoff, r0=r0, loss=loss, fixed_e0=fixed_e0, group_weights=group_weights
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, suffix=".npz")
+        os.close(handle)
+        design.save(Path(name))
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+    return design

@@ -1,0 +1,191 @@
+"""Candidates in, errors out: batches for the projected design, and the exact path over pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression, Term, Tree
+from symreg.kernels.batch import Batch
+from symreg.kernels.pairs import add_pair_observables
+from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES, evaluate
+from symreg.neighbours import Pairs, structure_pairs
+from symreg.primitives import PRIMITIVES
+from symreg.structures import QUANTITIES, SPLITS, Structures
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Key = tuple[str, tuple[str, ...]]
+
+_KEPT_PAIRS = 4_000_000
+"""Pairs held in memory between calls (56 bytes each); beyond it they are found again."""
+
+
+def tree_arrays(tree: Tree) -> tuple[list[int], list[int]]:
+    """Operator and argument of each node, as compiled code reads them.
+
+    Raises
+    ------
+    ValueError
+        If the tree is larger than compiled code has room for.
+    """
+    if len(tree.nodes) > MAX_NODES or len(tree.constants) > MAX_CONSTANTS:
+        raise ValueError(
+            f"a formula has {len(tree.nodes)} operators and {len(tree.constants)} constants; "
+            f"at most {MAX_NODES} and {MAX_CONSTANTS} are possible"
+        )
+    return [PRIMITIVES[node.op].code for node in tree.nodes], [node.arg for node in tree.nodes]
+
+
+def pack(candidates: Sequence[Sequence[Term]], keys: Sequence[Key]) -> Batch:
+    """Flat arrays of many candidates; ``keys`` are the blocks of the projected design."""
+    code: list[int] = []
+    arg: list[int] = []
+    constants: list[float] = []
+    node_start, constant_start, term_start = [0], [0], [0]
+    block: list[int] = []
+    index = {key: b for b, key in enumerate(keys)}
+    for terms in candidates:
+        for term in terms:
+            codes, args = tree_arrays(term.tree)
+            code += codes
+            arg += args
+            constants += term.tree.constants
+            node_start.append(len(code))
+            constant_start.append(len(constants))
+            block.append(index[term.kind, term.species])
+        term_start.append(len(block))
+    starts = (np.array(s, dtype=np.int64) for s in (node_start, constant_start, block, term_start))
+    nodes, firsts, blocks, terms_at = starts
+    return Batch(
+        np.array(code, dtype=np.int64),
+        np.array(arg, dtype=np.int64),
+        nodes,
+        np.array(constants, dtype=float),
+        firsts,
+        blocks,
+        terms_at,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What an expression says of every structure."""
+
+    energy: Floats
+    """Total energy in eV, shape (S,)."""
+    forces: Floats
+    """eV/Å, shape (N, 3)."""
+    stress: Floats
+    """eV/Å^3 in Voigt order, shape (S, 6); NaN where not fully periodic."""
+
+
+class ExactPath:
+    """Sums over all pairs, the oracle of the projected design.
+
+    Parameters
+    ----------
+    structures
+        The data.
+    cutoff
+        Cutoff function of the pair terms.
+    r0
+        Unit of reduced distance in Å.
+    """
+
+    def __init__(self, structures: Structures, cutoff: Cutoff, r0: float) -> None:
+        self.structures = structures
+        self.cutoff = cutoff
+        self.r0 = r0
+        self._kept: dict[int, Pairs] = {}
+        self._n_kept = 0
+
+    def predict(self, expression: Expression, e0: Mapping[str, float]) -> Prediction:
+        """Energies, forces and stresses of an expression with atomic energies ``e0`` in eV."""
+        data = self.structures
+        free = np.array([e0[name] for name in data.species])
+        energy, forces = np.empty(len(data)), np.empty_like(data.forces)
+        stress = np.full((len(data), 6), np.nan)
+        for s in range(len(data)):
+            atoms = data.atoms_of(s)
+            energies, on_atoms, virial = self._sums(expression, s)
+            energy[s] = energies.sum() + free[data.kind[atoms]].sum()
+            forces[atoms] = on_atoms
+            if data.pbc[s].all():
+                stress[s] = virial.sum(axis=0) / abs(np.linalg.det(data.cell[s]))
+        return Prediction(energy, forces, stress)
+
+    def _sums(self, expression: Expression, s: int) -> tuple[Floats, Floats, Floats]:
+        data, pairs = self.structures, self._pairs(s)
+        kind = data.kind[data.atoms_of(s)]
+        sums = np.zeros(kind.size), np.zeros((kind.size, 3)), np.zeros((kind.size, 6))
+        keys = expression.keys()
+        for key in keys:
+            first, second = (data.species.index(name) for name in key[1])
+            one, two = kind[pairs.i], kind[pairs.j]
+            chosen = (one == first) & (two == second) | (one == second) & (two == first)
+            r = pairs.r[chosen]
+            phi, slope = self.pair_term(expression, key, r)
+            add_pair_observables(pairs.i[chosen], r, pairs.unit[chosen], phi, slope, *sums)
+        return sums
+
+    def pair_term(self, expression: Expression, key: Key, r: Floats) -> tuple[Floats, Floats]:
+        """The pair function with f_c in eV and its slope in eV/Å at distances ``r`` in Å."""
+        phi, slope = np.zeros_like(r), np.zeros_like(r)
+        for term, weight in zip(expression.terms, expression.weights, strict=True):
+            if (term.kind, term.species) == key:
+                code, arg = (np.array(column) for column in tree_arrays(term.tree))
+                value, change = evaluate(code, arg, np.array(term.tree.constants), r / self.r0)
+                phi += weight * value
+                slope += weight * change / self.r0
+        fade, fade_slope = self.cutoff.value(r), self.cutoff.slope(r)
+        return phi * fade, slope * fade + phi * fade_slope
+
+    def _pairs(self, s: int) -> Pairs:
+        pairs = self._kept.get(s)
+        if pairs is None:
+            pairs = structure_pairs(self.structures, s, self.cutoff.r_cut)
+            if self._n_kept + len(pairs) <= _KEPT_PAIRS:
+                self._kept[s] = pairs
+                self._n_kept += len(pairs)
+        return pairs
+
+
+def errors(
+    data: Structures, found: Prediction
+) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """RMSE, MAE and number of labels, by split, quantity and group ("all" for every group).
+
+    Energies in eV per atom, forces in eV/Å, stresses in eV/Å^3.
+    """
+    atom_of = np.repeat(np.arange(len(data)), data.n_atoms)
+    gaps = {
+        "energy": ((found.energy - data.energy) / data.n_atoms, np.arange(len(data))),
+        "forces": ((found.forces - data.forces).ravel(), np.repeat(atom_of, 3)),
+        "stress": ((found.stress - data.stress).ravel(), np.repeat(np.arange(len(data)), 6)),
+    }
+    groups = np.array(data.group)
+    result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for quantity in QUANTITIES:
+        gap, owner = gaps[quantity]
+        labelled = np.isfinite(gap)
+        for number, split in enumerate(SPLITS):
+            here = labelled & (data.split[owner] == number)
+            if not here.any():
+                continue
+            by_group = {"all": gap[here]}
+            for group in sorted(set(groups[owner[here]])):
+                by_group[str(group)] = gap[here & (groups[owner] == group)]
+            result.setdefault(split, {})[quantity] = {
+                group: {
+                    "rmse": float(np.sqrt(np.mean(part**2))),
+                    "mae": float(np.mean(np.abs(part))),
+                    "n": part.size,
+                }
+                for group, part in by_group.items()
+            }
+    return result
