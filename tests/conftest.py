@@ -1,3 +1,4 @@
+import math
 import os
 from pathlib import Path
 
@@ -103,3 +104,31 @@ def small_run(tmp_path):
         )
     folder.finish()
     return folder.path
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="rewrite the files in golden/")
+
+
+@pytest.fixture
+def golden(request):
+    """Compare a text with a stored file: words exactly, numbers to 1e-9."""
+
+    def same(word: str, stored: str) -> bool:
+        try:
+            return math.isclose(float(word), float(stored), rel_tol=1e-9, abs_tol=1e-15)
+        except ValueError:
+            return word == stored
+
+    def compare(text: str, name: str) -> None:
+        path = CHECKOUT / "tests" / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.write_text(text)
+        lines, stored = text.splitlines(), path.read_text().splitlines()
+        assert len(lines) == len(stored), f"{name} has {len(stored)} lines, not {len(lines)}"
+        for number, (line, old) in enumerate(zip(lines, stored, strict=True), 1):
+            words, olds = line.split(), old.split()
+            alike = len(words) == len(olds) and all(map(same, words, olds))
+            assert alike, f"{name} line {number}: '{old}' is now '{line}'"
+
+    return compare

@@ -1,0 +1,69 @@
+"""A short run at constant energy: its settings, its input, and the drift found in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers
+from ase.units import fs, kB
+
+from symreg.formula import Formula
+from symreg.lammps.specimens import typical_distance
+
+EVERY = 10
+"""Steps between two samples of the energy."""
+SAMPLES = 100
+"""Few, since the lepton style reads its string anew in every step."""
+BLOCKS = 20
+"""Blocks of samples whose means the drift is fitted to."""
+SEED = 4711
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """How the run at constant energy is done."""
+
+    timestep: float
+    """In ps."""
+    temperature: float
+    """Initial, in K."""
+
+
+def choose_dynamics(formula: Formula) -> Dynamics:
+    """A step of about 1/100 of the fastest vibration, and a temperature well below melting."""
+    d = typical_distance(formula)
+    functions = [formula.pair_function(*pair) for pair in formula.species_pairs]
+    r = np.linspace(formula.r_lo, formula.r_cut, 500)[:-1]
+    stiffness = max(abs(float(function.curvature(np.array([d]))[0])) for function in functions)
+    depth = max(float(-function.energy(r).min()) for function in functions)
+    mass = min(atomic_masses[atomic_numbers[symbol]] for symbol in formula.species)
+    # A close-packed crystal's fastest mode has omega^2 of about 8 u'' / m.
+    omega = np.sqrt(8 * max(stiffness, 1e-3) / mass)  # 1 / ASE's unit of time
+    step = 2 * np.pi / omega / 100 / (1000 * fs)
+    return Dynamics(
+        timestep=float(f"{step:.1g}"),
+        temperature=float(f"{np.clip(0.2 * depth / kB, 1.0, 1000.0):.2g}"),
+    )
+
+
+def nve_input(dynamics: Dynamics) -> str:
+    """LAMMPS commands that set up the run, after the structure and the potential."""
+    return (
+        f"velocity all create {dynamics.temperature:g} {SEED} mom yes rot no dist gaussian\n"
+        "neigh_modify every 1 delay 0 check yes\n"
+        f"timestep {dynamics.timestep:g}\n"
+        "fix nve all nve\n"
+    )
+
+
+def drift(total_energies: list[float], atoms: int, dynamics: Dynamics) -> dict[str, float]:
+    """Slope of the total energy with its standard error, in meV/atom/ns."""
+    energies = np.array(total_energies[1:]) * 1e3 / atoms
+    block = energies.reshape(BLOCKS, -1).mean(axis=1)
+    time = np.arange(BLOCKS) * EVERY * (energies.size // BLOCKS) * dynamics.timestep / 1e3
+    centred = time - time.mean()
+    slope = centred @ block / (centred @ centred)
+    rest = block - block.mean() - slope * centred
+    error = np.sqrt(rest @ rest / (BLOCKS - 2) / (centred @ centred))
+    return {"drift": float(slope), "standard_error": float(error)}

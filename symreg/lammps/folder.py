@@ -1,0 +1,209 @@
+"""The exported folder: files to run LAMMPS with, and what was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from symreg.formula import Formula
+from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, nve_input
+from symreg.lammps.readme import readme_text
+from symreg.lammps.roundtrip import MEASURE, Route, compare_ranks, reference, round_trip
+from symreg.lammps.routes import make_routes
+from symreg.lammps.runtime import INSTALL, LammpsError, is_installed
+from symreg.lammps.specimens import Specimen, data_file, make_specimens, type_names
+from symreg.lammps.table import FORCE_ERROR, TableFile
+from symreg.lammps.worker import VIRIAL
+
+SETUP = "units metal\natom_style atomic\natom_modify map array\nboundary p p p\n"
+BAR = 1602176.5
+"""LAMMPS's factor between eV/Å^3 and bar in ``units metal``."""
+STRESS = " ".join(f"$(-vol*{name}/{BAR}:%.12f)" for name in VIRIAL)
+CHECK = f"""\
+# Computes data.check. reference.json has what the formula gives: energy_without_e0 and virial
+# (stress * volume, xx yy zz yz xz xy) in eV, forces in eV/angstrom.
+{SETUP}read_data data.check
+include potential.mod
+{MEASURE}run 0
+print "energy_without_e0 $(pe:%.12f)"
+print "virial {STRESS}"
+write_dump all custom forces.check id type fx fy fz modify sort id format float %.12f
+print "forces: see forces.check"
+"""
+
+
+def export(
+    formula: Formula,
+    folder: str | Path,
+    *,
+    style: str = "auto",
+    provenance: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write a folder with all that LAMMPS needs, run LAMMPS on it, and tell the differences.
+
+    Parameters
+    ----------
+    formula
+        The potential. LAMMPS's energies do not contain its e0.
+    folder
+        Where the files go; made if absent. Files of the same names are replaced.
+    style
+        ``table``; ``lepton``; ``native`` (only with cutoff "none" and a form that LAMMPS has); or
+        ``auto``: a table, and the lepton string beside it.
+    provenance
+        For ``README.md`` and the table's first line: ``date``, ``contributor``, ``citation``,
+        ``data``, ``errors`` and whatever else is known.
+
+    Returns
+    -------
+    The content of ``parity.json``: ``status`` (``run``, or why not), ``lammps_version``,
+    ``energy_per_atom_max`` (eV), ``forces_max`` (eV/Å), ``virial_per_atom_max`` (eV), ``style``,
+    ``table`` (points and predicted errors), ``routes``, ``two_ranks``.
+
+    Raises
+    ------
+    ValueError
+        If the style is unknown or cannot express the formula.
+    OSError
+        If a file cannot be written; files that were there before are left whole.
+    """
+    provenance = provenance or {}
+    folder = Path(folder)
+    routes, tables = make_routes(formula, style, first_line(provenance))
+    specimens = make_specimens(formula, max(route.r_min for route in routes))
+    files = folder_files(formula, routes, specimens[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        write_whole(folder / name, text)
+    parity = measure_parity(formula, routes, specimens, files)
+    parity |= {"style": routes[0].style, "table": table_record(tables)}
+    readme = readme_text(formula, routes, parity, provenance)
+    write_whole(folder / "README.md", readme)
+    write_whole(folder / "parity.json", json.dumps(parity, indent=1) + "\n")
+    return parity
+
+
+def measure_parity(
+    formula: Formula, routes: list[Route], specimens: list[Specimen], files: Mapping[str, str]
+) -> dict[str, Any]:
+    """Run LAMMPS if it is there; the record's numbers are null where it is not."""
+    parity: dict[str, Any] = {
+        "status": "run",
+        "lammps_version": None,
+        "energy_per_atom_max": None,
+        "forces_max": None,
+        "virial_per_atom_max": None,
+    }
+    if not is_installed():
+        return parity | {"status": INSTALL}
+    try:
+        parity |= round_trip(formula, routes, specimens)
+    except LammpsError as error:
+        return parity | {"status": f"failed: {error}"}
+    best = parity["routes"][routes[0].style]
+    parity |= {name: best[name] for name in parity if name.endswith("_max")}
+    parity["two_ranks"] = compare_ranks("include in.check\n", files)
+    return parity
+
+
+def table_record(tables: TableFile | None) -> dict[str, Any] | None:
+    """What is known of the table before LAMMPS has seen it."""
+    if tables is None:
+        return None
+    return {
+        "points": tables.points,
+        "r_min": float(tables.tables[0].r[0]),
+        "predicted_energy_error": tables.energy_error,
+        "predicted_forces_error": tables.force_error,
+        "within_promise": tables.force_error < FORCE_ERROR,
+    }
+
+
+def first_line(provenance: Mapping[str, Any]) -> str:
+    """The line that LAMMPS wants potential files to begin with."""
+    words = {
+        "DATE": provenance.get("date", "unknown"),
+        "UNITS": "metal",
+        "CONTRIBUTOR": provenance.get("contributor", "unknown"),
+        "CITATION": provenance.get("citation", "unknown"),
+    }
+    return " ".join(f"{key}: {' '.join(str(value).split())}" for key, value in words.items())
+
+
+def folder_files(formula: Formula, routes: list[Route], check: Specimen) -> dict[str, str]:
+    """Name and text of every file but the README and the parity record."""
+    files = {
+        "in.check": CHECK,
+        "in.nve": nve_script(formula),
+        "data.check": data_file(check.atoms, formula.species, "rattled crystal"),
+        "reference.json": reference_text(formula, check),
+    }
+    for route in routes:
+        suffix = "" if route is routes[0] else f"-{route.style}"
+        title = "-".join(formula.species)
+        head = (
+            f"# {title} by pair_style {route.style}; include once there is a box.\n"
+            f"# Needs 'units metal' (eV, angstrom), atom types {type_names(formula.species)}.\n"
+        )
+        files[f"potential{suffix}.mod"] = head + route.commands
+        files |= route.files
+    return files
+
+
+def nve_script(formula: Formula) -> str:
+    """A run at constant energy, to be copied and changed."""
+    dynamics = choose_dynamics(formula)
+    return (
+        "# Constant energy: the last column must not drift.\n"
+        f"{SETUP}read_data data.check\ninclude potential.mod\n{nve_input(dynamics)}"
+        f"thermo {SAMPLES}\nthermo_style custom step temp pe etotal\n"
+        f"thermo_modify format float %.10g\nrun {EVERY * SAMPLES}\n"
+    )
+
+
+def reference_text(formula: Formula, check: Specimen) -> str:
+    """What the formula gives for ``data.check``, as JSON."""
+    expected = reference(formula, check.atoms)
+    energy = float(expected.energies.sum())
+    e0 = sum(formula.e0[symbol] for symbol in check.atoms.get_chemical_symbols())
+    record = {
+        "units": "eV, eV/angstrom; virial = stress * volume in eV, tension positive",
+        "energy": energy + e0,
+        "e0": e0,
+        "energy_without_e0": energy,
+        "virial_order": ["xx", "yy", "zz", "yz", "xz", "xy"],
+        "virial": expected.virial.tolist(),
+        "forces": expected.forces.tolist(),
+    }
+    return json.dumps(record, indent=1) + "\n"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is either the new one or still the old one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, for instance on a full disk.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
+        ) as file:
+            draft = Path(file.name)
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                draft.unlink()
+                raise
+        draft.chmod(0o644)
+        draft.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(error.errno, f"cannot write {path}: {reason}; no file was changed") from error

@@ -1,0 +1,140 @@
+"""The README of an exported folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from symreg.formula import Formula
+from symreg.lammps.roundtrip import Route
+from symreg.lammps.specimens import type_names
+from symreg.lammps.table import FORCE_ERROR, R_MIN
+
+RUN = """\
+## How to run
+
+In an input script with `units metal`, once the box exists:
+
+    include potential.mod
+
+LAMMPS looks for data files in its working folder and in those of `LAMMPS_POTENTIALS`.
+
+- `lmp -in in.check` computes `data.check`; `reference.json` has what the formula gives.
+- `lmp -in in.nve` runs at constant energy.
+"""
+
+
+def readme_text(
+    formula: Formula,
+    routes: list[Route],
+    parity: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> str:
+    """The whole file, in Markdown."""
+    parts = [
+        f"# {'-'.join(formula.species)}\n",
+        _formula_text(formula),
+        _range_text(formula, routes[0]),
+        _parity_text(parity),
+        RUN + _route_text(routes),
+    ]
+    known = {key: value for key, value in provenance.items() if key != "citation"}
+    if known:
+        parts.append("## Where it comes from\n\n" + "\n".join(_bullets(known)) + "\n")
+    parts.append(f"## Citation\n\n{provenance.get('citation', 'none given')}\n")
+    return "\n".join(parts)
+
+
+def _formula_text(formula: Formula) -> str:
+    lines = [
+        "E = sum of e0 + sum over pairs of φ(x) f_c(r); x = r / r0; energies in eV, r in Å.\n",
+    ]
+    for pair in formula.species_pairs:
+        tree = formula.expression.total("pair", pair)
+        lines.append(f"    φ({'-'.join(pair)}) = {tree}")
+        lines += [
+            f"        {name} = {value!r}"
+            for name, value in zip(tree.names, tree.constants, strict=True)
+            if name
+        ]
+    lines.append(f"\n- r0 = {formula.r0!r} Å")
+    lines += [f"- e0({symbol}) = {formula.e0[symbol]!r} eV" for symbol in formula.species]
+    cutoff = ", ".join(
+        f"{key} = {value!r}{'' if key == 'kind' else ' Å'}"
+        for key, value in formula.cutoff.to_dict().items()
+    )
+    lines.append(f"- f_c: {cutoff}")
+    lines.append(f"- atom types: {type_names(formula.species)}")
+    lines.append("\nLAMMPS's energies do not contain e0: compare them with E - sum of e0.")
+    return "\n".join(lines) + "\n"
+
+
+def _range_text(formula: Formula, route: Route) -> str:
+    lines = [f"## Valid from {formula.r_lo:.4g} to {formula.r_cut:.4g} Å\n"]
+    if route.style == "native":
+        lines.append(
+            "Closer atoms feel LAMMPS's own form of the formula, not symreg's repulsive wall."
+        )
+    else:
+        lines.append("Closer atoms feel a repulsive wall:\n")
+        for pair in formula.species_pairs:
+            wall = formula.pair_function(*pair).wall.text()
+            lines.append(f"- {'-'.join(pair)}: {wall}")
+    if route.style == "table":
+        lines.append(f"\nThe table begins at {route.r_min:.4g} Å; closer atoms stop LAMMPS.")
+        if route.r_min > R_MIN:
+            lines.append("Further in its numbers would be too large.")
+    if formula.cutoff.kind == "none":
+        lines.append(
+            "\nWarning: plain truncation; the energy jumps where a pair passes the cutoff."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _parity_text(parity: Mapping[str, Any]) -> str:
+    lines = ["## Measured in LAMMPS\n"]
+    table = parity.get("table")
+    if parity["status"] == "run":
+        lines += [
+            f"Version {parity['lammps_version']}; largest differences from the formula where "
+            "forces are below 100 eV/Å:\n",
+            "| route | energy eV/atom | force eV/Å | virial eV/atom | drift meV/atom/ns |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [_parity_row(name, record) for name, record in parity["routes"].items()]
+    else:
+        lines.append(f"LAMMPS: {parity['status']}")
+    if table:
+        promise = "" if table["within_promise"] else f" This misses the promise of {FORCE_ERROR:g}."
+        lines.append(
+            f"\nTable of {table['points']} points; predicted interpolation error "
+            f"{table['predicted_forces_error']:.1e} eV/Å.{promise}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _parity_row(name: str, record: Mapping[str, Any]) -> str:
+    values = [record[key] for key in ("energy_per_atom_max", "forces_max", "virial_per_atom_max")]
+    nve = record.get("nve")
+    drift = f"{nve['drift']:.1e} ± {nve['standard_error']:.1e}" if nve else "not run"
+    return f"| {name} | {' | '.join(f'{value:.1e}' for value in values)} | {drift} |"
+
+
+def _route_text(routes: list[Route]) -> str:
+    others = [
+        f"- `potential-{route.style}.mod` is the same potential by `pair_style {route.style}`, "
+        "exact and slower.\n"
+        for route in routes[1:]
+    ]
+    return "".join(others)
+
+
+def _bullets(values: Mapping[str, Any], indent: str = "") -> list[str]:
+    lines: list[str] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}- {key}:", *_bullets(value, indent + "  ")]
+        else:
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            lines.append(f"{indent}- {key}: {text}")
+    return lines

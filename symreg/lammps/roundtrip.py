@@ -1,0 +1,184 @@
+"""The proof that LAMMPS computes what was fitted: the same structures through both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from symreg.formula import Formula
+from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, drift, nve_input
+from symreg.lammps.runtime import LammpsError, run
+from symreg.lammps.specimens import Specimen, data_file
+
+MEASURE = """\
+compute atom_energy all pe/atom
+compute energy_sum all reduce sum c_atom_energy
+thermo_style custom step pe etotal vol pxx pyy pzz pyz pxz pxy c_energy_sum
+"""
+STEP = 2e-3
+"""Displacement in Å for finite differences; of fourth order, so truncation is about 1e-12."""
+MOVED = 4
+"""Atoms that are displaced."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way to give a formula to LAMMPS."""
+
+    style: str
+    """Name of the route: ``table``, ``lepton`` or ``native``."""
+    commands: str
+    """``pair_style`` and ``pair_coeff`` lines."""
+    files: Mapping[str, str]
+    """Name and text of the files that the commands read."""
+    r_min: float
+    """From where on in Å the route follows the formula."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the formula gives for one structure, e0 left out."""
+
+    energies: NDArray[np.float64]
+    """Energy of each atom in eV, shape (N,)."""
+    forces: NDArray[np.float64]
+    """In eV/Å, shape (N, 3)."""
+    virial: NDArray[np.float64]
+    """Stress times volume in eV, Voigt xx yy zz yz xz xy."""
+
+
+def reference(formula: Formula, atoms: Atoms) -> Reference:
+    """Energies, forces and virial through the formula's ASE calculator."""
+    atoms = atoms.copy()
+    atoms.calc = formula.calculator()
+    free = np.array([formula.e0[symbol] for symbol in atoms.get_chemical_symbols()])
+    return Reference(
+        energies=atoms.get_potential_energies() - free,
+        forces=atoms.get_forces(),
+        virial=atoms.get_stress() * atoms.get_volume(),
+    )
+
+
+def round_trip(formula: Formula, routes: list[Route], specimens: list[Specimen]) -> dict[str, Any]:
+    """Compare every route with the formula.
+
+    Returns
+    -------
+    ``lammps_version`` and for each route its record (see ``compare``).
+
+    Raises
+    ------
+    LammpsError
+        If LAMMPS cannot be run.
+    """
+    chosen = [[s for s in specimens if _is_within(route, s)] for route in routes]
+    tasks = [
+        _task(formula, route, specimen)
+        for route, suitable in zip(routes, chosen, strict=True)
+        for specimen in suitable
+    ]
+    files = {_data_name(s): data_file(s.atoms, formula.species, s.name) for s in specimens}
+    for route in routes:
+        files |= route.files
+    answer = run(tasks, files)
+    results = iter(answer["results"])
+    expected = {s.name: reference(formula, s.atoms) for s in specimens}
+    records = {
+        route.style: compare(formula, {s.name: next(results) for s in suitable}, expected)
+        for route, suitable in zip(routes, chosen, strict=True)
+    }
+    return {"lammps_version": answer["version"], "routes": records}
+
+
+def _is_within(route: Route, specimen: Specimen) -> bool:
+    """Whether no two atoms are closer than the route allows."""
+    distances = specimen.atoms.get_all_distances(mic=specimen.periodic)
+    return bool(distances[np.triu_indices(len(distances), 1)].min() > route.r_min)
+
+
+def _data_name(specimen: Specimen) -> str:
+    return f"data.{specimen.name.replace(' ', '_')}"
+
+
+def _task(formula: Formula, route: Route, specimen: Specimen) -> dict[str, Any]:
+    boundary = "p p p" if specimen.periodic else "f f f"
+    script = (
+        "units metal\natom_style atomic\natom_modify map array\n"
+        f"boundary {boundary}\nread_data {_data_name(specimen)}\n{route.commands}{MEASURE}"
+    )
+    task: dict[str, Any] = {"input": script + "run 0\n"}
+    if specimen.name == "cluster 1":
+        moves = [(atom, axis) for atom in range(MOVED) for axis in range(3)]
+        task["differences"] = {"step": STEP, "moves": moves}
+    if specimen.name == "rattled":
+        nve = nve_input(choose_dynamics(formula))
+        task["dynamics"] = {"script": nve, "every": EVERY, "samples": SAMPLES}
+    return task
+
+
+def compare(
+    formula: Formula, results: Mapping[str, Any], expected: Mapping[str, Reference]
+) -> dict[str, Any]:
+    """Largest differences between LAMMPS and the formula: per structure and of all.
+
+    The structure ``wall``, whose forces exceed 100 eV/Å, counts relative to its forces, apart from
+    the others. Structures that a route cannot compute are absent.
+    """
+    checks = {
+        name: _differences(result, expected[name])
+        for name, result in results.items()
+        if name != "wall"
+    }
+    record: dict[str, Any] = {
+        quantity: max(check[quantity] for check in checks.values())
+        for quantity in ("energy_per_atom_max", "forces_max", "virial_per_atom_max")
+    }
+    record["checks"] = checks
+    if "wall" in results:
+        forces = expected["wall"].forces
+        size = np.linalg.norm(forces, axis=1, keepdims=True)
+        difference = np.array(results["wall"]["forces"]) - forces
+        record["wall_forces_relative_max"] = float(np.abs(difference / size).max())
+    for name, result in results.items():
+        if "differences" in result:
+            found = np.reshape(result["differences"], (-1, 3))
+            own = np.array(result["forces"])[:MOVED]
+            record["finite_difference_max"] = float(np.abs(found - own).max())
+        if "total_energies" in result:
+            atoms = len(expected[name].forces)
+            record["nve"] = drift(result["total_energies"], atoms, choose_dynamics(formula))
+    return record
+
+
+def _differences(result: Mapping[str, Any], expected: Reference) -> dict[str, float]:
+    n = len(expected.energies)
+    atoms = np.abs(np.array(result["energies"]) - expected.energies).max()
+    total = abs(result["energy"] - expected.energies.sum()) / n
+    return {
+        "energy_per_atom_max": float(max(atoms, total)),
+        "forces_max": float(np.abs(np.array(result["forces"]) - expected.forces).max()),
+        "virial_per_atom_max": float(np.abs(np.array(result["virial"]) - expected.virial).max())
+        / n,
+    }
+
+
+def compare_ranks(script: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """One script with one and with two MPI processes: the largest difference in forces, eV/Å."""
+    try:
+        one, two = (run([{"input": script}], files, ranks=n, seconds=30) for n in (1, 2))
+    except LammpsError as error:
+        return {"status": f"not run: {error}"}
+    if two["ranks"] != 2:
+        return {"status": f"not run: mpiexec started {two['ranks']} rank"}
+    forces = [np.array(answer["results"][0]["forces"]) for answer in (one, two)]
+    energies = [answer["results"][0]["energy"] for answer in (one, two)]
+    return {
+        "status": "run",
+        "forces_max": float(np.abs(forces[0] - forces[1]).max()),
+        "energy_per_atom_max": abs(energies[0] - energies[1]) / len(forces[0]),
+    }

@@ -1,0 +1,159 @@
+"""Files for ``pair_style table``, and how far LAMMPS's interpolation in them is from the formula.
+
+LAMMPS splines energy and force/r over r^2, clamped at both ends by the true slopes. A file whose
+points are equally spaced in r^2 (``RSQ``), as many as LAMMPS is asked for, reaches these splines
+unchanged, so the same splines built here predict every interpolated value to the last digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from symreg.formula import PairFunction
+
+R_MIN = 0.2
+"""Where tables begin, in Å; closer atoms stop LAMMPS."""
+POINTS = (1000, 2000, 5000, 10_000, 20_000, 50_000)
+"""Table lengths to choose from."""
+FORCE_ERROR = 1e-6
+"""What the interpolation may change a force by, in eV/Å, ..."""
+FORCE_LIMIT = 100.0
+"""... where the force is weaker than this, in eV/Å."""
+LARGEST = 1e15
+"""Energies (eV) and forces (eV/Å) beyond this are left out: the table begins further out."""
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """Energy and force of one pair of species at distances equally spaced in r^2."""
+
+    name: str
+    """Keyword of the section in the file."""
+    r: NDArray[np.float64]
+    """Distances in Å, shape (N,)."""
+    energy: NDArray[np.float64]
+    """In eV, shape (N,)."""
+    force: NDArray[np.float64]
+    """-du/dr in eV/Å, shape (N,)."""
+    force_slope: tuple[float, float]
+    """dF/dr at the first and last point in eV/Å^2, LAMMPS's ``FPRIME``."""
+
+    def interpolate(
+        self, r: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Energies in eV and forces in eV/Å that LAMMPS finds at distances ``r`` in Å."""
+        knots, ends = self.r**2, [0, -1]
+        r_ends, f_ends = self.r[ends], self.force[ends]
+        energy_ends = -f_ends / (2 * r_ends)
+        force_ends = (np.array(self.force_slope) - f_ends / r_ends) / (2 * r_ends**2)
+        energy = _clamped_spline(knots, self.energy, energy_ends)
+        force = _clamped_spline(knots, self.force / self.r, force_ends)
+        return energy(r * r), force(r * r) * r
+
+    def text(self) -> str:
+        """The section of a table file."""
+        first, last = self.force_slope
+        header = (
+            f"{self.name}\n"
+            f"N {self.r.size} RSQ {self.r[0]:.16g} {self.r[-1]:.16g} "
+            f"FPRIME {first:.16g} {last:.16g}\n\n"
+        )
+        rows = zip(self.r, self.energy, self.force, strict=True)
+        return header + "".join(
+            f"{n} {r:.16g} {energy:.16g} {force:.16g}\n"
+            for n, (r, energy, force) in enumerate(rows, 1)
+        )
+
+
+def _clamped_spline(
+    x: NDArray[np.float64], y: NDArray[np.float64], slopes: NDArray[np.float64]
+) -> CubicSpline[np.float64]:
+    return CubicSpline(x, y, bc_type=((1, slopes[0]), (1, slopes[1])))
+
+
+def tabulate(function: PairFunction, name: str, points: int, r_min: float) -> PairTable:
+    """Tabulate one pair function from ``r_min`` (Å) to its cutoff.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite: one such number would poison all of LAMMPS's table.
+    """
+    r = np.sqrt(np.linspace(r_min**2, function.r_cut**2, points))
+    # The last point belongs to the function inside, whose value need not vanish at the cutoff.
+    inside = np.minimum(r, np.nextafter(function.r_cut, 0.0))
+    energy, force = function.energy(inside), -function.slope(inside)
+    first, last = -function.curvature(inside[[0, -1]])
+    table = PairTable(name, r, energy, force, (float(first), float(last)))
+    bad = ~(np.isfinite(energy) & np.isfinite(force))
+    if bad.any() or not np.isfinite(table.force_slope).all():
+        at = r[np.argmax(bad)] if bad.any() else r[0]
+        raise ValueError(f"the formula for {name} is not finite at {at:.4g} Å; no table is written")
+    return table
+
+
+def start_of_table(functions: Iterable[PairFunction]) -> float:
+    """The least distance in Å, from 0.2 Å up, at which all functions are of storable size."""
+    r = R_MIN
+    for function in functions:
+        grid = np.linspace(R_MIN, max(function.r_lo, R_MIN), 200)
+        size = np.maximum(np.abs(function.energy(grid)), np.abs(function.slope(grid)))
+        small = np.maximum(size, np.abs(function.curvature(grid))) < LARGEST
+        if small.any():
+            r = max(r, float(grid[np.argmax(small)]))
+    return r
+
+
+def predicted_error(function: PairFunction, table: PairTable) -> tuple[float, float]:
+    """Largest error of LAMMPS's interpolation: energy in eV, force in eV/Å.
+
+    Looked for at three places between any two points, where the force is below 100 eV/Å.
+    """
+    r = np.concatenate([(1 - t) * table.r[:-1] + t * table.r[1:] for t in (0.2, 0.5, 0.8)])
+    energy, force = table.interpolate(r)
+    exact = -function.slope(r)
+    weak = np.abs(exact) < FORCE_LIMIT
+    if not weak.any():
+        return 0.0, 0.0
+    energy_error = np.abs(energy - function.energy(r))[weak].max()
+    return float(energy_error), float(np.abs(force - exact)[weak].max())
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """All sections of a table file, and the largest predicted error among them."""
+
+    tables: tuple[PairTable, ...]
+    energy_error: float
+    """In eV."""
+    force_error: float
+    """In eV/Å."""
+
+    @property
+    def points(self) -> int:
+        """Points of each section."""
+        return int(self.tables[0].r.size)
+
+    def text(self, first_line: str) -> str:
+        """The file; LAMMPS reads ``UNITS:`` from its first line."""
+        return f"# {first_line}\n\n" + "\n".join(table.text() for table in self.tables)
+
+
+def choose_tables(functions: dict[str, PairFunction]) -> TableFile:
+    """The shortest tables that keep the promise of 1e-6 eV/Å, else the longest."""
+    r_min = start_of_table(functions.values())
+    for points in POINTS:
+        tables = [tabulate(f, name, points, r_min) for name, f in functions.items()]
+        errors = [
+            predicted_error(function, table)
+            for function, table in zip(functions.values(), tables, strict=True)
+        ]
+        file = TableFile(tuple(tables), *(max(column) for column in zip(*errors, strict=True)))
+        if file.force_error < FORCE_ERROR:
+            break
+    return file
