@@ -62,20 +62,36 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Settin
         raise SettingsError(f"run file {path} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"run file {path} is not valid TOML: {error}") from None
-    for name, text in (overrides or {}).items():
-        _override(record, name, text)
-    return from_dict(record, path.parent)
+    return from_dict(record, path.parent, overrides)
 
 
-def from_dict(record: Mapping[str, Any], base: str | Path = Path()) -> Settings:
+def from_dict(
+    record: Mapping[str, Any],
+    base: str | Path = Path(),
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
     """Check plain data, tables of keys and values, and build the settings.
+
+    Parameters
+    ----------
+    record
+        What a run file holds.
+    base
+        Folder that paths are relative to.
+    overrides
+        As in ``load``.
 
     Raises
     ------
     SettingsError
         If a setting is unknown or its value cannot be used.
     """
-    tables = {name: dict(_table(name, table)) for name, table in record.items()}
+    changed: dict[str, Any] = {
+        name: dict(table) if isinstance(table, Mapping) else table for name, table in record.items()
+    }
+    for name, text in (overrides or {}).items():
+        _override(changed, name, text)
+    tables = {name: dict(_table(name, table)) for name, table in changed.items()}
     data = tables.setdefault("data", {})
     for name in ("train", "validation", "test", "species"):
         if isinstance(data.get(name), str):

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from symreg import config
 from symreg.runs import files
+
+if TYPE_CHECKING:
+    from symreg.config import Settings
 
 PACKAGES = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap", "sympy", "ase", "vesin")
 SPLITS = ("train", "validation", "test")
@@ -29,7 +31,7 @@ class RunFolder:
     path: Path
 
     @staticmethod
-    def create(settings: config.Settings) -> RunFolder:
+    def create(settings: Settings) -> RunFolder:
         """Begin the run folder that the settings name.
 
         Raises
@@ -37,6 +39,8 @@ class RunFolder:
         FileExistsError
             If the folder holds a run already; nothing is ever overwritten.
         """
+        from symreg.config import dumps
+
         path = settings.folder
         choose = "choose another [output] folder"
         if (path / "manifest.json").exists() and (path / "front.csv").exists():
@@ -50,7 +54,7 @@ class RunFolder:
             )
         if (path / "run.toml").exists() and not (path / "manifest.json").exists():
             raise FileExistsError(f"{path} holds a run.toml but no run; {choose}")
-        files.write_text(path / "run.toml", config.dumps(settings, path))
+        files.write_text(path / "run.toml", dumps(settings, path))
         folder = RunFolder(path)
         folder.update_manifest(
             status="running",

@@ -1,0 +1,234 @@
+"""The commands. Whatever is slow to import is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from symreg import __version__
+
+
+class _Commands(TyperGroup):
+    """Commands in the order in which they are used; mistakes end in one line, not a traceback."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        """Keep the order of definition."""
+        return list(self.commands)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; print what a user can put right and exit with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except (ValueError, OSError) as error:
+            typer.echo(f"symreg: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Interatomic potentials as formulas, from DFT energies and forces.",
+)
+
+RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as in search.seed=3."),
+]
+
+
+def main() -> None:
+    """Run the command line; an output that knows no Å shows a question mark instead."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"symreg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put the run.")] = Path("argon-demo"),
+) -> None:
+    """Find a formula for argon, from DFT to LAMMPS, in about a minute."""
+    from symreg import pipeline
+    from symreg.cli.live import progress
+    from symreg.cli.summary import summary
+
+    with progress() as report:
+        run = pipeline.demo(folder, on_progress=report)
+    typer.echo(summary(run))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder with your data.")] = Path(),
+) -> None:
+    """Write a commented run file for the structures in a folder."""
+    from symreg.config import template
+    from symreg.runs.files import write_text
+
+    path = folder / "run.toml"
+    if path.exists():
+        raise FileExistsError(f"{path} exists; it was left as it is")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    found = sorted({p.name for pattern in _DATA for p in folder.glob(pattern) if p.is_file()})
+    write_text(path, template(found))
+    named = f"with {', '.join(found)}" if found else "; no data files found, so name them in it"
+    typer.echo(f"wrote {path} {named}".replace(" ;", ";"))
+    typer.echo(f"then: symreg run {path}")
+
+
+_DATA = ("*.extxyz", "*.xyz", "*.traj", "*.db", "*vasprun.xml", "*OUTCAR")
+
+
+@app.command()
+def run(
+    run_file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the data, print the plan, search nothing.")
+    ] = False,
+    changes: SetOption = None,
+) -> None:
+    """Search for formulas as a run file says."""
+    from symreg import config
+
+    settings = config.load(run_file, _overrides(changes))
+    # The slow imports come after the mistakes that can be found without them.
+    from symreg import pipeline
+    from symreg.cli.live import progress
+    from symreg.cli.summary import summary
+
+    if dry_run:
+        typer.echo(pipeline.dry_run(settings))
+        return
+    with progress() as report:
+        finished = pipeline.search(settings, on_progress=report)
+    typer.echo(summary(finished))
+
+
+@app.command()
+def resume(folder: RunFolderArgument) -> None:
+    """Continue a run that was interrupted, to the same end."""
+    from symreg import pipeline
+    from symreg.cli.live import progress
+    from symreg.cli.summary import summary
+
+    with progress() as report:
+        finished = pipeline.resume(folder, on_progress=report)
+    typer.echo(summary(finished))
+
+
+@app.command()
+def show(
+    folder: RunFolderArgument,
+    complexity: Annotated[
+        int | None, typer.Option(help="Show the best formula up to this complexity.")
+    ] = None,
+) -> None:
+    """Print the front of a run and its recommended formula."""
+    from symreg.cli.summary import summary
+    from symreg.runs import open_run
+
+    typer.echo(summary(open_run(folder), complexity))
+
+
+@app.command()
+def fit(
+    formula: Annotated[str, typer.Argument(help="As in 'eps*((s/r)^12 - (s/r)^6)'.")],
+    data: Annotated[list[str], typer.Argument(help="Files of structures.")],
+    variable: Annotated[
+        str, typer.Option(help="Name of the distance: r in angstrom, or x = r/r0.")
+    ] = "r",
+    r_cut: Annotated[float, typer.Option(help="Cutoff radius in angstrom.")] = 6.0,
+    cutoff: Annotated[
+        str, typer.Option(help="none, septic, cosine, poet or stillinger_weber.")
+    ] = "septic",
+    changes: SetOption = None,
+) -> None:
+    """Fit the constants of one formula: names, and numbers that have a point."""
+    from symreg import config
+
+    record = {"data": {"train": data}, "terms": {"r_cut": r_cut, "cutoff": cutoff}}
+    settings = config.from_dict(record, overrides=_overrides(changes))
+    from symreg import pipeline
+
+    typer.echo(pipeline.fit(formula, settings, variable=variable).text())
+
+
+@app.command()
+def validate(folder: RunFolderArgument) -> None:
+    """Repeat the physics checks of a run's formulas."""
+    from symreg import pipeline
+
+    typer.echo(pipeline.validate(folder))
+
+
+@app.command()
+def export(
+    folder: RunFolderArgument,
+    member: Annotated[
+        int | None, typer.Option(help="Which member; the recommended one if left out.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="auto, table, lepton or native.")] = "auto",
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the files; the member's own if left out.")
+    ] = None,
+) -> None:
+    """Write LAMMPS files for a formula and compare LAMMPS with it."""
+    from symreg import pipeline
+    from symreg.cli.summary import parity_text
+    from symreg.runs import open_run
+
+    found = open_run(folder)
+    chosen = found.best() if member is None else found.member(member)
+    target = to or chosen.folder / "lammps"
+    parity = pipeline.export(folder, chosen.number, style, target)
+    typer.echo(parity_text(parity))
+    typer.echo(f"LAMMPS files: {target}")
+
+
+@app.command()
+def doctor() -> None:
+    """Check that everything symreg needs works here."""
+    from symreg.cli.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        typer.echo(f"{finding.mark:<5} {finding.name:<20} {finding.detail}")
+    if any(finding.mark == "FAIL" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _overrides(changes: list[str] | None) -> dict[str, str]:
+    """Split ``key=value`` texts."""
+    pairs = [change.partition("=") for change in changes or []]
+    for key, sign, _ in pairs:
+        if not (key.strip() and sign):
+            raise ValueError(f"--set {key} has no value; write --set KEY=VALUE, as in seed=3")
+    return {key.strip(): value.strip() for key, _, value in pairs}

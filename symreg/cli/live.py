@@ -1,0 +1,80 @@
+"""What a search shows while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from symreg.pipeline import Progress
+
+ROWS = 15
+"""Members that the live table shows; of a longer front it leaves out the simplest."""
+
+
+@contextmanager
+def progress(console: Console | None = None) -> Iterator[Callable[[Progress], None]]:
+    """Show a search as it goes; call what this gives with each progress."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    with Live(console=console, transient=True, refresh_per_second=4) as live:
+
+        def show(now: Progress) -> None:
+            if now.message:
+                live.console.print(now.message, markup=False, highlight=False)
+            live.update(table(now))
+
+        yield show
+
+
+class _Lines:
+    """One line for each epoch and each message."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.epoch = -1
+
+    def __call__(self, now: Progress) -> None:
+        if now.message:
+            self._print(now.message)
+        if now.front and now.epoch != self.epoch:
+            self.epoch = now.epoch
+            self._print(headline(now))
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def headline(now: Progress) -> str:
+    """One line: where the search is, how fast it goes, and how far it is from the floor."""
+    parts = [f"epoch {now.epoch}", f"generation {now.generation}", f"{now.seconds:.0f} s"]
+    if now.candidates:
+        rate = f"{now.candidates_per_second:,.0f}/s"
+        parts.append(f"{now.candidates:,} candidates ({rate})")
+    if now.front:
+        parts.append(f"lowest error {min(error for _, error, _ in now.front):.4g}")
+    if now.floor_error is not None:
+        parts.append(f"floor {now.floor_error:.4g}")
+    return ", ".join(parts)
+
+
+def table(now: Progress) -> Group:
+    """Draw the front with the floor as its last line."""
+    drawn = Table(box=None, pad_edge=False)
+    drawn.add_column("complexity", justify="right")
+    drawn.add_column("error", justify="right")
+    drawn.add_column("formula, x = r/r0, eV", no_wrap=True, overflow="ellipsis")
+    for complexity, error, expression in now.front[-ROWS:]:
+        drawn.add_row(str(complexity), f"{error:.4g}", Text(expression))
+    if now.floor_error is not None:
+        floor = Text("the best that any smooth term could do", style="dim")
+        drawn.add_row("floor", f"{now.floor_error:.4g}", floor)
+    return Group(Text(headline(now), style="bold"), drawn)

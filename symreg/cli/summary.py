@@ -1,0 +1,103 @@
+"""What a finished run prints: its front, the recommended formula, its errors, LAMMPS."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from symreg.runs.files import read_json
+
+if TYPE_CHECKING:
+    from symreg.runs import Member, Run
+
+QUANTITIES = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+
+
+def summary(run: Run, complexity: int | None = None) -> str:
+    """Describe a run and one of its members: the recommended, or the best up to a complexity."""
+    if not run.front:
+        return f"{run.folder} has no front yet; continue it with `symreg resume {run.folder}`"
+    member = run.best(complexity)
+    parts = [front_text(run, member), member_text(run, member)]
+    path = member.folder / "lammps" / "parity.json"
+    if path.exists():
+        parts.append(parity_text(read_json(path)))
+    page = run.folder / "report.html"
+    parts.append(f"results   {page if page.exists() else run.folder}")
+    if run.manifest.get("status") == "interrupted":
+        parts.append(f"stopped before its end; continue it with `symreg resume {run.folder}`")
+    return "\n".join(parts)
+
+
+def front_text(run: Run, chosen: Member) -> str:
+    """All members as a table; the chosen one is marked, the floor is the last row."""
+    head = f"  {'member':>6} {'complexity':>10} {'constants':>9} {'error':>9}  formula"
+    lines = [f"{head}, x = r/r0, eV"]
+    for m in run.front:
+        mark = "*" if m.number == chosen.number else " "
+        numbers = f"{m.number:>6} {m.complexity:>10} {m.n_constants:>9} {m.error:>9.4g}"
+        lines.append(f"{mark} {numbers}  {m.expression}")
+    if run.front.floor is not None:
+        blank = " " * 17
+        note = "the best that any smooth term could do"
+        lines.append(f"  {'floor':>6} {blank}    {run.front.floor:>9.4g}  {note}")
+    return "\n".join(lines)
+
+
+def member_text(run: Run, member: Member) -> str:
+    """The formula of a member, its constants and its errors."""
+    terms = run.settings.terms
+    lines = ["", f"formula   {member.expression}"]
+    if member.record.get("r0"):
+        cutoff = f"{terms.cutoff} cutoff at {terms.r_cut:g} Å"
+        lines.append(f"with      x = r / {member.record['r0']:.6g} Å, {cutoff}, energies in eV")
+    if member.constants:
+        text = "constants " + ", ".join(_constant(entry) for entry in member.constants)
+        lines.append(textwrap.fill(text, 96, subsequent_indent=" " * 10))
+    lines.append(f"errors    {_error_row('', {q: f'{q} ({u})' for q, u in _labelled(member)})}")
+    for split, errors in member.errors.items():
+        cells = {q: _rmse_mae(errors.get(q)) for q, _ in _labelled(member)}
+        if any(cells.values()):
+            lines.append(f"          {_error_row(split, cells)}")
+    if run.front.floor:
+        ratio = member.error / run.front.floor
+        lines.append(f"floor     training error {member.error:.4g} is {ratio:.3g} times the floor")
+    return "\n".join(lines)
+
+
+def _labelled(member: Member) -> list[tuple[str, str]]:
+    """Quantities that have labels, with their units."""
+    return [
+        (quantity, unit)
+        for quantity, unit in QUANTITIES.items()
+        if any(_rmse_mae(errors.get(quantity)) for errors in member.errors.values())
+    ]
+
+
+def _error_row(title: str, cells: Mapping[str, str]) -> str:
+    title = title or "RMSE / MAE"
+    return f"{title:<11}{''.join(f'{cell:<22}' for cell in cells.values())}".rstrip()
+
+
+def _rmse_mae(errors: Mapping[str, Any] | None) -> str:
+    if not errors or errors.get("rmse") is None:
+        return ""
+    return f"{errors['rmse']:.3g} / {errors['mae']:.3g}"
+
+
+def _constant(entry: Mapping[str, Any]) -> str:
+    text = f"{entry['name']} = {entry['value']:.6g}"
+    error = entry.get("standard_error")
+    return text if error is None else f"{text} ± {error:.1g}"
+
+
+def parity_text(parity: Mapping[str, Any]) -> str:
+    """One line: how far LAMMPS is from the formula, or why that is not known."""
+    if parity.get("forces_max") is None:
+        return f"LAMMPS    {parity.get('status', 'not run')}"
+    energy, forces = parity["energy_per_atom_max"], parity["forces_max"]
+    return (
+        f"LAMMPS    {parity.get('lammps_version')}, pair_style {parity.get('style')}: differs from "
+        f"the formula by at most {energy:.1e} eV/atom and {forces:.1e} eV/Å"
+    )
