@@ -55,10 +55,8 @@ class Expression:
             part = Tree((Node("const", 0),), (size,))
             if term.tree.nodes != (Node("int", 1),):
                 part = combine("mul", part, term.tree)
-            if total is None:
-                total = part
-            else:
-                total = combine("sub" if weight < 0 else "add", total, part)
+            operator = "sub" if weight < 0 else "add"
+            total = part if total is None else combine(operator, total, part)
         return total if total is not None else Tree((Node("int", 0),))
 
     def text(self, digits: int | None = 5) -> str:
@@ -77,7 +75,7 @@ class Expression:
                 "species": list(term.species),
                 "weight": weight,
                 "formula": str(term.tree),
-                "constants": {n: v for n, v in zip(term.tree.names, term.tree.constants) if n},
+                "constants": term.tree.named,
             }
             for term, weight in zip(self.terms, self.weights, strict=True)
         ]

@@ -51,6 +51,12 @@ class Tree:
         """Sum of the costs of all nodes."""
         return sum(PRIMITIVES[node.op].cost for node in self.nodes)
 
+    @property
+    def named(self) -> dict[str, float]:
+        """Values of the named constants."""
+        named = zip(self.names, self.constants, strict=True)
+        return {name: value for name, value in named if name}
+
     def with_constants(self, constants: Sequence[float]) -> Tree:
         """The same tree with other values of its constants."""
         return replace(self, constants=tuple(float(value) for value in constants))
@@ -138,7 +144,7 @@ class _Printer:
             base = self._base()
             exponent, precedence = self._next()
             simple = precedence == _ATOM or (precedence == 3 and exponent[1:].isidentifier())
-            simple = simple or exponent.removeprefix("-")[0].isdigit() and precedence != 4
+            simple = simple or (exponent.removeprefix("-")[0].isdigit() and precedence != 4)
             simple = simple and not set("*/ ") & set(exponent)
             return f"{base}^{exponent if simple else f'({exponent})'}", _PRECEDENCE["pow"]
         if node.op in _SYMBOL:

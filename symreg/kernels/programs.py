@@ -19,7 +19,7 @@ from symreg.primitives import PRIMITIVES
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-MAX_NODES = 96
+MAX_NODES = 256
 """Largest tree, in nodes."""
 MAX_CONSTANTS = 16
 """Most constants of one tree."""

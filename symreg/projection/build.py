@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.cutoff import Cutoff
-from symreg.kernels.pairs import add_design_rows
 from symreg.neighbours import closest_distances, structure_pairs
 from symreg.projection.design import Cell, Design, LossSettings
 from symreg.projection.grid import chebyshev_coefficients, choose_node_count
+from symreg.projection.rows import add_design_rows
 from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
 
 Floats = NDArray[np.float64]

@@ -1,0 +1,147 @@
+"""Evolution of one island: vary, fit, select, generation after generation."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from symreg.constants import FitSettings, Fitter
+from symreg.kernels.batch import DEPENDENT, FITTED
+from symreg.selection import survivors, tournament, without_duplicates
+from symreg.variation import (
+    Gene,
+    Individual,
+    Variation,
+    VariationSettings,
+    decode,
+    encode,
+    structure,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolutionSettings:
+    """How an island evolves."""
+
+    population_size: int = 400
+    """Individuals kept from one generation to the next."""
+    newcomers: float = 0.05
+    """Fraction of offspring that are random instead of bred."""
+    tries: int = 3
+    """How often one structure is fitted, from different constants, within an epoch."""
+
+    def __post_init__(self) -> None:
+        """Refuse a population that cannot breed."""
+        if self.population_size < 2:
+            raise ValueError(
+                f"[search] population_size is {self.population_size}; crossover needs at least 2"
+            )
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one generation ends with."""
+
+    number: int
+    population: list[Individual]
+    """Best first."""
+    candidates: int
+    """Candidates fitted in this generation."""
+
+
+class Island:
+    """One population with all it needs to evolve.
+
+    Parameters
+    ----------
+    fitter
+        Fits candidates to the data.
+    settings, variation
+        Sizes, rates and limits.
+    """
+
+    def __init__(
+        self, fitter: Fitter, settings: EvolutionSettings, variation: VariationSettings
+    ) -> None:
+        self.fitter = fitter
+        self.settings = settings
+        self.variation = Variation(variation, len(fitter.design.keys))
+        self.fit_settings = FitSettings()
+
+    def fit(self, candidates: Sequence[tuple[tuple[Gene, ...], int]]) -> list[Individual]:
+        """Valid individuals from genes and births, constants fitted and written back."""
+        fits = self.fitter.fit(encode([genes for genes, _ in candidates]), self.fit_settings)
+        fitted = []
+        starts = fits.batch.term_start
+        for k, (genes, (_, born)) in enumerate(zip(decode(fits.batch), candidates, strict=True)):
+            if fits.outcomes[k] not in (FITTED, DEPENDENT):
+                continue
+            weights = fits.weights[starts[k] : starts[k + 1]]
+            kept = [t for t in range(len(genes)) if weights[t] != 0]
+            if not kept:
+                continue
+            loss = float(fits.losses[k])
+            size = math.sqrt(2 * loss) or 1.0
+            one, two = fits.fingerprints[k] / size
+            individual = Individual(
+                tuple(genes[t] for t in kept),
+                self.fitter.design.error(loss),
+                tuple(float(weights[t]) for t in kept),
+                (float(one), float(two)),
+                born,
+            )
+            individual.fitness.values = (
+                math.log(max(individual.error, 1e-300)),
+                individual.complexity,
+            )
+            fitted.append(individual)
+        return fitted
+
+    def begin(
+        self, rng: np.random.Generator, seeds: Sequence[tuple[Gene, ...]] = ()
+    ) -> list[Individual]:
+        """First population: random individuals, and ``seeds`` among them."""
+        size = self.settings.population_size
+        genes = [*seeds, *self.variation.random(2 * size, rng)]
+        return survivors(without_duplicates(self.fit([(g, 0) for g in genes])), size, rng)
+
+    def evolve(
+        self,
+        population: list[Individual],
+        generations: int,
+        rng: np.random.Generator,
+        first: int = 1,
+    ) -> Iterator[Generation]:
+        """Yield one generation after another; the caller decides when to stop.
+
+        Parameters
+        ----------
+        population
+            Individuals to start from.
+        generations
+            How many to run.
+        rng
+            The only source of randomness.
+        first
+            Number of the first generation.
+        """
+        tried = Counter(structure(individual.genes) for individual in population)
+        size = self.settings.population_size
+        for number in range(first, first + generations):
+            parents = tournament(population, 2 * size, rng)
+            offspring = self.variation.vary(parents, rng)
+            newcomers = self.variation.random(max(1, int(self.settings.newcomers * size)), rng)
+            offspring += [(genes, number) for genes in newcomers]
+            fresh = []
+            for child in offspring:
+                shape = structure(child[0])
+                tried[shape] += 1
+                if tried[shape] <= self.settings.tries:
+                    fresh.append(child)
+            fitted = self.fit(fresh) if fresh else []
+            population = survivors(without_duplicates([*population, *fitted]), size, rng)
+            yield Generation(number, population, len(fresh))

@@ -1,0 +1,61 @@
+"""Selection: duplicates, NSGA-II over error and complexity, tournaments, the Pareto front."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from deap import tools
+
+from symreg.variation import Individual
+
+_SAME_ERROR = 1e3
+"""Errors that agree to one part in this many count as equal."""
+
+
+def without_duplicates(individuals: Iterable[Individual]) -> list[Individual]:
+    """The simplest of those whose fitted functions leave the same residuals.
+
+    Individuals that are not valid are left out.
+    """
+    best: dict[tuple[int, float, float], Individual] = {}
+    for individual in individuals:
+        if not math.isfinite(individual.error):
+            continue
+        key = (
+            round(_SAME_ERROR * math.log(max(individual.error, 1e-300))),
+            round(individual.fingerprint[0], 2),
+            round(individual.fingerprint[1], 2),
+        )
+        known = best.get(key)
+        if known is None or individual.complexity < known.complexity:
+            best[key] = individual
+    return list(best.values())
+
+
+def survivors(
+    individuals: Sequence[Individual], size: int, rng: np.random.Generator
+) -> list[Individual]:
+    """The next population by NSGA-II (Deb et al., IEEE Trans. Evol. Comput. 6, 182, 2002)."""
+    random.seed(int(rng.integers(2**63)))
+    chosen: list[Individual] = tools.selNSGA2(list(individuals), size, nd="log")
+    return chosen
+
+
+def tournament(
+    population: Sequence[Individual], count: int, rng: np.random.Generator
+) -> list[Individual]:
+    """Parents: of two drawn at random the one that ``survivors`` ranked first."""
+    draws = rng.integers(len(population), size=(count, 2)).min(axis=1)
+    return [population[k] for k in draws]
+
+
+def front(individuals: Iterable[Individual]) -> list[Individual]:
+    """Individuals that no other beats in error and complexity, simplest first."""
+    best: list[Individual] = []
+    for individual in sorted(individuals, key=lambda i: (i.complexity, i.error)):
+        if math.isfinite(individual.error) and (not best or individual.error < best[-1].error):
+            best.append(individual)
+    return best

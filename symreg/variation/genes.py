@@ -1,0 +1,162 @@
+"""Genes and individuals, and the flat arrays in which populations travel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from deap import base
+
+from symreg.expression import Term
+from symreg.expression.canonical import Nested, nested, terms_of, tree_of
+from symreg.kernels.batch import Batch
+from symreg.primitives import PRIMITIVES, WEIGHT_COST
+
+Key = tuple[str, tuple[str, ...]]
+
+
+class Gene(NamedTuple):
+    """One term of an individual."""
+
+    key: int
+    """Index of its kind and species."""
+    tree: Nested
+    """Canonical nested form."""
+
+
+class Fitness(base.Fitness):  # type: ignore[misc]
+    """Logarithm of the error, and complexity; both to be minimised."""
+
+    weights = (-1.0, -1.0)
+
+
+@dataclass(eq=False)
+class Individual:
+    """A list of terms with what fitting found."""
+
+    genes: tuple[Gene, ...]
+    error: float = math.inf
+    """As in tables."""
+    weights: tuple[float, ...] = ()
+    """Linear weights in eV."""
+    fingerprint: tuple[float, float] = (math.nan, math.nan)
+    born: int = 0
+    """Generation in which it, or the oldest of its ancestors since it was random, arose."""
+    fitness: Fitness = field(default_factory=Fitness)
+
+    def __post_init__(self) -> None:
+        """Count its complexity once."""
+        self.complexity = sum(cost(gene.tree) + WEIGHT_COST for gene in self.genes)
+
+
+def cost(tree: Nested) -> int:
+    """Complexity of a nested form."""
+    return PRIMITIVES[tree[0]].cost + sum(cost(u) for u in tree[1:] if isinstance(u, tuple))
+
+
+def structure(genes: Sequence[Gene]) -> tuple[Any, ...]:
+    """What is left of an individual without the values of its constants."""
+    return tuple((gene.key, _shape(gene.tree)) for gene in genes)
+
+
+def _shape(tree: Nested) -> Any:
+    if tree[0] == "const":
+        return "c"
+    return tuple(_shape(u) if isinstance(u, tuple) else u for u in tree)
+
+
+def n_constants(tree: Nested) -> int:
+    """Number of constants of a nested form."""
+    if tree[0] == "const":
+        return 1
+    return sum(n_constants(u) for u in tree[1:] if isinstance(u, tuple))
+
+
+def is_finite(tree: Nested) -> bool:
+    """Whether all constants of a nested form are finite."""
+    if tree[0] == "const":
+        return math.isfinite(tree[1])
+    return all(is_finite(u) for u in tree[1:] if isinstance(u, tuple))
+
+
+def genes_of(terms: Sequence[Term], keys: Sequence[Key]) -> tuple[Gene, ...]:
+    """Genes of terms; those of species that do not occur are left out."""
+    index = {key: k for k, key in enumerate(keys)}
+    return tuple(
+        Gene(index[t.kind, t.species], u)
+        for t in terms
+        if (t.kind, t.species) in index
+        for u in terms_of(nested(t.tree))
+    )
+
+
+def terms_from(genes: Sequence[Gene], keys: Sequence[Key]) -> tuple[Term, ...]:
+    """Terms of genes."""
+    return tuple(Term(*keys[gene.key], tree_of(gene.tree)) for gene in genes)
+
+
+def encode(candidates: Sequence[Sequence[Gene]]) -> Batch:
+    """Flat arrays of many candidates, as compiled code reads them."""
+    code: list[int] = []
+    arg: list[int] = []
+    constants: list[float] = []
+    node_start, constant_start, term_start, block = [0], [0], [0], []
+
+    def visit(u: Nested, first: int) -> None:
+        op = u[0]
+        code.append(PRIMITIVES[op].code)
+        if op == "const":
+            arg.append(len(constants) - first)
+            constants.append(u[1])
+            return
+        if op == "int":
+            arg.append(u[1])
+            return
+        arg.append(u[1] if op == "powi" else 0)
+        for operand in u[1:]:
+            if isinstance(operand, tuple):
+                visit(operand, first)
+
+    for genes in candidates:
+        for gene in genes:
+            visit(gene.tree, len(constants))
+            node_start.append(len(code))
+            constant_start.append(len(constants))
+            block.append(gene.key)
+        term_start.append(len(block))
+    return Batch(
+        np.array(code, dtype=np.int64),
+        np.array(arg, dtype=np.int64),
+        np.array(node_start, dtype=np.int64),
+        np.array(constants, dtype=float),
+        np.array(constant_start, dtype=np.int64),
+        np.array(block, dtype=np.int64),
+        np.array(term_start, dtype=np.int64),
+    )
+
+
+_NAMES = {primitive.code: name for name, primitive in PRIMITIVES.items()}
+
+
+def decode(batch: Batch) -> list[tuple[Gene, ...]]:
+    """Undo ``encode``, with the constants that the batch holds now."""
+    trees = []
+    for term in range(batch.block.size):
+        stack: list[Nested] = []
+        first = batch.constant_start[term]
+        for node in range(batch.node_start[term + 1] - 1, batch.node_start[term] - 1, -1):
+            op, arg = _NAMES[int(batch.code[node])], int(batch.arg[node])
+            if op == "const":
+                stack.append(("const", float(batch.constants[first + arg])))
+            elif op == "int":
+                stack.append(("int", arg))
+            else:
+                operands = [stack.pop() for _ in range(PRIMITIVES[op].arity)]
+                stack.append((op, arg, *operands) if op == "powi" else (op, *operands))
+        trees.append(Gene(int(batch.block[term]), stack.pop()))
+    starts = batch.term_start
+    return [tuple(trees[low:high]) for low, high in pairwise(starts)]
