@@ -1,4 +1,4 @@
-"""Formulas as strings for ``pair_style lepton``: exact, and 3-5 times dearer than ``lj/cut``.
+"""Formulas as strings for ``pair_style lepton``: exact, and 4-6 times dearer than ``lj/cut``.
 
 The strings hold numbers only, since Lepton takes a name that it does not know for zero.
 """

@@ -115,8 +115,8 @@ def _parity_text(parity: Mapping[str, Any]) -> str:
 
 def _parity_row(name: str, record: Mapping[str, Any]) -> str:
     values = [record[key] for key in ("energy_per_atom_max", "forces_max", "virial_per_atom_max")]
-    nve = record.get("nve")
-    drift = f"{nve['drift']:.1e} ± {nve['standard_error']:.1e}" if nve else "not run"
+    nve = record.get("nve", {"error": "not run"})
+    drift = nve.get("error") or f"{nve['drift']:.1e} ± {nve['standard_error']:.1e}"
     return f"| {name} | {' | '.join(f'{value:.1e}' for value in values)} | {drift} |"
 
 

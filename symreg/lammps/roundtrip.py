@@ -149,6 +149,8 @@ def compare(
             found = np.reshape(result["differences"], (-1, 3))
             own = np.array(result["forces"])[:MOVED]
             record["finite_difference_max"] = float(np.abs(found - own).max())
+        if "dynamics_error" in result:
+            record["nve"] = {"error": result["dynamics_error"]}
         if "total_energies" in result:
             atoms = len(expected[name].forces)
             record["nve"] = drift(result["total_energies"], atoms, choose_dynamics(formula))

