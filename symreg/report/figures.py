@@ -1,0 +1,116 @@
+"""The figures of a run, written to ``plots/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from symreg import plots
+from symreg.structures import SPLITS, Structures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from symreg.formula import Formula
+    from symreg.runs import Member, Run
+
+MOST = 200
+"""Structures of each split that a parity plot computes."""
+Values = dict[str, NDArray[np.float64]]
+
+
+def draw(run: Run, member: Member, structures: Structures | None) -> dict[str, Figure]:
+    """Draw what can be drawn: the front always, the rest with potential and structures."""
+    known = run.floor.get("baselines") or {}
+    members = list(run.front)
+    figures = {
+        "front": plots.pareto(
+            [m.complexity for m in members],
+            [m.error for m in members],
+            floor=run.front.floor,
+            recommended=[m.number for m in members].index(member.number),
+            baselines={name: (b["complexity"], b["error"]) for name, b in known.items()},
+        )
+    }
+    if not (member.folder / "potential.json").exists():
+        return figures
+    formula = member.potential.formula
+    for a, b in formula.species_pairs:
+        figures[f"pair-{a}-{b}"] = _curve(formula, a, b, structures)
+    if structures is not None:
+        for quantity, (reference, predicted) in _compare(formula, structures).items():
+            figures[f"parity-{quantity}"] = plots.parity(reference, predicted, quantity=quantity)
+    return figures
+
+
+def _curve(formula: Formula, a: str, b: str, structures: Structures | None) -> Figure:
+    """The pair function with the dimers of the data, if there are any."""
+    function = formula.pair_function(a, b)
+    points = _dimers(formula, a, b, structures) if structures is not None else []
+    depth = float(np.min(function.energy(np.linspace(formula.r_lo, formula.r_cut, 400))))
+    return plots.potential_curve(
+        [plots.Curve(f"formula, {a}-{b}", function.energy)],
+        points,
+        r_range=(formula.r_lo, formula.r_cut),
+        unit="meV" if abs(depth) < 0.1 else "eV",
+    )
+
+
+def _dimers(formula: Formula, a: str, b: str, structures: Structures) -> list[plots.Points]:
+    """Energies of the isolated pairs of atoms among the structures, without e0."""
+    found = []
+    for s in np.flatnonzero((structures.n_atoms == 2) & ~structures.pbc.any(axis=1)):
+        inside = structures.atoms_of(int(s))
+        symbols = sorted(structures.species[k] for k in structures.kind[inside])
+        if symbols == sorted((a, b)) and np.isfinite(structures.energy[s]):
+            first, second = structures.positions[inside]
+            alone = formula.e0[a] + formula.e0[b]
+            found.append((float(np.linalg.norm(second - first)), structures.energy[s] - alone))
+    if not found:
+        return []
+    r, energy = np.array(sorted(found)).T
+    return [plots.Points("dimers of the data", r, energy)]
+
+
+def _compare(formula: Formula, structures: Structures) -> Mapping[str, tuple[Values, Values]]:
+    """Reference and predicted energies per atom and forces, by split; at most ``MOST`` of each."""
+    described = {tuple(sorted(pair)) for pair in formula.species_pairs}
+    if described != set(combinations_with_replacement(sorted(structures.species), 2)):
+        return {}
+    pairs: dict[str, tuple[Values, Values]] = {"energy": ({}, {}), "forces": ({}, {})}
+    calculator = formula.calculator()
+    for k, split in enumerate(SPLITS):
+        chosen = np.flatnonzero(structures.split == k)
+        if not chosen.size:
+            continue
+        chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, MOST).astype(int))]
+        images = [_atoms(structures, int(s)) for s in chosen]
+        for image in images:
+            image.calc = calculator
+        n_atoms = structures.n_atoms[chosen]
+        pairs["energy"][0][split] = structures.energy[chosen] / n_atoms
+        energies = [image.get_potential_energy() for image in images]
+        pairs["energy"][1][split] = np.array(energies) / n_atoms
+        inside = np.concatenate([np.arange(*structures.start[s : s + 2]) for s in chosen])
+        pairs["forces"][0][split] = structures.forces[inside]
+        pairs["forces"][1][split] = np.concatenate([image.get_forces() for image in images])
+    return {name: pair for name, pair in pairs.items() if _any_label(pair[0])}
+
+
+def _any_label(values: Values) -> bool:
+    return any(bool(np.isfinite(array).any()) for array in values.values())
+
+
+def _atoms(structures: Structures, s: int) -> Atoms:
+    inside = structures.atoms_of(s)
+    return Atoms(
+        [structures.species[k] for k in structures.kind[inside]],
+        positions=structures.positions[inside],
+        cell=structures.cell[s],
+        pbc=structures.pbc[s],
+    )

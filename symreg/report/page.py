@@ -1,0 +1,132 @@
+"""Filling the template of the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from symreg.report.figures import draw
+from symreg.runs.files import read_json, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from symreg.runs import Member, Run
+    from symreg.structures import Structures
+
+QUANTITIES = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+CAPTIONS = {
+    "front": "Every formula of the front, and the floor: the lowest training error that any "
+    "smooth pair term could reach on these data at this cutoff.",
+    "pair": "The pair function of the recommended formula with its cutoff.",
+    "parity": "The recommended formula against the reference; at most 200 structures a split.",
+}
+
+
+class ErrorRow(NamedTuple):
+    """Errors of one group, or of all structures, in one split."""
+
+    split: str
+    group: str
+    cells: list[Mapping[str, Any]]
+
+
+def write(run: Run, structures: Structures | None = None) -> Path:
+    """Write ``report.html`` and ``plots/`` to the run folder.
+
+    Parameters
+    ----------
+    run
+        The run; it needs a front, and is described more fully if its potentials are there.
+    structures
+        The data, for parity plots and dimers.
+
+    Returns
+    -------
+    The path of the page.
+
+    Raises
+    ------
+    ValueError
+        If the front is empty.
+    """
+    member = run.best()
+    images = {}
+    (run.folder / "plots").mkdir(exist_ok=True)
+    for name, figure in draw(run, member, structures).items():
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=150)
+        (run.folder / "plots" / f"{name}.png").write_bytes(stream.getvalue())
+        images[name] = base64.b64encode(stream.getvalue()).decode("ascii")
+    path = run.folder / "report.html"
+    write_text(path, _template().render(_content(run, member), images=images, captions=CAPTIONS))
+    return path
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("symreg.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "powers": powers}
+    return environment.get_template("page.html")
+
+
+def _content(run: Run, member: Member) -> dict[str, Any]:
+    """Everything that the template names."""
+    quantities = [
+        (quantity, unit)
+        for quantity, unit in QUANTITIES.items()
+        if any(_has(split.get(quantity)) for split in member.errors.values())
+    ]
+    return {
+        "run": run,
+        "member": member,
+        "terms": run.settings.terms,
+        "quantities": quantities,
+        "errors": list(_error_rows(member, [quantity for quantity, _ in quantities])),
+        "checks": _optional(member.folder / "validation.json").get("checks", []),
+        "parity": _optional(member.folder / "lammps" / "parity.json"),
+        "run_file": (run.folder / "run.toml").read_text(encoding="utf-8"),
+    }
+
+
+def _error_rows(member: Member, quantities: list[str]) -> Iterator[ErrorRow]:
+    for split, errors in member.errors.items():
+        every = {"all": errors, **(errors.get("groups") or {})}
+        for group, found in every.items():
+            cells = [found.get(quantity) or {} for quantity in quantities]
+            if any(_has(cell) for cell in cells):
+                yield ErrorRow(split, group, cells)
+
+
+def _has(errors: Mapping[str, Any] | None) -> bool:
+    return bool(errors) and errors is not None and errors.get("rmse") is not None
+
+
+def _optional(path: Path) -> Any:
+    return read_json(path) if path.exists() else {}
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Write a number for a table; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}g}".replace("-", "−")
+
+
+def powers(text: str) -> Markup:
+    """Raise exponents and set a proper minus and times, safe for HTML.
+
+    >>> powers("2*x^-12 - exp(-3.5*x)")
+    Markup('2 x<sup>−12</sup> − exp(−3.5 x)')
+    """
+    safe = str(escape(text)).replace("*", " ").replace("-", "−")
+    return Markup(re.sub(r"\^(−?[\w.]+)", r"<sup>\1</sup>", safe))

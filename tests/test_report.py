@@ -1,0 +1,102 @@
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from symreg import report
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression
+from symreg.formula import Formula
+from symreg.potential import Potential
+from symreg.report.page import number, powers
+from symreg.runs import RunFolder, open_run
+from symreg.structures import DataSettings, read_structures
+
+
+@pytest.fixture
+def full_run(small_run):
+    """The small run with the potential of its recommended member, its checks and LAMMPS."""
+    folder = RunFolder(small_run)
+    run = open_run(small_run)
+    formula = Formula(
+        expression=Expression.from_dict(run.best().record["terms"]),
+        r0=3.8,
+        e0={"Ar": 0.0},
+        species=("Ar",),
+        cutoff=Cutoff(kind="septic", r_cut=6.0, r_on=3.6),
+        r_lo=3.0,
+    )
+    folder.potential(2).mkdir(parents=True)
+    Potential(formula).save(folder.potential(2) / "potential.json")
+    check = {"name": "dimer Ar-Ar repels", "passed": False, "detail": "<not> at 2 Å", "values": {}}
+    folder.write_json("potentials/2/validation.json", {"passed": False, "checks": [check]})
+    parity = {"lammps_version": 1, "style": "table", "energy_per_atom_max": 1e-9}
+    parity |= {"forces_max": 2e-9, "virial_per_atom_max": 3e-9}
+    folder.write_json("potentials/2/lammps/parity.json", parity)
+    return open_run(small_run)
+
+
+@pytest.fixture
+def structures(tmp_path):
+    """Four dimers and a crystal, as a file and read back."""
+    images = [Atoms("Ar2", [[0, 0, 0], [r, 0, 0]]) for r in (3.2, 3.6, 4.0, 5.0)]
+    images.append(Atoms("Ar", cell=np.full((3, 3), 2.7) - 2.7 * np.eye(3), pbc=True))
+    for k, atoms in enumerate(images):
+        labels = {"energy": 0.01 * k, "forces": np.zeros((len(atoms), 3))}
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+    ase.io.write(tmp_path / "a.extxyz", images)
+    settings = DataSettings(train=("a.extxyz",), validation_fraction=0.0)
+    return read_structures(settings, tmp_path)[0]
+
+
+def test_a_page_needs_no_more_than_a_front(small_run):
+    path = report.write(open_run(small_run))
+    page = path.read_text(encoding="utf-8")
+    assert path == small_run / "report.html"
+    assert "φ(x) = 0.01 (x<sup>−12</sup> − 1.9 x<sup>−6</sup>)" in page
+    assert "1.25 times the floor of 0.08" in page
+    assert "two structures are equal: &lt;frames&gt; 3 and 7" in page
+    assert page.count('class="chosen"') == 1
+    assert page.count("data:image/png;base64,") == 1
+    assert "Physics checks" not in page
+
+
+def test_a_full_page_shows_curve_parity_checks_and_lammps(full_run, structures):
+    page = report.write(full_run, structures).read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 4
+    assert sorted(path.name for path in (full_run.folder / "plots").iterdir()) == [
+        "front.png",
+        "pair-Ar-Ar.png",
+        "parity-energy.png",
+        "parity-forces.png",
+    ]
+    assert '<td class="text fail">FAILED</td>' in page
+    assert "&lt;not&gt; at 2 Å" in page
+    assert "2e−09 eV/Å" in page
+
+
+def test_a_page_reaches_for_nothing_outside_itself(full_run):
+    page = report.write(full_run).read_text(encoding="utf-8")
+    assert "http" not in page
+    assert "src=" in page
+    assert all(part.startswith("data:") for part in page.split('src="')[1:])
+
+
+def test_errors_stand_by_split_group_and_quantity(small_run):
+    page = report.write(open_run(small_run)).read_text(encoding="utf-8")
+    assert page.count('<td class="text">dimers</td>') == 3
+    assert "energy RMSE (eV/atom)" in page
+    assert "stress RMSE" not in page
+
+
+def test_an_empty_front_is_refused(small_run):
+    RunFolder(small_run).write_front([])
+    with pytest.raises(ValueError, match="has no front yet"):
+        report.write(open_run(small_run))
+
+
+def test_numbers_and_powers_are_set_as_in_print():
+    assert number(-1.23456e-7, 3) == "−1.23e−07"
+    assert number(None) == "–"
+    assert powers("x^-11.7*<b>") == "x<sup>−11.7</sup> &lt;b&gt;"
