@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,7 +96,7 @@ class Front(Sequence[Member]):
         return "\n".join(["complexity  error  expression", *lines])
 
     def _repr_html_(self) -> str:
-        """Draw the front as a table."""
+        """Draw the front as a table and a figure."""
         chosen = recommended(self)
         head = ("complexity", "constants", "error", "formula, x = r/r0, eV")
         rows = [f"<tr>{''.join(f'<th>{title}</th>' for title in head)}</tr>"]
@@ -105,7 +107,11 @@ class Front(Sequence[Member]):
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
         if self.floor is not None:
             rows.append(f"<tr><td></td><td>floor</td><td>{self.floor:.4g}</td><td></td></tr>")
-        return f"<table>{''.join(rows)}</table>"
+        stream = io.BytesIO()
+        self.plot().savefig(stream, format="png", dpi=100)
+        image = base64.b64encode(stream.getvalue()).decode("ascii")
+        figure = f'<img alt="front" src="data:image/png;base64,{image}">'
+        return f"<table>{''.join(rows)}</table>{figure}"
 
     def plot(self) -> Figure:
         """Draw error against complexity, with the floor and the recommended member."""
