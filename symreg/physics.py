@@ -21,6 +21,8 @@ PROMINENCE = 0.01
 """A minimum counts if it is this deep, as a part of the deepest."""
 SCALES = np.linspace(0.4, 2.5, 106)
 """Volumes at which a crystal's minimum is looked for, as parts of its own."""
+FLAT = 1e-9
+"""Energies in eV below which nothing is left."""
 COMPRESSION = 0.6
 """Down to this part of the minimum's volume the energy has to rise."""
 
@@ -104,12 +106,25 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
     if broken.any():
         at = f"energy or force is not finite at {curve.r[broken][0]:.4g} Å"
         return [Check(f"{name} is finite", False, at)]
+    if (pole := _pole(curve, formula.r_lo)) is not None:
+        return [Check(f"{name} is finite", False, f"the formula has a pole near {pole:.4g} Å")]
     return [
         Check(f"{name} is finite", True, f"from {curve.r[0]:.4g} to {curve.r[-1]:.4g} Å"),
         _repulsion(formula, a, b, f"{name} repels below r_lo"),
         _wells(curve, formula.r_lo, f"{name} has one well"),
         _fading(formula, a, b, f"{name} fades at the cutoff"),
     ]
+
+
+def _pole(curve: DimerCurve, r_lo: float) -> float | None:
+    """Where the energy jumps in a way that the forces on both sides do not explain."""
+    # Not the last point: a plain truncation is judged by `_fading`.
+    r, energy, force = (part[:-1][curve.r[:-1] >= r_lo] for part in curve)
+    step = r[1] - r[0]
+    missing = np.abs(np.diff(energy) + 0.5 * step * (force[1:] + force[:-1]))
+    explained = 0.5 * step * (np.abs(force[1:]) + np.abs(force[:-1]))
+    jumps = missing > 0.1 * explained + 1e-6 * np.abs(energy).max()
+    return float(r[missing.argmax()]) if jumps.any() else None
 
 
 def _repulsion(formula: Formula, a: str, b: str, name: str) -> Check:
@@ -151,7 +166,7 @@ def _fading(formula: Formula, a: str, b: str, name: str) -> Check:
     edge = np.nextafter(formula.r_cut, 0.0)
     energy, slope = formula.pair_function(a, b).derivatives(np.array([edge]), 1)[:, 0]
     detail = f"jumps by {abs(energy):.3g} eV and {abs(slope):.3g} eV/Å at {formula.r_cut:.4g} Å"
-    return Check(name, bool(abs(energy) < 1e-9 and abs(slope) < 1e-9), detail)
+    return Check(name, bool(max(abs(energy), abs(slope)) < FLAT), detail)
 
 
 def energy_volume(
@@ -177,7 +192,8 @@ def crystal_check(formula: Formula, atoms: Atoms) -> Check:
     except ValueError as error:
         return Check(name, False, str(error))
     best = int(curve.energy.argmin())
-    if not 0 < best < SCALES.size - 1:
+    # Atoms that only repel end beyond the cutoff, where the energy is flat.
+    if best == 0 or not curve.energy[best] < curve.energy[-1] - FLAT:
         return Check(name, False, f"no minimum at {SCALES[0]:g} to {SCALES[-1]:g} of its volume")
     found = minimize_scalar(
         lambda scale: float(energy_volume(calculator, atoms, [scale]).energy[0]),
@@ -202,7 +218,7 @@ def crystal_check(formula: Formula, atoms: Atoms) -> Check:
 
 def _equilibrium(formula: Formula, atoms: Atoms, scale: float, lowest: float) -> dict[str, float]:
     """Properties at the minimum, which is ``lowest`` eV/atom at ``scale`` of the volume given."""
-    volume = scale * atoms.get_volume() / len(atoms)
+    volume = float(scale * atoms.get_volume() / len(atoms))
     step = 0.005
     below, at, above = energy_volume(
         formula.calculator(), atoms, [scale * (1 - step), scale, scale * (1 + step)]

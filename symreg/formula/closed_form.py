@@ -11,7 +11,7 @@ import sympy
 
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression
-from symreg.formula.pair import PairFunction
+from symreg.formula.pair import PairFunction, R
 from symreg.simplify import tree_to_sympy
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class Formula:
 
     def sympy(self, a: str, b: str) -> Any:
         """φ(r/r0) of a pair of species as SymPy in r (Å), in eV, without cutoff and wall."""
-        return self.pair_function(a, b).expression
+        # A plain symbol, or `expression.subs("r", 3.8)` would silently do nothing.
+        return self.pair_function(a, b).expression.xreplace({R: sympy.Symbol("r")})
 
     def latex(self, digits: int = 6) -> str:
         r"""Every pair's φ(x), x = r/r0, in eV as LaTeX; lines are joined by ``\\``."""

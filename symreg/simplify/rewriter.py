@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -65,7 +66,8 @@ class Rewriter:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(OSError):  # what was not yet sent is lost
+                    stream.close()
         self._process = None
 
     def forms(self, form: Sequence[tuple[float, Tree]]) -> list[list[tuple[float, Tree]]]:

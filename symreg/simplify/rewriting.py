@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import sympy
@@ -52,30 +53,41 @@ _REWRITES: tuple[Callable[[Any], Any], ...] = (
 def rewrite(form: Sequence[tuple[float, Tree]]) -> Iterator[Form]:
     """Yield forms equal to a weighted sum of trees, as far as SymPy is right about it.
 
-    First ways to write the whole sum, then the sum of the shortest ways to write each addend. A
+    First ways to write the whole sum, then the sum of the shortest ways to write each term. A
     number that multiplies an addend becomes its weight.
     """
-    addends = [sympy.Float(weight) * tree_to_sympy(tree, X) for weight, tree in form]
-    yield from _forms(sympy.Add(*addends))
-    shortest = [min(_forms(addend), key=_cost, default=None) for addend in addends]
-    if len(addends) > 1 and None not in shortest:
-        yield [part for parts in shortest if parts is not None for part in parts]
+    terms = [(weight, tree_to_sympy(tree, X)) for weight, tree in form]
+    total = sympy.Add(*(sympy.Float(weight) * expression for weight, expression in terms))
+    yield from _forms(total, _split)
+    together: Form = []
+    for weight, expression in terms:
+        found = [*_forms(expression, _split), *_forms(expression, _whole)]
+        if not found:
+            return
+        together += [(weight * number, tree) for number, tree in min(found, key=_cost)]
+    yield together
 
 
-def _forms(expression: Any) -> Iterator[Form]:
+def _forms(expression: Any, write: Callable[[Any], Form]) -> Iterator[Form]:
     seen = set()
     for change in _REWRITES:
         changed = change(expression)
         if changed in seen:
             continue
         seen.add(changed)
-        try:
-            yield _split(changed)
-        except ValueError:
-            continue  # no tree can say it
+        # Some expressions cannot be said by a tree.
+        with suppress(ValueError):
+            yield write(changed)
+
+
+def _whole(expression: Any) -> Form:
+    """One term, whose tree may be a sum."""
+    weight, rest = split_weight(expression)
+    return [(weight, sympy_to_tree(rest))]
 
 
 def _split(expression: Any) -> Form:
+    """A term for each addend."""
     parts: dict[Any, float] = {}
     for addend in sympy.Add.make_args(expression):
         weight, rest = split_weight(addend)

@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+from ase import Atoms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression, Term, parse
+from symreg.formula import Formula
+
+R_CUT, R_ON, R_LO = 5.0, 3.5, 2.4
+BOX = 6.0
+FORMS = (
+    ("x^-12", "x^-6"),
+    ("exp(-3.1*x)", "x^-6"),
+    ("(1 - exp(-2.2*(x - 1.1)))^2", "exp(-(x - 1.5)^2/0.2)"),
+    ("x^-9.3*log(x + 1.5)", "sqrt(x^2 + 0.3)"),
+)
+PAIRS = (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr"))
+SYMBOLS = ("Ar", "Ar", "Ar", "Kr", "Kr")
+
+numbers = st.floats(-1, 1).map(lambda value: round(value, 6))
+
+
+@st.composite
+def formulas(draw, kinds=("septic", "cosine", "poet", "stillinger_weber")):
+    terms, weights = [], []
+    for pair in PAIRS:
+        for text in draw(st.sampled_from(FORMS)):
+            terms.append(Term("pair", pair, parse(text)))
+            weights.append(draw(numbers))
+    cutoff = Cutoff(kind=draw(st.sampled_from(kinds)), r_cut=R_CUT, r_on=R_ON)
+    e0 = {"Ar": draw(numbers), "Kr": draw(numbers)}
+    return Formula(Expression(tuple(terms), tuple(weights)), 3.0, e0, ("Ar", "Kr"), cutoff, R_LO)
+
+
+@st.composite
+def crystals(draw):
+    # Five atoms on a coarse grid, then rattled: never on top of each other.
+    corners = draw(st.permutations(range(27)))[: len(SYMBOLS)]
+    grid = np.array([[n // 9, n // 3 % 3, n % 3] for n in corners])
+    rattle = np.reshape(draw(st.lists(numbers, min_size=15, max_size=15)), (5, 3))
+    strain = np.reshape(draw(st.lists(numbers, min_size=9, max_size=9)), (3, 3))
+    cell = BOX * (np.eye(3) + 0.1 * strain)
+    fractions = (grid + 0.1 * rattle) / 3
+    return Atoms(SYMBOLS, scaled_positions=fractions, cell=cell, pbc=True)
+
+
+def computed(formula, atoms):
+    atoms = atoms.copy()
+    atoms.calc = formula.calculator()
+    return atoms
+
+
+few = settings(max_examples=8)
+
+
+@few
+@given(formulas(), crystals(), st.tuples(numbers, numbers, numbers))
+def test_moving_everything_changes_nothing(formula, atoms, shift):
+    moved = computed(formula, atoms)
+    moved.translate(np.multiply(shift, 10))
+    moved.wrap()
+    still = computed(formula, atoms)
+    assert moved.get_potential_energy() == pytest.approx(still.get_potential_energy(), abs=1e-9)
+    np.testing.assert_allclose(moved.get_forces(), still.get_forces(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(moved.get_stress(), still.get_stress(), rtol=1e-9, atol=1e-9)
+
+
+@few
+@given(formulas(), crystals(), st.floats(0, 360))
+def test_forces_and_stress_turn_with_the_structure(formula, atoms, angle):
+    turned, still = computed(formula, atoms), computed(formula, atoms)
+    turned.rotate(angle, (1, 2, 3), rotate_cell=True)
+    # Rows of the cell turn as vectors do.
+    turn = np.linalg.solve(still.cell.array, turned.cell.array)
+    assert turned.get_potential_energy() == pytest.approx(still.get_potential_energy(), abs=1e-9)
+    np.testing.assert_allclose(turned.get_forces(), still.get_forces() @ turn, rtol=1e-8, atol=1e-8)
+    stress = turn.T @ still.get_stress(voigt=False) @ turn
+    np.testing.assert_allclose(turned.get_stress(voigt=False), stress, rtol=1e-8, atol=1e-8)
+
+
+@few
+@given(formulas(), crystals(), st.permutations(range(5)))
+def test_order_of_atoms_does_not_matter(formula, atoms, order):
+    still, other = computed(formula, atoms), computed(formula, atoms[list(order)])
+    np.testing.assert_allclose(
+        other.get_potential_energies(), still.get_potential_energies()[list(order)], atol=1e-9
+    )
+    np.testing.assert_allclose(other.get_forces(), still.get_forces()[list(order)], atol=1e-8)
+
+
+@few
+@given(formulas(kinds=("septic", "stillinger_weber")), crystals(), st.integers(0, 14))
+def test_forces_are_the_slope_of_the_energy(formula, atoms, coordinate):
+    atoms = computed(formula, atoms)
+    force = atoms.get_forces().ravel()[coordinate]
+    energies = []
+    for step in (1e-5, -1e-5):
+        moved = computed(formula, atoms)
+        moved.positions.ravel()[coordinate] += step
+        energies.append(moved.get_potential_energy())
+    scale = np.abs(atoms.get_forces()).max() + 1
+    assert -(energies[0] - energies[1]) / 2e-5 == pytest.approx(force, abs=1e-6 * scale)
+
+
+@few
+@given(formulas(kinds=("septic", "stillinger_weber")), crystals())
+def test_stress_is_the_slope_of_the_energy_with_strain(formula, atoms):
+    atoms = computed(formula, atoms)
+    stress = atoms.get_stress()
+    scale = np.abs(stress).max() + 1
+    for voigt, (a, b) in enumerate([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]):
+        energies = []
+        for step in (1e-6, -1e-6):
+            strain = np.eye(3)
+            strain[a, b] += step / 2
+            strain[b, a] += step / 2
+            strained = computed(formula, atoms)
+            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+            energies.append(strained.get_potential_energy())
+        numeric = (energies[0] - energies[1]) / 2e-6 / atoms.get_volume()
+        assert numeric == pytest.approx(stress[voigt], abs=1e-5 * scale)
+
+
+@few
+@given(formulas(), crystals(), st.sampled_from([(2, 1, 1), (1, 2, 1), (1, 1, 2)]))
+def test_doubling_the_cell_doubles_the_energy(formula, atoms, repeat):
+    once, twice = computed(formula, atoms), computed(formula, atoms * repeat)
+    assert twice.get_potential_energy() == pytest.approx(2 * once.get_potential_energy(), rel=1e-9)
+    np.testing.assert_allclose(twice.get_stress(), once.get_stress(), rtol=1e-8, atol=1e-9)
+
+
+@few
+@given(formulas(), crystals())
+def test_energies_of_atoms_sum_to_the_energy_and_forces_to_nothing(formula, atoms):
+    atoms = computed(formula, atoms)
+    energies, forces = atoms.get_potential_energies(), atoms.get_forces()
+    assert energies.sum() == pytest.approx(atoms.get_potential_energy(), rel=1e-12)
+    np.testing.assert_allclose(forces.sum(0), 0, atol=1e-10 * (1 + np.abs(forces).max()))
+
+
+@few
+@given(formulas(kinds=("septic", "cosine", "poet", "stillinger_weber", "none")))
+def test_nothing_is_left_beyond_the_cutoff(formula):
+    r = np.array([R_CUT, R_CUT + 1e-12, 7.0, 100.0])
+    for pair in PAIRS:
+        np.testing.assert_array_equal(formula.pair_function(*pair).derivatives(r, 3), 0)
+
+
+@few
+@given(formulas(kinds=("septic",)))
+def test_value_slope_and_curvature_are_continuous_everywhere(formula):
+    for pair in PAIRS:
+        function = formula.pair_function(*pair)
+        for edge in (R_LO, R_ON, R_CUT):
+            sides = function.derivatives(np.array([edge - 1e-9, edge + 1e-9]), 3)
+            for order in range(3):
+                # Across 2e-9 Å a smooth function changes by its next derivative times that.
+                change = 1e-8 * (1 + np.abs(sides[order + 1]).max())
+                assert abs(sides[order, 1] - sides[order, 0]) < change
+
+
+@few
+@given(formulas())
+def test_every_formula_is_finite_and_repels_at_contact(formula):
+    for pair in PAIRS:
+        r = np.linspace(0, R_CUT, 400)
+        values = formula.pair_function(*pair).derivatives(r, 3)
+        assert np.isfinite(values).all()
+        assert (values[1, r < 0.9 * R_LO] < 0).all()
+        assert values[0, 0] > 90

@@ -1,0 +1,146 @@
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression, Term, parse
+from symreg.formula import Formula
+from symreg.physics import check, crystal_check, dimer_check, dimer_curve, energy_volume
+
+EPSILON, SIGMA = 0.0104, 3.405
+
+
+def argon(*parts, r_lo=3.1, r_cut=12.0, kind="septic"):
+    parts = parts or ((4 * EPSILON, "x^-12"), (-4 * EPSILON, "x^-6"))
+    terms = tuple(Term("pair", ("Ar", "Ar"), parse(text)) for _, text in parts)
+    expression = Expression(terms, tuple(weight for weight, _ in parts))
+    cutoff = Cutoff(kind=kind, r_cut=r_cut, r_on=0.9 * r_cut)
+    return Formula(expression, SIGMA, {"Ar": -0.5}, ("Ar",), cutoff, r_lo)
+
+
+def failed(checks):
+    return [found.name for found in checks if not found.passed]
+
+
+def test_lennard_jones_argon_passes_every_check():
+    report = check(argon())
+    assert report.passed, report
+    names = [found.name for found in report.checks]
+    assert names == [
+        "dimer Ar-Ar is finite",
+        "dimer Ar-Ar repels below r_lo",
+        "dimer Ar-Ar has one well",
+        "dimer Ar-Ar fades at the cutoff",
+        "energy of Ar against volume",
+    ]
+
+
+def test_well_of_lennard_jones_is_found():
+    _, _, well, _ = dimer_check(argon(), "Ar", "Ar")
+    assert well.values["r_min"] == pytest.approx(2 ** (1 / 6) * SIGMA, abs=0.005)
+    assert well.values["depth"] == pytest.approx(EPSILON, rel=1e-4)
+
+
+def test_argon_crystal_has_the_lattice_of_lennard_jones():
+    # Lattice sums of fcc: a = 1.5424 sigma, cohesive energy 8.610 eps, B = 75.2 eps/sigma^3.
+    values = check(argon(r_cut=40.0)).checks[-1].values
+    assert values["lattice_constant"] == pytest.approx(1.5424 * SIGMA, rel=1e-3)
+    assert values["cohesive_energy"] == pytest.approx(8.610 * EPSILON, rel=2e-3)
+    assert values["bulk_modulus"] == pytest.approx(75.2 * EPSILON / SIGMA**3, rel=5e-3)
+
+
+def test_dimer_force_is_the_slope_of_its_energy():
+    curve = dimer_curve(argon(), "Ar", "Ar", points=20001)
+    slope = np.gradient(curve.energy, curve.r)
+    np.testing.assert_allclose(-slope[1:-1], curve.force[1:-1], rtol=1e-4, atol=1e-7)
+    assert curve.r[0] == pytest.approx(1.55)
+    assert curve.force[0] > 0
+
+
+def test_second_well_is_reported():
+    formula = argon((0.04, "x^-12"), (-0.04, "x^-6"), (-0.02, "exp(-(x - 2)^2/0.05)"))
+    [well] = [found for found in dimer_check(formula, "Ar", "Ar") if not found.passed]
+    assert "has one well" in well.name
+    assert "2 wells, at 3.8" in well.detail
+
+
+def test_ripple_is_no_well():
+    formula = argon((0.04, "x^-12"), (-0.04, "x^-6"), (-1e-5, "exp(-(x - 2)^2/0.001)"))
+    assert failed(dimer_check(formula, "Ar", "Ar")) == []
+
+
+def test_purely_repulsive_formula_has_no_well_and_no_crystal():
+    report = check(argon((0.04, "x^-12")))
+    assert failed(report.checks) == ["energy of Ar against volume"]
+    assert "no well" in report.checks[2].detail
+    assert "no minimum" in report.checks[-1].detail
+
+
+def test_attraction_at_short_range_is_reported():
+    found = dimer_check(argon((-0.04, "x^-6")), "Ar", "Ar")
+    assert failed(found) == ["dimer Ar-Ar repels below r_lo"]
+    assert "attract each other between" in found[1].detail
+
+
+def test_pole_in_the_domain_is_reported():
+    for text in ("1/(x - 1.5)^2", "1/(x - 1.5)"):
+        report = check(argon((0.04, text)))
+        assert failed(report.checks) == ["dimer Ar-Ar is finite"]
+        assert "pole near 5.1" in report.checks[0].detail
+
+
+def test_values_that_are_not_finite_are_reported():
+    report = check(argon((0.04, "log(1.5 - x)")))
+    assert failed(report.checks) == ["dimer Ar-Ar is finite"]
+    assert "not finite at 5.1" in report.checks[0].detail
+
+
+def test_formula_without_a_value_at_its_shortest_distance_fails_its_check():
+    report = check(argon((0.04, "log(x - 1)")))
+    assert failed(report.checks) == ["dimer Ar-Ar is finite"]
+    assert "where its domain begins" in report.checks[0].detail
+
+
+def test_plain_truncation_fails_to_fade():
+    found = dimer_check(argon(kind="none", r_cut=6.0), "Ar", "Ar")
+    assert failed(found) == ["dimer Ar-Ar fades at the cutoff"]
+    assert "jumps by 0.0013" in found[-1].detail
+
+
+def test_energy_against_volume_is_that_of_the_scaled_crystal():
+    formula, atoms = argon(), bulk("Ar", "fcc", a=5.3, cubic=True)
+    curve = energy_volume(formula.calculator(), atoms, [0.8, 1.0])
+    assert curve.volume[1] == pytest.approx(5.3**3 / 4)
+    assert curve.volume[0] == pytest.approx(0.8 * curve.volume[1])
+    atoms.calc = formula.calculator()
+    assert curve.energy[1] == pytest.approx(atoms.get_potential_energy() / 4)
+
+
+def test_given_crystal_is_checked_instead_of_the_cubic_one():
+    report = check(argon(), [bulk("Ar", "hcp", a=3.7, c=6.0), bulk("Ar", "bcc", a=4.2)])
+    assert len(report.checks) == 6
+    assert report.checks[-1].values["cohesive_energy"] < report.checks[-2].values["cohesive_energy"]
+
+
+def test_crystal_that_softens_under_pressure_fails():
+    # A second, shallower well at 0.87 of the neighbour distance: 0.66 of the volume.
+    formula = argon(
+        (4 * EPSILON, "x^-12"), (-4 * EPSILON, "x^-6"), (-0.02, "exp(-(x - 0.95)^2/0.001)"), r_lo=2.7
+    )
+    found = crystal_check(formula, bulk("Ar", "fcc", a=5.26))
+    assert not found.passed
+    assert "does not rise all the way" in found.detail
+
+
+def test_unknown_species_in_a_crystal_fails_its_check():
+    found = crystal_check(argon(), bulk("Ne", "fcc", a=4.4))
+    assert not found.passed
+    assert "holds Ne" in found.detail
+
+
+def test_report_is_plain_data():
+    record = json.loads(json.dumps(check(argon()).to_dict()))
+    assert record["passed"] is True
+    assert record["checks"][0]["name"] == "dimer Ar-Ar is finite"

@@ -1,0 +1,160 @@
+import json
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+import symreg
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression, Term, parse
+from symreg.formula import Formula
+from symreg.potential import Potential
+
+CUTOFF = Cutoff(kind="septic", r_cut=8.5, r_on=6.0)
+
+
+def make(*parts, provenance=None):
+    terms = tuple(Term("pair", species, parse(text)) for _, species, text in parts)
+    expression = Expression(terms, tuple(float(weight) for weight, *_ in parts))
+    species = tuple(sorted({symbol for _, pair, _ in parts for symbol in pair}))
+    formula = Formula(expression, 3.8, dict.fromkeys(species, -0.1), species, CUTOFF, 3.0)
+    return Potential(formula, provenance or {})
+
+
+@pytest.fixture
+def argon():
+    pair = ("Ar", "Ar")
+    return make(
+        (0.1 / 3, pair, "x^-11.7"),
+        (-0.04, pair, "exp(-2.25*x)*log(x + 1.5)"),
+        provenance={"seed": 7, "data_hash": "ab12", "errors": {"train": {"energy": 0.001}}},
+    )
+
+
+def test_loading_gives_back_what_was_saved(argon, tmp_path):
+    argon.save(tmp_path / "potential.json")
+    loaded = Potential.load(tmp_path / "potential.json")
+    assert loaded == argon
+    assert [path.name for path in tmp_path.iterdir()] == ["potential.json"]
+
+
+def test_loaded_potential_computes_the_same_bits(argon, tmp_path):
+    argon.save(tmp_path / "potential.json")
+    dimer = Atoms("Ar2", positions=[[0, 0, 0], [0, 0, 3.9]])
+    energies = []
+    for potential in (argon, symreg.Potential.load(str(tmp_path / "potential.json"))):
+        dimer.calc = potential.calculator()
+        energies.append(dimer.get_potential_energy())
+    assert energies[0] == energies[1]
+
+
+def test_file_can_be_read_by_people(argon, tmp_path):
+    argon.save(tmp_path / "potential.json")
+    record = json.loads((tmp_path / "potential.json").read_text())
+    assert record["format"] == "symreg-potential"
+    assert record["version"] == 1
+    assert record["terms"][0]["formula"] == "x^-11.7"
+    assert record["information"]["domain"] == [3.0, 8.5]
+    assert record["information"]["formula"].startswith("0.033333333*x^-11.7 - 0.04*")
+    assert "exp(" in record["information"]["wall"]["Ar-Ar"]
+    assert record["provenance"]["seed"] == 7
+
+
+def test_provenance_may_hold_numpy_and_missing_numbers(tmp_path):
+    provenance = {"rmse": np.float32(0.5), "grid": np.arange(2), "test": float("nan"), 3: None}
+    make((1.0, ("Ar", "Ar"), "x^-9"), provenance=provenance).save(tmp_path / "p.json")
+    kept = Potential.load(tmp_path / "p.json").provenance
+    assert kept == {"rmse": 0.5, "grid": [0, 1], "test": None, "3": None}
+
+
+def test_constants_have_stable_names(argon):
+    assert argon.constants == {"w1": 0.1 / 3, "w2": -0.04, "c1": -11.7, "c2": -2.25, "c3": 1.5}
+    assert argon.n_constants == argon.formula.expression.n_constants == 5
+
+
+def test_named_constants_keep_their_names():
+    pair = ("Ar", "Ar")
+    potential = make((0.1, pair, "(sigma/x)^12 - sigma"), (0.2, pair, "exp(-c1*sigma*x/2.5)"))
+    assert potential.constants == {
+        "w1": 0.1,
+        "w2": 0.2,
+        "sigma": 1.0,
+        "c1": 1.0,
+        "sigma_2": 1.0,
+        "c1_2": 2.5,
+    }
+    assert potential.n_constants == potential.formula.expression.n_constants
+
+
+def test_latex_and_sympy_show_the_formula(argon):
+    assert r"\varphi_{\mathrm{ArAr}}(x)" in argon.latex()
+    assert argon._repr_latex_().startswith("$")
+    by_sympy = float(argon.sympy().subs("r", 5.0))
+    x = 5.0 / 3.8
+    assert by_sympy == pytest.approx(
+        0.1 / 3 * x**-11.7 - 0.04 * np.exp(-2.25 * x) * np.log(x + 1.5)
+    )
+
+
+def test_sympy_of_several_pairs_is_a_dictionary():
+    potential = make((0.1, ("Ar", "Ar"), "x^-12"), (0.2, ("Ar", "Kr"), "x^-9"))
+    assert list(potential.sympy()) == ["Ar-Ar", "Ar-Kr"]
+
+
+def test_missing_file_is_an_oserror(tmp_path):
+    with pytest.raises(OSError, match=r"nothing\.json"):
+        Potential.load(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda _: [], "this is no potential"),
+        (lambda record: record | {"format": "other"}, "this is no potential"),
+        (lambda record: record | {"version": 2}, "install a newer symreg"),
+        (lambda record: record | {"version": "1"}, "version is '1'"),
+        (lambda record: {k: v for k, v in record.items() if k != "r0"}, "key 'r0' is missing"),
+        (lambda record: record | {"r0": None}, "wrong type"),
+        (lambda record: record | {"e0": 3}, "wrong type"),
+        (lambda record: record | {"r_lo": 20.0}, "r_lo is 20 Å"),
+        (
+            lambda record: record | {"terms": [record["terms"][0] | {"formula": "__import__(x)"}]},
+            "formula cannot be read",
+        ),
+    ],
+)
+def test_broken_file_is_refused_with_its_name(argon, tmp_path, change, message):
+    path = tmp_path / "broken.json"
+    path.write_text(json.dumps(change(argon.to_dict())))
+    with pytest.raises(ValueError, match=message) as caught:
+        Potential.load(path)
+    assert "broken.json" in str(caught.value)
+
+
+def test_text_that_is_not_json_is_refused(tmp_path):
+    (tmp_path / "p.json").write_text("pair_style lj/cut")
+    with pytest.raises(ValueError, match="is no JSON file"):
+        Potential.load(tmp_path / "p.json")
+
+
+def test_failed_save_leaves_the_old_file(argon, tmp_path):
+    argon.save(tmp_path / "potential.json")
+    broken = make((1.0, ("Ar", "Ar"), "log(x - 9)"))  # not finite where its domain begins
+    with pytest.raises(ValueError, match="not finite"):
+        broken.save(tmp_path / "potential.json")
+    assert Potential.load(tmp_path / "potential.json") == argon
+
+
+def test_export_hands_formula_and_provenance_to_lammps(argon, tmp_path, monkeypatch):
+    lammps = pytest.importorskip("symreg.lammps")
+    seen = {}
+
+    def export(formula, folder, **settings):
+        seen.update(formula=formula, folder=folder, **settings)
+        return {"forces_max": 0.0}
+
+    monkeypatch.setattr(lammps, "export", export)
+    assert argon.export_lammps(str(tmp_path), style="table") == {"forces_max": 0.0}
+    assert seen["formula"] == argon.formula
+    assert seen["style"] == "table"
+    assert seen["provenance"] == argon.provenance
