@@ -127,7 +127,10 @@ def test_given_crystal_is_checked_instead_of_the_cubic_one():
 def test_crystal_that_softens_under_pressure_fails():
     # A second, shallower well at 0.87 of the neighbour distance: 0.66 of the volume.
     formula = argon(
-        (4 * EPSILON, "x^-12"), (-4 * EPSILON, "x^-6"), (-0.02, "exp(-(x - 0.95)^2/0.001)"), r_lo=2.7
+        (4 * EPSILON, "x^-12"),
+        (-4 * EPSILON, "x^-6"),
+        (-0.02, "exp(-(x - 0.95)^2/0.001)"),
+        r_lo=2.7,
     )
     found = crystal_check(formula, bulk("Ar", "fcc", a=5.26))
     assert not found.passed
