@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from symreg.expression import Expression, Term
-from symreg.kernels.batch import Batch, Grid, fit_batch
+from symreg.kernels.batch import Batch, Grid, fit_batch, jacobian
 from symreg.projection import (
     TAIL_LENGTH,
     Design,
     Problem,
     chebyshev_coefficients,
+    triangle,
 )
 from symreg.scoring import pack
 
@@ -34,6 +35,8 @@ class FitSettings:
     """A relative gain of the loss below this ends the fit."""
 
 
+QUICK = FitSettings()
+"""For every candidate of a search."""
 POLISH = FitSettings(max_steps=100, tolerance=1e-12)
 """For the few candidates that are kept."""
 
@@ -81,7 +84,7 @@ class Fitter:
             waves / scale,
         )
 
-    def fit(self, batch: Batch, settings: FitSettings = FitSettings()) -> Fits:
+    def fit(self, batch: Batch, settings: FitSettings = QUICK) -> Fits:
         """Fit all candidates of a batch; the constants in it are the starting values."""
         n, terms = batch.term_start.size - 1, batch.block.size
         batch = batch._replace(constants=batch.constants.copy())
@@ -108,7 +111,103 @@ class Fitter:
         fits = self.fit(pack([terms], self.design.keys), settings)
         starts = fits.batch.constant_start
         fitted = tuple(
-            Term(t.kind, t.species, t.tree.with_constants(fits.batch.constants[low:high]))
+            Term(t.kind, t.species, t.tree.with_constants(fits.batch.constants[low:high].tolist()))
             for t, low, high in zip(terms, starts[:-1], starts[1:], strict=True)
         )
         return Expression(fitted, tuple(map(float, fits.weights))), float(fits.losses[0])
+
+    def columns(self, expression: Expression) -> Floats:
+        """Derivatives of the weighted predictions by weights, then constants, shape (P, W + K)."""
+        batch = pack([expression.terms], self.design.keys)
+        terms, turns = jacobian(batch, self.grid)
+        counts = [len(term.tree.constants) for term in expression.terms]
+        return np.vstack([terms, turns * np.repeat(expression.weights, counts)[:, None]]).T
+
+    def residual(self, expression: Expression) -> Floats:
+        """Weighted predictions minus labels, weights and constants as they are, shape (P,)."""
+        terms = self.columns(expression)[:, : len(expression.weights)]
+        return np.asarray(terms @ np.array(expression.weights) - self.problem.target)
+
+    def loss(self, expression: Expression) -> float:
+        """Loss at the weights and constants as they are; atomic energies are fitted."""
+        gap = self.residual(expression)
+        return 0.5 * (float(gap @ gap) + self.problem.rest)
+
+    def weigh(self, expression: Expression) -> Expression:
+        """The same expression with the best weights for its constants."""
+        terms = self.columns(expression)[:, : len(expression.weights)]
+        scale = np.linalg.norm(terms, axis=0)
+        if not np.isfinite(scale).all() or not scale.all():
+            return expression
+        best = np.linalg.lstsq(terms / scale, self.problem.target, rcond=1e-13)[0] / scale
+        return replace(expression, weights=tuple(map(float, best)))
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """How well the data determine W weights and K constants, in this order."""
+
+    standard_error: Floats
+    """From the covariance at the optimum, shape (W + K,); it takes errors as independent."""
+    correlation: Floats
+    """Shape (W + K, W + K)."""
+    low: Floats
+    """2.5th percentile over bootstrap samples, shape (W + K,); NaN where there are too few."""
+    high: Floats
+    """97.5th percentile."""
+    samples: int
+    """Bootstrap samples that gave a fit."""
+
+
+FEWEST_BLOCKS = 5
+"""With fewer blocks of structures a bootstrap says nothing."""
+
+
+def intervals(fitter: Fitter, expression: Expression, samples: int = 100) -> Intervals:
+    """Covariance and block bootstrap of all constants of a fitted expression.
+
+    The bootstrap (Efron, Ann. Statist. 7, 1, 1979) draws blocks of structures that belong
+    together, so that correlated frames do not feign certainty.
+    """
+    columns = fitter.columns(expression)
+    covariance = _covariance(fitter, expression, columns)
+    error = np.sqrt(np.diag(covariance))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = covariance / np.outer(error, error)
+    found = _bootstrap(fitter, expression, samples)
+    low = high = np.full(error.size, np.nan)
+    if len(found) >= samples // 2 and len(found):
+        low, high = np.percentile(found, [2.5, 97.5], axis=0)
+    return Intervals(error, correlation, low, high, len(found))
+
+
+def _covariance(fitter: Fitter, expression: Expression, columns: Floats) -> Floats:
+    n = columns.shape[1]
+    labels = sum(fitter.design.counts[c] for c in fitter.design.cells if c[2] == "train")
+    freedom = labels - n - fitter.design.n_e0
+    if freedom < 1 or not np.isfinite(columns).all():
+        return np.full((n, n), np.nan)
+    variance = 2.0 * fitter.loss(expression) / freedom
+    scale = np.linalg.norm(columns, axis=0)
+    scale[scale == 0] = 1.0
+    _, sizes, rotation = np.linalg.svd(columns / scale, full_matrices=False)
+    if sizes[-1] < 1e-12 * sizes[0]:
+        return np.full((n, n), np.nan)
+    inverse = (rotation.T / sizes**2) @ rotation
+    return np.asarray(variance * inverse / np.outer(scale, scale))
+
+
+def _bootstrap(fitter: Fitter, expression: Expression, samples: int) -> list[list[float]]:
+    blocks = fitter.design.block_triangles
+    rng = np.random.default_rng(0)
+    found: list[list[float]] = []
+    if len(blocks) < FEWEST_BLOCKS:
+        return found
+    for _ in range(samples):
+        drawn = [blocks[k] for k in rng.integers(len(blocks), size=len(blocks))]
+        problem = Problem.of(triangle(drawn, fitter.design.columns), fitter.design.n_e0)
+        sample, loss = Fitter(fitter.design, problem).refit(expression.terms)
+        if np.isfinite(loss):
+            constants = [c for term in sample.terms for c in term.tree.constants]
+            found.append([*sample.weights, *constants])
+    return found

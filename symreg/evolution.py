@@ -9,18 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from symreg.constants import FitSettings, Fitter
+from symreg.constants import QUICK, FitSettings, Fitter
+from symreg.individuals import Gene, Individual, decode, encode, structure
 from symreg.kernels.batch import DEPENDENT, FITTED
 from symreg.selection import survivors, tournament, without_duplicates
-from symreg.variation import (
-    Gene,
-    Individual,
-    Variation,
-    VariationSettings,
-    decode,
-    encode,
-    structure,
-)
+from symreg.variation import Variation, VariationSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +63,14 @@ class Island:
         self.fitter = fitter
         self.settings = settings
         self.variation = Variation(variation, len(fitter.design.keys))
-        self.fit_settings = FitSettings()
 
-    def fit(self, candidates: Sequence[tuple[tuple[Gene, ...], int]]) -> list[Individual]:
+    def fit(
+        self,
+        candidates: Sequence[tuple[tuple[Gene, ...], int]],
+        settings: FitSettings = QUICK,
+    ) -> list[Individual]:
         """Valid individuals from genes and births, constants fitted and written back."""
-        fits = self.fitter.fit(encode([genes for genes, _ in candidates]), self.fit_settings)
+        fits = self.fitter.fit(encode([genes for genes, _ in candidates]), settings)
         fitted = []
         starts = fits.batch.term_start
         for k, (genes, (_, born)) in enumerate(zip(decode(fits.batch), candidates, strict=True)):
@@ -93,10 +89,6 @@ class Island:
                 tuple(float(weights[t]) for t in kept),
                 (float(one), float(two)),
                 born,
-            )
-            individual.fitness.values = (
-                math.log(max(individual.error, 1e-300)),
-                individual.complexity,
             )
             fitted.append(individual)
         return fitted

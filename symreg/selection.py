@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from deap import tools
 
-from symreg.variation import Individual
+from symreg.individuals import Individual
 
 _SAME_ERROR = 1e3
 """Errors that agree to one part in this many count as equal."""

@@ -2,13 +2,13 @@
 
 from symreg.config.runfile import dumps, from_dict, load, template, to_dict
 from symreg.config.settings import (
-    LossSettings,
     OutputSettings,
     SearchSettings,
     Settings,
     SettingsError,
     TermSettings,
 )
+from symreg.loss import LossSettings
 from symreg.structures.settings import DataSettings
 
 __all__ = [

@@ -14,7 +14,6 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from symreg.config.settings import (
-    LossSettings,
     OutputSettings,
     SearchSettings,
     Settings,
@@ -22,6 +21,7 @@ from symreg.config.settings import (
     TermSettings,
     toml_value,
 )
+from symreg.loss import LossSettings
 from symreg.structures.settings import DataSettings
 
 _TABLES: dict[str, type[Any]] = {

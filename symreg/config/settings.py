@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from symreg.cutoff import Cutoff
+from symreg.loss import LossSettings
 from symreg.structures.settings import DataSettings
 
 MODES = ("evolution",)
@@ -114,27 +115,6 @@ class TermSettings:
         """The cutoff function with its radii."""
         onset = self.r_on if self.r_on is not None else (self.cutoff_onset or 0.0) * self.r_cut
         return Cutoff(kind=self.cutoff, r_cut=self.r_cut, r_on=onset, s=self.stillinger_weber_s)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossSettings:
-    """What an error of one counts as. Read from the ``[loss]`` table."""
-
-    sigma_energy: float = 0.005
-    """Energy error that counts as one, in eV/atom."""
-    sigma_forces: float = 0.1
-    """Force error that counts as one, in eV/Å."""
-    sigma_stress: float = 0.005
-    """Stress error that counts as one, in eV/Å³; 0 leaves stresses out."""
-
-    def __post_init__(self) -> None:
-        """Reject widths that weigh nothing or everything."""
-        for name, unit in (("sigma_energy", "eV/atom"), ("sigma_forces", "eV/Å")):
-            value = getattr(self, name)
-            _require(_positive(value), f"[loss] {name}", value, f"above 0 {unit}")
-        value = self.sigma_stress
-        allowed = math.isfinite(value) and value >= 0
-        _require(allowed, "[loss] sigma_stress", value, "0 (leave stresses out) or above, in eV/Å³")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,8 +32,7 @@ _OVERFLOW, _UNDERFLOW = 709.4, -708.3
 _SMALLEST_NORMAL = 2.2250738585072014e-308
 
 
-@intrinsic
-def _bits(typing_context: Any, value: Any) -> Any:  # noqa: ARG001
+def _as_bits(typing_context: Any, value: Any) -> Any:  # noqa: ARG001
     """Reinterpret a float64 as int64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
@@ -42,14 +41,17 @@ def _bits(typing_context: Any, value: Any) -> Any:  # noqa: ARG001
     return types.int64(types.float64), generate
 
 
-@intrinsic
-def _float(typing_context: Any, value: Any) -> Any:  # noqa: ARG001
+def _as_float(typing_context: Any, value: Any) -> Any:  # noqa: ARG001
     """Reinterpret an int64 as float64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
         return builder.bitcast(args[0], ir.DoubleType())
 
     return types.float64(types.int64), generate
+
+
+_bits: Any = intrinsic(_as_bits)
+_float: Any = intrinsic(_as_float)
 
 
 _E = [1 / math.factorial(k) for k in range(14)]

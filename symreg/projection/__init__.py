@@ -7,7 +7,7 @@ whatever the number of structures.
 """
 
 from symreg.projection.build import build_design, load_or_build_design
-from symreg.projection.design import Design, Floor, LossSettings, Problem, triangle
+from symreg.projection.design import Design, Floor, Problem, triangle
 from symreg.projection.grid import (
     TAIL_LENGTH,
     chebyshev_coefficients,
@@ -19,7 +19,6 @@ __all__ = [
     "TAIL_LENGTH",
     "Design",
     "Floor",
-    "LossSettings",
     "Problem",
     "build_design",
     "chebyshev_coefficients",

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.cutoff import Cutoff
+from symreg.loss import LossSettings
 from symreg.neighbours import closest_distances, structure_pairs
-from symreg.projection.design import Cell, Design, LossSettings
+from symreg.projection.design import Cell, Design
 from symreg.projection.grid import chebyshev_coefficients, choose_node_count
 from symreg.projection.rows import add_design_rows
 from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
@@ -45,7 +46,9 @@ class _Triangle:
 
     def reduce(self) -> Floats:
         if self.waiting:
-            self.matrix = np.linalg.qr(np.vstack([self.matrix, *self.waiting]), mode="r")
+            self.matrix = np.asarray(
+                np.linalg.qr(np.vstack([self.matrix, *self.waiting]), mode="r")
+            )
             self.waiting = []
         return self.matrix
 

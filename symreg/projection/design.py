@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symreg.loss import LossSettings
 from symreg.projection.grid import chebyshev_coefficients, chebyshev_nodes
 from symreg.structures import QUANTITIES
 
@@ -20,30 +21,6 @@ Cell = tuple[str, str, str, int]
 """What one triangular matrix covers: quantity, group, split, bootstrap block."""
 
 _FORMAT = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossSettings:
-    """What an error of each quantity counts. Read from the ``[loss]`` table of a run file."""
-
-    sigma_energy: float = 0.005
-    """eV per atom."""
-    sigma_forces: float = 0.1
-    """eV/Å."""
-    sigma_stress: float = 0.005
-    """eV/Å^3; 0 leaves stresses out."""
-
-    def __post_init__(self) -> None:
-        """Refuse scales that make no loss."""
-        for name, value in asdict(self).items():
-            if not (value >= 0 and np.isfinite(value)):
-                raise ValueError(f"[loss] {name} is {value:g}; it must be 0 or greater")
-        if not any(asdict(self).values()):
-            raise ValueError("[loss] every sigma is 0; one of them must be greater than 0")
-
-    def sigma(self, quantity: str) -> float:
-        """Scale of one of ``QUANTITIES``; 0 where it is left out."""
-        return float(getattr(self, f"sigma_{quantity}"))
 
 
 def triangle(matrices: Sequence[Floats], columns: int) -> Floats:
@@ -172,7 +149,7 @@ class Design:
             "cells": list(self.cells),
             "counts": [self.counts[cell] for cell in self.cells],
         }
-        arrays = {f"cell{n}": matrix for n, matrix in enumerate(self.cells.values())}
+        arrays: dict[str, Any] = {f"cell{n}": m for n, m in enumerate(self.cells.values())}
         with path.open("wb") as file:
             np.savez(file, header=np.array(json.dumps(header)), r_lo=self.r_lo, **arrays)
 

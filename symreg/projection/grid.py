@@ -26,7 +26,7 @@ def chebyshev_coefficients(count: int) -> Floats:
     angle = np.pi * (np.arange(count)[::-1] + 0.5) / count
     matrix = 2.0 / count * np.cos(np.outer(np.arange(count), angle))
     matrix[0] *= 0.5
-    return matrix
+    return np.asarray(matrix)
 
 
 def relative_tail(values: Floats) -> float:

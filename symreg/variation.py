@@ -18,9 +18,9 @@ import numpy as np
 from deap import gp
 
 from symreg.expression.canonical import ONE, Nested, X, build, terms_of
+from symreg.individuals import Gene, Individual, cost, is_finite, n_constants
 from symreg.kernels.programs import MAX_CONSTANTS
 from symreg.primitives import WEIGHT_COST
-from symreg.variation.genes import Gene, Individual, cost, is_finite, n_constants
 
 
 class _StableType(type):
@@ -280,4 +280,5 @@ class Variation:
                 stack.append(node.value)
             else:
                 stack.append(X if node is self._x else ONE)
-        return stack.pop()
+        nested: Nested = stack.pop()
+        return nested

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -49,8 +49,9 @@ class Individual:
     fitness: Fitness = field(default_factory=Fitness)
 
     def __post_init__(self) -> None:
-        """Count its complexity once."""
+        """Count its complexity and set its fitness, once."""
         self.complexity = sum(cost(gene.tree) + WEIGHT_COST for gene in self.genes)
+        self.fitness.values = math.log(max(self.error, 1e-300)), self.complexity
 
 
 def cost(tree: Nested) -> int:
@@ -160,3 +161,29 @@ def decode(batch: Batch) -> list[tuple[Gene, ...]]:
         trees.append(Gene(int(batch.block[term]), stack.pop()))
     starts = batch.term_start
     return [tuple(trees[low:high]) for low, high in pairwise(starts)]
+
+
+def to_arrays(population: Sequence[Individual]) -> dict[str, np.ndarray]:
+    """A population as flat arrays, which ``from_arrays`` reads back to an equal one."""
+    arrays = dict(encode([individual.genes for individual in population])._asdict())
+    arrays["weights"] = np.array([w for individual in population for w in individual.weights])
+    arrays["error"] = np.array([individual.error for individual in population])
+    arrays["fingerprint"] = np.array([i.fingerprint for i in population]).reshape(-1, 2)
+    arrays["born"] = np.array([individual.born for individual in population], dtype=np.int64)
+    return arrays
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[Individual]:
+    """Undo ``to_arrays``."""
+    batch = Batch(**{name: arrays[name] for name in Batch._fields})
+    starts = batch.term_start
+    return [
+        Individual(
+            genes,
+            float(arrays["error"][k]),
+            tuple(map(float, arrays["weights"][starts[k] : starts[k + 1]])),
+            (float(arrays["fingerprint"][k, 0]), float(arrays["fingerprint"][k, 1])),
+            int(arrays["born"][k]),
+        )
+        for k, genes in enumerate(decode(batch))
+    ]
