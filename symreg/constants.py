@@ -170,7 +170,7 @@ def intervals(fitter: Fitter, expression: Expression, samples: int = 100) -> Int
     together, so that correlated frames do not feign certainty.
     """
     columns = fitter.columns(expression)
-    covariance = _covariance(fitter, expression, columns)
+    covariance = covariance_of(fitter, fitter.loss(expression), columns)
     error = np.sqrt(np.diag(covariance))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = covariance / np.outer(error, error)
@@ -181,13 +181,17 @@ def intervals(fitter: Fitter, expression: Expression, samples: int = 100) -> Int
     return Intervals(error, correlation, low, high, len(found))
 
 
-def _covariance(fitter: Fitter, expression: Expression, columns: Floats) -> Floats:
+def covariance_of(fitter: Fitter, loss: float, columns: Floats) -> Floats:
+    """Covariance of fitted numbers from the derivatives of the predictions by them, (P, n).
+
+    All NaN where the data do not determine the numbers.
+    """
     n = columns.shape[1]
     labels = sum(fitter.design.counts[c] for c in fitter.design.cells if c[2] == "train")
     freedom = labels - n - fitter.design.n_e0
     if freedom < 1 or not np.isfinite(columns).all():
         return np.full((n, n), np.nan)
-    variance = 2.0 * fitter.loss(expression) / freedom
+    variance = 2.0 * loss / freedom
     scale = np.linalg.norm(columns, axis=0)
     scale[scale == 0] = 1.0
     _, sizes, rotation = np.linalg.svd(columns / scale, full_matrices=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,10 @@ from symreg.expression import Expression, Term, Tree
 from symreg.kernels.batch import Batch
 from symreg.kernels.pairs import add_pair_observables
 from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES, evaluate
+from symreg.loss import LossSettings
 from symreg.neighbours import Pairs, structure_pairs
 from symreg.primitives import PRIMITIVES
-from symreg.structures import QUANTITIES, SPLITS, Structures
+from symreg.structures import SPLITS, Structures
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -155,6 +156,33 @@ class ExactPath:
         return pairs
 
 
+def _gaps(data: Structures, found: Prediction) -> Iterator[tuple[str, Floats, Integers]]:
+    """Quantity, predicted minus reference value, and structure of every label there could be."""
+    every = np.arange(len(data))
+    owner = np.repeat(every, 3 * data.n_atoms)
+    yield "energy", (found.energy - data.energy) / data.n_atoms, every
+    yield "forces", (found.forces - data.forces).ravel(), owner
+    yield "stress", (found.stress - data.stress).ravel(), np.repeat(every, 6)
+
+
+def training_loss(
+    data: Structures,
+    found: Prediction,
+    settings: LossSettings,
+    group_weights: Mapping[str, float],
+) -> float:
+    """The loss of a prediction over all training labels, without the projected design."""
+    weight = np.array([group_weights.get(group, 1.0) for group in data.group])
+    weight[data.split != SPLITS.index("train")] = 0.0
+    total = 0.0
+    for quantity, gap, owner in _gaps(data, found):
+        sigma, counted = settings.sigma(quantity), np.isfinite(gap) & (weight[owner] > 0)
+        if sigma and counted.any():
+            shares = weight[owner][counted]
+            total += 0.5 * float(shares @ gap[counted] ** 2) / float(shares.sum()) / sigma**2
+    return total
+
+
 def errors(
     data: Structures, found: Prediction
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
@@ -162,30 +190,22 @@ def errors(
 
     Energies in eV per atom, forces in eV/Å, stresses in eV/Å^3.
     """
-    atom_of = np.repeat(np.arange(len(data)), data.n_atoms)
-    gaps = {
-        "energy": ((found.energy - data.energy) / data.n_atoms, np.arange(len(data))),
-        "forces": ((found.forces - data.forces).ravel(), np.repeat(atom_of, 3)),
-        "stress": ((found.stress - data.stress).ravel(), np.repeat(np.arange(len(data)), 6)),
-    }
     groups = np.array(data.group)
     result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for quantity in QUANTITIES:
-        gap, owner = gaps[quantity]
-        labelled = np.isfinite(gap)
+    for quantity, gap, owner in _gaps(data, found):
         for number, split in enumerate(SPLITS):
-            here = labelled & (data.split[owner] == number)
+            here = np.isfinite(gap) & (data.split[owner] == number)
             if not here.any():
                 continue
-            by_group = {"all": gap[here]}
+            parts = {"all": gap[here]}
             for group in sorted(set(groups[owner[here]])):
-                by_group[str(group)] = gap[here & (groups[owner] == group)]
+                parts[str(group)] = gap[here & (groups[owner] == group)]
             result.setdefault(split, {})[quantity] = {
                 group: {
                     "rmse": float(np.sqrt(np.mean(part**2))),
                     "mae": float(np.mean(np.abs(part))),
                     "n": part.size,
                 }
-                for group, part in by_group.items()
+                for group, part in parts.items()
             }
     return result

@@ -83,7 +83,8 @@ def _error_row(title: str, cells: Mapping[str, str]) -> str:
 def _rmse_mae(errors: Mapping[str, Any] | None) -> str:
     if not errors or errors.get("rmse") is None:
         return ""
-    return f"{errors['rmse']:.3g} / {errors['mae']:.3g}"
+    mae = errors.get("mae")
+    return f"{errors['rmse']:.3g} / {'–' if mae is None else f'{mae:.3g}'}"
 
 
 def _constant(entry: Mapping[str, Any]) -> str:

@@ -34,11 +34,9 @@ def write_json(path: Path, record: Any) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
     """Replace an npz file in one step; only plain arrays, never objects."""
-
-    def save(stream: IO[bytes]) -> None:
-        np.savez(stream, allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
-
-    _replace(path, save)
+    plain_arrays: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+    assert not any(array.dtype.hasobject for array in plain_arrays.values())
+    _replace(path, lambda stream: np.savez(stream, **plain_arrays))
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

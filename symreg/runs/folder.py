@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -79,6 +80,13 @@ class RunFolder:
         path = self.path / "manifest.json"
         old = files.read_json(path) if path.exists() else {}
         files.write_json(path, {**old, **entries})
+
+    def discard(self) -> None:
+        """Remove what ``create`` wrote, for a run that could not begin; other files stay."""
+        for name in ("run.toml", "manifest.json", "data.json", "floor.json", "log.txt"):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that holds anything else stays
+            self.path.rmdir()
 
     def finish(self, status: str = "finished") -> None:
         """Note that the run ended, as ``finished`` or ``interrupted``."""

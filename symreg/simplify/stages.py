@@ -57,6 +57,7 @@ def simplify(
     slack: float = 0.0,
     time_limit: float = 5.0,
     rewriter: Rewriter | None = None,
+    use_sympy: bool = True,
 ) -> Expression:
     """Find a simpler expression that is equal on the domain, or fits the data as well.
 
@@ -80,6 +81,8 @@ def simplify(
         Seconds for SymPy at each form; ignored if ``rewriter`` is given.
     rewriter
         SymPy's process, to be shared by many calls.
+    use_sympy
+        False leaves SymPy out: then no time limit can change the result.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def simplify(
         for _ in range(ROUNDS):
             before = best
             best = _snap(best, judge)
-            best = _rewrite(best, judge, domain, running)
+            best = _rewrite(best, judge, domain, running) if use_sympy else best
             best = _drop(best, judge, domain)
             if best == before:
                 break

@@ -145,7 +145,7 @@ def _check_geometry(atoms: Atoms, source: str) -> None:
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         raise ValueError(f"{source} has a position or cell vector that is not finite; drop it")
     periodic = atoms.cell.array[atoms.pbc]
-    if np.linalg.matrix_rank(periodic) < len(periodic):
+    if len(periodic) and np.linalg.matrix_rank(periodic) < len(periodic):
         raise ValueError(
             f"{source} is periodic along {len(periodic)} directions, but those cell vectors are "
             "zero or parallel; give the whole cell, or set pbc to F there"

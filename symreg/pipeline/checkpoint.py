@@ -1,0 +1,65 @@
+"""What a search writes after every epoch, and reads when it is resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.individuals import from_arrays, to_arrays
+from symreg.islands import State
+from symreg.runs import RunFolder
+
+FORMAT = 1
+NAME = "checkpoint/state.npz"
+
+
+def write(folder: RunFolder, state: State, seconds: float, data_hash: str) -> None:
+    """Replace the checkpoint in one step."""
+    header = {
+        "format": FORMAT,
+        "epoch": state.epoch,
+        "candidates": state.candidates,
+        "islands": len(state.populations),
+        "seconds": seconds,
+        "data_hash": data_hash,
+    }
+    arrays: dict[str, NDArray[Any]] = {"header": np.array(json.dumps(header))}
+    for number, population in enumerate(state.populations):
+        arrays |= {f"island{number}_{name}": values for name, values in population.items()}
+    arrays |= {f"front_{name}": values for name, values in to_arrays(state.front).items()}
+    folder.write_arrays(NAME, **arrays)
+
+
+def read(folder: RunFolder, data_hash: str) -> tuple[State, float] | None:
+    """The last state and the seconds it took; None when there is none yet.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is damaged, of another version, or of other data.
+    """
+    path = folder.path / NAME
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(str(arrays.pop("header")))
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it to begin anew") from None
+    if header["format"] != FORMAT:
+        raise ValueError(f"{path} has format {header['format']}; this symreg reads {FORMAT}")
+    if header["data_hash"] != data_hash:
+        raise ValueError(f"{path} was made from other data; the files of [data] have changed")
+    populations = tuple(_part(arrays, f"island{n}_") for n in range(header["islands"]))
+    front = from_arrays(_part(arrays, "front_"))
+    return State(header["epoch"], header["candidates"], populations, front), header["seconds"]
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}

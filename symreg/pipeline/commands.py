@@ -1,0 +1,142 @@
+"""What the other commands call: plans, checks and exports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from symreg import config
+from symreg.config import Settings
+from symreg.physics import check
+from symreg.pipeline.preparation import Prepared, baselines, prepare
+from symreg.pipeline.searching import OnProgress, search
+from symreg.runs import Member, Run, RunFolder, open_run
+from symreg.scoring import errors
+from symreg.structures import Structures
+
+AT_REST = 0.01
+"""Largest force in eV/Å on an atom of a structure that counts as a crystal."""
+
+
+def demo(folder: str | Path = "argon-demo", *, on_progress: OnProgress | None = None) -> Run:
+    """Search the argon data that come with the package; a run of less than a minute."""
+    data = files("symreg") / "data" / "argon"
+    settings = config.load(str(data / "demo.toml"))
+    return search(_into(settings, Path(folder)), on_progress=on_progress)
+
+
+def _into(settings: Settings, folder: Path) -> Settings:
+    output = replace(settings.output, folder=str(folder.absolute()))
+    return replace(settings, output=output)
+
+
+def dry_run(settings: Settings) -> str:
+    """Say what a search would do: data, floor, baselines and limits; nothing is written."""
+    prepared = prepare(settings)
+    report, design = prepared.report, prepared.design
+    counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
+    labels = ", ".join(f"{n} with {quantity}" for quantity, n in report.labels.items())
+    limits = settings.search
+    ends = [f"{limits.epochs} epochs"] if limits.epochs else []
+    ends += [f"{limits.minutes:g} minutes"] if limits.minutes else []
+    ends += [f"error {limits.target:g}"] if limits.target else []
+    lines = [
+        f"structures  {counts}; {labels}",
+        f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
+        f"design      {design.n_nodes} nodes for each of {len(design.keys)} pairs of species",
+        f"floor       {design.floor.error:.4g}, the lowest error of any smooth pair terms",
+    ]
+    lines += [
+        f"baseline    {name}: error {found['error']:.4g}, {found['n_constants']} constants"
+        for name, found in baselines(prepared).items()
+    ]
+    lines += [f"note        {text}" for text in report.notes]
+    lines += [f"warning     {text}" for text in report.warnings]
+    lines.append(
+        f"search      {limits.islands} islands of {limits.population_size}, "
+        f"{limits.workers} workers, until {' or '.join(ends)}"
+    )
+    return "\n".join([*lines, f"output      {settings.folder}"])
+
+
+def validate(folder: str | Path) -> str:
+    """Check every member of a run again: errors in all splits, dimers, walls and crystals.
+
+    The results replace ``validation.json`` of each member.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no run, or its data cannot be read any more.
+    """
+    run = open_run(folder)
+    if not run.front:
+        raise ValueError(f"{folder} has no front yet; `symreg resume {folder}`")
+    prepared = prepare(run.settings)
+    crystals = find_crystals(prepared.structures)
+    return "\n".join(
+        _validate_member(RunFolder(run.folder), prepared, member, crystals) for member in run.front
+    )
+
+
+def _validate_member(
+    folder: RunFolder, prepared: Prepared, member: Member, crystals: list[Atoms]
+) -> str:
+    formula = member.potential.formula
+    prediction = prepared.exact.predict(formula.expression, formula.e0)
+    report = check(formula, crystals)
+    where = f"potentials/{member.number}/validation.json"
+    folder.write_json(where, report.to_dict())
+    lines = [f"member {member.number}: {member.expression}"]
+    units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+    for split, by in errors(prepared.structures, prediction).items():
+        parts = [f"{q} {groups['all']['rmse']:.4g} {units[q]}" for q, groups in by.items()]
+        lines.append(f"  RMSE {split}: {', '.join(parts)}")
+    lines += [
+        f"  {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.detail}"
+        for found in report.checks
+    ]
+    return "\n".join(lines)
+
+
+def find_crystals(structures: Structures) -> list[Atoms]:
+    """The lowest structure of each group among those fully periodic and without forces."""
+    lowest: dict[str, tuple[float, int]] = {}
+    for s in range(len(structures)):
+        atoms = structures.atoms_of(s)
+        largest = np.abs(structures.forces[atoms]).max(initial=0.0)
+        energy = float(structures.energy[s] / structures.n_atoms[s])
+        if structures.pbc[s].all() and largest < AT_REST and np.isfinite(energy):
+            lowest[structures.group[s]] = min(
+                (energy, s), lowest.get(structures.group[s], (np.inf, s))
+            )
+    return [_atoms(structures, s) for _, s in lowest.values()]
+
+
+def _atoms(structures: Structures, s: int) -> Atoms:
+    atoms = structures.atoms_of(s)
+    return Atoms(
+        [structures.species[k] for k in structures.kind[atoms]],
+        positions=structures.positions[atoms],
+        cell=structures.cell[s],
+        pbc=structures.pbc[s],
+    )
+
+
+def export(
+    folder: str | Path, member: int, style: str = "auto", to: str | Path | None = None
+) -> dict[str, Any]:
+    """Write LAMMPS files of one member and tell how far LAMMPS is from the formula.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no such member, or the style cannot express its formula.
+    """
+    chosen = open_run(folder).member(member)
+    return chosen.potential.export_lammps(to or chosen.folder / "lammps", style=style)

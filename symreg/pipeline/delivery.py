@@ -1,0 +1,242 @@
+"""From the individuals of a front to members: simplified, rescored, with intervals and files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symreg import __version__
+from symreg.constants import intervals
+from symreg.expression import Expression
+from symreg.formula import Formula
+from symreg.individuals import Individual, terms_from
+from symreg.physics import check
+from symreg.pipeline.preparation import Prepared
+from symreg.potential import Potential
+from symreg.runs import RunFolder
+from symreg.scoring import errors, training_loss
+from symreg.simplify import Rewriter, shorten, simplify
+
+GAIN = 0.99
+"""A member stays on the front if its error is below this part of the next simpler one's."""
+EXACT_RELATIVE, EXACT_SPREAD = 1e-3, 1e-6
+"""The projected error may differ from the exact one by this part of it, or of the spread."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An expression that may become a member."""
+
+    expression: Expression
+    error: float
+
+
+def candidate_of(prepared: Prepared, individual: Individual) -> Candidate:
+    """The expression of an individual, as it was fitted."""
+    terms = terms_from(individual.genes, prepared.design.keys)
+    return Candidate(Expression(terms, individual.weights), individual.error)
+
+
+def tidy(prepared: Prepared, individuals: Sequence[Individual]) -> list[Candidate]:
+    """Members of the front in canonical form with short constants, simplest first.
+
+    Deterministic: nothing here has a time limit.
+    """
+    candidates = []
+    for individual in individuals:
+        expression = _shortened(prepared, candidate_of(prepared, individual).expression)
+        candidates.append(Candidate(expression, prepared.error(expression)))
+    return pareto(candidates)
+
+
+def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates that are worth their complexity, simplest first."""
+    best: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (c.expression.complexity, c.error)):
+        if math.isfinite(candidate.error) and (not best or candidate.error < GAIN * best[-1].error):
+            best.append(candidate)
+    return best
+
+
+def _shortened(prepared: Prepared, expression: Expression) -> Expression:
+    slack = EXACT_SPREAD * prepared.spread
+    simple = simplify(
+        expression,
+        refit=prepared.refit,
+        error=prepared.error,
+        domain=_domain(prepared),
+        slack=slack,
+        use_sympy=False,
+    )
+    return shorten(simple, refit_linear=prepared.fitter.weigh, error=prepared.error, slack=slack)
+
+
+def _domain(prepared: Prepared) -> tuple[float, float]:
+    """Smallest and largest x of the grid."""
+    low = float(prepared.design.r_lo.min())
+    return low / prepared.r0, prepared.cutoff.r_cut / prepared.r0
+
+
+def deliver(
+    prepared: Prepared, folder: RunFolder, individuals: Sequence[Individual]
+) -> Iterator[str]:
+    """Write the front and a folder for each member; yield what to tell the user.
+
+    A member whose exact error is not what the projected design said is left out.
+    """
+    records = []
+    with Rewriter() as rewriter:
+        for number, candidate in enumerate(tidy(prepared, individuals), 1):
+            record = member_record(prepared, candidate.expression, candidate.error, number)
+            difference, allowed = record["exact_difference"], _allowed(prepared, candidate.error)
+            if not difference <= allowed:
+                yield (
+                    f"left out {record['expression']}: its error over all pairs differs by "
+                    f"{difference:.2g} from that of the projected design"
+                )
+                continue
+            _write_member(prepared, folder, candidate, record, rewriter)
+            records.append(record)
+    folder.write_front(records)
+
+
+def _allowed(prepared: Prepared, error: float) -> float:
+    return max(EXACT_RELATIVE * error, EXACT_SPREAD * prepared.spread)
+
+
+def quick_record(prepared: Prepared, candidate: Candidate, number: int) -> dict[str, Any]:
+    """What the projected design alone tells of a member, for a front that is still evolving."""
+    expression = candidate.expression
+    values = prepared.node_values(expression)
+    fitted = prepared.design.n_e0
+    e0 = prepared.design.training.e0(values) if fitted else np.empty(0)
+    found = prepared.design.rmse(e0, values)
+    return {
+        **_description(prepared, candidate, number),
+        "errors": {
+            split: {quantity: {"rmse": groups["all"]} for quantity, groups in by.items()}
+            for split, by in found.items()
+        },
+    }
+
+
+def _description(prepared: Prepared, candidate: Candidate, number: int) -> dict[str, Any]:
+    expression = candidate.expression
+    return {
+        "number": number,
+        "complexity": expression.complexity,
+        "n_constants": expression.n_constants,
+        "error": candidate.error,
+        "expression": expression.text(8),
+        "terms": expression.to_dict(),
+        "r0": prepared.r0,
+        "e0": prepared.e0(expression),
+    }
+
+
+def member_record(
+    prepared: Prepared, expression: Expression, error: float, number: int
+) -> dict[str, Any]:
+    """The record of a member: exact errors, and how certain its constants are."""
+    record = _description(prepared, Candidate(expression, error), number)
+    prediction = prepared.exact.predict(expression, record["e0"])
+    design = prepared.design
+    exact = training_loss(prepared.structures, prediction, design.loss, design.group_weights)
+    found = errors(prepared.structures, prediction)
+    record["errors"] = {
+        split: {
+            **{quantity: groups["all"] for quantity, groups in by.items()},
+            "groups": _by_group(by),
+        }
+        for split, by in found.items()
+    }
+    record["exact_difference"] = abs(design.error(exact) - error)
+    record["constants"], record["correlation"] = _constants(prepared, expression)
+    return record
+
+
+def _by_group(by: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for quantity, found in by.items():
+        for group, values in found.items():
+            if group != "all":
+                groups.setdefault(group, {})[quantity] = values
+    return groups
+
+
+def _constants(
+    prepared: Prepared, expression: Expression
+) -> tuple[list[dict[str, Any]], list[list[float]]]:
+    """Names, values and intervals of all constants, and their correlations."""
+    found = intervals(prepared.fitter, expression)
+    entries = []
+    for k, (name, value) in enumerate(Potential(formula(prepared, expression)).constants.items()):
+        entries.append(
+            {
+                "name": name,
+                "value": value,
+                "standard_error": float(found.standard_error[k]),
+                "low": float(found.low[k]),
+                "high": float(found.high[k]),
+            }
+        )
+    return entries, found.correlation.tolist()
+
+
+def formula(prepared: Prepared, expression: Expression) -> Formula:
+    """The closed form of an expression fitted to the data."""
+    return Formula(
+        expression=expression,
+        r0=prepared.r0,
+        e0=prepared.e0(expression),
+        species=prepared.structures.species,
+        cutoff=prepared.cutoff,
+        r_lo=float(prepared.design.r_lo.min()),
+    )
+
+
+def _write_member(
+    prepared: Prepared,
+    folder: RunFolder,
+    candidate: Candidate,
+    record: dict[str, Any],
+    rewriter: Rewriter,
+) -> None:
+    """Simplify with SymPy, check the physics, and write the potential of a member."""
+    simpler = simplify(
+        candidate.expression,
+        refit=prepared.refit,
+        error=prepared.error,
+        domain=_domain(prepared),
+        slack=EXACT_SPREAD * prepared.spread,
+        rewriter=rewriter,
+    )
+    record["simplified"] = simpler.text(8) if simpler != candidate.expression else None
+    potential = Potential(formula(prepared, simpler), provenance(prepared, record))
+    where = f"potentials/{record['number']}"
+    folder.write_json(f"{where}/validation.json", check(potential.formula).to_dict())
+    potential.save(folder.path / where / "potential.json")
+
+
+def provenance(prepared: Prepared, record: dict[str, Any]) -> dict[str, Any]:
+    """Where a formula comes from, for its own file and for those who use it."""
+    return {
+        "symreg": __version__,
+        "data": {
+            "files": list(prepared.report.files),
+            "hash": prepared.report.data_hash,
+            "structures": dict(prepared.report.structures),
+        },
+        "seed": prepared.settings.search.seed,
+        "training_error": record["error"],
+        "floor": prepared.design.floor.error,
+        "errors": {
+            split: {name: value for name, value in by.items() if name != "groups"}
+            for split, by in record["errors"].items()
+        },
+        "constants": record["constants"],
+    }

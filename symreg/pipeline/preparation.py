@@ -1,0 +1,136 @@
+"""From settings to structures, the projected design and the exact path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.config import Settings
+from symreg.constants import Fitter
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression
+from symreg.forms import FORMS, terms_of_form
+from symreg.neighbours import nearest_neighbour_mean
+from symreg.projection import Design, build_design, load_or_build_design
+from symreg.scoring import ExactPath
+from symreg.structures import DataReport, Structures, read_structures
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All that a search needs to know of its data."""
+
+    settings: Settings
+    structures: Structures
+    report: DataReport
+    cutoff: Cutoff
+    r0: float
+    """Å."""
+    fixed_e0: dict[str, float] | None
+    """eV; None when they are fitted."""
+    design: Design
+
+    @cached_property
+    def fitter(self) -> Fitter:
+        """Fits candidates to the training data."""
+        return Fitter(self.design)
+
+    @cached_property
+    def exact(self) -> ExactPath:
+        """Sums over all pairs."""
+        return ExactPath(self.structures, self.cutoff, self.r0)
+
+    @cached_property
+    def spread(self) -> float:
+        """Error, as in tables, of a formula that is zero everywhere: the spread of the labels."""
+        problem = self.design.training
+        return self.design.error(0.5 * (float(problem.target @ problem.target) + problem.rest))
+
+    def node_values(self, expression: Expression) -> NDArray[np.float64]:
+        """The pair functions without f_c on the nodes in eV, shape (B, M)."""
+        rows = zip(self.design.keys, self.design.nodes / self.r0, strict=True)
+        return np.array([expression.total(*key)(x) for key, x in rows])
+
+    def e0(self, expression: Expression) -> dict[str, float]:
+        """Energies of free atoms in eV: given, or those that fit best."""
+        if self.fixed_e0 is not None:
+            return self.fixed_e0
+        found = self.design.training.e0(self.node_values(expression))
+        return dict(zip(self.design.species, map(float, found), strict=True))
+
+    def error(self, expression: Expression) -> float:
+        """Training error, weights and constants as they are; inf for what the grid cannot tell."""
+        loss = self.fitter.loss(expression)
+        return self.design.error(loss) if np.isfinite(loss) else np.inf
+
+    def refit(self, expression: Expression) -> Expression | None:
+        """The expression with all constants fitted; None when it is not valid."""
+        fitted, loss = self.fitter.refit(expression.terms)
+        return fitted if np.isfinite(loss) else None
+
+
+def prepare(settings: Settings, cache: Path | None = None) -> Prepared:
+    """Read the structures and project them; ``cache`` keeps the design for the next time.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the data cannot be used with these settings.
+    """
+    structures, report = read_structures(settings.data, settings.base)
+    terms = settings.terms
+    r0 = nearest_neighbour_mean(structures) if isinstance(terms.r0, str) else float(terms.r0)
+    fixed_e0 = _fixed_e0(settings, report)
+    arguments = (structures, terms.cutoff_function)
+    options = {
+        "r0": r0,
+        "loss": settings.loss,
+        "fixed_e0": fixed_e0,
+        "group_weights": settings.data.weights,
+    }
+    design = (
+        build_design(*arguments, **options)  # type: ignore[arg-type]
+        if cache is None
+        else load_or_build_design(cache, *arguments, **options)  # type: ignore[arg-type]
+    )
+    return Prepared(settings, structures, report, terms.cutoff_function, r0, fixed_e0, design)
+
+
+def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None:
+    choice = settings.terms.e0
+    if choice == "fit":
+        return None
+    known = report.isolated_atoms if isinstance(choice, str) else choice
+    missing = [name for name in report.species if known.get(name) is None]
+    if missing and isinstance(choice, str):
+        raise ValueError(
+            f'[terms] e0 is "isolated", but the data hold no isolated atom of {missing[0]}; '
+            f'add one, or set e0 = "fit" or e0 = {{ {missing[0]} = ... }}'
+        )
+    if missing:
+        raise ValueError(f"[terms] e0 has no value for {missing[0]}, which the data contain")
+    return {name: float(known[name] or 0.0) for name in report.species}
+
+
+def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:
+    """Known forms fitted to the same data: complexity, constants, error and formula by name.
+
+    A form that the grid cannot resolve, or that does not fit at all, is left out.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for form in FORMS:
+        terms = terms_of_form(form, prepared.design.keys)
+        expression, loss = prepared.fitter.refit(terms)
+        if np.isfinite(loss):
+            found[form.name] = {
+                "complexity": expression.complexity,
+                "n_constants": expression.n_constants,
+                "error": prepared.design.error(loss),
+                "expression": expression.text(),
+                "source": form.source,
+            }
+    return found

@@ -1,0 +1,267 @@
+"""A search from start to end: epochs, checkpoints, stopping, delivery."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+
+import numpy as np
+
+from symreg import config
+from symreg.config import Settings
+from symreg.evolution import EvolutionSettings
+from symreg.forms import FORMS, terms_of_form
+from symreg.individuals import Gene, genes_of
+from symreg.islands import Islands, IslandSettings, State, processes
+from symreg.pipeline import checkpoint
+from symreg.pipeline.delivery import candidate_of, deliver, pareto, quick_record
+from symreg.pipeline.preparation import Prepared, baselines, prepare
+from symreg.runs import Run, RunFolder, open_run
+from symreg.variation import VariationSettings
+
+OnProgress = Callable[["Progress"], None]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a search is."""
+
+    epoch: int = 0
+    generation: int = 0
+    seconds: float = 0.0
+    candidates: int = 0
+    candidates_per_second: float = 0.0
+    floor_error: float | None = None
+    front: list[tuple[int, float, str]] = field(default_factory=list)
+    """Complexity, error and formula, simplest first."""
+    message: str = ""
+
+
+def search(settings: Settings | str | Path, *, on_progress: OnProgress | None = None) -> Run:
+    """Search for formulas.
+
+    Ctrl-C and SIGTERM end the search after the epoch under way; the front is then delivered as
+    usual, and ``resume`` continues.
+
+    Parameters
+    ----------
+    settings
+        Settings, or the path of a run file.
+    on_progress
+        Called with what happens; by default nothing is told.
+
+    Returns
+    -------
+    The finished run.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the settings or the data cannot be used, or the run folder cannot be written.
+    """
+    if not isinstance(settings, Settings):
+        settings = config.load(settings)
+    folder = RunFolder.create(settings)
+    started = _Search(settings, folder, on_progress or _ignore)
+    try:
+        prepared = started.prepare()
+    except (ValueError, OSError):
+        folder.discard()
+        raise
+    return started.run(prepared)
+
+
+def resume(folder: str | Path, *, on_progress: OnProgress | None = None) -> Run:
+    """Continue an interrupted run to the end that it would have had; a finished one is returned.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no run, or its data or checkpoint are not what they were.
+    """
+    run = open_run(folder)
+    if run.manifest.get("status") == "finished":
+        return run
+    continued = _Search(run.settings, RunFolder(Path(folder)), on_progress or _ignore)
+    return continued.run(continued.prepare())
+
+
+def _ignore(progress: Progress) -> None:
+    """Tell nobody."""
+
+
+class _Search:
+    """One search in its run folder."""
+
+    def __init__(self, settings: Settings, folder: RunFolder, on_progress: OnProgress) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.on_progress = on_progress
+        self.progress = Progress()
+
+    def run(self, prepared: Prepared) -> Run:
+        """Search and deliver."""
+        before = checkpoint.read(self.folder, prepared.report.data_hash)
+        state, spent = before if before else (None, 0.0)
+        with _stop_signals() as stopped:
+            state, finished = self._search(prepared, state, spent, stopped)
+            self._tell("simplifying the front and checking every formula over all pairs")
+            for message in deliver(prepared, self.folder, state.front):
+                self._tell(message)
+            self._publish(prepared)
+        self.folder.finish("finished" if finished else "interrupted")
+        return open_run(self.folder.path)
+
+    def _tell(self, message: str) -> None:
+        self.folder.log(message)
+        self.on_progress(Progress(**{**asdict(self.progress), "message": message}))
+
+    def prepare(self) -> Prepared:
+        """Read and project the data; write what is known of them."""
+        prepared = prepare(self.settings, self.folder.checkpoint)
+        report, design = prepared.report, prepared.design
+        self.folder.write_json("data.json", report.to_dict())
+        self.folder.update_manifest(data_hash=report.data_hash, status="running")
+        counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
+        self._tell(f"read structures: {counts}; r0 = {prepared.r0:.5g} Å")
+        for warning in report.warnings:
+            self._tell(f"warning: {warning}")
+        floor = asdict(design.floor)
+        known = baselines(prepared)
+        self.folder.write_json("floor.json", {**floor, "baselines": known})
+        self.progress = Progress(floor_error=design.floor.error)
+        self._tell(f"floor {design.floor.error:.4g}: the lowest error of any smooth pair terms")
+        return prepared
+
+    def _search(
+        self, prepared: Prepared, state: State | None, spent: float, stopped: threading.Event
+    ) -> tuple[State, bool]:
+        """Run epochs until a limit or a signal; whether it was a limit."""
+        settings = _island_settings(self.settings)
+        workers = min(self.settings.search.workers, settings.islands)
+        began = monotonic() - spent
+        if state is not None and self._is_over(state, spent):
+            return state, True
+        with ExitStack() as stack:
+            executor = None
+            if workers > 1:
+                path = self.folder.checkpoint / "design.npz"
+                prepared.design.save(path)
+                executor = stack.enter_context(processes(workers, path, settings))
+            islands = Islands(prepared.design, settings, _seeds(prepared), executor)
+            for reached in islands.search(state):
+                state, seconds = reached, monotonic() - began
+                self._record(prepared, state, seconds)
+                if self._is_over(state, seconds):
+                    return state, True
+                if stopped.is_set():
+                    return state, False
+        raise AssertionError("islands search for ever")
+
+    def _is_over(self, state: State, seconds: float) -> bool:
+        limits = self.settings.search
+        if limits.epochs is not None and state.epoch >= limits.epochs:
+            return True
+        if limits.target is not None and state.front and state.front[-1].error <= limits.target:
+            return True
+        return limits.minutes is not None and seconds >= 60.0 * limits.minutes
+
+    def _record(self, prepared: Prepared, state: State, seconds: float) -> None:
+        """Checkpoint, history, front so far, and a word to the caller."""
+        checkpoint.write(self.folder, state, seconds, prepared.report.data_hash)
+        candidates = pareto([candidate_of(prepared, individual) for individual in state.front])
+        generation = state.epoch * self.settings.search.generations_per_epoch
+        rate = (state.candidates - self.progress.candidates) / max(
+            seconds - self.progress.seconds, 1e-9
+        )
+        self.folder.append_row(
+            "generations.csv",
+            {
+                "epoch": state.epoch,
+                "generation": generation,
+                "seconds": round(seconds, 3),
+                "candidates": state.candidates,
+                "lowest_error": candidates[-1].error if candidates else None,
+                "front_size": len(candidates),
+            },
+        )
+        numbered = enumerate(candidates, 1)
+        self.folder.write_front([quick_record(prepared, c, number) for number, c in numbered])
+        self.progress = Progress(
+            epoch=state.epoch,
+            generation=generation,
+            seconds=seconds,
+            candidates=state.candidates,
+            candidates_per_second=rate,
+            floor_error=prepared.design.floor.error,
+            front=[(c.expression.complexity, c.error, c.expression.text()) for c in candidates],
+        )
+        self.on_progress(self.progress)
+
+    def _publish(self, prepared: Prepared) -> None:
+        """LAMMPS files of the recommended member, and the page of the run."""
+        from symreg import report
+
+        run = open_run(self.folder.path)
+        if not run.front:
+            self._tell("no candidate was valid: widen [terms] r_cut or check the data")
+            return
+        best = run.best()
+        self._tell(f"writing LAMMPS files of member {best.number} and running LAMMPS on them")
+        try:
+            best.potential.export_lammps(best.folder / "lammps")
+        except ValueError as error:
+            self._tell(f"no LAMMPS files: {error}")
+        report.write(run, prepared.structures)
+
+
+def _island_settings(settings: Settings) -> IslandSettings:
+    search = settings.search
+    return IslandSettings(
+        islands=search.islands,
+        generations_per_epoch=search.generations_per_epoch,
+        seed=search.seed,
+        evolution=EvolutionSettings(population_size=search.population_size),
+        variation=VariationSettings(max_complexity=settings.terms.max_complexity),
+    )
+
+
+def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
+    """Known forms that a search may start from, with fitted constants."""
+    if not prepared.settings.terms.library_seeds:
+        return []
+    found = []
+    for form in FORMS:
+        if form.is_seed:
+            expression, loss = prepared.fitter.refit(terms_of_form(form, prepared.design.keys))
+            if np.isfinite(loss):
+                found.append(genes_of(expression.terms, prepared.design.keys))
+    return found
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Note the first Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        stopped.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
