@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
 )
 _CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _MARKS = ("o", "s", "^", "D", "v", "P")
+WIDEST = 1.5
+"""A known form is drawn up to this many times the complexity of the front."""
 
 
 class Curve(NamedTuple):
@@ -59,7 +62,7 @@ def pareto(
     recommended
         Index of the recommended member.
     baselines
-        Complexity and error of known forms, by name.
+        Complexity and error of known forms, by name; far more complex ones are left out.
     """
     figure, axes = _figure(5.4, 3.8)
     axes.set_yscale("log")
@@ -69,8 +72,10 @@ def pareto(
         chosen = (complexity[recommended], error[recommended])
         ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.6, "markersize": 11}
         axes.plot(*chosen, "o", color=VERMILION, label="recommended", **ring)
-    for k, (name, (size, value)) in enumerate((baselines or {}).items()):
-        axes.plot(size, value, _MARKS[1 + k % 5], color=GREY, markersize=5.5, label=name)
+    far = WIDEST * max(complexity, default=np.inf)
+    near = {name: point for name, point in (baselines or {}).items() if point[0] <= far}
+    for mark, (name, point) in zip(cycle("s^DvPX<>"), near.items(), strict=False):
+        axes.plot(*point, mark, color=GREY, markersize=5.5, label=name)
     if floor is not None and floor > 0:
         axes.axhline(floor, color="black", linestyle="--", linewidth=1)
         _note(axes, "floor: the best any smooth pair term could do", floor)
@@ -181,7 +186,7 @@ def potential_curve(
     axes.set_ylabel(f"pair energy ({unit})")
     axes.legend(loc="upper right")
     if points:
-        grid[1, 0].set_ylabel(f"formula − reference\n({unit})")
+        grid[1, 0].set_ylabel(f"formula −\nreference ({unit})")
     for one in grid[:, 0]:
         one.axhline(0.0, color="black", linewidth=0.6, zorder=0)
         one.grid(alpha=0.25, linewidth=0.5)

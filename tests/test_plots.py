@@ -19,7 +19,11 @@ def png(figure, path):
 
 def test_a_front_is_drawn_with_floor_choice_and_known_forms(tmp_path):
     figure = plots.pareto(
-        [5, 9, 11], [2.5, 0.4, 0.1], floor=0.08, recommended=2, baselines={"Morse": (14, 0.5)}
+        [5, 9, 11],
+        [2.5, 0.4, 0.1],
+        floor=0.08,
+        recommended=2,
+        baselines={"Morse": (14, 0.5), "far": (99, 1.0)},
     )
     (axes,) = figure.axes
     assert axes.get_yscale() == "log"

@@ -100,3 +100,4 @@ def test_numbers_and_powers_are_set_as_in_print():
     assert number(-1.23456e-7, 3) == "−1.23e−07"
     assert number(None) == "–"
     assert powers("x^-11.7*<b>") == "x<sup>−11.7</sup> &lt;b&gt;"
+    assert powers("1.8e+08*exp(x)") == "1.8 × 10<sup>8</sup> exp(x)"

@@ -123,10 +123,11 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def powers(text: str) -> Markup:
-    """Raise exponents and set a proper minus and times, safe for HTML.
+    """Raise exponents and set a proper minus and powers of ten, safe for HTML.
 
-    >>> powers("2*x^-12 - exp(-3.5*x)")
-    Markup('2 x<sup>−12</sup> − exp(−3.5 x)')
+    >>> powers("2e-05*x^-12 - exp(-3.5*x)")
+    Markup('2 × 10<sup>−5</sup> x<sup>−12</sup> − exp(−3.5 x)')
     """
-    safe = str(escape(text)).replace("*", " ").replace("-", "−")
+    safe = re.sub(r"(?<=[\d.])e\+?(-?)0*(\d+)", r" × 10^\1\2", str(escape(text)))
+    safe = safe.replace("*", " ").replace("-", "−")
     return Markup(re.sub(r"\^(−?[\w.]+)", r"<sup>\1</sup>", safe))
