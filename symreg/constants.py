@@ -161,22 +161,47 @@ class Intervals:
 
 FEWEST_BLOCKS = 5
 """With fewer blocks of structures a bootstrap says nothing."""
+SAMPLES = 100
+"""Bootstrap samples."""
 
 
-def intervals(fitter: Fitter, expression: Expression, samples: int = 100) -> Intervals:
-    """Covariance and block bootstrap of all constants of a fitted expression.
+def bootstrap(design: Design, samples: int = SAMPLES) -> list[Fitter]:
+    """Fitters of training data drawn anew; empty when there are too few blocks.
 
     The bootstrap (Efron, Ann. Statist. 7, 1, 1979) draws blocks of structures that belong
     together, so that correlated frames do not feign certainty.
+    """
+    blocks = design.block_triangles
+    if len(blocks) < FEWEST_BLOCKS:
+        return []
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(blocks), size=(samples, len(blocks)))
+    samples_of = (triangle([blocks[k] for k in row], design.columns) for row in drawn)
+    return [Fitter(design, Problem.of(sample, design.n_e0)) for sample in samples_of]
+
+
+def intervals(
+    fitter: Fitter, expression: Expression, resampled: Sequence[Fitter] = ()
+) -> Intervals:
+    """Covariance at the optimum, and percentiles over bootstrap samples, of a fitted expression.
+
+    Parameters
+    ----------
+    fitter
+        The data that the expression was fitted to.
+    expression
+        With fitted weights and constants.
+    resampled
+        From ``bootstrap``; without it there are no percentiles.
     """
     columns = fitter.columns(expression)
     covariance = covariance_of(fitter, fitter.loss(expression), columns)
     error = np.sqrt(np.diag(covariance))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = covariance / np.outer(error, error)
-    found = _bootstrap(fitter, expression, samples)
+    found = _refits(expression, resampled)
     low = high = np.full(error.size, np.nan)
-    if len(found) >= samples // 2 and len(found):
+    if found and len(found) >= len(resampled) // 2:
         low, high = np.percentile(found, [2.5, 97.5], axis=0)
     return Intervals(error, correlation, low, high, len(found))
 
@@ -201,16 +226,10 @@ def covariance_of(fitter: Fitter, loss: float, columns: Floats) -> Floats:
     return np.asarray(variance * inverse / np.outer(scale, scale))
 
 
-def _bootstrap(fitter: Fitter, expression: Expression, samples: int) -> list[list[float]]:
-    blocks = fitter.design.block_triangles
-    rng = np.random.default_rng(0)
-    found: list[list[float]] = []
-    if len(blocks) < FEWEST_BLOCKS:
-        return found
-    for _ in range(samples):
-        drawn = [blocks[k] for k in rng.integers(len(blocks), size=len(blocks))]
-        problem = Problem.of(triangle(drawn, fitter.design.columns), fitter.design.n_e0)
-        sample, loss = Fitter(fitter.design, problem).refit(expression.terms)
+def _refits(expression: Expression, resampled: Sequence[Fitter]) -> list[list[float]]:
+    found = []
+    for fitter in resampled:
+        sample, loss = fitter.refit(expression.terms)
         if np.isfinite(loss):
             constants = [c for term in sample.terms for c in term.tree.constants]
             found.append([*sample.weights, *constants])

@@ -77,13 +77,6 @@ def n_constants(tree: Nested) -> int:
     return sum(n_constants(u) for u in tree[1:] if isinstance(u, tuple))
 
 
-def is_finite(tree: Nested) -> bool:
-    """Whether all constants of a nested form are finite."""
-    if tree[0] == "const":
-        return math.isfinite(tree[1])
-    return all(is_finite(u) for u in tree[1:] if isinstance(u, tuple))
-
-
 def genes_of(terms: Sequence[Term], keys: Sequence[Key]) -> tuple[Gene, ...]:
     """Genes of terms; those of species that do not occur are left out."""
     index = {key: k for k, key in enumerate(keys)}

@@ -18,7 +18,7 @@ import numpy as np
 from deap import gp
 
 from symreg.expression.canonical import ONE, Nested, X, build, terms_of
-from symreg.individuals import Gene, Individual, cost, is_finite, n_constants
+from symreg.individuals import Gene, Individual, cost, n_constants
 from symreg.kernels.programs import MAX_CONSTANTS
 from symreg.primitives import WEIGHT_COST
 
@@ -48,6 +48,8 @@ class Integer(metaclass=_StableType):
 
 EXPONENTS = tuple(n for n in range(-14, 9) if n not in (0, 1))
 """Integer exponents of the primitive set."""
+LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
+"""Powers of powers may reach these; beyond them a power only patches one end of the range."""
 
 
 def _random_constant() -> float:
@@ -149,7 +151,7 @@ class Variation:
             return ()
         if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
             return ()
-        if any(n_constants(g.tree) > MAX_CONSTANTS or not is_finite(g.tree) for g in split):
+        if any(n_constants(g.tree) > MAX_CONSTANTS or not _is_sane(g.tree) for g in split):
             return ()
         return tuple(sorted(split, key=repr))
 
@@ -282,3 +284,13 @@ class Variation:
                 stack.append(X if node is self._x else ONE)
         nested: Nested = stack.pop()
         return nested
+
+
+def _is_sane(tree: Nested) -> bool:
+    """Whether constants are finite and exponents within bounds."""
+    if tree[0] == "const":
+        return math.isfinite(tree[1])
+    if tree[0] == "powi":
+        within = LOWEST_EXPONENT <= tree[1] <= HIGHEST_EXPONENT
+        return within and tree[2][0] != "powi" and _is_sane(tree[2])
+    return all(_is_sane(u) for u in tree[1:] if isinstance(u, tuple))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from symreg.expression.tree import Node, Tree
 from symreg.primitives import FUNCTIONS
@@ -12,7 +12,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<real>\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)"
     r"|(?P<int>\d+)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/^()]))"
 )
-_DEPTH = 200
+_DEPTH = 80  # 8 calls each: Python allows 1000
 _LARGEST_EXPONENT = 64
 
 
@@ -74,7 +74,8 @@ class _Parser:
         while position < end:
             match = _TOKEN.match(self.text, position)
             if match is None:
-                raise self._error("unexpected character", position)
+                blank = end - len(self.text[position:end].lstrip())
+                raise self._error("unexpected character", blank)
             kind = str(match.lastgroup)
             token = match.group(kind)
             tokens.append((kind, "^" if token == "**" else token, match.start(kind)))
@@ -98,14 +99,19 @@ class _Parser:
             return self.tokens[self.index - 1][1]
         return ""
 
-    def _sum(self) -> list[Node]:
+    def _deeper(self, read: Callable[[], list[Node]]) -> list[Node]:
+        """What ``read`` finds one level further in, while Python's stack has room."""
         self.depth += 1
         if self.depth > _DEPTH:
-            raise self._error(f"more than {_DEPTH} levels of parentheses")
+            raise self._error(f"more than {_DEPTH} levels of parentheses, signs and powers")
+        nodes = read()
+        self.depth -= 1
+        return nodes
+
+    def _sum(self) -> list[Node]:
         nodes = self._product()
         while mark := self._take("+", "-"):
             nodes = [Node("add" if mark == "+" else "sub"), *nodes, *self._product()]
-        self.depth -= 1
         return nodes
 
     def _product(self) -> list[Node]:
@@ -118,17 +124,9 @@ class _Parser:
         sign = 1
         if self._take("-"):
             if self._kind() not in ("int", "real") or self._follows("^"):
-                return self._negated(self._signed)
+                return [Node("neg"), *self._deeper(self._signed)]
             sign = -1
         return self._power(sign)
-
-    def _negated(self, read: object) -> list[Node]:
-        self.depth += 1
-        if self.depth > _DEPTH:
-            raise self._error(f"more than {_DEPTH} signs")
-        nodes = [Node("neg"), *read()]  # type: ignore[operator]
-        self.depth -= 1
-        return nodes
 
     def _follows(self, mark: str) -> bool:
         return self.tokens[self.index + 1][1] == mark
@@ -138,7 +136,7 @@ class _Parser:
         if not self._take("^"):
             return base
         at = self.index
-        exponent = self._exponent()
+        exponent = self._deeper(self._exponent)
         if len(exponent) == 1 and exponent[0].op == "int":
             if abs(exponent[0].arg) > _LARGEST_EXPONENT:
                 where = self.tokens[at][2]
@@ -150,7 +148,7 @@ class _Parser:
         if self._take("-"):
             if self._kind() in ("int", "real") and not self._follows("^"):
                 return self._atom(-1)
-            return self._negated(self._exponent)
+            return [Node("neg"), *self._deeper(self._exponent)]
         return self._power()
 
     def _atom(self, sign: int = 1) -> list[Node]:
@@ -165,7 +163,7 @@ class _Parser:
         if kind == "name":
             return self._name(token, at)
         if token == "(":
-            nodes = self._sum()
+            nodes = self._deeper(self._sum)
             if not self._take(")"):
                 raise self._error("expected ')'")
             return nodes

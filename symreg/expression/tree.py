@@ -81,10 +81,15 @@ class Tree:
 
     def __str__(self) -> str:
         """Text that ``parse`` reads back to an equal tree."""
-        return _Printer(self, None).text()
+        return _Printer(self, None, exact=True).text()
 
     def text(self, digits: int | None = None) -> str:
-        """Text with numbers instead of names, to ``digits`` significant digits if given."""
+        """Text for readers: numbers instead of names, to ``digits`` significant digits if given.
+
+        >>> from symreg.expression import parse
+        >>> parse("exp(-a*(-2.5 + x))", {"a": 3.0}).text()
+        'exp(-3.0*(x - 2.5))'
+        """
         return _Printer(replace(self, names=("",) * len(self.constants)), digits).text()
 
 
@@ -118,8 +123,9 @@ def number_text(value: float, digits: int | None = None) -> str:
 class _Printer:
     """Writes a tree with as few parentheses as ``parse`` needs to read it back unchanged."""
 
-    def __init__(self, tree: Tree, digits: int | None) -> None:
+    def __init__(self, tree: Tree, digits: int | None, exact: bool = False) -> None:
         self.tree = tree
+        self.exact = exact
         self.digits = digits
         self.position = 0
 
@@ -136,7 +142,7 @@ class _Printer:
             return text, (3 if text.startswith("-") else _ATOM)
         if node.op == "neg":
             inner, precedence = self._next()
-            bare = precedence >= _PRECEDENCE["powi"] and not inner[0].isdigit()
+            bare = precedence >= _PRECEDENCE["powi"] and not (self.exact and inner[0].isdigit())
             return (f"-{inner}" if bare else f"-({inner})"), _PRECEDENCE["neg"]
         if node.op == "powi":
             return f"{self._base()}^{node.arg}", _PRECEDENCE["powi"]
@@ -163,8 +169,13 @@ class _Printer:
 
     def _binary(self, op: str) -> tuple[str, int]:
         own = _PRECEDENCE[op]
+        number_first = self.tree.nodes[self.position].op in ("const", "int")
         left, left_precedence = self._next()
         right, right_precedence = self._next()
+        if op == "add" and number_first and not self.exact:
+            op = "sub" if left.startswith("-") else "add"
+            left, right = right, left.removeprefix("-")
+            left_precedence, right_precedence = right_precedence, _ATOM
         if left_precedence < own:
             left = f"({left})"
         if right_precedence <= own or right.startswith("-"):

@@ -172,7 +172,7 @@ def _constants(
     prepared: Prepared, expression: Expression
 ) -> tuple[list[dict[str, Any]], list[list[float]]]:
     """Names, values and intervals of all constants, and their correlations."""
-    found = intervals(prepared.fitter, expression)
+    found = intervals(prepared.fitter, expression, prepared.resampled)
     entries = []
     for k, (name, value) in enumerate(Potential(formula(prepared, expression)).constants.items()):
         entries.append(

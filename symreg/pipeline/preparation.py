@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
-from symreg.constants import Fitter
+from symreg.constants import Fitter, bootstrap
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression
 from symreg.forms import FORMS, terms_of_form
@@ -38,6 +39,11 @@ class Prepared:
     def fitter(self) -> Fitter:
         """Fits candidates to the training data."""
         return Fitter(self.design)
+
+    @cached_property
+    def resampled(self) -> list[Fitter]:
+        """The same on bootstrap samples."""
+        return bootstrap(self.design)
 
     @cached_property
     def exact(self) -> ExactPath:
@@ -73,8 +79,8 @@ class Prepared:
         return fitted if np.isfinite(loss) else None
 
 
-def prepare(settings: Settings, cache: Path | None = None) -> Prepared:
-    """Read the structures and project them; ``cache`` keeps the design for the next time.
+def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
+    """Read the structures and project them; ``design_file`` keeps the design.
 
     Raises
     ------
@@ -85,18 +91,16 @@ def prepare(settings: Settings, cache: Path | None = None) -> Prepared:
     terms = settings.terms
     r0 = nearest_neighbour_mean(structures) if isinstance(terms.r0, str) else float(terms.r0)
     fixed_e0 = _fixed_e0(settings, report)
-    arguments = (structures, terms.cutoff_function)
-    options = {
-        "r0": r0,
-        "loss": settings.loss,
-        "fixed_e0": fixed_e0,
-        "group_weights": settings.data.weights,
-    }
-    design = (
-        build_design(*arguments, **options)  # type: ignore[arg-type]
-        if cache is None
-        else load_or_build_design(cache, *arguments, **options)  # type: ignore[arg-type]
-    )
+    build = build_design if design_file is None else partial(load_or_build_design, design_file)
+    with threadpool_limits(1):
+        design = build(
+            structures,
+            terms.cutoff_function,
+            r0=r0,
+            loss=settings.loss,
+            fixed_e0=fixed_e0,
+            group_weights=settings.data.weights,
+        )
     return Prepared(settings, structures, report, terms.cutoff_function, r0, fixed_e0, design)
 
 

@@ -12,6 +12,7 @@ from time import monotonic
 from types import FrameType
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from symreg import config
 from symreg.config import Settings
@@ -104,12 +105,13 @@ class _Search:
         self.folder = folder
         self.on_progress = on_progress
         self.progress = Progress()
+        self.design_file = folder.checkpoint / "design.npz"
 
     def run(self, prepared: Prepared) -> Run:
-        """Search and deliver."""
+        """Search and deliver, on one BLAS thread: with more, sums would not be reproducible."""
         before = checkpoint.read(self.folder, prepared.report.data_hash)
         state, spent = before if before else (None, 0.0)
-        with _stop_signals() as stopped:
+        with _stop_signals() as stopped, threadpool_limits(1):
             state, finished = self._search(prepared, state, spent, stopped)
             self._tell("simplifying the front and checking every formula over all pairs")
             for message in deliver(prepared, self.folder, state.front):
@@ -124,7 +126,7 @@ class _Search:
 
     def prepare(self) -> Prepared:
         """Read and project the data; write what is known of them."""
-        prepared = prepare(self.settings, self.folder.checkpoint)
+        prepared = prepare(self.settings, self.design_file)
         report, design = prepared.report, prepared.design
         self.folder.write_json("data.json", report.to_dict())
         self.folder.update_manifest(data_hash=report.data_hash, status="running")
@@ -151,9 +153,7 @@ class _Search:
         with ExitStack() as stack:
             executor = None
             if workers > 1:
-                path = self.folder.checkpoint / "design.npz"
-                prepared.design.save(path)
-                executor = stack.enter_context(processes(workers, path, settings))
+                executor = stack.enter_context(processes(workers, self.design_file, settings))
             islands = Islands(prepared.design, settings, _seeds(prepared), executor)
             for reached in islands.search(state):
                 state, seconds = reached, monotonic() - began

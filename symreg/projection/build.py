@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
@@ -206,7 +205,7 @@ def build_design(
 
 
 def load_or_build_design(
-    folder: Path,
+    path: Path,
     structures: Structures,
     cutoff: Cutoff,
     *,
@@ -215,26 +214,30 @@ def load_or_build_design(
     fixed_e0: Mapping[str, float] | None = None,
     group_weights: Mapping[str, float] | None = None,
 ) -> Design:
-    """``build_design`` with a file in ``folder``, named by the hash of data and settings.
+    """``build_design`` kept in a file, for the next time and for worker processes.
 
-    A damaged file is replaced; one that cannot be written is done without.
+    The file is replaced if it is damaged, or was made from other data or settings.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     settings = [cutoff.to_dict(), r0, asdict(loss), fixed_e0, dict(group_weights or {})]
-    key = data_hash(structures) + json.dumps(settings, sort_keys=True)
-    path = folder / f"design-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    text = data_hash(structures) + json.dumps(settings, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
     try:
-        return Design.load(path)
+        return Design.load(path, key)
     except (OSError, ValueError, KeyError, BadZipFile):
         pass
     design = build_design(
         structures, cutoff, r0=r0, loss=loss, fixed_e0=fixed_e0, group_weights=group_weights
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, suffix=".npz")
-        os.close(handle)
-        design.save(Path(name))
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
+        design.save(draft, key)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     return design

@@ -134,10 +134,11 @@ class Design:
             by_quantity[name] = float(np.sqrt(total / count))
         return result
 
-    def save(self, path: Path) -> None:
-        """Write to an npz file; the directory must exist."""
+    def save(self, path: Path, key: str = "") -> None:
+        """Write to an npz file; ``key`` tells what it was made from."""
         header = {
             "format": _FORMAT,
+            "key": key,
             "species": self.species,
             "keys": self.keys,
             "r_cut": self.r_cut,
@@ -154,18 +155,20 @@ class Design:
             np.savez(file, header=np.array(json.dumps(header)), r_lo=self.r_lo, **arrays)
 
     @staticmethod
-    def load(path: Path) -> Design:
+    def load(path: Path, key: str | None = None) -> Design:
         """Read what ``save`` wrote.
 
         Raises
         ------
         ValueError, OSError
-            If the file is damaged or of another format.
+            If the file is damaged, of another format, or not made from ``key``.
         """
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             if header["format"] != _FORMAT:
                 raise ValueError(f"{path} has format {header['format']}, not {_FORMAT}")
+            if key is not None and header["key"] != key:
+                raise ValueError(f"{path} was made from other data or settings")
             cells = [(str(q), str(g), str(s), int(b)) for q, g, s, b in header["cells"]]
             return Design(
                 species=tuple(header["species"]),

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from symreg.config import Settings
     from symreg.potential import Potential
 
-NEAR_LOWEST = 1.5
-"""The recommended member's error is at most this many times the lowest of the front."""
-
 
 @dataclass(frozen=True)
 class Member:
@@ -127,27 +124,25 @@ class Front(Sequence[Member]):
 
 
 def recommended(front: Sequence[Member]) -> Member | None:
-    """Choose a member that is accurate and no more complex than that takes.
+    """Choose the knee of the front: the member after which complexity buys little.
 
-    Among the members whose training error is at most 1.5 times the lowest, the one at which the
-    logarithm of the error falls most per unit of complexity, seen from the next simpler member.
+    With the logarithm of the error over complexity, the knee lies farthest below the straight
+    line from the simplest member to the most accurate one (Satopaa et al., Proc. ICDCS Workshops,
+    166, 2011). Where no member lies below the line, it is the most accurate one.
     """
     if not front:
         return None
-    limit = NEAR_LOWEST * min(member.error for member in front)
-    fall = {}
-    for k, member in enumerate(front):
-        if member.error <= limit:
-            before = front[k - 1] if k else None
-            fall[k] = _fall(before, member) if before is not None else 0.0
-    return front[max(fall, key=lambda k: fall[k])]
+    first, last = front[0], front[-1]
+    if last.error <= 0 or len(front) == 1:
+        return last
+    slope = math.log(last.error / first.error) / (last.complexity - first.complexity)
 
+    def below_line(member: Member) -> float:
+        line = math.log(first.error) + slope * (member.complexity - first.complexity)
+        return line - math.log(member.error)
 
-def _fall(before: Member, member: Member) -> float:
-    if member.error <= 0:
-        return math.inf
-    steps = max(member.complexity - before.complexity, 1)
-    return math.log(before.error / member.error) / steps
+    knee = max(front[1:-1], key=below_line, default=last)
+    return knee if below_line(knee) > 0 else last
 
 
 @dataclass(frozen=True)
@@ -174,8 +169,7 @@ class Run:
     def best(self, complexity: int | None = None) -> Member:
         """Return the recommended member, or the most accurate one up to a complexity.
 
-        Recommended is, among members whose training error is at most 1.5 times the lowest, the
-        one where the logarithm of the error falls most per unit of complexity.
+        Recommended is the knee of the front, see ``recommended``.
 
         Raises
         ------
