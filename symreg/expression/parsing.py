@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 
@@ -159,6 +160,8 @@ class _Parser:
                 raise self._error("integers have at most 15 digits", at)
             return [Node("int", sign * int(token))]
         if kind == "real":
+            if math.isinf(float(token)):
+                raise self._error("numbers end at 1.8e308", at)
             return [self._constant(sign * float(token))]
         if kind == "name":
             return self._name(token, at)
