@@ -89,9 +89,10 @@ def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
 
 
 def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> DimerCurve:
-    """Energy and force of a pair of atoms from ``r_lo`` / 2 to the cutoff radius."""
-    r = np.linspace(0.5 * formula.r_lo, formula.r_cut, points)
-    energy, slope = formula.pair_function(a, b).derivatives(r, 1)
+    """Energy and force of a pair of atoms from half of its ``r_lo`` to the cutoff radius."""
+    function = formula.pair_function(a, b)
+    r = np.linspace(0.5 * function.r_lo, formula.r_cut, points)
+    energy, slope = function.derivatives(r, 1)
     return DimerCurve(r, energy, -slope)
 
 
@@ -106,12 +107,12 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
     if broken.any():
         at = f"energy or force is not finite at {curve.r[broken][0]:.4g} Å"
         return [Check(f"{name} is finite", False, at)]
-    if (pole := _pole(curve, formula.r_lo)) is not None:
+    if (pole := _pole(curve, formula.pair_function(a, b).r_lo)) is not None:
         return [Check(f"{name} is finite", False, f"the formula has a pole near {pole:.4g} Å")]
     return [
         Check(f"{name} is finite", True, f"from {curve.r[0]:.4g} to {curve.r[-1]:.4g} Å"),
         _repulsion(formula, a, b, f"{name} repels below r_lo"),
-        _wells(curve, formula.r_lo, f"{name} has one well"),
+        _wells(curve, formula.pair_function(a, b).r_lo, f"{name} has one well"),
         _fading(formula, a, b, f"{name} fades at the cutoff"),
     ]
 
@@ -128,7 +129,7 @@ def _pole(curve: DimerCurve, r_lo: float) -> float | None:
 
 
 def _repulsion(formula: Formula, a: str, b: str, name: str) -> Check:
-    r = np.linspace(0.0, formula.r_lo, POINTS)
+    r = np.linspace(0.0, formula.pair_function(a, b).r_lo, POINTS)
     energy, slope = formula.pair_function(a, b).derivatives(r, 1)
     pulls = r[slope >= 0]
     detail = f"energy rises from {energy[-1]:.4g} eV at {r[-1]:.4g} Å to {energy[0]:.4g} eV at 0"

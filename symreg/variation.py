@@ -79,6 +79,7 @@ class VariationSettings:
 
     max_complexity: int = 60
     max_terms: int = 6
+    """For each kind and species."""
     crossover_rate: float = 0.35
     """Fraction of offspring that have two parents."""
 
@@ -147,7 +148,7 @@ class Variation:
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
         """Canonical order without duplicates; empty when a limit is broken."""
         split = {Gene(g.key, part) for g in genes for part in terms_of(g.tree)}
-        if not split or len(split) > self.settings.max_terms:
+        if not split or len(split) > self.settings.max_terms * self.n_keys:
             return ()
         if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
             return ()

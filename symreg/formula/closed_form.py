@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +38,18 @@ class Formula:
     cutoff: Cutoff
     r_lo: float
     """Where the domain [r_lo, r_cut] begins, in Å; the wall stands below."""
+    r_lo_pairs: Mapping[str, float] = field(default_factory=dict)
+    """The same for those pairs of species, such as ``Ar-Kr``, that begin farther out."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed."""
         if not self.r0 > 0:
             raise ValueError(f"r0 is {self.r0:g} Å; it must be greater than 0")
-        if not 0 < self.r_lo < self.cutoff.r_cut:
+        for r_lo in (self.r_lo, *self.r_lo_pairs.values()):
+            if 0 < r_lo < self.cutoff.r_cut:
+                continue
             raise ValueError(
-                f"r_lo is {self.r_lo:g} Å; it must lie between 0 and the cutoff radius "
+                f"r_lo is {r_lo:g} Å; it must lie between 0 and the cutoff radius "
                 f"{self.cutoff.r_cut:g} Å"
             )
         for symbol in self.species:
@@ -88,7 +92,13 @@ class Formula:
     @cached_property
     def _pair_functions(self) -> dict[tuple[str, str], PairFunction]:
         return {
-            pair: PairFunction(self.expression, pair, self.r0, self.cutoff, self.r_lo)
+            pair: PairFunction(
+                self.expression,
+                pair,
+                self.r0,
+                self.cutoff,
+                self.r_lo_pairs.get("-".join(pair), self.r_lo),
+            )
             for pair in self.species_pairs
         }
 
@@ -123,6 +133,7 @@ class Formula:
             "e0": dict(self.e0),
             "cutoff": self.cutoff.to_dict(),
             "r_lo": self.r_lo,
+            "r_lo_pairs": dict(self.r_lo_pairs),
         }
 
     @staticmethod
@@ -135,4 +146,5 @@ class Formula:
             species=tuple(record["species"]),
             cutoff=Cutoff.from_dict(record["cutoff"]),
             r_lo=float(record["r_lo"]),
+            r_lo_pairs={k: float(v) for k, v in record.get("r_lo_pairs", {}).items()},
         )

@@ -13,7 +13,7 @@ from ase import Atoms
 from symreg import config
 from symreg.config import Settings
 from symreg.physics import check
-from symreg.pipeline.preparation import Prepared, baselines, prepare
+from symreg.pipeline.preparation import Prepared, baselines, cautions, prepare
 from symreg.pipeline.searching import OnProgress, search
 from symreg.runs import Member, Run, RunFolder, open_run
 from symreg.scoring import errors
@@ -56,7 +56,7 @@ def dry_run(settings: Settings) -> str:
         for name, found in baselines(prepared).items()
     ]
     lines += [f"note        {text}" for text in report.notes]
-    lines += [f"warning     {text}" for text in report.warnings]
+    lines += [f"warning     {text}" for text in (*report.warnings, *cautions(prepared))]
     lines.append(
         f"search      {limits.islands} islands of {limits.population_size}, "
         f"{limits.workers} workers, until {' or '.join(ends)}"

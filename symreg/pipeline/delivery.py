@@ -189,13 +189,16 @@ def _constants(
 
 def formula(prepared: Prepared, expression: Expression) -> Formula:
     """The closed form of an expression fitted to the data."""
+    pairs = ("-".join(species) for _, species in prepared.design.keys)
+    begins = dict(zip(pairs, map(float, prepared.design.r_lo), strict=True))
     return Formula(
         expression=expression,
         r0=prepared.r0,
         e0=prepared.e0(expression),
         species=prepared.structures.species,
         cutoff=prepared.cutoff,
-        r_lo=float(prepared.design.r_lo.min()),
+        r_lo=min(begins.values()),
+        r_lo_pairs=begins if len(begins) > 1 else {},
     )
 
 

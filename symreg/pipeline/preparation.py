@@ -120,6 +120,25 @@ def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None
     return {name: float(known[name] or 0.0) for name in report.species}
 
 
+def cautions(prepared: Prepared) -> list[str]:
+    """What these settings cannot promise."""
+    found = []
+    if prepared.cutoff.kind == "none":
+        found.append(
+            'cutoff = "none" truncates the formula: energies and forces jump at '
+            f"{prepared.cutoff.r_cut:g} Å"
+        )
+    alone = prepared.report.isolated_atoms
+    if prepared.fixed_e0 is None and any(
+        alone.get(name) is None for name in prepared.report.species
+    ):
+        found.append(
+            "e0 is fitted and the data hold no isolated atom: energies between structures are "
+            "certain, the cohesive energy is not"
+        )
+    return found
+
+
 def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:
     """Known forms fitted to the same data: complexity, constants, error and formula by name.
 

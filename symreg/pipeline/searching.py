@@ -22,7 +22,7 @@ from symreg.individuals import Gene, genes_of
 from symreg.islands import Islands, IslandSettings, State, processes
 from symreg.pipeline import checkpoint
 from symreg.pipeline.delivery import candidate_of, deliver, pareto, quick_record
-from symreg.pipeline.preparation import Prepared, baselines, prepare
+from symreg.pipeline.preparation import Prepared, baselines, cautions, prepare
 from symreg.runs import Run, RunFolder, open_run
 from symreg.variation import VariationSettings
 
@@ -132,7 +132,7 @@ class _Search:
         self.folder.update_manifest(data_hash=report.data_hash, status="running")
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
         self._tell(f"read structures: {counts}; r0 = {prepared.r0:.5g} Å")
-        for warning in report.warnings:
+        for warning in (*report.warnings, *cautions(prepared)):
             self._tell(f"warning: {warning}")
         floor = asdict(design.floor)
         known = baselines(prepared)

@@ -52,11 +52,11 @@ def _curve(formula: Formula, a: str, b: str, structures: Structures | None) -> F
     """The pair function with the dimers of the data, if there are any."""
     function = formula.pair_function(a, b)
     points = _dimers(formula, a, b, structures) if structures is not None else []
-    depth = float(np.min(function.energy(np.linspace(formula.r_lo, formula.r_cut, 400))))
+    depth = float(np.min(function.energy(np.linspace(function.r_lo, formula.r_cut, 400))))
     return plots.potential_curve(
         [plots.Curve(f"formula, {a}-{b}", function.energy)],
         points,
-        r_range=(formula.r_lo, formula.r_cut),
+        r_range=(function.r_lo, formula.r_cut),
         unit="meV" if abs(depth) < 0.1 else "eV",
     )
 
