@@ -92,8 +92,8 @@ def deliver(
     with Rewriter() as rewriter:
         for number, candidate in enumerate(tidy(prepared, individuals), 1):
             record = member_record(prepared, candidate.expression, candidate.error, number)
-            difference, allowed = record["exact_difference"], _allowed(prepared, candidate.error)
-            if not difference <= allowed:
+            difference = record["exact_difference"]
+            if not difference <= allowed_difference(prepared, candidate.error):
                 yield (
                     f"left out {record['expression']}: its error over all pairs differs by "
                     f"{difference:.2g} from that of the projected design"
@@ -104,7 +104,8 @@ def deliver(
     folder.write_front(records)
 
 
-def _allowed(prepared: Prepared, error: float) -> float:
+def allowed_difference(prepared: Prepared, error: float) -> float:
+    """How far the exact error may be from the projected one."""
     return max(EXACT_RELATIVE * error, EXACT_SPREAD * prepared.spread)
 
 

@@ -14,7 +14,7 @@ from scipy.optimize import least_squares
 from symreg.config import Settings
 from symreg.constants import covariance_of
 from symreg.expression import Expression, Term, Tree, parse
-from symreg.pipeline.delivery import formula, member_record
+from symreg.pipeline.delivery import allowed_difference, formula, member_record
 from symreg.pipeline.preparation import Prepared, prepare
 from symreg.potential import Potential
 from symreg.simplify import tree_to_sympy
@@ -87,15 +87,16 @@ def fit(text: str, settings: Settings, *, variable: str = "r") -> FitResult:
         raise ValueError(f"one formula describes one pair of species; the data hold {pairs}")
     fitted = _fit_constants(prepared, tree)
     expression = Expression((Term(*keys[0], fitted),), (1.0,))
-    error = prepared.error(expression)
-    if not np.isfinite(error):
+    with np.errstate(all="ignore"):
+        error = prepared.error(expression)
+    record = member_record(prepared, expression, error, 0) if np.isfinite(error) else {}
+    if not record or record["exact_difference"] > allowed_difference(prepared, error):
         raise ValueError(
             f"'{text}' leaves its domain, or has a pole, between {prepared.design.r_lo.min():.3g} "
             f"and {prepared.cutoff.r_cut:.3g} Å; change the starting values or the form"
         )
     names = [name or f"c{k}" for k, name in enumerate(fitted.names, 1)]
     spread = np.sqrt(np.diag(_covariance(prepared, expression)))
-    record = member_record(prepared, expression, error, 0)
     return FitResult(
         formula=text,
         potential=Potential(formula(prepared, expression), {"training_error": error}),
@@ -172,7 +173,8 @@ def _fit_constants(prepared: Prepared, tree: Tree) -> Tree:
         if not given.size:
             best = (0.0, given)
             break
-        found = least_squares(residual, given * factors, x_scale="jac", max_nfev=200)
+        with np.errstate(all="ignore"):  # a start that overflows is judged by its cost
+            found = least_squares(residual, given * factors, x_scale="jac", max_nfev=200)
         if np.isfinite(found.cost) and found.cost < best[0]:
             best = (float(found.cost), found.x)
     constants = np.array(tree.constants)

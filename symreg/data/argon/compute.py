@@ -40,7 +40,7 @@ DFT: dict[str, Any] = {
     "dispersion": "d3bjatm",
     "basis": "aug-cc-pvtz",
     "density_fitting_basis": "aug-cc-pvqz-jkfit",
-    "grid": [99, 590],
+    "grid": [250, 302],
     "grid_note": "radial, angular points of atoms and ghosts; NWChem pruning; response in forces",
     "conv_tol": 1e-11,
     "conv_tol_grad": 1e-6,
@@ -228,7 +228,7 @@ def cluster_geometries() -> dict[str, tuple[str, Array]]:
         ("tetrahedron", "cluster", tetrahedron, (3.4, 3.8, 4.2)),
         ("square", "cluster", square, (3.6,)),
         ("bipyramid", "cluster", bipyramid, (3.8,)),
-        ("octahedron", "cluster", octahedron, (3.6, 3.9)),
+        ("octahedron", "cluster", octahedron, (3.7,)),
     ):
         for side in sides:
             shapes[f"{name} {side}"] = (group, shape * side)
@@ -239,7 +239,6 @@ def cluster_geometries() -> dict[str, tuple[str, Array]]:
     for name, group, shape in (
         ("random trimer", "trimer", 3.7 * triangle),
         ("random tetrahedron", "cluster", 3.7 * tetrahedron),
-        ("random square", "cluster", 3.8 * square),
     ):
         shapes[name] = (group, shape + rng.normal(scale=0.2, size=shape.shape))
     return shapes
