@@ -115,17 +115,7 @@ def find_crystals(structures: Structures) -> list[Atoms]:
             lowest[structures.group[s]] = min(
                 (energy, s), lowest.get(structures.group[s], (np.inf, s))
             )
-    return [_atoms(structures, s) for _, s in lowest.values()]
-
-
-def _atoms(structures: Structures, s: int) -> Atoms:
-    atoms = structures.atoms_of(s)
-    return Atoms(
-        [structures.species[k] for k in structures.kind[atoms]],
-        positions=structures.positions[atoms],
-        cell=structures.cell[s],
-        pbc=structures.pbc[s],
-    )
+    return [structures.to_atoms(s) for _, s in lowest.values()]
 
 
 def export(

@@ -7,7 +7,6 @@ from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import Atoms
 from numpy.typing import NDArray
 
 from symreg import plots
@@ -89,7 +88,7 @@ def _compare(formula: Formula, structures: Structures) -> Mapping[str, tuple[Val
         if not chosen.size:
             continue
         chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, MOST).astype(int))]
-        images = [_atoms(structures, int(s)) for s in chosen]
+        images = [structures.to_atoms(int(s)) for s in chosen]
         for image in images:
             image.calc = calculator
         n_atoms = structures.n_atoms[chosen]
@@ -104,13 +103,3 @@ def _compare(formula: Formula, structures: Structures) -> Mapping[str, tuple[Val
 
 def _any_label(values: Values) -> bool:
     return any(bool(np.isfinite(array).any()) for array in values.values())
-
-
-def _atoms(structures: Structures, s: int) -> Atoms:
-    inside = structures.atoms_of(s)
-    return Atoms(
-        [structures.species[k] for k in structures.kind[inside]],
-        positions=structures.positions[inside],
-        cell=structures.cell[s],
-        pbc=structures.pbc[s],
-    )

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, fields
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -73,6 +74,16 @@ class Structures:
         counts = np.bincount(self.kind[self.atoms_of(s)], minlength=len(self.species))
         pairs = zip(self.species, counts, strict=True)
         return "".join(f"{a}{n if n > 1 else ''}" for a, n in pairs if n)
+
+    def to_atoms(self, s: int) -> Atoms:
+        """Return structure ``s`` as ASE knows it, without labels."""
+        atoms = self.atoms_of(s)
+        return Atoms(
+            [self.species[k] for k in self.kind[atoms]],
+            positions=self.positions[atoms],
+            cell=self.cell[s],
+            pbc=self.pbc[s],
+        )
 
     def subset(self, mask: ArrayLike) -> Structures:
         """Return the structures where ``mask``, shape (S,), is true; ``species`` stays whole."""
