@@ -7,7 +7,7 @@ import pytest
 
 import symreg
 from symreg import config
-from symreg.runs import RunFolder, files, open_run
+from symreg.runs import RunFolder, files, open_run, recommended
 
 
 def test_a_run_opens_with_its_front_simplest_first(small_run):
@@ -20,11 +20,13 @@ def test_a_run_opens_with_its_front_simplest_first(small_run):
     assert run.front[1].errors["validation"]["forces"]["rmse"] == pytest.approx(0.04)
 
 
-def test_the_recommended_member_falls_furthest_among_the_accurate_ones(small_run):
-    # 0.09 and 0.1 lie within 1.5 times the lowest. From 9 to 11 nodes the error falls four times,
-    # from 11 to 18 by a tenth.
+def test_the_recommended_member_is_the_knee_of_the_front(small_run):
+    # The line falls from ln 2.5 at 5 to ln 0.09 at 18, by 0.256 a unit. Below it lie 9 nodes
+    # (error 0.4) by 0.81, and 11 nodes (0.1) by 1.68.
     run = open_run(small_run)
     assert run.best().complexity == 11
+    assert recommended(run.front[2:]).complexity == 18
+    assert recommended([]) is None
 
 
 def test_best_up_to_a_complexity_is_the_most_accurate_there(small_run):
