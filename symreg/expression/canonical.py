@@ -64,21 +64,25 @@ def _integer_power(n: int, u: Nested) -> Nested:
     if u[0] in _NUMBERS:
         return _fold("pow", [float(u[1]), float(n)])
     if u[0] == "powi" and abs(n * u[1]) <= _LARGEST_EXPONENT:
-        return ("powi", n * u[1], u[2])
+        return _integer_power(n * u[1], u[2])
     if u[0] == "pow":
-        return _power(u[1], build("mul", ("const", float(n)), u[2]))
+        return build("pow", u[1], build("mul", ("const", float(n)), u[2]))
     if u[0] == "exp":
-        return ("exp", build("mul", ("const", float(n)), u[1]))
+        return build("exp", build("mul", ("const", float(n)), u[1]))
     return ("powi", n, u)
 
 
 def _power(u: Nested, v: Nested) -> Nested:
+    if v[0] == "int":
+        # In a text it could not be told from an integer power.
+        small = abs(v[1]) <= _LARGEST_EXPONENT
+        return _integer_power(v[1], u) if small else ("pow", u, ("const", float(v[1])))
     if u[0] == "pow":
-        return _power(u[1], build("mul", u[2], v))
+        return build("pow", u[1], build("mul", u[2], v))
     if u[0] == "powi" and u[2] == X:
-        return _power(X, build("mul", ("const", float(u[1])), v))
+        return build("pow", X, build("mul", ("const", float(u[1])), v))
     if u[0] == "exp":
-        return ("exp", build("mul", v, u[1]))
+        return build("exp", build("mul", v, u[1]))
     return ("pow", u, v)
 
 
@@ -100,9 +104,9 @@ def _product(u: Nested, v: Nested) -> Nested:
         return ("mul", u, v)
     for one, other in ((u, v), (v, u)):
         if one[0] == "mul" and one[1][0] in _NUMBERS:
-            return _product(one[1], _product(one[2], other))
+            return build("mul", one[1], build("mul", one[2], other))
     left, right = _split(u), _split(v)
-    if left and right and left[0] == right[0]:
+    if left and right and left[0] == right[0] and abs(left[1] + right[1]) <= _LARGEST_EXPONENT:
         return _integer_power(left[1] + right[1], left[0])
     if u[0] == v[0] == "exp":
         return build("exp", build("add", u[1], v[1]))
@@ -168,15 +172,15 @@ def _bare(u: Nested) -> Nested:
     op = u[0]
     if op == "mul" and u[1][0] in _NUMBERS:
         return _bare(u[2])
-    if op == "exp" and u[1][0] == "add" and u[1][1][0] in _NUMBERS:
-        return ("exp", u[1][2])
+    if op == "exp" and u[1][0] in ("add", "sub") and u[1][1][0] in _NUMBERS:
+        return build("exp", u[1][2] if u[1][0] == "add" else build("neg", u[1][2]))
     if op == "powi":
         return build("powi", u[1], _bare(u[2]))
     if op == "div":
-        return build("div", _bare(u[1]), _bare(u[2]))
-    if op in ("pow", "sqrt") and u[1][0] == "mul" and u[1][1][0] in _NUMBERS:
-        positive = u[1][1][1] > 0
-        return build(op, u[1][2], *u[2:]) if positive and u[-1][0] in ("const", "mul") else u
+        return build("div", ONE if u[1][0] in _NUMBERS else _bare(u[1]), _bare(u[2]))
+    scaled = op in ("pow", "sqrt") and u[1][0] == "mul" and u[1][1][0] in _NUMBERS
+    if scaled and u[1][1][1] > 0 and (op == "sqrt" or u[2][0] == "const"):
+        return build(op, u[1][2], *u[2:])
     return u
 
 
