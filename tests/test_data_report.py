@@ -15,6 +15,7 @@ from symreg.structures import (
     from_atoms,
     read_structures,
 )
+from symreg.structures.lint import lint
 from symreg.structures.split import trajectory_name
 
 
@@ -247,3 +248,16 @@ def test_labels_agree_with_those_of_ase(shared_data):
         assert structures.energy[s] == atoms.get_potential_energy()
         np.testing.assert_array_equal(structures.forces[structures.atoms_of(s)], atoms.get_forces())
         np.testing.assert_array_equal(structures.stress[s], atoms.get_stress())
+
+
+def test_a_squeezed_dimer_is_no_outlier():
+    distances = [2.6, *np.linspace(3.5, 6.0, 20)]
+    images = [Atoms("Ar2", positions=[[0, 0, 0], [0, 0, d]]) for d in distances]
+    for atoms, d in zip(images, distances, strict=True):
+        energy = 0.01 * ((3.8 / d) ** 12 - 2 * (3.8 / d) ** 6)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=np.zeros((2, 3)))
+    _, found = lint(from_atoms(images))
+    assert not any("far from" in warning for warning in found)
+    images[-1].calc.results["energy"] = 10.0
+    _, found = lint(from_atoms(images))
+    assert any("far from" in warning for warning in found)

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from symreg.structures.data import Structures
-from symreg.structures.distances import isolated_atoms
+from symreg.structures.distances import isolated_atoms, nearest_neighbours
 from symreg.structures.settings import SPLITS
 
 OUTLIER = 10.0
 """Robust standard deviations from the median energy that make an outlier."""
+REACH = 9.0
+"""Distance in Å up to which neighbours are looked for."""
+SQUEEZED = 0.9
+"""A structure whose closest atoms are nearer than this part of its group's median is squeezed."""
 LARGE_FORCE = 100.0
 """Force in eV/Å beyond which a structure is of little use to a fit."""
 SMALL_STRAIN, LARGE_STRAIN = 1e-4, 0.1
@@ -167,8 +171,12 @@ def _duplicates(structures: Structures) -> Iterator[str]:
 
 
 def _outliers(structures: Structures) -> Iterator[str]:
-    """Warn of energies far from others of the same group and composition."""
+    """Warn of energies far from others of the same group and composition.
+
+    An energy that is high where atoms are squeezed together is what physics wants.
+    """
     per_atom = structures.energy / structures.n_atoms
+    closest = np.minimum.reduceat(nearest_neighbours(structures, REACH), structures.start[:-1])
     alike: dict[tuple[str, ...], list[int]] = {}
     for s in np.flatnonzero(np.isfinite(per_atom)).tolist():
         counts = np.bincount(structures.kind[structures.atoms_of(s)])
@@ -176,10 +184,13 @@ def _outliers(structures: Structures) -> Iterator[str]:
         alike.setdefault((structures.group[s], *map(str, parts)), []).append(s)
     far: list[tuple[float, int]] = []
     for members in alike.values():
-        gaps = np.abs(per_atom[members] - np.median(per_atom[members]))
+        above = per_atom[members] - np.median(per_atom[members])
+        gaps = np.abs(above)
+        squeezed = (above > 0) & (closest[members] < SQUEEZED * np.median(closest[members]))
         # Not the median gap: half of a group may well be hot and the other half cold.
         spread = max(float(np.quantile(gaps, 0.8)) / 1.2816, CLEAR_STEP)
-        far += [(float(g), s) for g, s in zip(gaps, members, strict=True) if g > OUTLIER * spread]
+        odd = (gaps > OUTLIER * spread) & ~squeezed
+        far += [(float(gaps[k]), members[k]) for k in np.flatnonzero(odd)]
     if far:
         farthest, at = max(far)
         yield (
