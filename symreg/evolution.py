@@ -13,7 +13,7 @@ from symreg.constants import QUICK, FitSettings, Fitter
 from symreg.individuals import Gene, Individual, decode, encode, structure
 from symreg.kernels.batch import DEPENDENT, FITTED
 from symreg.selection import survivors, tournament, without_duplicates
-from symreg.variation import Variation, VariationSettings
+from symreg.variation import Variation, VariationSettings, is_sane
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,8 @@ class Island:
         starts = fits.batch.term_start
         for k, (genes, (_, born)) in enumerate(zip(decode(fits.batch), candidates, strict=True)):
             if fits.outcomes[k] not in (FITTED, DEPENDENT):
+                continue
+            if not all(is_sane(gene.tree) for gene in genes):
                 continue
             weights = fits.weights[starts[k] : starts[k + 1]]
             kept = [t for t in range(len(genes)) if weights[t] != 0]

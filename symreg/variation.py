@@ -152,7 +152,7 @@ class Variation:
             return ()
         if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
             return ()
-        if any(n_constants(g.tree) > MAX_CONSTANTS or not _is_sane(g.tree) for g in split):
+        if any(n_constants(g.tree) > MAX_CONSTANTS or not is_sane(g.tree) for g in split):
             return ()
         return tuple(sorted(split, key=repr))
 
@@ -287,11 +287,13 @@ class Variation:
         return nested
 
 
-def _is_sane(tree: Nested) -> bool:
+def is_sane(tree: Nested) -> bool:
     """Whether constants are finite and exponents within bounds."""
     if tree[0] == "const":
         return math.isfinite(tree[1])
+    if tree[0] == "pow" and tree[2][0] == "const":
+        return LOWEST_EXPONENT <= tree[2][1] <= HIGHEST_EXPONENT and is_sane(tree[1])
     if tree[0] == "powi":
         within = LOWEST_EXPONENT <= tree[1] <= HIGHEST_EXPONENT
-        return within and tree[2][0] != "powi" and _is_sane(tree[2])
-    return all(_is_sane(u) for u in tree[1:] if isinstance(u, tuple))
+        return within and tree[2][0] != "powi" and is_sane(tree[2])
+    return all(is_sane(u) for u in tree[1:] if isinstance(u, tuple))
