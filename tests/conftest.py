@@ -1,8 +1,14 @@
 import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import ase.io
+import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.neighborlist import neighbor_list
 from hypothesis import settings
 
 # The same examples in every run: a failure can be repeated, a pass does not depend on luck.
@@ -104,6 +110,128 @@ def small_run(tmp_path):
         )
     folder.finish()
     return folder.path
+
+
+# Searches of seconds: synthetic argon, labelled here without any code of the package.
+
+R_ON, R_CUT = 4.5, 6.5
+
+
+def lennard_jones(epsilon, sigma):
+    """Energy in eV and slope in eV/Å at distances in Å."""
+
+    def pair(r):
+        s6 = (sigma / r) ** 6
+        return 4 * epsilon * (s6 * s6 - s6), -24 * epsilon * (2 * s6 * s6 - s6) / r
+
+    return pair
+
+
+def septic(r):
+    t = np.clip((r - R_ON) / (R_CUT - R_ON), 0, 1)
+    slope = (-140 * t**3 + 420 * t**4 - 420 * t**5 + 140 * t**6) / (R_CUT - R_ON)
+    return 1 - 35 * t**4 + 84 * t**5 - 70 * t**6 + 20 * t**7, slope
+
+
+def add_labels(atoms, pairs):
+    """Energy, forces and stress from pair functions by pair of symbols, with a septic switch."""
+    i, j, r, vector = neighbor_list("ijdD", atoms, R_CUT)
+    fade, fade_slope = septic(r)
+    energy, slope = np.zeros(r.size), np.zeros(r.size)
+    symbols = np.array(atoms.get_chemical_symbols())
+    for (a, b), pair in pairs.items():
+        here = (symbols[i] == a) & (symbols[j] == b) | (symbols[i] == b) & (symbols[j] == a)
+        u, du = pair(r[here])
+        energy[here], slope[here] = u * fade[here], du * fade[here] + u * fade_slope[here]
+    forces = np.zeros((len(atoms), 3))
+    np.add.at(forces, i, (slope / r)[:, None] * vector)
+    atoms.info["energy"] = 0.5 * float(energy.sum())
+    atoms.arrays["forces"] = forces
+    if atoms.pbc.all():
+        virial = 0.5 * np.einsum("p,pa,pb->ab", slope / r, vector, vector)
+        atoms.info["stress"] = virial / atoms.get_volume()
+    return atoms
+
+
+@pytest.fixture(scope="session")
+def synthetic():
+    """What the data of these tests are made with."""
+    return SimpleNamespace(
+        lennard_jones=lennard_jones, add_labels=add_labels, r_on=R_ON, r_cut=R_CUT
+    )
+
+
+@pytest.fixture(scope="session")
+def argon_images():
+    """Rattled crystals and dimers with Lennard-Jones labels: eps 0.0104 eV, sigma 3.4 Å."""
+    rng = np.random.default_rng(0)
+    images = []
+    for side in np.linspace(4.9, 5.7, 8):
+        crystal = bulk("Ar", "fcc", a=side, cubic=True)
+        crystal.positions += rng.normal(0, 0.12, crystal.positions.shape)
+        crystal.info["group"] = "bulk"
+        images.append(crystal)
+    images += [
+        Atoms("Ar2", [[0, 0, 0], [0, 0, distance]], info={"group": "dimer"})
+        for distance in np.linspace(3.2, 6.0, 10)
+    ]
+    return [add_labels(atoms, {("Ar", "Ar"): lennard_jones(0.0104, 3.4)}) for atoms in images]
+
+
+@pytest.fixture(scope="session")
+def argon_file(argon_images, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "argon.extxyz"
+    ase.io.write(path, argon_images)
+    return path
+
+
+@pytest.fixture(scope="session")
+def search_settings(argon_file):
+    """Settings of a search of a second; keywords are settings that differ."""
+    from symreg import config
+    from symreg.config.settings import toml_value
+
+    def make(folder, data=argon_file, **changes):
+        record = {
+            "data": {"train": [str(data)]},
+            "terms": {"r_cut": R_CUT, "r_on": R_ON, "library_seeds": False, "max_complexity": 30},
+            "search": {
+                "population_size": 40,
+                "islands": 2,
+                "generations_per_epoch": 4,
+                "epochs": 2,
+                "workers": 1,
+            },
+            "output": {"folder": str(folder)},
+        }
+        return config.from_dict(record, overrides={k: toml_value(v) for k, v in changes.items()})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def argon_design(search_settings):
+    """The argon data, projected."""
+    from symreg.pipeline.preparation import prepare
+
+    return prepare(search_settings("nowhere")).design
+
+
+@pytest.fixture(scope="session")
+def argon_run(search_settings, tmp_path_factory):
+    """A finished run with all that a search delivers; tests leave it as it is."""
+    import symreg
+
+    return symreg.search(search_settings(tmp_path_factory.mktemp("runs") / "argon"))
+
+
+@pytest.fixture
+def front_only(monkeypatch):
+    """Searches that deliver their front, but neither potentials, LAMMPS files nor the page."""
+    from symreg.pipeline import delivery, searching
+
+    monkeypatch.setattr(delivery, "_write_member", lambda *_: None)
+    monkeypatch.setattr(searching._Search, "_publish", lambda *_: None)
 
 
 def pytest_addoption(parser):

@@ -1,0 +1,109 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from symreg.constants import Fitter
+from symreg.evolution import EvolutionSettings, Island
+from symreg.individuals import from_arrays
+from symreg.islands import Islands, IslandSettings, processes, run_epoch
+from symreg.pipeline import checkpoint
+from symreg.runs import RunFolder
+
+SETTINGS = IslandSettings(
+    islands=2, generations_per_epoch=3, evolution=EvolutionSettings(population_size=30)
+)
+EPOCHS = 2
+
+
+@pytest.fixture(scope="module")
+def states(argon_design):
+    return list(islice(Islands(argon_design, SETTINGS).search(), EPOCHS))
+
+
+def same(one, two):
+    """Whether two populations as arrays agree to the last bit."""
+    return one.keys() == two.keys() and all(one[n].tobytes() == two[n].tobytes() for n in one)
+
+
+def signature(state):
+    """All of a state that a later one depends on, as bytes."""
+    front = [(i.genes, i.weights, i.error.hex(), i.complexity) for i in state.front]
+    arrays = [p[name].tobytes() for p in state.populations for name in sorted(p)]
+    return state.epoch, state.candidates, front, arrays
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_find_the_same_to_the_last_bit(argon_design, states, tmp_path, workers):
+    path = tmp_path / "design.npz"
+    argon_design.save(path)
+    with processes(workers, path, SETTINGS) as executor:
+        found = list(islice(Islands(argon_design, SETTINGS, (), executor).search(), EPOCHS))
+    assert [signature(s) for s in found] == [signature(s) for s in states]
+
+
+def test_an_epoch_is_a_pure_function(argon_design, states):
+    island = Island(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
+    own, migrants = states[0].populations
+    before = {name: values.copy() for name, values in own.items()}
+    first, second = (run_epoch(island, SETTINGS, 0, 1, own, migrants) for _ in range(2))
+    assert same(first[0], second[0])
+    assert first[1] == second[1]
+    assert same(own, before)
+
+
+def test_an_epoch_depends_on_island_epoch_seed_and_migrants(argon_design, states):
+    island = Island(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
+    own, migrants = states[0].populations
+    usual = run_epoch(island, SETTINGS, 0, 1, own, migrants)[0]
+    other_seed = IslandSettings(**{**vars(SETTINGS), "seed": 1})
+    for settings, number, epoch, arrived in [
+        (SETTINGS, 1, 1, migrants),
+        (SETTINGS, 0, 2, migrants),
+        (other_seed, 0, 1, migrants),
+        (SETTINGS, 0, 1, None),
+    ]:
+        assert not same(usual, run_epoch(island, settings, number, epoch, own, arrived)[0])
+
+
+def test_a_search_goes_on_from_a_state_as_if_it_had_never_stopped(argon_design, states):
+    (last,) = islice(Islands(argon_design, SETTINGS).search(states[0]), 1)
+    assert signature(last) == signature(states[1])
+
+
+def test_a_checkpoint_holds_a_state_exactly(argon_design, states, tmp_path):
+    folder = RunFolder(tmp_path)
+    checkpoint.write(folder, states[0], 12.5, "abc")
+    state, seconds = checkpoint.read(folder, "abc")
+    assert signature(state) == signature(states[0])
+    assert seconds == 12.5
+    (last,) = islice(Islands(argon_design, SETTINGS).search(state), 1)
+    assert signature(last) == signature(states[1])
+
+
+def test_epochs_and_candidates_are_counted(states):
+    assert [state.epoch for state in states] == [1, 2]
+    assert 2 * 2 * 30 < states[0].candidates < states[1].candidates
+
+
+def test_the_front_of_all_islands_never_gets_worse(states):
+    for member in states[0].front:
+        assert any(
+            new.complexity <= member.complexity and new.error <= member.error
+            for new in states[1].front
+        )
+    errors = [member.error for member in states[1].front]
+    assert np.all(np.diff(errors) < 0)
+
+
+def test_islands_differ_and_keep_their_size(states):
+    one, two = states[-1].populations
+    assert not same(one, two)
+    assert [len(from_arrays(population)) for population in (one, two)] == [30, 30]
+
+
+def test_one_island_has_no_neighbour_to_learn_from(argon_design):
+    alone = IslandSettings(**{**vars(SETTINGS), "islands": 1})
+    *_, last = islice(Islands(argon_design, alone).search(), 2)
+    assert len(last.populations) == 1
+    assert last.front

@@ -1,0 +1,166 @@
+import math
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from deap import gp
+
+from symreg.expression.canonical import ONE, X
+from symreg.individuals import Gene, Individual
+from symreg.variation import (
+    EXPONENTS,
+    MUTATIONS,
+    Constant,
+    Integer,
+    Radial,
+    Variation,
+    VariationSettings,
+    primitive_set,
+)
+
+X6, X12 = ("powi", -6, X), ("powi", -12, X)
+MORSE = ("exp", ("mul", ("const", -3.5), X))
+
+
+@pytest.fixture(scope="module")
+def variation():
+    return Variation(VariationSettings(), n_keys=1)
+
+
+def only(monkeypatch, name):
+    """Let one mutation happen and nothing else."""
+    monkeypatch.setattr("symreg.variation.MUTATIONS", ((name, 1.0),))
+    return Variation(VariationSettings(crossover_rate=0.0), n_keys=1)
+
+
+def children(variation, *parents, pairs=40, seed=1):
+    individuals = [Individual(genes) for genes in parents] * (2 * pairs // len(parents))
+    return [genes for genes, _ in variation.vary(individuals, np.random.default_rng(seed))]
+
+
+HISTORY = """
+import numpy as np
+from symreg.individuals import Individual
+from symreg.variation import Variation, VariationSettings
+
+variation, rng = Variation(VariationSettings(), n_keys=2), np.random.default_rng(3)
+genes = variation.random(60, rng)
+for _ in range(4):
+    chosen = [Individual(genes[k]) for k in rng.integers(len(genes), size=120)]
+    genes = [child for child, _ in variation.vary(chosen, rng)]
+print(genes)
+"""
+
+
+def test_a_fresh_process_with_other_hashes_makes_the_same_children():
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", HISTORY],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) > 1000
+
+
+def test_types_have_hashes_that_do_not_depend_on_addresses():
+    found = [hash(kind) for kind in (Radial, Constant, Integer)]
+    assert found == [2675356108, 840742798, 2511508119]
+
+
+def test_the_state_of_the_global_stream_does_not_matter(variation):
+    random.seed(1)
+    first = variation.random(20, np.random.default_rng(5))
+    random.seed(2)
+    assert variation.random(20, np.random.default_rng(5)) == first
+    assert variation.random(20, np.random.default_rng(6)) != first
+
+
+def test_the_primitive_set_is_typed():
+    pset = primitive_set()
+    assert pset.mapping["powi"].args == [Integer, Radial]
+    assert pset.mapping["pow"].args == [Radial, Constant]
+    assert [t.value for t in pset.terminals[Integer]] == list(EXPONENTS)
+    assert not {0, 1} & set(EXPONENTS)
+
+
+def test_rates_of_mutations_sum_to_one():
+    assert sum(rate for _, rate in MUTATIONS) == pytest.approx(1.0)
+
+
+def test_a_constant_mutation_keeps_the_form_and_the_sign(monkeypatch):
+    made = children(only(monkeypatch, "constant"), (Gene(0, MORSE),))
+    values = [tree[1][1][1] for ((_, tree),) in made]
+    assert all(value < 0 for value in values)
+    assert len(set(values)) > 30
+    assert all(tree[0] == "exp" and tree[1][2] == X for ((_, tree),) in made)
+
+
+def test_an_exponent_mutation_shifts_a_power_or_gives_x_one(monkeypatch):
+    variation = only(monkeypatch, "exponent")
+    exponents = {tree[1] for ((_, tree),) in children(variation, (Gene(0, X6),))}
+    assert exponents <= {-9, -8, -7, -6, -5, -4, -3}
+    assert len(exponents) > 4
+    assert {tree[0] for ((_, tree),) in children(variation, (Gene(0, X),))} == {"powi"}
+
+
+def test_a_drop_leaves_at_least_one_term(monkeypatch):
+    variation = only(monkeypatch, "drop")
+    pair = (Gene(0, X12), Gene(0, X6))
+    assert {len(genes) for genes in children(variation, pair)} == {1}
+    assert all(children(variation, (Gene(0, X12),)))
+
+
+def test_an_added_term_leaves_the_others(monkeypatch):
+    made = children(only(monkeypatch, "add"), (Gene(0, X12),))
+    assert all(Gene(0, X12) in genes for genes in made)
+    assert max(map(len, made)) > 1
+
+
+@pytest.mark.parametrize("name", [name for name, _ in MUTATIONS])
+def test_every_mutation_makes_something_new(monkeypatch, name):
+    parent = (Gene(0, X12), Gene(0, ("mul", MORSE, X6)), Gene(0, ONE))
+    assert set(children(only(monkeypatch, name), parent)) - {parent}
+
+
+def test_crossover_mixes_the_terms_of_two_parents():
+    variation = Variation(VariationSettings(crossover_rate=1.0), n_keys=1)
+    made = children(variation, (Gene(0, X12),), (Gene(0, MORSE),))
+    assert (Gene(0, MORSE),) in made
+    assert tuple(sorted((Gene(0, X12), Gene(0, MORSE)), key=repr)) in made
+
+
+def test_a_child_is_as_old_as_its_oldest_parent():
+    variation = Variation(VariationSettings(crossover_rate=1.0), n_keys=1)
+    parents = [Individual((Gene(0, X12),), born=3), Individual((Gene(0, X6),), born=8)]
+    made = variation.vary(parents * 5, np.random.default_rng(0))
+    assert {born for _, born in made} == {3}
+
+
+def test_children_beyond_a_limit_are_not_born():
+    variation = Variation(VariationSettings(max_complexity=5), n_keys=1)
+    made = children(variation, (Gene(0, X12),), (Gene(0, X6),))
+    assert all(len(genes) == 1 for genes in made)
+
+
+def test_constants_that_are_not_finite_are_not_born(variation):
+    for value in (math.nan, math.inf):
+        assert not variation._tidy([Gene(0, ("exp", ("mul", ("const", value), X)))])
+
+
+def test_a_power_of_a_power_is_not_born(variation):
+    assert not variation._tidy([Gene(0, ("powi", -8, ("powi", -9, X)))])
+    assert not variation._tidy([Gene(0, ("powi", -25, X))])
+
+
+def test_an_exponent_out_of_the_set_survives_the_way_through_deap(variation):
+    tree = variation._deap(("powi", -24, X))
+    assert isinstance(tree, gp.PrimitiveTree)
+    assert variation._canonical(tree) == ("powi", -24, X)
