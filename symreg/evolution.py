@@ -98,10 +98,22 @@ class Island:
     def begin(
         self, rng: np.random.Generator, seeds: Sequence[tuple[Gene, ...]] = ()
     ) -> list[Individual]:
-        """First population: random individuals, and ``seeds`` among them."""
+        """First population: random individuals, and ``seeds`` among them.
+
+        Raises
+        ------
+        ValueError
+            If none of them is valid.
+        """
         size = self.settings.population_size
         genes = [*seeds, *self.variation.random(2 * size, rng)]
-        return survivors(without_duplicates(self.fit([(g, 0) for g in genes])), size, rng)
+        valid = without_duplicates(self.fit([(g, 0) for g in genes]))
+        if not valid:
+            raise ValueError(
+                "no candidate could be fitted; the training labels may hold no more than the "
+                "energies of free atoms: add structures with other distances, or forces"
+            )
+        return survivors(valid, size, rng)
 
     def evolve(
         self,
