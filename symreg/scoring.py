@@ -157,12 +157,21 @@ class ExactPath:
 
 
 def _gaps(data: Structures, found: Prediction) -> Iterator[tuple[str, Floats, Integers]]:
-    """Quantity, predicted minus reference value, and structure of every label there could be."""
+    """Quantity, predicted minus reference value, and structure of every label.
+
+    Which labels there are is the data's to say: a prediction that is NaN must not pass for a
+    label that is absent.
+    """
     every = np.arange(len(data))
-    owner = np.repeat(every, 3 * data.n_atoms)
-    yield "energy", (found.energy - data.energy) / data.n_atoms, every
-    yield "forces", (found.forces - data.forces).ravel(), owner
-    yield "stress", (found.stress - data.stress).ravel(), np.repeat(every, 6)
+    n = data.n_atoms
+    stress = np.where(data.pbc.all(axis=1, keepdims=True), data.stress, np.nan)
+    for quantity, label, value, owner in (
+        ("energy", data.energy / n, found.energy / n, every),
+        ("forces", data.forces.ravel(), found.forces.ravel(), np.repeat(every, 3 * n)),
+        ("stress", stress.ravel(), found.stress.ravel(), np.repeat(every, 6)),
+    ):
+        there = np.isfinite(label)
+        yield quantity, value[there] - label[there], owner[there]
 
 
 def training_loss(
@@ -171,12 +180,15 @@ def training_loss(
     settings: LossSettings,
     group_weights: Mapping[str, float],
 ) -> float:
-    """The loss of a prediction over all training labels, without the projected design."""
+    """The loss of a prediction over all training labels, without the projected design.
+
+    NaN where the prediction is.
+    """
     weight = np.array([group_weights.get(group, 1.0) for group in data.group])
     weight[data.split != SPLITS.index("train")] = 0.0
     total = 0.0
     for quantity, gap, owner in _gaps(data, found):
-        sigma, counted = settings.sigma(quantity), np.isfinite(gap) & (weight[owner] > 0)
+        sigma, counted = settings.sigma(quantity), weight[owner] > 0
         if sigma and counted.any():
             shares = weight[owner][counted]
             total += 0.5 * float(shares @ gap[counted] ** 2) / float(shares.sum()) / sigma**2
@@ -194,7 +206,7 @@ def errors(
     result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for quantity, gap, owner in _gaps(data, found):
         for number, split in enumerate(SPLITS):
-            here = np.isfinite(gap) & (data.split[owner] == number)
+            here = data.split[owner] == number
             if not here.any():
                 continue
             parts = {"all": gap[here]}

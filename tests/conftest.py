@@ -234,6 +234,57 @@ def front_only(monkeypatch):
     monkeypatch.setattr(searching._Search, "_publish", lambda *_: None)
 
 
+def _two_elements(rng):
+    """Strained crystals, clusters, and cells of one atom with a cutoff beyond them."""
+    for n in range(9):
+        crystal = bulk("Ar", "fcc", a=5.4, cubic=True)
+        crystal.symbols = ["ArArKrKr", "ArKrKrKr", "ArArArKr"][n % 3]
+        crystal.set_cell((np.eye(3) + rng.normal(0, 0.03, (3, 3))) @ crystal.cell, True)
+        crystal.positions += rng.normal(0, 0.12, crystal.positions.shape)
+        yield "crystal", crystal
+    for n in range(6):
+        cluster = bulk("Kr", "fcc", a=5.5, cubic=True)
+        cluster.symbols = ["Ar4", "ArAr2Kr", "ArKrKr2"][n % 3]
+        cluster.set_cell(np.zeros((3, 3)))
+        cluster.pbc = False
+        cluster.positions += rng.normal(0, 0.15, cluster.positions.shape)
+        yield "cluster", cluster
+    for symbol, side in (("Ar", 3.5), ("Kr", 3.8), ("Ar", 3.9)):
+        yield "cell", bulk(symbol, "sc", a=side)
+
+
+@pytest.fixture(scope="session")
+def two_elements():
+    """Noisy labels of argon and krypton, some absent, in three groups and all splits."""
+    from dataclasses import replace
+
+    from symreg.structures import from_atoms
+
+    rng = np.random.default_rng(3)
+    pairs = {
+        ("Ar", "Ar"): lennard_jones(0.0104, 3.4),
+        ("Ar", "Kr"): lennard_jones(0.0121, 3.5),
+        ("Kr", "Kr"): lennard_jones(0.0141, 3.65),
+    }
+    images = []
+    for n, (group, atoms) in enumerate(_two_elements(rng)):
+        add_labels(atoms, pairs)
+        symbols = atoms.get_chemical_symbols()
+        free = -0.3 * symbols.count("Ar") - 0.7 * symbols.count("Kr")
+        atoms.info["energy"] += free + len(atoms) * rng.normal(0, 0.002)
+        atoms.arrays["forces"] += rng.normal(0, 0.01, (len(atoms), 3))
+        if "stress" in atoms.info:
+            noise = rng.normal(0, 5e-4, (3, 3))
+            atoms.info["stress"] += noise + noise.T
+        atoms.info |= {"group": group, "trajectory": f"{group} {n}"}
+        images.append(atoms)
+    del images[0].info["stress"], images[1].arrays["forces"], images[9].info["energy"]
+    structures = from_atoms(images)
+    split = np.zeros(len(images), dtype=np.int64)
+    split[[2, 10, 16]], split[[5, 11]] = 1, 2
+    return replace(structures, split=split)
+
+
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="rewrite the files in golden/")
 
