@@ -72,7 +72,7 @@ def search(settings: Settings | str | Path, *, on_progress: OnProgress | None = 
     started = _Search(settings, folder, on_progress or _ignore)
     try:
         prepared = started.prepare()
-    except (ValueError, OSError):
+    except (ValueError, OSError, KeyboardInterrupt):
         folder.discard()
         raise
     return started.run(prepared)
@@ -111,7 +111,7 @@ class _Search:
         """Search and deliver, on one BLAS thread: with more, sums would not be reproducible."""
         before = checkpoint.read(self.folder, prepared.report.data_hash)
         state, spent = before if before else (None, 0.0)
-        with _stop_signals() as stopped, threadpool_limits(1):
+        with _stop_signals(self._tell) as stopped, threadpool_limits(1):
             state, finished = self._search(prepared, state, spent, stopped)
             self._tell("simplifying the front and checking every formula over all pairs")
             for message in deliver(prepared, self.folder, state.front):
@@ -246,7 +246,7 @@ def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def _stop_signals(tell: Callable[[str], None]) -> Iterator[threading.Event]:
     """Note the first Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -256,6 +256,7 @@ def _stop_signals() -> Iterator[threading.Event]:
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         stopped.set()
+        tell("stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     for number in before:
