@@ -173,16 +173,7 @@ def potential_curve(
         )
     top = _frame_well(axes, curves, points, r, scale)
     for k, known in enumerate(points):
-        colour = ("black", VERMILION, GREY)[k % 3]
-        style: dict[str, Any] = {
-            "color": colour,
-            "markersize": 4.5,
-            "markerfacecolor": "none" if k == 0 else colour,
-        }
-        axes.plot(known.r, scale * known.energy, _MARKS[k % 6], label=known.name, **style)
-        seen = (known.r >= r_range[0]) & (known.r <= r_range[1]) & (scale * known.energy <= top)
-        gap = scale * (curves[0].energy(known.r[seen]) - known.energy[seen])
-        grid[1, 0].plot(known.r[seen], gap, _MARKS[k % 6], **style)
+        _plot_points(grid[:, 0], k, known, curves[0], (r_range, top), scale)
     axes.set_ylabel(f"pair energy ({unit})")
     axes.legend(loc="upper right")
     if points:
@@ -194,6 +185,29 @@ def potential_curve(
     grid[-1, 0].set_xlabel("distance r (Å)")
     grid[-1, 0].set_xlim(*r_range)
     return figure
+
+
+def _plot_points(
+    panels: Sequence[Axes],
+    k: int,
+    known: Points,
+    curve: Curve,
+    frame: tuple[tuple[float, float], float],
+    scale: float,
+) -> None:
+    """Draw a set of points above, and below it the difference of those that lie in the frame."""
+    colour = ("black", VERMILION, GREY)[k % 3]
+    style: dict[str, Any] = {
+        "color": colour,
+        "markersize": 4.5,
+        "markerfacecolor": "none" if k == 0 else colour,
+    }
+    mark = _MARKS[k % 6]
+    panels[0].plot(known.r, scale * known.energy, mark, label=known.name, **style)
+    (low, high), top = frame
+    seen = (known.r >= low) & (known.r <= high) & (scale * known.energy <= top)
+    gap = scale * (curve.energy(known.r[seen]) - known.energy[seen])
+    panels[1].plot(known.r[seen], gap, mark, **style)
 
 
 def _frame_well(
