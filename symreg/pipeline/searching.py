@@ -240,7 +240,8 @@ def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
     for form in FORMS:
         if form.is_seed:
             expression, loss = prepared.fitter.refit(terms_of_form(form, prepared.design.keys))
-            if np.isfinite(loss):
+            fits = expression.complexity <= prepared.settings.terms.max_complexity
+            if fits and np.isfinite(loss):
                 found.append(genes_of(expression.terms, prepared.design.keys))
     return found
 
