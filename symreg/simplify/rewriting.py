@@ -16,6 +16,8 @@ Form = list[tuple[float, Tree]]
 """Weights in eV and their trees."""
 
 X = sympy.Symbol("x", positive=True)
+HIGHEST_EXPANDED = 6
+"""A sum to a higher power is left whole: written out it is long, and SymPy slow."""
 
 
 def _expand(expression: Any) -> Any:
@@ -70,14 +72,25 @@ def rewrite(form: Sequence[tuple[float, Tree]]) -> Iterator[Form]:
 
 def _forms(expression: Any, write: Callable[[Any], Form]) -> Iterator[Form]:
     seen = set()
+    whole, powers = _without_high_powers(expression)
     for change in _REWRITES:
-        changed = change(expression)
+        changed = change(whole).xreplace(powers)
         if changed in seen:
             continue
         seen.add(changed)
         # Some expressions cannot be said by a tree.
         with suppress(ValueError):
             yield write(changed)
+
+
+def _without_high_powers(expression: Any) -> tuple[Any, dict[Any, Any]]:
+    """The expression with a symbol for each high power of a sum, and what they stand for."""
+    high = {
+        power: sympy.Dummy()
+        for power in expression.atoms(sympy.Pow)
+        if power.base.is_Add and power.exp.is_Integer and abs(power.exp) > HIGHEST_EXPANDED
+    }
+    return expression.xreplace(high), {symbol: power for power, symbol in high.items()}
 
 
 def _whole(expression: Any) -> Form:
