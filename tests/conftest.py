@@ -10,10 +10,15 @@ from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import neighbor_list
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 # The same examples in every run: a failure can be repeated, a pass does not depend on luck.
 settings.register_profile("symreg", derandomize=True, deadline=None, database=None)
 settings.load_profile("symreg")
+
+# Matrices are small here: threads of BLAS would only wait for each other, some 10 times longer.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # what is loaded later, and subprocesses
+threadpool_limits(1)
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -212,9 +217,14 @@ def search_settings(argon_file):
 @pytest.fixture(scope="session")
 def argon_design(search_settings):
     """The argon data, projected."""
+    from threadpoolctl import threadpool_limits
+
     from symreg.pipeline.preparation import prepare
 
-    return prepare(search_settings("nowhere")).design
+    with threadpool_limits(1):
+        design = prepare(search_settings("nowhere")).design
+        _ = design.training  # computed once, here
+    return design
 
 
 @pytest.fixture(scope="session")

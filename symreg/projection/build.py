@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from symreg.cutoff import Cutoff
 from symreg.loss import LossSettings
-from symreg.neighbours import closest_distances, structure_pairs
+from symreg.neighbours import NEIGHBOUR_REACH, closest_distances, structure_pairs
 from symreg.projection.design import Cell, Design
 from symreg.projection.grid import chebyshev_coefficients, choose_node_count
 from symreg.projection.rows import add_design_rows
@@ -171,7 +171,7 @@ def build_design(
     ValueError
         If no two atoms are closer than the cutoff, or no training labels are left.
     """
-    closest = closest_distances(structures)
+    closest = closest_distances(structures, max(cutoff.r_cut, NEIGHBOUR_REACH))
     species = structures.species
     every = list(combinations_with_replacement(species, 2))
     present = [pair for pair in every if closest.get(pair, np.inf) < cutoff.r_cut]
@@ -228,7 +228,7 @@ def load_or_build_design(
     key = hashlib.sha256(text.encode()).hexdigest()
     try:
         return Design.load(path, key)
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         pass
     design = build_design(
         structures, cutoff, r0=r0, loss=loss, fixed_e0=fixed_e0, group_weights=group_weights

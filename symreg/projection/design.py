@@ -21,6 +21,8 @@ Cell = tuple[str, str, str, int]
 """What one triangular matrix covers: quantity, group, split, bootstrap block."""
 
 _FORMAT = 1
+_SINGULAR = 1e-10
+"""Singular values of the e0 columns below this part of the largest count as zero."""
 
 
 def triangle(matrices: Sequence[Floats], columns: int) -> Floats:
@@ -163,7 +165,7 @@ class Design:
         ValueError, OSError
             If the file is damaged, of another format, or not made from ``key``.
         """
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             if header["format"] != _FORMAT:
                 raise ValueError(f"{path} has format {header['format']}, not {_FORMAT}")
@@ -199,22 +201,33 @@ class Problem:
     rest: float
     """Squared part of the labels that no node values reach."""
     e0_rows: Floats
-    """The rows that determine the atomic energies, shape (n_e0, n_e0 + B M + 1)."""
+    """The rows that determine the atomic energies, shape (rank, n_e0 + B M + 1).
+
+    The rank is below n_e0 where compositions leave a combination of them open.
+    """
 
     @staticmethod
     def of(full: Floats, n_e0: int) -> Problem:
         """Split a triangular matrix with columns e0, node values, target."""
-        lower = full[n_e0:, n_e0:]
+        upper, lower = full[:n_e0], full[n_e0:, n_e0:]
+        turn, sizes, _ = np.linalg.svd(upper[:, :n_e0])
+        rank = int(np.sum(sizes > _SINGULAR * sizes.max(initial=0.0)))
+        if rank < n_e0:
+            # Compositions that are all alike cannot tell the species' energies apart: what QR has
+            # left in those rows belongs to the node values.
+            upper = turn.T @ upper
+            lower = triangle([lower, upper[rank:, n_e0:]], lower.shape[1])
+            upper = upper[:rank]
         return Problem(
             np.ascontiguousarray(lower[:-1, :-1]),
             np.ascontiguousarray(lower[:-1, -1]),
             float(lower[-1, -1] ** 2),
-            full[:n_e0],
+            upper,
         )
 
     def e0(self, values: Floats) -> Floats:
         """Atomic energies in eV that fit best beside the node values (B, M); shape (n_e0,)."""
-        n = len(self.e0_rows)
+        n = self.e0_rows.shape[1] - values.size - 1
         right = self.e0_rows[:, -1] - self.e0_rows[:, n:-1] @ values.ravel()
         return np.asarray(np.linalg.lstsq(self.e0_rows[:, :n], right, rcond=1e-10)[0])
 

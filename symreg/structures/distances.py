@@ -36,13 +36,15 @@ def image_search(
     return tuple(a.view(np.int64) if a.dtype == np.uint64 else a for a in found)
 
 
-def closest_pairs(structures: Structures) -> dict[tuple[str, str], tuple[float, int, int, int]]:
+def closest_pairs(
+    structures: Structures, farthest: float = SEARCH_RADII[-1]
+) -> dict[tuple[str, str], tuple[float, int, int, int]]:
     """Find the closest two atoms of each pair of elements.
 
     Returns
     -------
-    For each sorted pair of symbols that occurs within 9 Å: distance in Å, structure, and the two
-    atoms, numbered within the structure.
+    For each sorted pair of symbols that occurs within ``farthest`` (Å): distance in Å, structure,
+    and the two atoms, numbered within the structure.
     """
     names = list(itertools.combinations_with_replacement(structures.species, 2))
     present = np.array(
@@ -52,7 +54,7 @@ def closest_pairs(structures: Structures) -> dict[tuple[str, str], tuple[float, 
         ]
     )
     closest: dict[tuple[str, str], tuple[float, int, int, int]] = {}
-    for radius in SEARCH_RADII:
+    for radius in [r for r in SEARCH_RADII if r < farthest] + [farthest]:
         missing = [n for n in names if n not in closest]
         lookup = [tuple(structures.species.index(x) for x in n) for n in missing]
         for s in range(len(structures)):
@@ -65,9 +67,14 @@ def closest_pairs(structures: Structures) -> dict[tuple[str, str], tuple[float, 
     return dict(sorted(closest.items()))
 
 
-def closest_distances(structures: Structures) -> dict[tuple[str, str], float]:
-    """Return the smallest distance in Å of each pair of elements that occurs within 9 Å."""
-    return {pair: found[0] for pair, found in closest_pairs(structures).items()}
+def closest_distances(
+    structures: Structures, farthest: float = SEARCH_RADII[-1]
+) -> dict[tuple[str, str], float]:
+    """Return the smallest distance in Å of each pair of elements that occurs within ``farthest``.
+
+    That is 9 Å, where elements count as never meeting, unless a longer cutoff needs more.
+    """
+    return {pair: found[0] for pair, found in closest_pairs(structures, farthest).items()}
 
 
 def nearest_neighbours(structures: Structures, farthest: float) -> NDArray[np.float64]:
