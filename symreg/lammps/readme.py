@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symreg.formula import Formula
@@ -38,7 +39,9 @@ def readme_text(
         _parity_text(parity),
         RUN + _route_text(routes),
     ]
-    known = {key: value for key, value in provenance.items() if key != "citation"}
+    if provenance.get("constants"):
+        parts.append(_constants_text(provenance["constants"]))
+    known = {k: v for k, v in provenance.items() if k not in ("citation", "constants")}
     if known:
         parts.append("## Where it comes from\n\n" + "\n".join(_bullets(known)) + "\n")
     parts.append(f"## Citation\n\n{provenance.get('citation', 'none given')}\n")
@@ -66,6 +69,24 @@ def _formula_text(formula: Formula) -> str:
     lines.append(f"- f_c: {cutoff}")
     lines.append(f"- atom types: {type_names(formula.species)}")
     lines.append("\nLAMMPS's energies do not contain e0: compare them with E - sum of e0.")
+    return "\n".join(lines) + "\n"
+
+
+def _constants_text(constants: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the fitted constants: weights w in eV, constants c without unit."""
+    lines = [
+        "## Constants\n",
+        "Weights w in eV; constants c have no unit. 95 % intervals are from a bootstrap.\n",
+        "| name | value | standard error | 95 % interval |",
+        "|---|---|---|---|",
+    ]
+    for entry in constants:
+        low, high = entry.get("low"), entry.get("high")
+        known = low is not None and high is not None and math.isfinite(low + high)
+        interval = f"{low:.6g} to {high:.6g}" if known else "unknown"
+        error = entry.get("standard_error")
+        shown = "unknown" if error is None or not math.isfinite(error) else f"{error:.2g}"
+        lines.append(f"| {entry['name']} | {entry['value']:.8g} | {shown} | {interval} |")
     return "\n".join(lines) + "\n"
 
 

@@ -17,7 +17,7 @@ from symreg.individuals import Individual, terms_from
 from symreg.physics import check
 from symreg.pipeline.preparation import Prepared
 from symreg.potential import Potential
-from symreg.runs import RunFolder
+from symreg.runs import RunFolder, now
 from symreg.scoring import errors, training_loss
 from symreg.simplify import Rewriter, shorten, simplify
 
@@ -229,7 +229,9 @@ def _write_member(
 def provenance(prepared: Prepared, record: dict[str, Any]) -> dict[str, Any]:
     """Where a formula comes from, for its own file and for those who use it."""
     return {
-        "symreg": __version__,
+        "date": now()[:10],
+        "contributor": f"symreg {__version__}",
+        "citation": "see the data; formula found by symreg",
         "data": {
             "files": list(prepared.report.files),
             "hash": prepared.report.data_hash,

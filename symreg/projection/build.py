@@ -181,7 +181,7 @@ def build_design(
             f"[terms] r_cut is {cutoff.r_cut:g} Å, but the closest atoms are {shortest:.4g} Å "
             "apart, so there are no pairs; make r_cut larger"
         )
-    r_lo = np.array([MARGIN * closest[pair] for pair in present])
+    r_lo = np.array([round(MARGIN * closest[pair], 6) for pair in present])
     design = Design(
         species=species,
         keys=tuple(("pair", pair) for pair in present),
