@@ -220,7 +220,7 @@ def covariance_of(fitter: Fitter, loss: float, columns: Floats) -> Floats:
     scale = np.linalg.norm(columns, axis=0)
     scale[scale == 0] = 1.0
     _, sizes, rotation = np.linalg.svd(columns / scale, full_matrices=False)
-    if sizes[-1] < 1e-12 * sizes[0]:
+    if sizes[-1] <= 1e-12 * sizes[0]:
         return np.full((n, n), np.nan)
     inverse = (rotation.T / sizes**2) @ rotation
     return np.asarray(variance * inverse / np.outer(scale, scale))

@@ -10,6 +10,7 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
+from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
 from symreg.constants import covariance_of
@@ -80,7 +81,12 @@ def fit(text: str, settings: Settings, *, variable: str = "r") -> FitResult:
     if variable not in ("r", "x"):
         raise ValueError(f"the variable is '{variable}'; it must be r (Å) or x (r / r0)")
     tree = parse(text, variable=variable)
-    prepared = prepare(settings if variable == "x" else _in_angstrom(settings))
+    # The matrices are small: threads would wait for each other, and sums depend on their number.
+    with threadpool_limits(1):
+        return _fit(text, tree, prepare(settings if variable == "x" else _in_angstrom(settings)))
+
+
+def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
     keys = prepared.design.keys
     if len(keys) != 1:
         pairs = ", ".join("-".join(species) for _, species in keys)

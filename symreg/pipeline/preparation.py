@@ -101,6 +101,8 @@ def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
             fixed_e0=fixed_e0,
             group_weights=settings.data.weights,
         )
+        # Computed here and kept: workers have one thread too, and sums depend on their number.
+        _ = design.training, design.floor
     return Prepared(settings, structures, report, terms.cutoff_function, r0, fixed_e0, design)
 
 
