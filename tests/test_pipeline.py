@@ -1,0 +1,283 @@
+import json
+import shutil
+
+import ase.io
+import numpy as np
+import pytest
+
+import symreg
+from symreg import pipeline
+from symreg.runs import files, open_run
+
+CONTRACT = [
+    "complexity",
+    "n_constants",
+    "error",
+    "energy_rmse_train",
+    "forces_rmse_train",
+    "energy_rmse_validation",
+    "forces_rmse_validation",
+    "expression",
+]
+
+
+@pytest.fixture
+def copied_run(argon_run, tmp_path):
+    """A finished run that a test may change."""
+    return shutil.copytree(argon_run.folder, tmp_path / "copy")
+
+
+def front_csv(settings):
+    return (symreg.search(settings).folder / "front.csv").read_bytes()
+
+
+# The run folder
+
+
+def test_a_run_folder_holds_all_that_is_promised(argon_run):
+    names = {str(path.relative_to(argon_run.folder)) for path in argon_run.folder.rglob("*")}
+    promised = (
+        "run.toml manifest.json data.json floor.json generations.csv front.csv front.json "
+        "checkpoint potentials plots report.html log.txt"
+    )
+    assert set(promised.split()) <= names
+    for member in argon_run.front:
+        assert f"potentials/{member.number}/potential.json" in names
+        assert f"potentials/{member.number}/validation.json" in names
+    best = argon_run.best().number
+    lammps = ("README.md", "potential.mod", "parity.json", "reference.json", "data.check")
+    assert {f"potentials/{best}/lammps/{name}" for name in lammps} <= names
+    assert not [name for name in names if name.endswith((".tmp", ".pkl", ".pickle"))]
+
+
+def test_the_manifest_tells_where_results_come_from(argon_run):
+    manifest = argon_run.manifest
+    assert manifest["status"] == "finished"
+    assert manifest["seed"] == 0
+    assert len(manifest["data_hash"]) == 64
+    assert {"python", "numpy", "numba", "deap", "symreg"} <= manifest["versions"].keys()
+    assert argon_run.data["data_hash"] == manifest["data_hash"]
+
+
+def test_the_run_file_of_a_run_folder_repeats_the_run(argon_run, search_settings):
+    again = argon_run.settings
+    asked = search_settings(argon_run.folder)
+    assert (again.terms, again.loss, again.search) == (asked.terms, asked.loss, asked.search)
+    assert again.folder == argon_run.folder
+
+
+def test_every_epoch_has_a_row_in_generations_csv(argon_run):
+    rows = files.read_rows(argon_run.folder / "generations.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["generation"] for row in rows] == ["4", "8"]
+    assert float(rows[1]["lowest_error"]) <= float(rows[0]["lowest_error"])
+    assert int(rows[1]["candidates"]) > int(rows[0]["candidates"]) > 0
+
+
+def test_front_csv_keeps_its_columns_and_order(argon_run):
+    rows = files.read_rows(argon_run.folder / "front.csv")
+    assert set(CONTRACT) <= set(rows[0])
+    assert len(rows) == len(argon_run.front) > 1
+    errors = [float(row["error"]) for row in rows]
+    assert np.all(np.diff([int(row["complexity"]) for row in rows]) > 0)
+    assert np.all(np.diff(errors) < 0)
+    assert all(float(row[name]) > 0 for row in rows for name in CONTRACT[3:7])
+
+
+def test_no_member_is_below_the_floor_or_differs_from_the_exact_path(argon_run):
+    largest = argon_run.front[0].error
+    for member in argon_run.front:
+        assert member.error >= argon_run.floor["error"]
+        # The promise: 0.1 % of the error, or 1e-6 of the spread, which is no less than the
+        # error of the worst member.
+        assert member.record["exact_difference"] <= max(1e-3 * member.error, 2e-6 * largest)
+
+
+def test_known_forms_are_fitted_beside_the_floor(argon_run):
+    known = argon_run.floor["baselines"]
+    assert known["Lennard-Jones"]["n_constants"] == 2
+    assert known["Lennard-Jones"]["error"] < 1e-5  # what the data were made with
+    assert known["Buckingham"]["error"] > 0.01
+
+
+def test_potentials_reproduce_their_errors_through_ase(argon_run):
+    images = ase.io.read(argon_run.settings.base / argon_run.settings.data.train[0], ":")
+    for member in argon_run.front:
+        assert member.potential.provenance["training_error"] == member.error
+        calculator = member.potential.calculator()
+        gaps = {"energy": [], "forces": [], "stress": []}
+        for atoms in images:
+            atoms, labels = atoms.copy(), atoms.calc.results
+            atoms.calc = calculator
+            gap = atoms.get_potential_energy() - labels["energy"]
+            gaps["energy"].append([gap / len(atoms)])
+            gaps["forces"].append((atoms.get_forces() - labels["forces"]).ravel())
+            if atoms.pbc.all():
+                gaps["stress"].append(atoms.get_stress() - labels["stress"])
+        for quantity, parts in gaps.items():
+            found = [e[quantity] for e in member.errors.values()]
+            total = sum(e["n"] * e["rmse"] ** 2 for e in found)
+            squares = np.sum(np.concatenate(parts) ** 2)
+            assert sum(e["n"] for e in found) == sum(map(len, parts))
+            # 1e-9 is what the rounded text of the labels leaves.
+            assert np.sqrt(squares) == pytest.approx(np.sqrt(total), rel=2e-3, abs=1e-7)
+
+
+def test_a_potential_keeps_its_history(argon_run, tmp_path):
+    potential = argon_run.best().potential
+    potential.save(tmp_path / "potential.json")
+    again = symreg.Potential.load(tmp_path / "potential.json")
+    assert again == potential
+    assert again.provenance["seed"] == 0
+    assert again.provenance["data"]["hash"] == argon_run.manifest["data_hash"]
+
+
+def test_lammps_computes_what_was_fitted_or_says_why_not(argon_run):
+    parity = json.loads((argon_run.best().folder / "lammps" / "parity.json").read_text())
+    names = {"energy_per_atom_max", "forces_max", "virial_per_atom_max", "lammps_version"}
+    assert names <= parity.keys()
+    if parity["status"] == "run":
+        assert parity["forces_max"] < 1e-6  # eV/Å, the promise for tables
+    else:
+        assert parity["status"] == "not run: install symreg[lammps]"
+
+
+def test_constants_carry_intervals(argon_run):
+    for member in argon_run.front:
+        assert len(member.constants) == member.n_constants
+        for entry in member.constants:
+            assert {"name", "value", "standard_error", "low", "high"} <= entry.keys()
+            assert entry["low"] is None or entry["low"] <= entry["high"]
+
+
+# One seed, one front
+
+
+@pytest.mark.usefixtures("front_only")
+def test_one_seed_gives_one_front_for_any_number_of_workers(argon_run, search_settings, tmp_path):
+    expected = (argon_run.folder / "front.csv").read_bytes()
+    for workers in (1, 2):
+        settings = search_settings(tmp_path / str(workers), workers=workers)
+        assert front_csv(settings) == expected
+
+
+@pytest.mark.usefixtures("front_only")
+def test_another_seed_gives_another_front(argon_run, search_settings, tmp_path):
+    other = front_csv(search_settings(tmp_path / "run", seed=1))
+    assert other != (argon_run.folder / "front.csv").read_bytes()
+
+
+# Progress and limits
+
+
+@pytest.mark.usefixtures("front_only")
+def test_progress_tells_every_epoch_and_what_happens(search_settings, tmp_path):
+    told = []
+    symreg.search(search_settings(tmp_path / "run"), on_progress=told.append)
+    messages = [progress.message for progress in told]
+    assert "read structures: 14 train, 4 validation" in messages[0]
+    assert any("floor" in message for message in messages)
+    epochs = [progress for progress in told if not progress.message]
+    assert [progress.epoch for progress in epochs] == [1, 2]
+    assert [progress.generation for progress in epochs] == [4, 8]
+    assert epochs[1].candidates > epochs[0].candidates
+    complexity, error, text = epochs[-1].front[0]
+    assert complexity > 0
+    assert error > 0
+    assert isinstance(text, str)
+    log = (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    assert all(message in log for message in messages)
+
+
+@pytest.mark.usefixtures("front_only")
+def test_a_target_ends_the_search(search_settings, tmp_path):
+    settings = search_settings(tmp_path / "run", target=1e6, epochs=50)
+    rows = files.read_rows(symreg.search(settings).folder / "generations.csv")
+    assert len(rows) == 1
+
+
+@pytest.mark.usefixtures("front_only")
+def test_minutes_end_the_search_after_an_epoch(search_settings, tmp_path):
+    settings = search_settings(tmp_path / "run", minutes=1e-6, epochs=50)
+    run = symreg.search(settings)
+    assert run.manifest["status"] == "finished"
+    assert len(files.read_rows(run.folder / "generations.csv")) == 1
+
+
+@pytest.mark.usefixtures("front_only")
+def test_seeds_of_known_forms_are_found_again(search_settings, tmp_path):
+    settings = search_settings(tmp_path / "run", library_seeds=True, epochs=1)
+    assert symreg.search(settings).front[-1].error < 1e-5
+
+
+@pytest.mark.usefixtures("front_only")
+def test_a_search_may_start_from_the_path_of_a_run_file(argon_file, tmp_path):
+    path = tmp_path / "argon.toml"
+    shutil.copy(argon_file, tmp_path)
+    path.write_text(
+        '[data]\ntrain = ["argon.extxyz"]\n[terms]\nr_cut = 6.5\nr_on = 4.5\n'
+        "[search]\nepochs = 1\nislands = 1\npopulation_size = 20\ngenerations_per_epoch = 1\n"
+        '[output]\nfolder = "out"\n',
+        encoding="utf-8",
+    )
+    assert symreg.search(str(path)).folder == tmp_path / "out"
+
+
+# The other commands
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(search_settings, tmp_path):
+    text = pipeline.dry_run(search_settings(tmp_path / "run"))
+    assert "structures  14 train, 4 validation; 18 with energy, 18 with forces" in text
+    assert "floor" in text
+    assert "Lennard-Jones" in text
+    assert "2 islands of 40, 1 workers, until 2 epochs" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validation_repeats_errors_and_checks(copied_run):
+    shown = pipeline.validate(copied_run)
+    for member in open_run(copied_run).front:
+        assert f"member {member.number}: {member.expression}" in shown
+        assert f"{member.errors['train']['energy']['rmse']:.4g} eV/atom" in shown
+    assert shown.count("RMSE train") == shown.count("RMSE validation")
+    assert "ok   " in shown
+    checks = json.loads((copied_run / "potentials" / "1" / "validation.json").read_text())
+    assert checks["checks"]
+
+
+def test_validation_needs_a_front(copied_run):
+    files.write_json(copied_run / "front.json", [])
+    with pytest.raises(ValueError, match="has no front yet"):
+        pipeline.validate(copied_run)
+
+
+@pytest.mark.parametrize("style", ["auto", "table", "lepton"])
+def test_a_member_is_exported_in_every_style(argon_run, tmp_path, monkeypatch, style):
+    monkeypatch.setattr("symreg.lammps.folder.is_installed", lambda: False)
+    parity = pipeline.export(argon_run.folder, argon_run.best().number, style, tmp_path / "out")
+    assert parity["style"] == ("table" if style == "auto" else style)
+    assert parity["status"] == "not run: install symreg[lammps]"
+    assert json.loads((tmp_path / "out" / "parity.json").read_text()) == parity
+    commands = (tmp_path / "out" / "potential.mod").read_text()
+    assert f"pair_style {parity['style']}" in commands
+
+
+def test_a_style_that_cannot_be_is_refused_and_nothing_written(argon_run, tmp_path):
+    number = argon_run.best().number
+    for style, message in [("native", "cutoff"), ("tabel", "did you mean 'table'")]:
+        with pytest.raises(ValueError, match=message):
+            pipeline.export(argon_run.folder, number, style, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_member_is_named_with_those_there_are(argon_run):
+    with pytest.raises(ValueError, match="has no member 99; there are 1, 2"):
+        pipeline.export(argon_run.folder, 99)
+
+
+def test_a_finished_run_is_resumed_without_a_change(copied_run):
+    before = {p: p.read_bytes() for p in copied_run.rglob("*") if p.is_file()}
+    run = symreg.resume(copied_run)
+    assert run.manifest["status"] == "finished"
+    assert {p: p.read_bytes() for p in copied_run.rglob("*") if p.is_file()} == before
