@@ -212,8 +212,7 @@ def covariance_of(fitter: Fitter, loss: float, columns: Floats) -> Floats:
     All NaN where the data do not determine the numbers.
     """
     n = columns.shape[1]
-    labels = sum(fitter.design.counts[c] for c in fitter.design.cells if c[2] == "train")
-    freedom = labels - n - fitter.design.n_e0
+    freedom = fitter.design.n_labels - n - fitter.design.n_e0
     if freedom < 1 or not np.isfinite(columns).all():
         return np.full((n, n), np.nan)
     variance = 2.0 * loss / freedom

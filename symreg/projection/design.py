@@ -89,6 +89,11 @@ class Design:
         total = sum(weight[cell] * self.counts[cell] for cell in chosen)
         return {c: np.sqrt(weight[c] / total) / sigma for c in chosen if weight[c] > 0}
 
+    @property
+    def n_labels(self) -> int:
+        """Number of training labels that the loss counts."""
+        return sum(self.counts[cell] for q in self.quantities for cell in self._scales(q))
+
     @cached_property
     def block_triangles(self) -> list[Floats]:
         """Weighted training matrix of each bootstrap block."""

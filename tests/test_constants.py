@@ -1,0 +1,414 @@
+from dataclasses import replace
+from itertools import pairwise
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from scipy.optimize import least_squares
+
+from symreg.constants import (
+    POLISH,
+    QUICK,
+    FitSettings,
+    Fitter,
+    bootstrap,
+    covariance_of,
+    intervals,
+)
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression, Term, parse
+from symreg.forms import FORMS, terms_of_form
+from symreg.kernels.batch import DEPENDENT, FITTED, NOT_FINITE, TAIL
+from symreg.loss import LossSettings
+from symreg.projection import build_design
+from symreg.scoring import pack
+from symreg.structures import from_atoms
+
+R0 = 3.8
+EPSILON, SIGMA = 0.0104, 3.4  # of argon_images
+CUTOFF = Cutoff(kind="septic", r_cut=6.5, r_on=4.5)
+LOSS = LossSettings(sigma_energy=0.002, sigma_forces=0.02, sigma_stress=1e-3)
+AR = ("pair", ("Ar", "Ar"))
+START = {"a": 6.0, "b": 1.0, "s": 0.95}
+
+
+def terms(*texts):
+    return tuple(Term(*AR, parse(text, START)) for text in texts)
+
+
+def numbers(expression):
+    """Weights, then constants."""
+    constants = [c for term in expression.terms for c in term.tree.constants]
+    return np.array([*expression.weights, *constants])
+
+
+def with_numbers(expression, values):
+    values, made = list(map(float, values)), []
+    weights, values = values[: len(expression.terms)], values[len(expression.terms) :]
+    for term in expression.terms:
+        count = len(term.tree.constants)
+        made.append(term._replace(tree=term.tree.with_constants(values[:count])))
+        values = values[count:]
+    return Expression(tuple(made), tuple(weights))
+
+
+def residual(fitter, expression):
+    """Weighted errors by numpy, without the compiled programs."""
+    nodes, problem = fitter.design.nodes / fitter.design.r0, fitter.problem
+    values = np.zeros_like(nodes)
+    for term, weight in zip(expression.terms, expression.weights, strict=True):
+        block = fitter.design.keys.index((term.kind, term.species))
+        values[block] += weight * term.tree(nodes[block])
+    return problem.matrix @ values.ravel() - problem.target
+
+
+@pytest.fixture(scope="module")
+def argon(argon_images):
+    """Lennard-Jones labels without noise."""
+    return Fitter(
+        build_design(from_atoms(argon_images), CUTOFF, r0=R0, loss=LOSS, fixed_e0={"Ar": 0.0})
+    )
+
+
+@pytest.fixture(scope="module")
+def mixture(two_elements):
+    """Noisy labels of two elements."""
+    return Fitter(build_design(two_elements, CUTOFF, r0=R0, loss=LOSS))
+
+
+# The fit
+
+
+@pytest.mark.parametrize(
+    "form", [f for f in FORMS if f.name != "Tang-Toennies"], ids=lambda f: f.name
+)
+def test_fit_is_that_of_scipy_over_all_constants(argon, form):
+    start = terms_of_form(form, [AR])
+    found, loss = argon.refit(start)
+    guess = argon.weigh(Expression(start, (1.0,) * len(start)))
+    by_scipy = least_squares(
+        lambda values: residual(argon, with_numbers(guess, values)),
+        numbers(guess),
+        x_scale="jac",
+        xtol=1e-15,
+        ftol=1e-15,
+        gtol=1e-15,
+        max_nfev=2000,
+    )
+    # Where the form is that of the labels nothing is left but the rounding of their sums.
+    assert loss == pytest.approx(by_scipy.cost + 0.5 * argon.problem.rest, rel=1e-8, abs=1e-12)
+    np.testing.assert_allclose(numbers(found), by_scipy.x, rtol=2e-4)
+
+
+def test_fit_of_two_elements_is_that_of_scipy(mixture):
+    keys = mixture.design.keys
+    start = tuple(Term(*key, parse(text)) for key in keys for text in ("x^-11.5", "x^-6"))
+    found, loss = mixture.refit(start)
+    guess = mixture.weigh(Expression(start, (1.0,) * len(start)))
+    by_scipy = least_squares(
+        lambda values: residual(mixture, with_numbers(guess, values)),
+        numbers(guess),
+        x_scale="jac",
+        xtol=1e-15,
+        ftol=1e-15,
+        gtol=1e-15,
+    )
+    assert loss == pytest.approx(by_scipy.cost + 0.5 * mixture.problem.rest, rel=1e-9)
+    np.testing.assert_allclose(numbers(found), by_scipy.x, rtol=1e-4)
+
+
+def test_known_constants_are_recovered(argon):
+    found, loss = argon.refit(terms("x^-12.5", "x^-6.5"))
+    w12, w6, n12, n6 = numbers(found)
+    assert [-n12, -n6] == pytest.approx([12, 6], rel=1e-8)
+    assert w12 == pytest.approx(4 * EPSILON * (SIGMA / R0) ** 12, rel=1e-8)
+    assert w6 == pytest.approx(-4 * EPSILON * (SIGMA / R0) ** 6, rel=1e-8)
+    assert argon.design.error(loss) < 1e-8
+
+
+def test_shared_name_is_one_constant_of_the_fit(argon):
+    found, _ = argon.refit(terms("(s/x)^12 - (s/x)^6"))
+    assert found.terms[0].tree.names == ("s",)
+    assert numbers(found) == pytest.approx([4 * EPSILON, SIGMA / R0], rel=1e-8)
+
+
+def test_lennard_jones_of_the_public_argon(shared_data):
+    # Made with eps = 0.012340 eV and sigma = 3.350 Å; tabulated, so known to 0.1 %.
+    structures = from_atoms(ase.io.read(shared_data / "lennard_jones_argon.extxyz", index=":"))
+    cutoff = Cutoff(kind="poet", r_cut=7.5, r_on=4.355)
+    fitter = Fitter(build_design(structures, cutoff, r0=R0, loss=LossSettings()))
+    found, loss = fitter.refit(terms("x^-12", "x^-6"))
+    w12, w6 = found.weights
+    assert w6**2 / (4 * w12) == pytest.approx(0.012340, rel=1e-3)
+    assert R0 * (-w12 / w6) ** (1 / 6) == pytest.approx(3.350, rel=1e-3)
+    assert fitter.design.error(loss) < 0.01
+    assert found.n_constants == 2
+
+
+def test_fit_never_ends_above_its_start(mixture):
+    start = terms("exp(-9.0*x)", "x^-7.5")
+    weighed = mixture.weigh(Expression(start, (1.0, 1.0)))
+    losses = [mixture.loss(weighed)]
+    harder = FitSettings(max_steps=0), FitSettings(max_steps=1), QUICK, POLISH
+    losses += [mixture.refit(start, settings)[1] for settings in harder]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-9)
+    assert (np.diff(losses[1:]) <= 0).all()
+
+
+def test_start_far_away_ends_finite(argon):
+    for start in ("exp(-90.0*x)", "x^-40.5", "exp(-0.01*x)", "1/(1 + exp(7.0*(x - 1.5)))"):
+        found, loss = argon.refit(terms(start, "x^-6"))
+        assert np.isfinite(loss)
+        assert np.isfinite(numbers(found)).all()
+
+
+# Batches
+
+CANDIDATES = (
+    ("x^-12", "x^-6"),
+    ("exp(-11.0*x)", "x^-6.2", "1"),
+    ("exp(-2*a*(x - b)) - 2*exp(-a*(x - b))",),
+    ("log(x - 1.0)",),
+    ("1/(x - 1.2)", "x^-6"),
+    ("x^-6", "x^-12.3", "x^-6"),
+    ("exp(800.0*x)",),
+    ("(a + b)*x^-6", "x^-9.5"),
+    ("3.5",),
+    ("x^-12.5", "x^-6.5"),
+)
+OUTCOMES = [FITTED, FITTED, FITTED, NOT_FINITE, TAIL, DEPENDENT, NOT_FINITE, FITTED, FITTED, FITTED]
+
+
+def result(fitter, candidates):
+    """Loss, outcome, fingerprint, weights and constants of each candidate."""
+    fits = fitter.fit(pack([terms(*texts) for texts in candidates], fitter.design.keys))
+    starts, constants = fits.batch.term_start, fits.batch.constant_start
+    rows = []
+    for k, (first, last) in enumerate(pairwise(starts)):
+        row = [fits.losses[k], float(fits.outcomes[k])]
+        if np.isfinite(fits.losses[k]):
+            row += [*fits.fingerprints[k], *fits.weights[first:last]]
+            row += [*fits.batch.constants[constants[first] : constants[last]]]
+        rows.append(np.array(row))
+    return rows
+
+
+def test_each_candidate_has_an_outcome(argon):
+    found = result(argon, CANDIDATES)
+    assert [int(row[1]) for row in found] == OUTCOMES
+    for row in found:
+        assert np.isfinite(row[0]) == (row[1] in (FITTED, DEPENDENT))
+        assert row[0] > 0
+
+
+def test_fit_does_not_depend_on_its_neighbours_in_the_batch(argon):
+    together = result(argon, CANDIDATES)
+    order = [7, 0, 9, 3, 5, 1, 8, 2, 6, 4]
+    turned = result(argon, [CANDIDATES[k] for k in order])
+    for place, k in enumerate(order):
+        assert turned[place].tobytes() == together[k].tobytes()
+        assert result(argon, [CANDIDATES[k]])[0].tobytes() == together[k].tobytes()
+
+
+def test_batch_keeps_the_starting_values(argon):
+    batch = pack([terms("x^-12.5", "x^-6.5")], [AR])
+    fits = argon.fit(batch)
+    assert batch.constants.tolist() == [-12.5, -6.5]
+    assert fits.batch.constants.tolist() != [-12.5, -6.5]
+
+
+def test_batch_may_be_empty(argon):
+    fits = argon.fit(pack([], [AR]))
+    assert fits.losses.size == fits.weights.size == 0
+
+
+def test_candidate_without_terms_is_the_label_spread(argon):
+    fits = argon.fit(pack([[]], [AR]))
+    total = argon.problem.target @ argon.problem.target + argon.problem.rest
+    assert fits.losses[0] == pytest.approx(0.5 * total)
+
+
+def test_redundant_terms_get_no_weight(argon):
+    twice, loss = argon.refit(terms("x^-12", "3*x^-12", "x^-6"))
+    once, expected = argon.refit(terms("x^-12", "x^-6"))
+    assert twice.weights[1] == 0
+    assert loss == pytest.approx(expected)
+    assert twice.weights[::2] == pytest.approx(once.weights)
+
+
+def test_terms_of_different_pairs_are_not_redundant(mixture):
+    same = [Term(*key, parse("x^-6")) for key in mixture.design.keys]
+    fits = mixture.fit(pack([same], mixture.design.keys))
+    assert fits.outcomes.tolist() == [FITTED]
+    assert (fits.weights != 0).all()
+
+
+def test_candidates_of_equal_residual_have_equal_fingerprints(argon):
+    one, same, other = result(
+        argon, [("x^-12", "x^-6"), ("x^-6*3", "2*x^-12 - x^-6"), ("x^-12", "x^-7")]
+    )
+    np.testing.assert_allclose(one[2:4], same[2:4], atol=1e-9)
+    assert np.abs(one[2:4] - other[2:4]).max() > 1e-6
+
+
+def test_fit_with_a_pole_is_no_good_fit_however_well_it_looks_on_the_nodes(argon):
+    found, loss = argon.refit(terms("1/(x - 1.2)", "x^-12", "x^-6"))
+    assert loss == np.inf
+    assert argon.loss(found) < np.inf  # which is what its node values alone would say
+
+
+# Given constants
+
+
+def test_loss_and_residual_are_those_of_numpy(mixture):
+    start = tuple(Term(*key, parse("a*x^-6.5 - exp(-b*x)", START)) for key in mixture.design.keys)
+    expression = Expression(start, (0.01, -0.02, 0.03))
+    gap = residual(mixture, expression)
+    np.testing.assert_allclose(mixture.residual(expression), gap, atol=1e-9 * np.abs(gap).max())
+    assert mixture.loss(expression) == pytest.approx(0.5 * (gap @ gap + mixture.problem.rest))
+
+
+def test_columns_are_the_derivatives_of_the_predictions(mixture):
+    keys = mixture.design.keys
+    start = tuple(Term(*key, parse("x^-6.5 - exp(-b*x)", {"b": 2.0})) for key in keys[:2])
+    expression = Expression(start, (0.01, -0.02))
+    columns, at = mixture.columns(expression), numbers(expression)
+    assert columns.shape == (mixture.problem.target.size, 2 + 4)
+    for k, value in enumerate(at):
+        h = 1e-6 * max(1.0, abs(value))
+        up, down = (
+            residual(mixture, with_numbers(expression, at + s * h * np.eye(6)[k])) for s in (1, -1)
+        )
+        numeric = (up - down) / (2 * h)
+        np.testing.assert_allclose(columns[:, k], numeric, atol=1e-6 * np.abs(numeric).max())
+
+
+def test_best_weights_are_those_of_least_squares(argon):
+    rough = Expression(terms("x^-11.0", "x^-6"), (1.0, 1.0))
+    weighed = argon.weigh(rough)
+    columns = argon.columns(rough)[:, :2]
+    expected = np.linalg.lstsq(columns, argon.problem.target, rcond=None)[0]
+    assert weighed.weights == pytest.approx(expected)
+    assert weighed.terms == rough.terms
+
+
+def test_nothing_is_weighed_where_a_term_is_not_a_number(argon):
+    wrong = Expression(terms("log(x - 1.0)", "x^-6"), (1.0, 1.0))
+    assert argon.weigh(wrong) == wrong
+
+
+# Intervals
+
+
+def numeric_covariance(fitter, expression, labels):
+    at = numbers(expression)
+    columns = []
+    for k, value in enumerate(at):
+        step = 1e-6 * max(1.0, abs(value)) * np.eye(at.size)[k]
+        up, down = (residual(fitter, with_numbers(expression, at + s * step)) for s in (1, -1))
+        columns.append((up - down) / (2 * step[k]))
+    jacobian = np.transpose(columns)
+    variance = 2 * fitter.loss(expression) / (labels - at.size - fitter.design.n_e0)
+    return variance * np.linalg.inv(jacobian.T @ jacobian)
+
+
+def test_covariance_is_that_of_a_numerical_jacobian(mixture, two_elements):
+    start = tuple(
+        Term(*key, parse(text)) for key in mixture.design.keys for text in ("x^-12", "x^-6.5")
+    )
+    found, _ = mixture.refit(start)
+    train = two_elements.subset(two_elements.split == 0)
+    labels = sum(np.isfinite(getattr(train, name)).sum() for name in ("energy", "forces", "stress"))
+    expected = numeric_covariance(mixture, found, labels)
+    result = intervals(mixture, found)
+    np.testing.assert_allclose(result.standard_error, np.sqrt(np.diag(expected)), rtol=1e-3)
+    spread = np.sqrt(np.diag(expected))
+    np.testing.assert_allclose(result.correlation, expected / np.outer(spread, spread), atol=1e-3)
+    np.testing.assert_allclose(np.diag(result.correlation), 1)
+
+
+def test_labels_that_the_loss_leaves_out_say_nothing_about_constants(two_elements):
+    def errors_of(structures, **settings):
+        fitter = Fitter(build_design(structures, CUTOFF, r0=R0, n_nodes=36, **settings))
+        start = tuple(Term(*key, parse("x^-12")) for key in fitter.design.keys)
+        return intervals(fitter, fitter.refit(start)[0]).standard_error
+
+    no_stress = replace(LOSS, sigma_stress=0.0)
+    absent = replace(two_elements, stress=np.full_like(two_elements.stress, np.nan))
+    expected = errors_of(absent, loss=no_stress)
+    np.testing.assert_allclose(errors_of(two_elements, loss=no_stress), expected, rtol=1e-9)
+    weightless = {"cluster": 0.0}
+    only = two_elements.subset([group != "cluster" for group in two_elements.group])
+    np.testing.assert_allclose(
+        errors_of(two_elements, loss=LOSS, group_weights=weightless),
+        errors_of(only, loss=LOSS),
+        rtol=1e-4,
+    )
+
+
+@pytest.fixture(scope="module")
+def noisy_dimers():
+    """Lennard-Jones dimers with noisy energies, each a run of its own."""
+    rng = np.random.default_rng(1)
+    images = []
+    for n, distance in enumerate(np.linspace(3.2, 6.0, 60)):
+        s6 = (SIGMA / distance) ** 6
+        energy = 4 * EPSILON * (s6**2 - s6) * CUTOFF.value(np.array(distance))
+        atoms = Atoms("Ar2", [[0, 0, 0], [0, 0, distance]])
+        atoms.info.update(energy=float(energy + rng.normal(0, 5e-4)), trajectory=f"run {n}")
+        images.append(atoms)
+    return from_atoms(images)
+
+
+def test_intervals_cover_the_truth(noisy_dimers):
+    fitter = Fitter(build_design(noisy_dimers, CUTOFF, r0=R0, loss=LOSS, fixed_e0={"Ar": 0.0}))
+    found, _ = fitter.refit(terms("x^-12", "x^-6"))
+    truth = 4 * EPSILON * np.array([(SIGMA / R0) ** 12, -((SIGMA / R0) ** 6)])
+    result = intervals(fitter, found, bootstrap(fitter.design))
+    assert result.samples == 100
+    assert (result.low < truth).all()
+    assert (truth < result.high).all()
+    assert (result.low < found.weights).all()
+    assert (np.abs(found.weights - truth) < 3 * result.standard_error).all()
+    # With independent noise the two kinds of error bars say the same.
+    width = (result.high - result.low) / (2 * 1.96)
+    assert (width / result.standard_error < 1.6).all()
+    assert (width / result.standard_error > 0.6).all()
+
+
+def test_bootstrap_is_the_same_each_time(noisy_dimers):
+    design = build_design(noisy_dimers, CUTOFF, r0=R0, loss=LOSS)
+    one, two = bootstrap(design, 3), bootstrap(design, 3)
+    assert len(one) == 3
+    for first, second in zip(one, two, strict=True):
+        assert first.problem.matrix.tobytes() == second.problem.matrix.tobytes()
+    assert one[0].problem.rest != one[1].problem.rest
+
+
+def test_few_runs_give_no_percentiles(argon_images):
+    # One trajectory of four structures is cut into four blocks.
+    design = build_design(from_atoms(argon_images[:4]), CUTOFF, r0=R0, loss=LOSS)
+    assert len(design.block_triangles) == 4
+    assert bootstrap(design) == []
+    fitter = Fitter(design)
+    found, _ = fitter.refit(terms("x^-12", "x^-6.2"))
+    result = intervals(fitter, found, bootstrap(design))
+    assert np.isfinite(result.standard_error).all()
+    assert np.isnan([result.low, result.high]).all()
+    assert result.samples == 0
+
+
+def test_constants_that_the_data_cannot_tell_apart_have_no_error_bar(argon):
+    found, _ = argon.refit(terms("exp(-a*x + b)", "x^-6"))
+    result = intervals(argon, found)
+    assert np.isnan(result.standard_error).all()
+
+
+def test_as_many_constants_as_labels_leave_no_error_bar(noisy_dimers):
+    two = noisy_dimers.subset(np.arange(len(noisy_dimers)) < 2)
+    fitter = Fitter(build_design(two, CUTOFF, r0=R0, loss=LOSS, fixed_e0={"Ar": 0.0}))
+    found, loss = fitter.refit(terms("x^-12", "x^-6"))
+    columns = fitter.columns(found)
+    assert np.isnan(covariance_of(fitter, loss, columns)).all()
+    assert np.isfinite(covariance_of(fitter, loss, columns[:, :1])).all()
