@@ -241,7 +241,7 @@ def cluster_geometries() -> dict[str, tuple[str, Array]]:
         ("random tetrahedron", "cluster", 3.7 * tetrahedron),
     ):
         shapes[name] = (group, shape + rng.normal(scale=0.2, size=shape.shape))
-    return shapes
+    return dict(sorted(shapes.items(), key=lambda item: len(item[1][1])))
 
 
 def read_points(path: Path) -> dict[str, Point]:
