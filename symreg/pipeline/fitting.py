@@ -96,7 +96,7 @@ def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
     with np.errstate(all="ignore"):
         error = prepared.error(expression)
     record = member_record(prepared, expression, error, 0) if np.isfinite(error) else {}
-    if not record or record["exact_difference"] > allowed_difference(prepared, error):
+    if not record or not record["exact_difference"] <= allowed_difference(prepared, error):
         raise ValueError(
             f"'{text}' leaves its domain, or has a pole, between {prepared.design.r_lo.min():.3g} "
             f"and {prepared.cutoff.r_cut:.3g} Å; change the starting values or the form"
