@@ -62,7 +62,7 @@ FORMS = (
     ),
     Form(
         "Tang-Toennies",
-        (f"exp(-b*x) - c*(x^-6*{_damping(6)} + d*x^-8*{_damping(8)})",),
+        (f"exp(-b*(x - 1)) - c*(x^-6*{_damping(6)} + d*x^-8*{_damping(8)})",),
         "K. T. Tang and J. P. Toennies, J. Chem. Phys. 80, 3726 (1984); C6 and C8 only",
         is_seed=False,
     ),
@@ -71,7 +71,7 @@ FORMS = (
 
 _STARTS = {
     "Morse": {"a": 6.0, "b": 1.0},
-    "Tang-Toennies": {"b": 13.0, "c": 2e-6, "d": 0.5},
+    "Tang-Toennies": {"b": 14.0, "c": 1.5, "d": 0.3},
 }
 
 

@@ -112,5 +112,5 @@ def test_tang_toennies_is_its_definition():
         terms = [(11.0 * X) ** k / math.factorial(k) for k in range(order + 1)]
         return 1 - np.exp(-11.0 * X) * np.sum(terms, axis=0)
 
-    expected = np.exp(-11.0 * X) - 3e-2 * (damping(6) / X**6 + 0.4 * damping(8) / X**8)
+    expected = np.exp(-11.0 * (X - 1)) - 3e-2 * (damping(6) / X**6 + 0.4 * damping(8) / X**8)
     np.testing.assert_allclose(tree(X), expected, rtol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from symreg.config import Settings
 from symreg.constants import Fitter, bootstrap
 from symreg.cutoff import Cutoff
-from symreg.expression import Expression
+from symreg.expression import Expression, Term
 from symreg.forms import FORMS, terms_of_form
 from symreg.neighbours import nearest_neighbour_mean
 from symreg.projection import Design, build_design, load_or_build_design
@@ -148,8 +149,7 @@ def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:
     """
     found: dict[str, dict[str, object]] = {}
     for form in FORMS:
-        terms = terms_of_form(form, prepared.design.keys)
-        expression, loss = prepared.fitter.refit(terms)
+        expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
         if np.isfinite(loss):
             found[form.name] = {
                 "complexity": expression.complexity,
@@ -159,3 +159,19 @@ def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:
                 "source": form.source,
             }
     return found
+
+
+STARTS = (1.0, 0.8, 1.25, 0.6, 1.6)
+"""Factors by which the starting values of a known form are scaled, in turn."""
+
+
+def best_fit(prepared: Prepared, terms: Sequence[Term]) -> tuple[Expression, float]:
+    """The best of several fits of one form, and its loss; inf when none is valid."""
+    fits = []
+    for factor in STARTS:
+        scaled = [
+            term._replace(tree=term.tree.with_constants([factor * c for c in term.tree.constants]))
+            for term in terms
+        ]
+        fits.append(prepared.fitter.refit(scaled))
+    return min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)
