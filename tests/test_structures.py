@@ -89,7 +89,7 @@ def test_hash_sees_labels_but_not_file_names_and_knows_one_nan():
 
 
 def test_hash_is_the_same_on_every_platform():
-    expected = "2ee01e1469f67309f1449e8bfc66e9e6bfa83853820ce5470ea205111936f679"
+    expected = "8d83e18d8bbdba6ae13940d84c409fa0970be0356372ac9424a9db153293991b"
     assert data_hash(from_atoms([Atoms("Ar", info={"energy": -0.5})])) == expected
 
 

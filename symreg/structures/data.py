@@ -119,6 +119,10 @@ def data_hash(structures: Structures) -> str:
         value = getattr(structures, field.name)
         if field.name == "source":
             continue
+        if field.name == "trajectory":
+            # Who belongs together counts, not the name: that of an unnamed run is its file's.
+            numbers: dict[str, int] = {}
+            value = np.array([numbers.setdefault(name, len(numbers)) for name in value])
         digest.update(f"{field.name}:{np.shape(value)}:".encode())
         if isinstance(value, tuple):
             digest.update("\0".join(value).encode())
