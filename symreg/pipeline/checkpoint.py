@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from symreg.individuals import from_arrays, to_arrays
 from symreg.islands import State
-from symreg.runs import RunFolder
+from symreg.runs import CHECKPOINT, RunFolder
 
 FORMAT = 1
-NAME = "checkpoint/state.npz"
 
 
 def write(folder: RunFolder, state: State, seconds: float, data_hash: str) -> None:
@@ -32,7 +30,7 @@ def write(folder: RunFolder, state: State, seconds: float, data_hash: str) -> No
     for number, population in enumerate(state.populations):
         arrays |= {f"island{number}_{name}": values for name, values in population.items()}
     arrays |= {f"front_{name}": values for name, values in to_arrays(state.front).items()}
-    folder.write_arrays(NAME, **arrays)
+    folder.write_arrays(CHECKPOINT, **arrays)
 
 
 def read(folder: RunFolder, data_hash: str) -> tuple[State, float] | None:
@@ -43,22 +41,31 @@ def read(folder: RunFolder, data_hash: str) -> tuple[State, float] | None:
     ValueError
         If the checkpoint is damaged, of another version, or of other data.
     """
-    path = folder.path / NAME
+    path = folder.path / CHECKPOINT
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+        version = header["format"]
+        state = _state(header, arrays) if version == FORMAT else None
+    except Exception as error:
+        # In a damaged archive zipfile and numpy raise whatever they stumble upon.
         raise ValueError(f"{path} is damaged ({error}); remove it to begin anew") from None
-    if header["format"] != FORMAT:
-        raise ValueError(f"{path} has format {header['format']}; this symreg reads {FORMAT}")
+    if state is None:
+        raise ValueError(f"{path} has format {version}; this symreg reads {FORMAT}")
     if header["data_hash"] != data_hash:
         raise ValueError(f"{path} was made from other data; the files of [data] have changed")
-    populations = tuple(_part(arrays, f"island{n}_") for n in range(header["islands"]))
+    return state, header["seconds"]
+
+
+def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> State:
+    populations = [_part(arrays, f"island{n}_") for n in range(header["islands"])]
+    for population in populations:
+        from_arrays(population)  # now, not in the middle of an epoch
     front = from_arrays(_part(arrays, "front_"))
-    return State(header["epoch"], header["candidates"], populations, front), header["seconds"]
+    return State(header["epoch"], header["candidates"], tuple(populations), front)
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -88,6 +88,7 @@ def deliver(
 
     A member whose exact error is not what the projected design said is left out.
     """
+    folder.clear_potentials()
     records = []
     with Rewriter() as rewriter:
         for number, candidate in enumerate(tidy(prepared, individuals), 1):

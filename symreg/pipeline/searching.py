@@ -22,7 +22,7 @@ from symreg.individuals import Gene, genes_of
 from symreg.islands import Islands, IslandSettings, State, processes
 from symreg.pipeline import checkpoint
 from symreg.pipeline.delivery import candidate_of, deliver, pareto, quick_record
-from symreg.pipeline.preparation import Prepared, baselines, cautions, prepare
+from symreg.pipeline.preparation import Prepared, baselines, best_fit, cautions, prepare
 from symreg.runs import Run, RunFolder, open_run
 from symreg.variation import VariationSettings
 
@@ -106,11 +106,11 @@ class _Search:
         self.on_progress = on_progress
         self.progress = Progress()
         self.design_file = folder.checkpoint / "design.npz"
+        self.before: tuple[State | None, float] = (None, 0.0)
 
     def run(self, prepared: Prepared) -> Run:
         """Search and deliver, on one BLAS thread: with more, sums would not be reproducible."""
-        before = checkpoint.read(self.folder, prepared.report.data_hash)
-        state, spent = before if before else (None, 0.0)
+        state, spent = self.before
         with _stop_signals(self._tell) as stopped, threadpool_limits(1):
             state, finished = self._search(prepared, state, spent, stopped)
             self._tell("simplifying the front and checking every formula over all pairs")
@@ -128,6 +128,9 @@ class _Search:
         """Read and project the data; write what is known of them."""
         prepared = prepare(self.settings, self.design_file)
         report, design = prepared.report, prepared.design
+        # Before anything is written: the data may not be those of the run any more.
+        self.before = checkpoint.read(self.folder, report.data_hash) or self.before
+        self._check_islands()
         self.folder.write_json("data.json", report.to_dict())
         self.folder.update_manifest(data_hash=report.data_hash, status="running")
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
@@ -140,6 +143,14 @@ class _Search:
         self.progress = Progress(floor_error=design.floor.error)
         self._tell(f"floor {design.floor.error:.4g}: the lowest error of any smooth pair terms")
         return prepared
+
+    def _check_islands(self) -> None:
+        state, wanted = self.before[0], self.settings.search.islands
+        if state is not None and len(state.populations) != wanted:
+            raise ValueError(
+                f"[search] islands is {wanted}, but the run has {len(state.populations)}; "
+                f"set it back in {self.folder.path / 'run.toml'}"
+            )
 
     def _search(
         self, prepared: Prepared, state: State | None, spent: float, stopped: threading.Event
@@ -239,7 +250,7 @@ def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
     found = []
     for form in FORMS:
         if form.is_seed:
-            expression, loss = prepared.fitter.refit(terms_of_form(form, prepared.design.keys))
+            expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
             fits = expression.complexity <= prepared.settings.terms.max_complexity
             if fits and np.isfinite(loss):
                 found.append(genes_of(expression.terms, prepared.design.keys))

@@ -1,9 +1,10 @@
 """Run folders: written by a search, read as a ``Run`` with its front."""
 
-from symreg.runs.folder import RunFolder, machine, now, versions
+from symreg.runs.folder import CHECKPOINT, RunFolder, machine, now, versions
 from symreg.runs.results import Front, Member, Run, open_run, recommended
 
 __all__ = [
+    "CHECKPOINT",
     "Front",
     "Member",
     "Run",

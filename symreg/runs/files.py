@@ -46,6 +46,23 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     write_text(path, "".join(lines))
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a binary file in one step."""
+    _replace(path, lambda stream: stream.write(content))
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add to a text file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the message names it.
+    """
+    with _Naming(path), path.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 def append_row(path: Path, row: Mapping[str, object]) -> None:
     """Add a line to a CSV file, after dropping one that was cut off half-way.
 
@@ -62,8 +79,7 @@ def append_row(path: Path, row: Mapping[str, object]) -> None:
         return
     if whole != old:
         write_text(path, whole.decode("utf-8"))
-    with _Naming(path), path.open("a", encoding="utf-8") as stream:
-        stream.write(line)
+    append_text(path, line)
 
 
 def read_json(path: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 PACKAGES = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap", "sympy", "ase", "vesin")
 SPLITS = ("train", "validation", "test")
 QUANTITIES = ("energy", "forces", "stress")
+CHECKPOINT = "checkpoint/state.npz"
+"""What a search goes on from."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class RunFolder:
 
         path = settings.folder
         choose = "choose another [output] folder"
-        if (path / "manifest.json").exists() and (path / "front.csv").exists():
+        begun = (path / "front.csv").exists() or (path / CHECKPOINT).exists()
+        if begun and (path / "manifest.json").exists():
             if files.read_json(path / "manifest.json").get("status") == "finished":
                 raise FileExistsError(
                     f"{path} holds a finished run; see `symreg show {path}`, or {choose}"
@@ -55,8 +59,8 @@ class RunFolder:
             )
         if (path / "run.toml").exists() and not (path / "manifest.json").exists():
             raise FileExistsError(f"{path} holds a run.toml but no run; {choose}")
-        files.write_text(path / "run.toml", dumps(settings, path))
         folder = RunFolder(path)
+        # The manifest comes first: a run.toml alone is the user's, and would block the next try.
         folder.update_manifest(
             status="running",
             started=now(),
@@ -64,6 +68,7 @@ class RunFolder:
             versions=versions(),
             machine=machine(),
         )
+        files.write_text(path / "run.toml", dumps(settings, path))
         return folder
 
     @property
@@ -87,6 +92,11 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # a folder that holds anything else stays
             self.path.rmdir()
+
+    def clear_potentials(self) -> None:
+        """Remove the potentials of an earlier front, so that none stands beside another formula."""
+        if (self.path / "potentials").exists():
+            shutil.rmtree(self.path / "potentials")
 
     def finish(self, status: str = "finished") -> None:
         """Note that the run ended, as ``finished`` or ``interrupted``."""
@@ -122,8 +132,7 @@ class RunFolder:
 
     def log(self, message: str) -> None:
         """Add a line with the time to ``log.txt``."""
-        with (self.path / "log.txt").open("a", encoding="utf-8") as stream:
-            stream.write(f"{now()} {message}\n")
+        files.append_text(self.path / "log.txt", f"{now()} {message}\n")
 
 
 def front_rows(members: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:

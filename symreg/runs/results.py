@@ -55,7 +55,8 @@ class Member:
             If the run has not written it.
         """
         path = self.folder / "potential.json"
-        if not path.exists():
+        # Without it the record is of a search under way; the file may be of an earlier front.
+        if "exact_difference" not in self.record or not path.exists():
             raise FileNotFoundError(
                 f"{path} does not exist; the run ended before it wrote its potentials"
             )
