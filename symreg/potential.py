@@ -117,15 +117,17 @@ class Potential:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON file, all of it or nothing."""
-        path = Path(path)
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        """Write the JSON file, all of it or nothing.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; a file that was there before is left whole.
+        """
+        from symreg.lammps.folder import write_whole
+
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_whole(Path(path), text + "\n")
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Potential:

@@ -199,11 +199,11 @@ def write_whole(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
+                draft.chmod(0o644)
+                draft.replace(path)
             except OSError:
                 draft.unlink()
                 raise
-        draft.chmod(0o644)
-        draft.replace(path)
     except OSError as error:
         reason = error.strerror or error
         raise OSError(error.errno, f"cannot write {path}: {reason}; no file was changed") from error

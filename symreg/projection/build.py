@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,16 +227,18 @@ def load_or_build_design(
     key = hashlib.sha256(text.encode()).hexdigest()
     try:
         return Design.load(path, key)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except Exception:  # in a damaged archive zipfile and numpy raise whatever they stumble upon
         pass
     design = build_design(
         structures, cutoff, r0=r0, loss=loss, fixed_e0=fixed_e0, group_weights=group_weights
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         design.save(draft, key)
-        draft.replace(path)
+        os.replace(draft, path)
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         draft.unlink(missing_ok=True)
     return design

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from symreg.report.figures import draw
-from symreg.runs.files import read_json, write_text
+from symreg.runs.files import read_json, write_bytes, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,11 +58,10 @@ def write(run: Run, structures: Structures | None = None) -> Path:
     """
     member = run.best()
     images = {}
-    (run.folder / "plots").mkdir(exist_ok=True)
     for name, figure in draw(run, member, structures).items():
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=150)
-        (run.folder / "plots" / f"{name}.png").write_bytes(stream.getvalue())
+        write_bytes(run.folder / "plots" / f"{name}.png", stream.getvalue())
         images[name] = base64.b64encode(stream.getvalue()).decode("ascii")
     path = run.folder / "report.html"
     write_text(path, _template().render(_content(run, member), images=images, captions=CAPTIONS))
