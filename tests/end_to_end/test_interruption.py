@@ -62,6 +62,17 @@ def test_a_search_that_broke_off_goes_on_to_the_same_front(argon_run, settings, 
     assert [row["epoch"] for row in rows] == ["1", "2"]
 
 
+@pytest.mark.parametrize("error", [StoppedError, KeyboardInterrupt])
+def test_a_search_that_broke_off_before_its_first_epoch_may_begin_anew(argon_run, settings, error):
+    def on_progress(progress):
+        if progress.message.startswith("floor"):
+            raise error
+
+    with pytest.raises(error):
+        symreg.search(settings, on_progress=on_progress)
+    assert front_csv(symreg.search(settings).folder) == front_csv(argon_run.folder)
+
+
 def test_data_named_relative_to_the_run_file_are_found_again(argon_file, argon_run, tmp_path):
     shutil.copy(argon_file, tmp_path)
     text = config.dumps(argon_run.settings).replace(str(argon_file), argon_file.name)
@@ -160,6 +171,8 @@ def test_the_command_saves_prints_and_can_be_resumed(search_settings, tmp_path, 
     assert open_run(settings.folder).manifest["status"] == "interrupted"
     assert len(files.read_rows(settings.folder / "generations.csv")) < EPOCHS
 
+    alone = config.dumps(open_run(settings.folder).settings).replace("workers = 2", "workers = 1")
+    (settings.folder / "run.toml").write_text(alone, encoding="utf-8")
     resumed = CliRunner().invoke(app, ["resume", str(settings.folder)])
     assert resumed.exit_code == 0
     assert "stopped before its end" not in resumed.output
