@@ -14,6 +14,7 @@ from symreg.projection.grid import (
     chebyshev_nodes,
     relative_tail,
 )
+from symreg.projection.three_body import three_body_floor
 
 __all__ = [
     "TAIL_LENGTH",
@@ -25,5 +26,6 @@ __all__ = [
     "chebyshev_nodes",
     "load_or_build_design",
     "relative_tail",
+    "three_body_floor",
     "triangle",
 ]

@@ -51,7 +51,7 @@ class _Triangle:
         return self.matrix
 
 
-class _Accumulator:
+class Accumulator:
     """Collects the rows of all structures, cell by cell."""
 
     def __init__(self, design: Design, cutoff: Cutoff) -> None:
@@ -67,7 +67,7 @@ class _Accumulator:
     def add(self, structures: Structures, s: int, bootstrap_block: int) -> None:
         """Add every label of one structure."""
         kind = structures.kind[structures.atoms_of(s)]
-        energy, forces, virial = self._rows(structures, s, kind)
+        energy, forces, virial = self.rows(structures, s, kind)
         n = kind.size
         where = structures.group[s], SPLITS[structures.split[s]], bootstrap_block
         free_atoms = np.bincount(kind, minlength=len(self.design.species))
@@ -84,9 +84,10 @@ class _Accumulator:
             rows = virial.reshape(6, -1) / volume
             self._keep(("stress", *where), self._without_e0(rows, structures.stress[s]))
 
-    def _rows(
+    def rows(
         self, structures: Structures, s: int, kind: NDArray[np.int64]
     ) -> tuple[Floats, Floats, Floats]:
+        """What each column contributes to energy, forces and virial of one structure."""
         design = self.design
         pairs = structure_pairs(structures, s, design.r_cut)
         shape = len(design.keys), design.n_nodes
@@ -194,7 +195,7 @@ def build_design(
         cells={},
         counts={},
     )
-    accumulator = _Accumulator(design, cutoff)
+    accumulator = Accumulator(design, cutoff)
     for s, block in enumerate(bootstrap_blocks(structures)):
         accumulator.add(structures, s, int(block))
     finished = accumulator.finish()

@@ -61,6 +61,9 @@ class Design:
     counts: Mapping[Cell, int]
     """Number of labels in each."""
 
+    n_three_body: int = 0
+    """Columns of three-body coefficients behind the node values; for the floor only."""
+
     @property
     def n_e0(self) -> int:
         """Number of fitted atomic energies."""
@@ -69,7 +72,7 @@ class Design:
     @property
     def columns(self) -> int:
         """Columns of every matrix, the target included."""
-        return self.n_e0 + len(self.keys) * self.n_nodes + 1
+        return self.n_e0 + len(self.keys) * self.n_nodes + self.n_three_body + 1
 
     @cached_property
     def nodes(self) -> Floats:

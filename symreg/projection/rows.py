@@ -1,4 +1,4 @@
-"""The loop over pairs that fills the rows of the projected design."""
+"""The loops over pairs and triplets that fill the rows of the projected design."""
 
 from __future__ import annotations
 
@@ -74,3 +74,99 @@ def _chebyshev(s: float, value: Floats, derivative: Floats) -> None:
     for n in range(2, value.size):
         value[n] = 2.0 * s * value[n - 1] - value[n - 2]
         derivative[n] = 2.0 * value[n - 1] + 2.0 * s * derivative[n - 1] - derivative[n - 2]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def add_triplet_rows(
+    start: Integers,
+    j: Integers,
+    r: Floats,
+    unit: Floats,
+    radial: Floats,
+    slope: Floats,
+    n_angular: int,
+    energy: Floats,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """Add what every symmetric three-body basis function would contribute to one structure.
+
+    The functions are [g_a(r_ij) g_b(r_ik) + g_b(r_ij) g_a(r_ik)] T_c(cos theta_jik) for a < b, and
+    g_a(r_ij) g_a(r_ik) T_c for a = b, with g_a a Chebyshev polynomial times f_c. Triplets are
+    formed here, each unordered pair of neighbours once, and never stored.
+
+    Parameters
+    ----------
+    start
+        Where the pairs of each centre begin, shape (n + 1,).
+    j, r, unit
+        Neighbour, distance in Å and direction of the directed pairs, shapes (P,), (P,), (P, 3).
+    radial, slope
+        g_a and its derivative in 1/Å at each pair, shape (P, A).
+    n_angular
+        Number of angular polynomials, C.
+    energy, forces, virial
+        Sums, shapes (K,), (n, 3, K), (6, K) with K = A (A + 1) / 2 * C.
+    """
+    size = energy.size
+    by_first, by_second, by_cosine = np.empty(size), np.empty(size), np.empty(size)
+    pull_j, pull_k = np.empty((3, size)), np.empty((3, size))
+    angular, turn = np.empty(n_angular), np.empty(n_angular)
+    for i in range(start.size - 1):
+        for p in range(start[i], start[i + 1]):
+            for q in range(p + 1, start[i + 1]):
+                cosine = unit[p, 0] * unit[q, 0] + unit[p, 1] * unit[q, 1] + unit[p, 2] * unit[q, 2]
+                cosine = min(1.0, max(-1.0, cosine))
+                _chebyshev(cosine, angular, turn)
+                _triplet_basis(
+                    radial[p], slope[p], radial[q], slope[q], angular, turn,
+                    energy, by_first, by_second, by_cosine,
+                )  # fmt: skip
+                for x in range(3):
+                    u, v = unit[p, x], unit[q, x]
+                    bend_j, bend_k = (v - cosine * u) / r[p], (u - cosine * v) / r[q]
+                    on_i, on_j, on_k = forces[i, x], forces[j[p], x], forces[j[q], x]
+                    for n in range(size):
+                        pull_j[x, n] = by_first[n] * u + by_cosine[n] * bend_j
+                        pull_k[x, n] = by_second[n] * v + by_cosine[n] * bend_k
+                    for n in range(size):
+                        on_j[n] -= pull_j[x, n]
+                        on_k[n] -= pull_k[x, n]
+                        on_i[n] += pull_j[x, n] + pull_k[x, n]
+                for c in range(6):
+                    a, b = _ROW[c], _COLUMN[c]
+                    row = virial[c]
+                    for n in range(size):
+                        row[n] += (
+                            r[p] * unit[p, a] * pull_j[b, n] + r[q] * unit[q, a] * pull_k[b, n]
+                        )
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _triplet_basis(
+    g1: Floats,
+    d1: Floats,
+    g2: Floats,
+    d2: Floats,
+    angular: Floats,
+    turn: Floats,
+    energy: Floats,
+    by_first: Floats,
+    by_second: Floats,
+    by_cosine: Floats,
+) -> None:
+    """Add one triplet's energies; write derivatives by both distances and the cosine."""
+    column = 0
+    for a in range(g1.size):
+        for b in range(a, g1.size):
+            value, first, second = g1[a] * g2[b], d1[a] * g2[b], g1[a] * d2[b]
+            if a != b:
+                value += g1[b] * g2[a]
+                first += d1[b] * g2[a]
+                second += g1[b] * d2[a]
+            for c in range(angular.size):
+                energy[column + c] += value * angular[c]
+                by_first[column + c] = first * angular[c]
+                by_second[column + c] = second * angular[c]
+                by_cosine[column + c] = value * turn[c]
+            column += angular.size
