@@ -153,3 +153,15 @@ def test_settings_built_in_python_are_checked_when_built():
     with pytest.raises(ValueError, match="r_cut is 0"):
         TermSettings(r_cut=0.0)
     assert config.Settings(data=DataSettings(train=("a",))).folder == Path("run")
+
+
+def test_three_body_radius_asks_for_their_floor(run_file):
+    assert run_file(DATA).terms.cutoff_function_three_body is None
+    terms = run_file(DATA + "[terms]\nr_cut_three_body = 5.0\n").terms
+    assert terms.cutoff_function_three_body.to_dict() == {
+        "kind": "septic",
+        "r_cut": 5.0,
+        "r_on": pytest.approx(3.0),
+    }
+    with pytest.raises(SettingsError, match="onset radius is 6"):
+        run_file(DATA + "[terms]\nr_cut_three_body = 5.0\nr_on_three_body = 6.0\n")

@@ -52,17 +52,17 @@ class TermSettings:
     r_cut: float = 6.0
     """Cutoff radius in Å."""
     r_cut_three_body: float | None = None
-    """Cutoff radius of three-body terms in Å; without effect in this version."""
+    """Cutoff radius in Å of three-body terms: prints the floor that they would reach."""
     cutoff: str = "septic"
     """Cutoff function, one of ``symreg.cutoff.KINDS``."""
     cutoff_three_body: str | None = None
-    """Cutoff function of three-body terms; without effect in this version."""
+    """Cutoff function of three-body terms; that of the pair terms unless given."""
     cutoff_onset: float | None = None
     """Onset of the switch as a fraction of ``r_cut``, 0.6 unless ``r_on`` is given."""
     r_on: float | None = None
     """Onset of the switch in Å, instead of ``cutoff_onset``."""
     r_on_three_body: float | None = None
-    """Onset for three-body terms in Å; without effect in this version."""
+    """Onset for three-body terms in Å; the same fraction as for pairs unless given."""
     stillinger_weber_s: float = 1.0
     """Length in the exponent of the ``stillinger_weber`` cutoff in Å."""
     r0: str | float = "nearest"
@@ -106,7 +106,7 @@ class TermSettings:
         at_least = "at least 3, the size of the smallest formula"
         _require(self.max_complexity >= 3, "[terms] max_complexity", self.max_complexity, at_least)
         try:
-            _ = self.cutoff_function
+            _ = self.cutoff_function, self.cutoff_function_three_body
         except ValueError as error:
             raise SettingsError(f"[terms] {error}") from None
 
@@ -115,6 +115,20 @@ class TermSettings:
         """The cutoff function with its radii."""
         onset = self.r_on if self.r_on is not None else (self.cutoff_onset or 0.0) * self.r_cut
         return Cutoff(kind=self.cutoff, r_cut=self.r_cut, r_on=onset, s=self.stillinger_weber_s)
+
+    @property
+    def cutoff_function_three_body(self) -> Cutoff | None:
+        """The cutoff function of three-body terms; None when they have no radius."""
+        if self.r_cut_three_body is None:
+            return None
+        pair = self.cutoff_function
+        onset = pair.r_on / pair.r_cut * self.r_cut_three_body
+        return Cutoff(
+            kind=self.cutoff_three_body or self.cutoff,
+            r_cut=self.r_cut_three_body,
+            r_on=onset if self.r_on_three_body is None else self.r_on_three_body,
+            s=self.stillinger_weber_s,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from ase import Atoms
 from symreg import config
 from symreg.config import Settings
 from symreg.physics import check
-from symreg.pipeline.preparation import Prepared, baselines, cautions, prepare
+from symreg.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
 from symreg.pipeline.searching import OnProgress, search
 from symreg.runs import Member, Run, RunFolder, open_run
 from symreg.scoring import errors
@@ -49,7 +49,7 @@ def dry_run(settings: Settings) -> str:
         f"structures  {counts}; {labels}",
         f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
         f"design      {design.n_nodes} nodes for each of {len(design.keys)} pairs of species",
-        f"floor       {design.floor.error:.4g}, the lowest error of any smooth pair terms",
+        *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
     lines += [
         f"baseline    {name}: error {found['error']:.4g}, {found['n_constants']} constants"

@@ -17,7 +17,7 @@ from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term
 from symreg.forms import FORMS, terms_of_form
 from symreg.neighbours import nearest_neighbour_mean
-from symreg.projection import Design, build_design, load_or_build_design
+from symreg.projection import Design, Floor, build_design, load_or_build_design, three_body_floor
 from symreg.scoring import ExactPath
 from symreg.structures import DataReport, Structures, read_structures
 
@@ -40,6 +40,15 @@ class Prepared:
     def fitter(self) -> Fitter:
         """Fits candidates to the training data."""
         return Fitter(self.design)
+
+    @cached_property
+    def three_body_floor(self) -> Floor | None:
+        """The floor of pair and three-body terms; None without ``r_cut_three_body``."""
+        cutoff = self.settings.terms.cutoff_function_three_body
+        if cutoff is None:
+            return None
+        with threadpool_limits(1):
+            return three_body_floor(self.structures, self.design, self.cutoff, cutoff)
 
     @cached_property
     def resampled(self) -> list[Fitter]:
@@ -140,6 +149,20 @@ def cautions(prepared: Prepared) -> list[str]:
             "certain, the cohesive energy is not"
         )
     return found
+
+
+def floor_lines(prepared: Prepared) -> list[str]:
+    """The floor in words, and what three-body terms would add where that was asked for."""
+    floor = prepared.design.floor.error
+    lines = [f"{floor:.4g}: the lowest error of any smooth pair terms"]
+    if prepared.three_body_floor is not None:
+        lower = prepared.three_body_floor
+        with_them = f"{lower.error:.4g} with three-body terms up to "
+        radius = f"{prepared.settings.terms.r_cut_three_body:g} Å"
+        forces = lower.rmse["train"].get("forces", {}).get("all")
+        shown = "" if forces is None else f", training forces {forces:.3g} eV/Å"
+        lines.append(f"{with_them}{radius}{shown}; not searched in this version")
+    return lines
 
 
 def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:

@@ -22,7 +22,14 @@ from symreg.individuals import Gene, genes_of
 from symreg.islands import Islands, IslandSettings, State, processes
 from symreg.pipeline import checkpoint
 from symreg.pipeline.delivery import candidate_of, deliver, pareto, quick_record
-from symreg.pipeline.preparation import Prepared, baselines, best_fit, cautions, prepare
+from symreg.pipeline.preparation import (
+    Prepared,
+    baselines,
+    best_fit,
+    cautions,
+    floor_lines,
+    prepare,
+)
 from symreg.runs import Run, RunFolder, open_run
 from symreg.variation import VariationSettings
 
@@ -138,10 +145,13 @@ class _Search:
         for warning in (*report.warnings, *cautions(prepared)):
             self._tell(f"warning: {warning}")
         floor = asdict(design.floor)
+        if prepared.three_body_floor is not None:
+            floor["three_body"] = asdict(prepared.three_body_floor)
         known = baselines(prepared)
         self.folder.write_json("floor.json", {**floor, "baselines": known})
         self.progress = Progress(floor_error=design.floor.error)
-        self._tell(f"floor {design.floor.error:.4g}: the lowest error of any smooth pair terms")
+        for line in floor_lines(prepared):
+            self._tell(f"floor {line}")
         return prepared
 
     def _check_islands(self) -> None:
