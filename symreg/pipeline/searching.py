@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -34,6 +35,8 @@ from symreg.runs import Run, RunFolder, open_run
 from symreg.variation import VariationSettings
 
 OnProgress = Callable[["Progress"], None]
+MOST_LOSSES = 3
+"""Times that an epoch is begun before lost workers end the search."""
 
 
 @dataclass(frozen=True)
@@ -166,24 +169,41 @@ class _Search:
         self, prepared: Prepared, state: State | None, spent: float, stopped: threading.Event
     ) -> tuple[State, bool]:
         """Run epochs until a limit or a signal; whether it was a limit."""
-        settings = _island_settings(self.settings)
-        workers = min(self.settings.search.workers, settings.islands)
         began = monotonic() - spent
         if state is not None and self._is_over(state, spent):
             return state, True
-        with ExitStack() as stack:
-            executor = None
-            if workers > 1:
-                executor = stack.enter_context(processes(workers, self.design_file, settings))
-            islands = Islands(prepared.design, settings, _seeds(prepared), executor)
-            for reached in islands.search(state):
-                state, seconds = reached, monotonic() - began
+        with closing(self._states(prepared, state)) as states:
+            for state in states:
+                seconds = monotonic() - began
                 self._record(prepared, state, seconds)
                 if self._is_over(state, seconds):
                     return state, True
                 if stopped.is_set():
                     return state, False
         raise AssertionError("islands search for ever")
+
+    def _states(self, prepared: Prepared, state: State | None) -> Generator[State, None, None]:
+        """The state after every epoch, for ever; an epoch that lost a worker is run again."""
+        settings = _island_settings(self.settings)
+        workers = min(self.settings.search.workers, settings.islands)
+        losses = 0
+        while losses < MOST_LOSSES:
+            with ExitStack() as stack:
+                executor = None
+                if workers > 1:
+                    executor = stack.enter_context(processes(workers, self.design_file, settings))
+                islands = Islands(prepared.design, settings, _seeds(prepared), executor)
+                try:
+                    for reached in islands.search(state):
+                        state, losses = reached, 0
+                        yield reached
+                except BrokenExecutor:
+                    losses += 1
+                    self._tell("a worker process was lost; its epoch is run again")
+        raise OSError(
+            f"worker processes were lost {losses} times in one epoch, perhaps for want of memory; "
+            f"set workers lower in {self.folder.path / 'run.toml'} and resume"
+        )
 
     def _is_over(self, state: State, seconds: float) -> bool:
         limits = self.settings.search

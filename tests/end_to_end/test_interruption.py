@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +14,9 @@ from typer.testing import CliRunner
 import symreg
 from symreg import config
 from symreg.cli.commands import app
+from symreg.constants import Fitter
+from symreg.evolution import Island
+from symreg.islands import run_epoch
 from symreg.runs import RunFolder, files, open_run
 
 pytestmark = pytest.mark.usefixtures("front_only")
@@ -178,6 +183,65 @@ def test_the_command_saves_prints_and_can_be_resumed(search_settings, tmp_path, 
     assert "stopped before its end" not in resumed.output
     whole = symreg.search(search_settings(tmp_path / "whole", epochs=EPOCHS))
     assert front_csv(settings.folder) == front_csv(whole.folder)
+
+
+# Workers that are lost
+
+
+class FailingExecutor(Executor):
+    """Runs epochs here, but is broken as often as it is told to be."""
+
+    def __init__(self, island, losses):
+        self.island = island
+        self.losses = losses
+
+    def submit(self, _work, *task):
+        future = Future()
+        if self.losses:
+            self.losses.pop()
+            future.set_exception(BrokenExecutor("a worker process was terminated"))
+        else:
+            future.set_result(run_epoch(self.island, *task))
+        return future
+
+
+@pytest.fixture
+def lose_workers(monkeypatch, argon_design):
+    """Let this many workers be lost in the first epoch."""
+
+    def lose(count):
+        losses = [None] * count
+
+        @contextmanager
+        def processes(_workers, _path, settings):
+            island = Island(Fitter(argon_design), settings.evolution, settings.variation)
+            yield FailingExecutor(island, losses)
+
+        monkeypatch.setattr("symreg.pipeline.searching.processes", processes)
+
+    return lose
+
+
+def test_an_epoch_that_lost_its_worker_is_run_again(
+    argon_run, search_settings, lose_workers, tmp_path
+):
+    lose_workers(1)
+    told = []
+    settings = search_settings(tmp_path / "run", workers=2)
+    run = symreg.search(settings, on_progress=lambda p: told.append(p.message))
+    assert "a worker process was lost; its epoch is run again" in told
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
+
+
+def test_workers_that_are_lost_again_and_again_end_the_search(
+    argon_run, search_settings, lose_workers, tmp_path
+):
+    lose_workers(100)
+    with pytest.raises(OSError, match="lost 3 times in one epoch, perhaps for want of memory"):
+        symreg.search(search_settings(tmp_path / "run", workers=2))
+    lose_workers(0)
+    run = symreg.resume(tmp_path / "run")
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
 
 
 # What a resumed run has beside its front
