@@ -1,0 +1,79 @@
+"""Peak memory of building the projected design for 100,000 atoms.
+
+    python benchmarks/memory.py
+
+Two data sets of rattled face-centred cubic argon with a cutoff of 8.5 Å (about 65 neighbours):
+1000 structures of 100 atoms, and one structure of 100,000. Each is built in a process of its own;
+the figures are the largest resident size of that process, and the part of it that was there before
+the design was built (imports, compiled code, the structures themselves).
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from time import perf_counter
+
+import numpy as np
+
+MIB = 1024.0
+
+
+def structures_of(count: int):
+    """``count`` structures of about 100,000 atoms in all, with labels made up."""
+    from ase.build import bulk
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    from symreg.structures import from_atoms
+
+    rng = np.random.default_rng(0)
+    repeat = (5, 5, 1) if count > 1 else (29, 29, 30)
+    images = []
+    for _ in range(count):
+        atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat(repeat)
+        atoms.positions += rng.normal(scale=0.1, size=atoms.positions.shape)
+        forces = rng.normal(size=atoms.positions.shape)
+        atoms.calc = SinglePointCalculator(atoms, energy=-0.08 * len(atoms), forces=forces)
+        images.append(atoms)
+    return from_atoms(images)
+
+
+def peak() -> float:
+    """Largest resident size so far in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
+
+
+def build(count: int) -> None:
+    """Build one design and print its figures."""
+    from symreg.cutoff import Cutoff
+    from symreg.loss import LossSettings
+    from symreg.projection import build_design
+
+    cutoff = Cutoff(kind="septic", r_cut=8.5, r_on=5.1)
+    build_design(structures_of(2), cutoff, r0=3.75, loss=LossSettings())  # compiles
+    structures = structures_of(count)
+    before, began = peak(), perf_counter()
+    build_design(structures, cutoff, r0=3.75, loss=LossSettings())
+    atoms = int(structures.n_atoms.sum())
+    print(
+        f"{len(structures):5d} structures, {atoms:,} atoms: peak {peak():,.0f} MiB, "
+        f"{before:,.0f} MiB of it before; {perf_counter() - began:.1f} s"
+    )
+
+
+def main() -> None:
+    """Run both cases in fresh processes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, help="build only this many structures, here")
+    options = parser.parse_args()
+    if options.count:
+        build(options.count)
+        return
+    for count in (1000, 1):
+        subprocess.run([sys.executable, __file__, "--count", str(count)], check=True)
+
+
+if __name__ == "__main__":
+    main()
