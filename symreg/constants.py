@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.expression import Expression, Term
-from symreg.kernels.batch import Batch, Grid, fit_batch, jacobian
+from symreg.kernels.batch import Batch, Grid, fit_batch
+from symreg.kernels.programs import differentiate
 from symreg.projection import (
     TAIL_LENGTH,
     Design,
@@ -17,7 +18,7 @@ from symreg.projection import (
     chebyshev_coefficients,
     triangle,
 )
-from symreg.scoring import pack
+from symreg.scoring import pack, tree_arrays
 
 Floats = NDArray[np.float64]
 
@@ -118,10 +119,17 @@ class Fitter:
 
     def columns(self, expression: Expression) -> Floats:
         """Derivatives of the weighted predictions by weights, then constants, shape (P, W + K)."""
-        batch = pack([expression.terms], self.design.keys)
-        terms, turns = jacobian(batch, self.grid)
-        counts = [len(term.tree.constants) for term in expression.terms]
-        return np.vstack([terms, turns * np.repeat(expression.weights, counts)[:, None]]).T
+        m = self.design.n_nodes
+        by_weight, by_constant = [], []
+        for term, weight in zip(expression.terms, expression.weights, strict=True):
+            block = self.design.keys.index((term.kind, term.species))
+            code, arg = (np.array(part, dtype=np.int64) for part in tree_arrays(term.tree))
+            constants = np.array(term.tree.constants)
+            values, slopes = differentiate(code, arg, constants, self.grid.x[block], False)
+            matrix = self.problem.matrix[:, block * m : (block + 1) * m]
+            by_weight.append(matrix @ values)
+            by_constant.append(weight * (slopes @ matrix.T))
+        return np.vstack([*by_weight, *by_constant]).T
 
     def residual(self, expression: Expression) -> Floats:
         """Weighted predictions minus labels, weights and constants as they are, shape (P,)."""

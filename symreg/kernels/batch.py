@@ -14,16 +14,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from symreg.kernels.elementary import FASTMATH
 from symreg.kernels.linear import dot, project, relative_tail, remove, solve_damped, solve_weights
 from symreg.kernels.programs import (
-    INSTRUCTION,
     MAX_CONSTANTS,
-    MAX_NODES,
     MAX_ROWS,
-    assemble,
-    run_tangents,
-    run_values,
+    Registers,
+    registers,
+    tree_slopes,
+    tree_values,
 )
 
 Floats = NDArray[np.float64]
@@ -71,44 +69,62 @@ class Grid(NamedTuple):
     """Two fixed directions that make fingerprints, shape (2, P)."""
 
 
-class Work(NamedTuple):
-    """Scratch of one thread, for candidates of up to n terms and k constants."""
+class Weighing(NamedTuple):
+    """Scratch for the linear part of a fit of up to n terms."""
 
-    program: Integers
-    rows: Floats
-    tangents: Floats
-    active: NDArray[np.bool_]
-    partials: Floats
     values: Floats
+    """Node values of the terms, shape (n, M)."""
+    best_values: Floats
+    """The same for the lowest loss so far."""
     columns: Floats
+    """Their products with the matrix, shape (n, P)."""
     q: Floats
+    """Orthonormal columns of the same span, shape (n, P)."""
     upper: Floats
+    """From ``q`` to ``columns``, shape (n, n)."""
     weights: Floats
+    """Shape (n,)."""
     residual: Floats
+    """Shape (P,)."""
+
+
+class Turning(NamedTuple):
+    """Scratch for the nonlinear part of a fit of up to k constants."""
+
     owner: Integers
+    """Term of each constant, shape (k,)."""
     slopes: Floats
+    """Derivatives of node values by constants, shape (k, M)."""
     jacobian: Floats
+    """Derivatives of the residual, shape (k, P)."""
     hessian: Floats
+    """J^T J, lower triangle, shape (k, k)."""
     gradient: Floats
+    """J^T times the residual, shape (k,)."""
     step: Floats
+    """Shape (k,)."""
     trial: Floats
-    current: Floats
+    """Constants being tried, shape (k,)."""
+    best: Floats
+    """Constants of the lowest loss so far, shape (k,)."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _workspace(n: int, k: int, m: int, p: int) -> Work:
-    return Work(
-        np.empty((MAX_NODES, INSTRUCTION), np.int64),
-        np.empty((MAX_ROWS, m)),
-        np.empty((MAX_ROWS, MAX_CONSTANTS, m)),
-        np.empty((MAX_ROWS, MAX_CONSTANTS), np.bool_),
-        np.empty((2, m)),
+@njit(inline="always", error_model="numpy")
+def _weighing(n: int, m: int, p: int) -> Weighing:
+    return Weighing(
+        np.empty((n, m)),
         np.empty((n, m)),
         np.empty((n, p)),
         np.empty((n, p)),
         np.empty((n, n)),
         np.empty(n),
         np.empty(p),
+    )
+
+
+@njit(inline="always", error_model="numpy")
+def _turning(k: int, m: int, p: int) -> Turning:
+    return Turning(
         np.empty(k, np.int64),
         np.empty((k, m)),
         np.empty((k, p)),
@@ -120,60 +136,23 @@ def _workspace(n: int, k: int, m: int, p: int) -> Work:
     )
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _node_values(
-    code: Integers, arg: Integers, constants: Floats, x: Floats, work: Work, values: Floats
-) -> None:
-    """Evaluate one tree on the nodes, shape (M,)."""
-    program, rows = work.program, work.rows
-    n_instructions, result = assemble(code, arg, constants.size, x.size, program, rows)
-    _fill_leaves(constants, x, rows)
-    run_values(program, n_instructions, rows, work.partials[0])
-    for k in range(x.size):
-        values[k] = rows[result, k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fill_leaves(constants: Floats, x: Floats, rows: Floats) -> None:
-    for k in range(x.size):
-        rows[0, k] = x[k]
-    for c in range(constants.size):
-        for k in range(x.size):
-            rows[1 + c, k] = constants[c]
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _node_slopes(
-    code: Integers,
-    arg: Integers,
-    constants: Floats,
-    x: Floats,
-    work: Work,
-    values: Floats,
-    slopes: Floats,
-) -> None:
-    """Evaluate one tree on the nodes with derivatives by its constants, shape (K, M)."""
-    program, rows, tangents = work.program, work.rows, work.tangents
-    n_instructions, result = assemble(code, arg, constants.size, x.size, program, rows)
-    _fill_leaves(constants, x, rows)
-    active = work.active[:, : constants.size]
-    active[:] = False
-    for c in range(constants.size):
-        active[1 + c, c] = True
-        for k in range(x.size):
-            tangents[1 + c, c, k] = 1.0
-    run_tangents(program, n_instructions, rows, tangents, active, work.partials)
-    for c in range(constants.size):
-        for k in range(x.size):
-            slopes[c, k] = tangents[result, c, k] if active[result, c] else 0.0
-    for k in range(x.size):
-        values[k] = rows[result, k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _evaluate(batch: Batch, individual: int, grid: Grid, work: Work, slopes: bool) -> bool:
-    """Fill values, columns, weights and residual for the constants in ``work.trial``."""
+# The compiler's time decides the shape of what follows. Each level of functions that call each
+# other is optimised again with all that it calls, so what has one caller is inlined by Numba; and
+# every access to a member loads its whole tuple, so there are several small ones.
+@njit(inline="always", error_model="numpy")
+def _evaluate(
+    batch: Batch,
+    individual: int,
+    grid: Grid,
+    scratch: Registers,
+    weighing: Weighing,
+    turning: Turning,
+    with_slopes: bool,
+) -> bool:
+    """Fill columns, weights, residual and slopes for the constants in ``turning.trial``."""
     m = grid.x.shape[1]
+    values, columns = weighing.values, weighing.columns
+    owner, slopes, trial = turning.owner, turning.slopes, turning.trial
     first, last = batch.term_start[individual], batch.term_start[individual + 1]
     start = batch.constant_start[first]
     for term in range(first, last):
@@ -182,42 +161,65 @@ def _evaluate(batch: Batch, individual: int, grid: Grid, work: Work, slopes: boo
         code = batch.code[batch.node_start[term] : batch.node_start[term + 1]]
         arg = batch.arg[batch.node_start[term] : batch.node_start[term + 1]]
         x = grid.x[batch.block[term]]
-        constants = work.trial[low:high]
-        if slopes and high > low:
-            work.owner[low:high] = t
-            _node_slopes(code, arg, constants, x, work, work.values[t], work.slopes[low:high])
+        if with_slopes and high > low:
+            for c in range(low, high):
+                owner[c] = t
+            tree_slopes(code, arg, trial[low:high], x, scratch, values[t], slopes[low:high])
         else:
-            _node_values(code, arg, constants, x, work, work.values[t])
-        project(grid.matrix_t, batch.block[term] * m, work.values[t], work.columns[t])
-    n = last - first
+            tree_values(code, arg, trial[low:high], x, scratch, values[t])
+        project(grid.matrix_t, batch.block[term] * m, values[t], columns[t])
     return solve_weights(
-        work.columns[:n], grid.target, work.q, work.upper, work.weights, work.residual
+        columns[: last - first],
+        grid.target,
+        weighing.q,
+        weighing.upper,
+        weighing.weights,
+        weighing.residual,
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _linearise(batch: Batch, first: int, n: int, k: int, grid: Grid, work: Work) -> None:
+@njit(inline="always", error_model="numpy")
+def _linearise(
+    batch: Batch, first: int, n: int, k: int, grid: Grid, weighing: Weighing, turning: Turning
+) -> None:
     """Kaufman's Jacobian, the gradient and J^T J at the constants just evaluated."""
     m = grid.x.shape[1]
+    jacobian, hessian, gradient = turning.jacobian, turning.hessian, turning.gradient
+    q, weights, residual = weighing.q, weighing.weights, weighing.residual
     for c in range(k):
-        term = work.owner[c]
-        project(grid.matrix_t, batch.block[first + term] * m, work.slopes[c], work.jacobian[c])
+        term = turning.owner[c]
+        project(grid.matrix_t, batch.block[first + term] * m, turning.slopes[c], jacobian[c])
         for t in range(n):
-            remove(work.q[t], work.jacobian[c])
-        for r in range(grid.target.size):
-            work.jacobian[c, r] *= -work.weights[term]
-        work.gradient[c] = dot(work.jacobian[c], work.residual)
+            remove(q[t], jacobian[c])
+        for r in range(residual.size):
+            jacobian[c, r] *= -weights[term]
+        gradient[c] = dot(jacobian[c], residual)
     for a in range(k):
         for b in range(a + 1):
-            work.hessian[a, b] = dot(work.jacobian[a], work.jacobian[b])
+            hessian[a, b] = dot(jacobian[a], jacobian[b])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(inline="always", error_model="numpy")
+def _keep(n: int, k: int, weighing: Weighing, turning: Turning, weights: Floats) -> None:
+    """Remember the trial as the best so far."""
+    best, trial = turning.best, turning.trial
+    values, best_values, found = weighing.values, weighing.best_values, weighing.weights
+    for c in range(k):
+        best[c] = trial[c]
+    for t in range(n):
+        weights[t] = found[t]
+        for node in range(values.shape[1]):
+            best_values[t, node] = values[t, node]
+
+
+@njit(inline="always", error_model="numpy")
 def _fit(
     batch: Batch,
     individual: int,
     grid: Grid,
-    work: Work,
+    scratch: Registers,
+    weighing: Weighing,
+    turning: Turning,
     max_steps: int,
     tolerance: float,
     weights: Floats,
@@ -228,49 +230,49 @@ def _fit(
     n = batch.term_start[individual + 1] - first
     start = batch.constant_start[first]
     k = batch.constant_start[first + n] - start
-    work.trial[:k] = batch.constants[start : start + k]
+    residual, trial, kept, step = weighing.residual, turning.trial, turning.best, turning.step
+    for c in range(k):
+        trial[c] = batch.constants[start + c]
     best, damping, redundant = math.inf, 1e-3, False
     steps = rejections = 0
     while True:
-        dependent = _evaluate(batch, individual, grid, work, steps < max_steps)
-        loss = 0.5 * (dot(work.residual, work.residual) + grid.rest)
+        dependent = _evaluate(
+            batch, individual, grid, scratch, weighing, turning, steps < max_steps
+        )
+        loss = 0.5 * (dot(residual, residual) + grid.rest)
         if loss < best:
             gain, best, redundant = best - loss, loss, dependent
-            work.current[:k] = work.trial[:k]
-            weights[:] = work.weights[:n]
+            _keep(n, k, weighing, turning, weights)
             for f in range(2):
-                fingerprint[f] = dot(grid.waves[f], work.residual)
+                fingerprint[f] = dot(grid.waves[f], residual)
             if steps == max_steps or k == 0 or gain < tolerance * loss:
                 break
             steps += 1
             rejections = 0
             damping = max(0.1 * damping, 1e-12)
-            _linearise(batch, first, n, k, grid, work)
+            _linearise(batch, first, n, k, grid, weighing, turning)
         else:
             rejections += 1
             damping *= 8.0
             if rejections > _MOST_REJECTIONS or not math.isfinite(best):
                 break
         while damping < 1e12 and not solve_damped(
-            work.hessian[:k, :k], work.gradient[:k], damping, work.step
+            turning.hessian[:k, :k], turning.gradient[:k], damping, step
         ):
             damping *= 10.0
         for c in range(k):
-            work.trial[c] = work.current[c] + work.step[c]
-    batch.constants[start : start + k] = work.current[:k]
+            trial[c] = kept[c] + step[c]
+    for c in range(k):
+        batch.constants[start + c] = kept[c]
     return best, redundant
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _largest_tail(batch: Batch, individual: int, grid: Grid, work: Work, tail_length: int) -> float:
-    """Worst tail of the fitted terms of one candidate."""
+@njit(inline="always", error_model="numpy")
+def _largest_tail(coefficients: Floats, values: Floats, length: int) -> float:
+    """Worst tail of the terms of one candidate, whose node values are given (n, M)."""
     worst = 0.0
-    for term in range(batch.term_start[individual], batch.term_start[individual + 1]):
-        nodes = slice(batch.node_start[term], batch.node_start[term + 1])
-        constants = batch.constants[batch.constant_start[term] : batch.constant_start[term + 1]]
-        x = grid.x[batch.block[term]]
-        _node_values(batch.code[nodes], batch.arg[nodes], constants, x, work, work.values[0])
-        tail = relative_tail(grid.coefficients, work.values[0], tail_length)
+    for t in range(values.shape[0]):
+        tail = relative_tail(coefficients, values[t], length)
         worst = tail if not tail <= worst else worst
     return worst
 
@@ -311,38 +313,29 @@ def fit_batch(
         first, last = starts[individual], starts[individual + 1]
         n = max(n, last - first)
         k = max(k, batch.constant_start[last] - batch.constant_start[first])
-    work = _workspace(n, k, grid.x.shape[1], grid.target.size)
+    m, p = grid.x.shape[1], grid.target.size
+    scratch = registers(MAX_ROWS, MAX_CONSTANTS, m)
+    weighing, turning = _weighing(n, m, p), _turning(k, m, p)
     for individual in range(starts.size - 1):
+        first, last = starts[individual], starts[individual + 1]
         loss, redundant = _fit(
             batch,
             individual,
             grid,
-            work,
+            scratch,
+            weighing,
+            turning,
             max_steps,
             tolerance,
-            weights[starts[individual] : starts[individual + 1]],
+            weights[first:last],
             fingerprints[individual],
         )
         losses[individual] = loss
         outcomes[individual] = DEPENDENT if redundant else FITTED
         if not math.isfinite(loss):
             outcomes[individual] = NOT_FINITE
-        elif not _largest_tail(batch, individual, grid, work, tail_length) <= tail_allowed:
+            continue
+        tail = _largest_tail(grid.coefficients, weighing.best_values[: last - first], tail_length)
+        if not tail <= tail_allowed:
             outcomes[individual] = TAIL
             losses[individual] = math.inf
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def jacobian(batch: Batch, grid: Grid) -> tuple[Floats, Floats]:
-    """Columns of the terms (T, P) and of weighted constants (K, P) of a one-candidate batch.
-
-    The second hold dA/dc without the weight of the term: the caller multiplies.
-    """
-    n, k, p = batch.block.size, batch.constants.size, grid.target.size
-    work = _workspace(n, max(k, 1), grid.x.shape[1], p)
-    work.trial[:k] = batch.constants
-    _evaluate(batch, 0, grid, work, True)
-    for c in range(k):
-        block = batch.block[work.owner[c]]
-        project(grid.matrix_t, block * grid.x.shape[1], work.slopes[c], work.jacobian[c])
-    return work.columns, work.jacobian[:k]

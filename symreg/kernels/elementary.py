@@ -58,7 +58,7 @@ _E = [1 / math.factorial(k) for k in range(14)]
 _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12, _E13 = _E[2:]
 
 
-@njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+@njit(forceinline=True, cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
 def exp(x: float) -> float:
     """e^x by x = n ln 2 + y and the Taylor series in y, summed by Estrin's scheme."""
     shifted = x * _LOG2_E + _ROUNDER
@@ -79,7 +79,7 @@ _L = [2 / (2 * k + 1) for k in range(11)]
 _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9, _L10 = _L[1:]
 
 
-@njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+@njit(forceinline=True, cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
 def log(x: float) -> float:
     """Ln x for x > 0 by x = 2^n m and the series of artanh; NaN elsewhere."""
     bits = _bits(x)

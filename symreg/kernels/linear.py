@@ -59,9 +59,11 @@ def solve_weights(
     n_terms = columns.shape[0]
     projections = np.zeros(n_terms)
     dependent = False
-    residual[:] = target
+    for k in range(target.size):
+        residual[k] = target[k]
     for t in range(n_terms):
-        q[t] = columns[t]
+        for k in range(target.size):
+            q[t, k] = columns[t, k]
         size = math.sqrt(dot(q[t], q[t]))
         if not math.isfinite(size):
             residual[:] = math.nan

@@ -7,13 +7,13 @@ that LLVM vectorises each loop. One interpreter step costs a few nanoseconds for
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from symreg.kernels.elementary import FASTMATH, exp, log
+from symreg.kernels.interpreter import ARITY, run_tangents, run_values
 from symreg.primitives import PRIMITIVES
 
 Floats = NDArray[np.float64]
@@ -24,30 +24,25 @@ MAX_NODES = 256
 MAX_CONSTANTS = 16
 """Most constants of one tree."""
 MAX_ROWS = MAX_NODES + MAX_CONSTANTS + 1
+BLOCK = 512
+"""Points evaluated together: a program's rows then stay in the first-level cache."""
 INSTRUCTION = 5
 """Fields of an instruction: operator, row written, left row, right row, integer."""
 
 _CONST, _INT = PRIMITIVES["const"].code, PRIMITIVES["int"].code
 _X = PRIMITIVES["x"].code
-_ADD, _SUB = PRIMITIVES["add"].code, PRIMITIVES["sub"].code
-_MUL, _DIV = PRIMITIVES["mul"].code, PRIMITIVES["div"].code
-_NEG, _POWI, _POW = PRIMITIVES["neg"].code, PRIMITIVES["powi"].code, PRIMITIVES["pow"].code
-_EXP, _LOG, _SQRT = PRIMITIVES["exp"].code, PRIMITIVES["log"].code, PRIMITIVES["sqrt"].code
-_ARITY = np.array(
-    [p.arity for p in sorted(PRIMITIVES.values(), key=lambda p: p.code)], dtype=np.int64
-)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def assemble(
     code: Integers,
     arg: Integers,
-    n_constants: int,
+    constants: Floats,
     width: int,
     program: Integers,
     rows: Floats,
 ) -> tuple[int, int]:
-    """Turn prefix nodes into instructions; fill the rows of integers.
+    """Turn prefix nodes into instructions; fill the rows of constants and integers.
 
     Returns the number of instructions and the row of the result. Rows of intermediate results
     are used again once read, so that a block of rows stays in the first-level cache.
@@ -55,12 +50,15 @@ def assemble(
     stack = np.empty(MAX_NODES, np.int64)
     free = np.empty(MAX_NODES, np.int64)
     depth = n_free = n_instructions = 0
-    n_rows = 1 + n_constants
+    n_rows = 1 + constants.size
+    for c in range(constants.size):
+        for k in range(width):
+            rows[1 + c, k] = constants[c]
     for node in range(code.size):
         if code[node] == _INT:
             n_rows += 1
     first_result = n_rows
-    next_integer = 1 + n_constants
+    next_integer = 1 + constants.size
     for node in range(code.size - 1, -1, -1):
         op = code[node]
         if op == _X:
@@ -87,7 +85,7 @@ def assemble(
         left = stack[depth - 1]
         right = left
         depth -= 1
-        if _ARITY[op] == 2:
+        if ARITY[op] == 2:
             right = stack[depth - 1]
             depth -= 1
             if right >= first_result:
@@ -107,200 +105,105 @@ def assemble(
     return n_instructions, stack[0]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def integer_power(base: Floats, exponent: int, out: Floats, square: Floats) -> None:
-    """Write base^exponent by repeated squaring; ``square`` is scratch of the same length."""
-    n = abs(exponent)
-    for k in range(out.size):
-        square[k] = base[k]
-    if n & 1:
-        for k in range(out.size):
-            out[k] = base[k]
+class Registers(NamedTuple):
+    """Scratch of one thread for programs over blocks of W points, R rows and D directions."""
+
+    program: Integers
+    """Shape (MAX_NODES, INSTRUCTION)."""
+    rows: Floats
+    """Shape (R, W)."""
+    tangents: Floats
+    """Shape (R, D, W)."""
+    active: NDArray[np.bool_]
+    """Shape (R, D)."""
+    partials: Floats
+    """Shape (2, W)."""
+
+
+@njit(inline="always", error_model="numpy")
+def registers(n_rows: int, directions: int, width: int) -> Registers:
+    """Allocate the scratch."""
+    return Registers(
+        np.empty((MAX_NODES, INSTRUCTION), np.int64),
+        np.empty((n_rows, width)),
+        np.empty((n_rows, directions, width)),
+        np.empty((n_rows, directions), np.bool_),
+        np.empty((2, width)),
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _copy(source: Floats, target: Floats) -> None:
+    # A loop over whole arrays vectorises, one with an offset in its indices does not; and
+    # ``target[:] = source`` makes Numba compile an error message with text, which takes seconds.
+    for k in range(source.size):
+        target[k] = source[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _copy_active(moves: bool, tangent: Floats, slope: Floats) -> None:
+    """Copy a tangent; zeros where nothing depends on its direction."""
+    if moves:
+        for k in range(slope.size):
+            slope[k] = tangent[k]
     else:
-        for k in range(out.size):
-            out[k] = 1.0
-    n >>= 1
-    while n > 0:
-        if n & 1:
-            for k in range(out.size):
-                squared = square[k] * square[k]
-                square[k] = squared
-                out[k] *= squared
-        else:
-            for k in range(out.size):
-                square[k] *= square[k]
-        n >>= 1
-    if exponent < 0:
-        for k in range(out.size):
-            out[k] = 1.0 / out[k]
+        for k in range(slope.size):
+            slope[k] = 0.0
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def run_values(program: Integers, n_instructions: int, rows: Floats, scratch: Floats) -> None:
-    """Run a program: fill the rows that its instructions write."""
-    for step in range(n_instructions):
-        op = program[step, 0]
-        out = rows[program[step, 1]]
-        a = rows[program[step, 2]]
-        b = rows[program[step, 3]]
-        if op == _ADD:
-            for k in range(out.size):
-                out[k] = a[k] + b[k]
-        elif op == _SUB:
-            for k in range(out.size):
-                out[k] = a[k] - b[k]
-        elif op == _MUL:
-            for k in range(out.size):
-                out[k] = a[k] * b[k]
-        elif op == _DIV:
-            for k in range(out.size):
-                out[k] = a[k] / b[k]
-        elif op == _POWI:
-            integer_power(a, program[step, 4], out, scratch)
-        elif op == _EXP:
-            for k in range(out.size):
-                out[k] = exp(a[k])
-        elif op == _POW:
-            for k in range(out.size):
-                out[k] = exp(b[k] * log(a[k]))
-        elif op == _LOG:
-            for k in range(out.size):
-                out[k] = log(a[k])
-        elif op == _SQRT:
-            for k in range(out.size):
-                out[k] = math.sqrt(a[k])
-        else:
-            for k in range(out.size):
-                out[k] = -a[k]
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _value_and_partials(
-    op: int, exponent: int, a: Floats, b: Floats, out: Floats, da: Floats, db: Floats
+@njit(inline="always", error_model="numpy")
+def _mark(
+    first: int, n_rows: int, directions: int, tangents: Floats, active: NDArray[np.bool_]
 ) -> None:
-    """One instruction with its derivatives by both operands; + - * are handled by the caller."""
-    if op == _DIV:
-        for k in range(out.size):
-            inverse = 1.0 / b[k]
-            quotient = a[k] * inverse
-            out[k] = quotient
-            da[k] = inverse
-            db[k] = -quotient * inverse
-    elif op == _POWI:
-        integer_power(a, exponent - 1, da, db)
-        for k in range(out.size):
-            power = da[k]
-            out[k] = power * a[k]
-            da[k] = exponent * power
-    elif op == _EXP:
-        for k in range(out.size):
-            value = exp(a[k])
-            out[k] = value
-            da[k] = value
-    elif op == _POW:
-        for k in range(out.size):
-            logarithm = log(a[k])
-            value = exp(b[k] * logarithm)
-            out[k] = value
-            da[k] = b[k] * value / a[k]
-            db[k] = value * logarithm
-    elif op == _LOG:
-        for k in range(out.size):
-            out[k] = log(a[k])
-            da[k] = 1.0 / a[k]
-    else:
-        for k in range(out.size):
-            root = math.sqrt(a[k])
-            out[k] = root
-            da[k] = 0.5 / root
+    """Say that row ``first`` + d is what direction d differentiates by."""
+    for d in range(directions):
+        for row in range(1 + n_rows):
+            active[row, d] = row == first + d
+        for k in range(tangents.shape[2]):
+            tangents[first + d, d, k] = 1.0
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def run_tangents(
-    program: Integers,
-    n_instructions: int,
-    rows: Floats,
-    tangents: Floats,
-    active: NDArray[np.bool_],
-    partials: Floats,
+@njit(inline="always", error_model="numpy")
+def tree_values(
+    code: Integers, arg: Integers, constants: Floats, x: Floats, scratch: Registers, out: Floats
 ) -> None:
-    """Run a program with forward derivatives along several directions.
-
-    Parameters
-    ----------
-    program, n_instructions
-        From ``assemble``.
-    rows
-        Register file, shape (rows, width); leaves are filled.
-    tangents
-        Shape (rows, directions, width); those of active leaves are filled.
-    active
-        Which rows depend on which direction, shape (rows, directions); leaves are filled.
-    partials
-        Scratch, shape (2, width).
-    """
-    da, db = partials[0], partials[1]
-    for step in range(n_instructions):
-        op = program[step, 0]
-        written, left, right = program[step, 1], program[step, 2], program[step, 3]
-        out, a, b = rows[written], rows[left], rows[right]
-        binary = _ARITY[op] == 2
-        pa, pb = da, db
-        if op == _ADD:
-            for k in range(out.size):
-                out[k] = a[k] + b[k]
-        elif op == _SUB:
-            for k in range(out.size):
-                out[k] = a[k] - b[k]
-        elif op == _NEG:
-            for k in range(out.size):
-                out[k] = -a[k]
-        elif op == _MUL:
-            for k in range(out.size):
-                out[k] = a[k] * b[k]
-            pa, pb = b, a
-        else:
-            _value_and_partials(op, program[step, 4], a, b, out, da, db)
-        for d in range(active.shape[1]):
-            left_moves = active[left, d]
-            right_moves = binary and active[right, d]
-            active[written, d] = left_moves or right_moves
-            if not active[written, d]:
-                continue
-            t, ta, tb = tangents[written, d], tangents[left, d], tangents[right, d]
-            if op in (_ADD, _SUB, _NEG):
-                _add_tangents(op, left_moves, right_moves, ta, tb, t)
-            elif left_moves and right_moves:
-                for k in range(t.size):
-                    t[k] = pa[k] * ta[k] + pb[k] * tb[k]
-            elif left_moves:
-                for k in range(t.size):
-                    t[k] = pa[k] * ta[k]
-            else:
-                for k in range(t.size):
-                    t[k] = pb[k] * tb[k]
+    """Write the values of one tree at W points."""
+    program, rows = scratch.program, scratch.rows
+    n_instructions, result = assemble(code, arg, constants, x.size, program, rows)
+    _copy(x, rows[0])
+    run_values(program, n_instructions, rows, scratch.partials[0])
+    _copy(rows[result], out)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _add_tangents(op: int, left: bool, right: bool, ta: Floats, tb: Floats, t: Floats) -> None:
-    a = 0.0 if not left else (-1.0 if op == _NEG else 1.0)
-    b = 0.0 if not right else (-1.0 if op == _SUB else 1.0)
-    if left and right:
-        for k in range(t.size):
-            t[k] = a * ta[k] + b * tb[k]
-    elif left:
-        for k in range(t.size):
-            t[k] = a * ta[k]
-    else:
-        for k in range(t.size):
-            t[k] = b * tb[k]
+@njit(inline="always", error_model="numpy")
+def tree_slopes(
+    code: Integers,
+    arg: Integers,
+    constants: Floats,
+    x: Floats,
+    scratch: Registers,
+    out: Floats,
+    slopes: Floats,
+) -> None:
+    """Write values (W,) and derivatives by all constants (K, W) of one tree."""
+    program, rows, directions = scratch.program, scratch.rows, constants.size
+    tangents, active = scratch.tangents, scratch.active
+    n_instructions, result = assemble(code, arg, constants, x.size, program, rows)
+    _copy(x, rows[0])
+    _mark(1, directions + code.size, directions, tangents, active)
+    run_tangents(program, n_instructions, rows, tangents, active, directions, scratch.partials)
+    for c in range(directions):
+        _copy_active(active[result, c], tangents[result, c], slopes[c])
+    _copy(rows[result], out)
 
 
-BLOCK = 512
-"""Rows evaluated together: a program's rows then stay in the first-level cache."""
+@njit(inline="always", error_model="numpy")
+def _width(points: int) -> int:
+    """Block width that leaves the last block nearly full."""
+    blocks = max(-(-points // BLOCK), 1)
+    return 8 * max(-(-points // (8 * blocks)), 1)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
 def evaluate(code: Integers, arg: Integers, constants: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Value and slope of one tree at any number of points.
 
@@ -313,42 +216,45 @@ def evaluate(code: Integers, arg: Integers, constants: Floats, x: Floats) -> tup
     x
         Points, shape (R,).
     """
-    value, slope = np.empty(x.size), np.empty(x.size)
-    width = min(BLOCK, max(x.size, 1))
-    n_rows = 1 + constants.size + code.size
-    rows, tangents = np.empty((n_rows, width)), np.empty((n_rows, 1, width))
-    active, partials = np.zeros((n_rows, 1), np.bool_), np.empty((2, width))
-    program = np.empty((MAX_NODES, INSTRUCTION), np.int64)
-    n_instructions, result = assemble(code, arg, constants.size, width, program, rows)
-    for c in range(constants.size):
-        rows[1 + c] = constants[c]
-    active[0, 0] = True
-    tangents[0] = 1.0
-    rows[0] = 1.0
+    values, slopes = differentiate(code, arg, constants, x, True)
+    return values, slopes[0]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def differentiate(
+    code: Integers, arg: Integers, constants: Floats, x: Floats, by_x: bool
+) -> tuple[Floats, Floats]:
+    """Values (R,) and derivatives by x (1, R), or by all constants (K, R), of one tree."""
+    directions = 1 if by_x else constants.size
+    values, slopes = np.empty(x.size), np.empty((directions, x.size))
+    width = _width(x.size)
+    scratch = registers(1 + constants.size + code.size, directions, width)
+    rows, tangents, active = scratch.rows, scratch.tangents, scratch.active
+    n_instructions, result = assemble(code, arg, constants, width, scratch.program, rows)
+    _mark(0 if by_x else 1, constants.size + code.size, directions, tangents, active)
     for start in range(0, x.size, width):
         stop = min(start + width, x.size)
-        rows[0, : stop - start] = x[start:stop]
-        run_tangents(program, n_instructions, rows, tangents, active, partials)
-        value[start:stop] = rows[result, : stop - start]
-        for k in range(start, stop):
-            slope[k] = tangents[result, 0, k - start] if active[result, 0] else 0.0
-    return value, slope
+        _copy(x[start:stop], rows[0])
+        run_tangents(
+            scratch.program, n_instructions, rows, tangents, active, directions, scratch.partials
+        )
+        _copy(rows[result, : stop - start], values[start:stop])
+        for d in range(directions):
+            _copy_active(active[result, d], tangents[result, d], slopes[d, start:stop])
+    return values, slopes
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def evaluate_values(code: Integers, arg: Integers, constants: Floats, x: Floats) -> Floats:
     """Value of one tree at any number of points; arguments as for ``evaluate``."""
-    value = np.empty(x.size)
-    width = min(BLOCK, max(x.size, 1))
-    rows, scratch = np.empty((1 + constants.size + code.size, width)), np.empty(width)
-    program = np.empty((MAX_NODES, INSTRUCTION), np.int64)
-    n_instructions, result = assemble(code, arg, constants.size, width, program, rows)
-    for c in range(constants.size):
-        rows[1 + c] = constants[c]
-    rows[0] = 1.0
+    values = np.empty(x.size)
+    width = _width(x.size)
+    scratch = registers(1 + constants.size + code.size, 0, width)
+    rows = scratch.rows
+    n_instructions, result = assemble(code, arg, constants, width, scratch.program, rows)
     for start in range(0, x.size, width):
         stop = min(start + width, x.size)
-        rows[0, : stop - start] = x[start:stop]
-        run_values(program, n_instructions, rows, scratch)
-        value[start:stop] = rows[result, : stop - start]
-    return value
+        _copy(x[start:stop], rows[0])
+        run_values(scratch.program, n_instructions, rows, scratch.partials[0])
+        _copy(rows[result, : stop - start], values[start:stop])
+    return values
