@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from symreg.files import plain, write_text
 from symreg.formula import Formula, FormulaCalculator
 
 FORMAT = "symreg-potential"
@@ -99,7 +97,7 @@ class Potential:
             "units": {"energy": "eV", "length": "angstrom"},
             **self.formula.to_dict(),
             "information": self._information(),
-            "provenance": _plain(self.provenance),
+            "provenance": plain(self.provenance),
         }
 
     def _information(self) -> dict[str, Any]:
@@ -124,10 +122,8 @@ class Potential:
         OSError
             If it cannot be written; a file that was there before is left whole.
         """
-        from symreg.lammps.folder import write_whole
-
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(Path(path), text + "\n")
+        write_text(Path(path), text + "\n")
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Potential:
@@ -168,16 +164,3 @@ class Potential:
             raise ValueError(f"the key {error} is missing") from None
         except (TypeError, AttributeError) as error:
             raise ValueError(f"a value has the wrong type: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it; numbers that are not finite become null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import symreg
-from symreg import pipeline
-from symreg.runs import files, open_run
+from symreg import files, pipeline
+from symreg.runs import open_run
 
 CONTRACT = [
     "complexity",

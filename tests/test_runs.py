@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import symreg
-from symreg import config
-from symreg.runs import RunFolder, files, open_run, recommended
+from symreg import config, files
+from symreg.runs import RunFolder, open_run, recommended
 
 
 def test_a_run_opens_with_its_front_simplest_first(small_run):

@@ -90,7 +90,7 @@ def init(
 ) -> None:
     """Write a commented run file for the structures in a folder."""
     from symreg.config import template
-    from symreg.runs.files import write_text
+    from symreg.files import write_text
 
     path = folder / "run.toml"
     if path.exists():

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from symreg.runs.files import read_json
+from symreg.files import read_json
 
 if TYPE_CHECKING:
     from symreg.runs import Member, Run

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from symreg.files import write_text
 from symreg.formula import Formula
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, nve_input
 from symreg.lammps.readme import readme_text
@@ -78,12 +77,12 @@ def export(
     files = folder_files(formula, routes, specimens[0])
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        write_whole(folder / name, text)
+        write_text(folder / name, text)
     parity = measure_parity(formula, routes, specimens, files)
     parity |= {"style": routes[0].style, "table": table_record(tables)}
     readme = readme_text(formula, routes, parity, provenance)
-    write_whole(folder / "README.md", readme)
-    write_whole(folder / "parity.json", json.dumps(parity, indent=1) + "\n")
+    write_text(folder / "README.md", readme)
+    write_text(folder / "parity.json", json.dumps(parity, indent=1) + "\n")
     return parity
 
 
@@ -180,30 +179,3 @@ def reference_text(formula: Formula, check: Specimen) -> str:
         "forces": expected.forces.tolist(),
     }
     return json.dumps(record, indent=1) + "\n"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either the new one or still the old one.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, for instance on a full disk.
-    """
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as file:
-            draft = Path(file.name)
-            try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                draft.chmod(0o644)
-                draft.replace(path)
-            except OSError:
-                draft.unlink()
-                raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(error.errno, f"cannot write {path}: {reason}; no file was changed") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
@@ -233,13 +232,5 @@ def load_or_build_design(
     design = build_design(
         structures, cutoff, r0=r0, loss=loss, fixed_e0=fixed_e0, group_weights=group_weights
     )
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        design.save(draft, key)
-        os.replace(draft, path)
-    except OSError as error:
-        raise type(error)(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    design.save(path, key)
     return design

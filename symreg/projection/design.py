@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symreg.files import write_arrays
 from symreg.loss import LossSettings
 from symreg.projection.grid import chebyshev_coefficients, chebyshev_nodes
 from symreg.structures import QUANTITIES
@@ -145,7 +146,13 @@ class Design:
         return result
 
     def save(self, path: Path, key: str = "") -> None:
-        """Write to an npz file; ``key`` tells what it was made from."""
+        """Write to an npz file, all of it or nothing; ``key`` tells what it was made from.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
         header = {
             "format": _FORMAT,
             "key": key,
@@ -160,9 +167,9 @@ class Design:
             "cells": list(self.cells),
             "counts": [self.counts[cell] for cell in self.cells],
         }
-        arrays: dict[str, Any] = {f"cell{n}": m for n, m in enumerate(self.cells.values())}
-        with path.open("wb") as file:
-            np.savez(file, header=np.array(json.dumps(header)), r_lo=self.r_lo, **arrays)
+        cells = {f"cell{n}": matrix for n, matrix in enumerate(self.cells.values())}
+        header_text = np.array(json.dumps(header))
+        write_arrays(path, {"header": header_text, "r_lo": self.r_lo, **cells})
 
     @staticmethod
     def load(path: Path, key: str | None = None) -> Design:

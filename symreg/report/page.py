@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from symreg.files import read_json, write_bytes, write_text
 from symreg.report.figures import draw
-from symreg.runs.files import read_json, write_bytes, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from symreg.runs import files
+from symreg import files
 
 if TYPE_CHECKING:
     from symreg.config import Settings

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from symreg.runs import files
+from symreg import files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import symreg
-from symreg import config
+from symreg import config, files
 from symreg.cli.commands import app
 from symreg.constants import Fitter
 from symreg.evolution import Island
 from symreg.islands import run_epoch
-from symreg.runs import RunFolder, files, open_run
+from symreg.runs import RunFolder, open_run
 
 pytestmark = pytest.mark.usefixtures("front_only")
 

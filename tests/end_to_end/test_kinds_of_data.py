@@ -7,8 +7,8 @@ from ase import Atoms
 from ase.build import bulk
 
 import symreg
+from symreg import files
 from symreg.pipeline import delivery
-from symreg.runs import files
 from symreg.simplify import Rewriter
 
 pytestmark = pytest.mark.usefixtures("front_only")

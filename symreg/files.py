@@ -104,7 +104,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def plain(value: Any) -> Any:
-    """Turn numpy values, tuples and paths into what JSON knows; NaN and infinities to None.
+    """Turn numpy values, tuples and the like into what JSON knows; NaN and infinities to None.
 
     >>> plain({"a": (np.float64(1.5), float("nan"))})
     {'a': [1.5, None]}
@@ -117,7 +117,7 @@ def plain(value: Any) -> Any:
         return [plain(entry) for entry in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _csv_line(cells: Sequence[object] | Mapping[str, object]) -> str:
