@@ -184,7 +184,7 @@ class _Search:
 
     def _states(self, prepared: Prepared, state: State | None) -> Generator[State, None, None]:
         """The state after every epoch, for ever; an epoch that lost a worker is run again."""
-        settings = _island_settings(self.settings)
+        settings = island_settings(self.settings)
         workers = min(self.settings.search.workers, settings.islands)
         losses = 0
         while losses < MOST_LOSSES:
@@ -262,7 +262,8 @@ class _Search:
         report.write(run, prepared.structures)
 
 
-def _island_settings(settings: Settings) -> IslandSettings:
+def island_settings(settings: Settings) -> IslandSettings:
+    """What a run file says of islands, evolution and variation."""
     search = settings.search
     return IslandSettings(
         islands=search.islands,
