@@ -6,6 +6,7 @@ on the number of workers nor on which of them computed what, and an epoch can be
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -49,6 +50,17 @@ class State:
     """The best of all islands and epochs, constants polished, simplest first."""
 
 
+@contextmanager
+def _old_objects_frozen() -> Iterator[None]:
+    # Modules and compiled code are a million objects. Trees, made by the thousand, have Python
+    # search them all for cycles again and again, which took a quarter of the time.
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def run_epoch(
     island: Island,
     settings: IslandSettings,
@@ -84,8 +96,9 @@ def run_epoch(
         met = without_duplicates([*from_arrays(population), *arrived])
         individuals, count = survivors(met, size, rng), 0
     first = epoch * settings.generations_per_epoch + 1
-    for generation in island.evolve(individuals, settings.generations_per_epoch, rng, first):
-        individuals, count = generation.population, count + generation.candidates
+    with _old_objects_frozen():
+        for generation in island.evolve(individuals, settings.generations_per_epoch, rng, first):
+            individuals, count = generation.population, count + generation.candidates
     return to_arrays(individuals), count
 
 
