@@ -19,7 +19,7 @@ from deap import gp
 
 from symreg.expression.canonical import ONE, Nested, X, build, terms_of
 from symreg.individuals import Gene, Individual, cost, n_constants
-from symreg.kernels.programs import MAX_CONSTANTS
+from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
 from symreg.primitives import WEIGHT_COST
 
 
@@ -153,6 +153,9 @@ class Variation:
         if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
             return ()
         if any(n_constants(g.tree) > MAX_CONSTANTS or not is_sane(g.tree) for g in split):
+            return ()
+        # No node costs less than 1. Compiled code has room for so many and does not check.
+        if any(cost(g.tree) > MAX_NODES for g in split):
             return ()
         return tuple(sorted(split, key=repr))
 

@@ -9,7 +9,8 @@ import pytest
 from deap import gp
 
 from symreg.expression.canonical import ONE, X
-from symreg.individuals import Gene, Individual
+from symreg.individuals import Gene, Individual, cost
+from symreg.kernels.programs import MAX_NODES
 from symreg.variation import (
     EXPONENTS,
     MUTATIONS,
@@ -148,6 +149,14 @@ def test_children_beyond_a_limit_are_not_born():
     variation = Variation(VariationSettings(max_complexity=5), n_keys=1)
     made = children(variation, (Gene(0, X12),), (Gene(0, X6),))
     assert all(len(genes) == 1 for genes in made)
+
+
+def test_a_tree_that_compiled_code_has_no_room_for_is_not_born():
+    variation = Variation(VariationSettings(max_complexity=10 * MAX_NODES), n_keys=1)
+    tree = X
+    while cost(tree) <= MAX_NODES:
+        tree = ("mul", tree, ("add", X, tree))
+    assert not variation._tidy([Gene(0, tree)])
 
 
 def test_constants_that_are_not_finite_are_not_born(variation):
