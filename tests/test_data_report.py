@@ -147,6 +147,15 @@ def test_bootstrap_blocks_keep_trajectories_together():
     assert blocks.tolist() == np.repeat(np.arange(30), 2).tolist()
 
 
+def test_many_short_trajectories_share_bootstrap_blocks():
+    # Each block is a matrix in memory and on disk: their number must not grow with the data.
+    images = [a for run in range(250) for a in labelled(2, trajectory=run)]
+    blocks = bootstrap_blocks(from_atoms(images), most=100).reshape(250, 2)
+    assert (blocks[:, 0] == blocks[:, 1]).all()
+    assert sorted(set(blocks[:, 0])) == list(range(100))
+    assert (np.diff(blocks[:, 0]) >= 0).all()
+
+
 def test_bootstrap_cuts_one_long_trajectory_into_contiguous_pieces():
     blocks = bootstrap_blocks(from_atoms(labelled(100)), n=20)
     assert blocks.tolist() == np.repeat(np.arange(20), 5).tolist()

@@ -74,13 +74,16 @@ def choose_validation(
     return chosen, notes
 
 
-def bootstrap_blocks(structures: Structures, n: int = 20) -> NDArray[np.int64]:
+def bootstrap_blocks(structures: Structures, n: int = 20, most: int = 100) -> NDArray[np.int64]:
     """Number the blocks to draw together when the data are resampled, shape (S,).
 
     A trajectory is a block. Where there are fewer than ``n``, the long ones are cut into
-    contiguous pieces, in proportion to their length.
+    contiguous pieces, in proportion to their length. Where there are more than ``most``, such as
+    one for each structure, several that follow each other are one block.
     """
     runs = _indices(structures.trajectory)
+    if len(runs) > most:
+        return _joined(runs, most)
     blocks = np.zeros(len(structures), dtype=np.int64)
     count = 0
     for members in runs.values():
@@ -88,6 +91,14 @@ def bootstrap_blocks(structures: Structures, n: int = 20) -> NDArray[np.int64]:
         for piece in np.array_split(members, min(max(share, 1), members.size)):
             blocks[piece] = count
             count += 1
+    return blocks
+
+
+def _joined(runs: Mapping[str, NDArray[np.int64]], most: int) -> NDArray[np.int64]:
+    """Number ``most`` blocks of about as many trajectories each."""
+    blocks = np.zeros(sum(members.size for members in runs.values()), dtype=np.int64)
+    for r, members in enumerate(runs.values()):
+        blocks[members] = r * most // len(runs)
     return blocks
 
 
