@@ -4,10 +4,13 @@ import shutil
 import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
 
 import symreg
 from symreg import files, pipeline
+from symreg.pipeline.commands import find_crystals
 from symreg.runs import open_run
+from symreg.structures import from_atoms
 
 CONTRACT = [
     "complexity",
@@ -244,6 +247,17 @@ def test_validation_repeats_errors_and_checks(copied_run):
     assert "ok   " in shown
     checks = json.loads((copied_run / "potentials" / "1" / "validation.json").read_text())
     assert checks["checks"]
+
+
+def test_an_atom_alone_in_a_box_is_no_crystal():
+    images = []
+    for name, side, energy in [("Ar", 20.0, 0.0), ("Ar", 3.6, -0.06), ("Ar", 3.7, -0.05)]:
+        atoms = bulk(name, "sc", a=side)
+        atoms.info |= {"energy": energy, "group": f"side {int(side)}"}
+        atoms.arrays["forces"] = np.zeros((1, 3))
+        images.append(atoms)
+    (crystal,) = find_crystals(from_atoms(images))
+    assert crystal.cell[0, 0] == 3.6
 
 
 def test_validation_needs_a_front(copied_run):

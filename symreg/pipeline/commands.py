@@ -17,7 +17,7 @@ from symreg.pipeline.preparation import Prepared, baselines, cautions, floor_lin
 from symreg.pipeline.searching import OnProgress, search
 from symreg.runs import Member, Run, RunFolder, open_run
 from symreg.scoring import errors
-from symreg.structures import Structures
+from symreg.structures import Structures, isolated_atoms
 
 AT_REST = 0.01
 """Largest force in eV/Å on an atom of a structure that counts as a crystal."""
@@ -105,9 +105,12 @@ def _validate_member(
 
 
 def find_crystals(structures: Structures) -> list[Atoms]:
-    """The lowest structure of each group among those fully periodic and without forces."""
+    """The lowest structure of each group among those fully periodic and without forces.
+
+    An atom alone in a periodic box is none.
+    """
     lowest: dict[str, tuple[float, int]] = {}
-    for s in range(len(structures)):
+    for s in np.flatnonzero(~isolated_atoms(structures)).tolist():
         atoms = structures.atoms_of(s)
         largest = np.abs(structures.forces[atoms]).max(initial=0.0)
         energy = float(structures.energy[s] / structures.n_atoms[s])
