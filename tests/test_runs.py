@@ -108,6 +108,14 @@ def test_the_run_file_of_a_user_is_not_overwritten(tmp_path):
         RunFolder.create(config.load(path))
 
 
+def test_other_files_of_a_user_are_not_overwritten(tmp_path):
+    (tmp_path / "data.json").write_text("mine", encoding="utf-8")
+    settings = config.from_dict({"data": {"train": "a"}, "output": {"folder": str(tmp_path)}})
+    with pytest.raises(FileExistsError, match=r"holds a data\.json but no run"):
+        RunFolder.create(settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["data.json"]
+
+
 def test_a_folder_without_a_run_is_an_os_error(tmp_path):
     with pytest.raises(OSError, match="holds no run: there is no"):
         open_run(tmp_path)

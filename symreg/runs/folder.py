@@ -26,6 +26,8 @@ SPLITS = ("train", "validation", "test")
 QUANTITIES = ("energy", "forces", "stress")
 CHECKPOINT = "checkpoint/state.npz"
 """What a search goes on from."""
+BEGINNING = ("run.toml", "manifest.json", "data.json", "floor.json", "log.txt")
+"""What is written before the first epoch."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class RunFolder:
         Raises
         ------
         FileExistsError
-            If the folder holds a run already; nothing is ever overwritten.
+            If the folder holds a run already, or files of other origin with the names of a
+            run's; nothing is ever overwritten.
         """
         from symreg.config import dumps
 
@@ -57,8 +60,9 @@ class RunFolder:
                 f"{path} holds an unfinished run; continue it with `symreg resume {path}`, "
                 f"or {choose}"
             )
-        if (path / "run.toml").exists() and not (path / "manifest.json").exists():
-            raise FileExistsError(f"{path} holds a run.toml but no run; {choose}")
+        others = [name for name in BEGINNING if (path / name).exists()]
+        if others and "manifest.json" not in others:
+            raise FileExistsError(f"{path} holds a {others[0]} but no run; {choose}")
         folder = RunFolder(path)
         # The manifest comes first: a run.toml alone is the user's, and would block the next try.
         folder.update_manifest(
@@ -88,7 +92,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what ``create`` wrote, for a run that could not begin; other files stay."""
-        for name in ("run.toml", "manifest.json", "data.json", "floor.json", "log.txt"):
+        for name in BEGINNING:
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # a folder that holds anything else stays
             self.path.rmdir()
