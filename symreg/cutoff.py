@@ -51,7 +51,9 @@ class Cutoff:
     """Length in Å; ``stillinger_weber`` only."""
 
     def __post_init__(self) -> None:
-        """Refuse radii that make no function."""
+        """Refuse radii that make no function; numpy's numbers become Python's."""
+        for name in ("r_cut", "r_on", "s"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.kind not in KINDS:
             raise ValueError(f"cutoff is '{self.kind}'; it must be one of {', '.join(KINDS)}")
         if not self.r_cut > 0:

@@ -42,7 +42,10 @@ class Formula:
     """The same for those pairs of species, such as ``Ar-Kr``, that begin farther out."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be computed."""
+        """Refuse what cannot be computed; numpy's numbers become Python's."""
+        for name in ("r0", "r_lo"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        object.__setattr__(self, "e0", {name: float(value) for name, value in self.e0.items()})
         if not self.r0 > 0:
             raise ValueError(f"r0 is {self.r0:g} Å; it must be greater than 0")
         for r_lo in (self.r_lo, *self.r_lo_pairs.values()):

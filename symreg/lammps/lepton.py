@@ -54,7 +54,7 @@ def _node_text(node: Node, tree: Tree, operands: list[str]) -> str:
 
 
 def _number(value: float) -> str:
-    text = f"{value!r}"
+    text = repr(value if isinstance(value, int) else float(value))  # numpy's say who they are
     return f"({text})" if text.startswith("-") else text
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -134,3 +136,11 @@ def test_species_without_a_term_cannot_be_exported(make_formula):
     two = type(formula)(**{**vars(formula), "species": ("Ar", "Kr"), "e0": {"Ar": 0.0, "Kr": 0.0}})
     with pytest.raises(ValueError, match="no term for Ar-Kr"):
         make_routes(two, "table", "")
+
+
+def test_numbers_of_numpy_are_written_as_numbers(make_formula):
+    formula = make_formula("x^-12.7", Cutoff(kind="septic", r_cut=np.float64(8.5), r_on=5.1))
+    expression = replace(formula.expression, weights=(np.float64(0.01),))
+    lengths = {"r0": np.float64(3.8), "r_lo": np.float64(3.0), "e0": {"Ar": np.float64(0.1)}}
+    routes, _ = make_routes(replace(formula, expression=expression, **lengths), "auto", "a line")
+    assert not any("float64" in route.commands for route in routes)
