@@ -19,7 +19,7 @@ from symreg.constants import (
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
 from symreg.forms import FORMS, terms_of_form
-from symreg.kernels.batch import DEPENDENT, FITTED, NOT_FINITE, TAIL
+from symreg.kernels.batch import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
 from symreg.loss import LossSettings
 from symreg.projection import build_design
 from symreg.scoring import pack
@@ -412,3 +412,12 @@ def test_as_many_constants_as_labels_leave_no_error_bar(noisy_dimers):
     columns = fitter.columns(found)
     assert np.isnan(covariance_of(fitter, loss, columns)).all()
     assert np.isfinite(covariance_of(fitter, loss, columns[:, :1])).all()
+
+
+@pytest.mark.parametrize(("exponent", "outcome"), [("12.0", FITTED), ("6.001", CANCELLING)])
+def test_terms_that_nearly_cancel_are_no_candidate(argon, exponent, outcome):
+    # The difference of two powers of nearly one exponent is a derivative in disguise.
+    batch = pack([terms("x^-6", f"x^-{exponent}")], [AR])
+    fits = argon.fit(batch, FitSettings(max_steps=0))
+    assert fits.outcomes[0] == outcome
+    assert np.isfinite(fits.losses[0]) == (outcome == FITTED)

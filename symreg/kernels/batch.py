@@ -27,8 +27,13 @@ from symreg.kernels.programs import (
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-FITTED, NOT_FINITE, TAIL, DEPENDENT = 0, 1, 2, 3
-"""Outcomes: a valid candidate, outside its domain, not resolved by the grid, redundant term."""
+FITTED, NOT_FINITE, TAIL, DEPENDENT, CANCELLING = 0, 1, 2, 3, 4
+"""Outcomes: a valid candidate, outside its domain, not resolved by the grid, redundant term, terms
+that nearly cancel each other."""
+
+MOST_CANCELLATION = 100.0
+"""A term may be this many times larger than the sum of all; beyond it the sum is a difference of
+large numbers, and its constants are not to be published to any sensible number of digits."""
 
 _MOST_REJECTIONS = 6
 
@@ -277,6 +282,23 @@ def _largest_tail(coefficients: Floats, values: Floats, length: int) -> float:
     return worst
 
 
+@njit(inline="always", error_model="numpy")
+def _cancellation(block: Integers, weights: Floats, values: Floats) -> float:
+    """Largest term relative to the largest sum of the terms of its block, on the nodes (n, M)."""
+    worst = 0.0
+    for t in range(block.size):
+        term = total = 0.0
+        for node in range(values.shape[1]):
+            value = 0.0
+            for other in range(block.size):
+                if block[other] == block[t]:
+                    value += weights[other] * values[other, node]
+            total = max(total, abs(value))
+            term = max(term, abs(weights[t] * values[t, node]))
+        worst = max(worst, term / total if total > 0 else math.inf)
+    return worst
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def fit_batch(
     batch: Batch,
@@ -335,7 +357,12 @@ def fit_batch(
         if not math.isfinite(loss):
             outcomes[individual] = NOT_FINITE
             continue
-        tail = _largest_tail(grid.coefficients, weighing.best_values[: last - first], tail_length)
-        if not tail <= tail_allowed:
+        values = weighing.best_values[: last - first]
+        if not _largest_tail(grid.coefficients, values, tail_length) <= tail_allowed:
             outcomes[individual] = TAIL
+        elif not _cancellation(batch.block[first:last], weights[first:last], values) <= (
+            MOST_CANCELLATION
+        ):
+            outcomes[individual] = CANCELLING
+        if outcomes[individual] in (TAIL, CANCELLING):
             losses[individual] = math.inf
