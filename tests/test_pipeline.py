@@ -8,8 +8,11 @@ from ase.build import bulk
 
 import symreg
 from symreg import files, pipeline
+from symreg.expression import Term, parse
+from symreg.pipeline import delivery
 from symreg.pipeline.commands import find_crystals
-from symreg.runs import open_run
+from symreg.pipeline.preparation import prepare
+from symreg.runs import RunFolder, open_run
 from symreg.structures import from_atoms
 
 CONTRACT = [
@@ -106,7 +109,8 @@ def test_known_forms_are_fitted_beside_the_floor(argon_run):
 def test_potentials_reproduce_their_errors_through_ase(argon_run):
     images = ase.io.read(argon_run.settings.base / argon_run.settings.data.train[0], ":")
     for member in argon_run.front:
-        assert member.potential.provenance["training_error"] == member.error
+        written = member.potential.provenance["training_error"]
+        assert written == pytest.approx(member.error, rel=2e-3, abs=1e-6)
         calculator = member.potential.calculator()
         gaps = {"energy": [], "forces": [], "stress": []}
         for atoms in images:
@@ -133,6 +137,27 @@ def test_a_potential_keeps_its_history(argon_run, tmp_path):
     assert again == potential
     assert again.provenance["seed"] == 0
     assert again.provenance["data"]["hash"] == argon_run.manifest["data_hash"]
+
+
+def test_a_simplified_potential_carries_its_own_constants_and_errors(
+    search_settings, tmp_path, monkeypatch
+):
+    prepared = prepare(search_settings(tmp_path / "run"))
+    key = prepared.design.keys[0]
+    long, short = (
+        prepared.fitter.refit([Term(*key, parse(text)) for text in texts])[0]
+        for texts in (("x^-12.5", "x^-6.5", "x^-8"), ("x^-12", "x^-6"))
+    )
+    monkeypatch.setattr(delivery, "simplify", lambda *_, **__: short)
+    error = prepared.error(long)
+    record = delivery.member_record(prepared, long, error, 1)
+    folder = RunFolder(tmp_path / "run")
+    delivery._write_member(prepared, folder, delivery.Candidate(long, error), record, None)
+    potential = symreg.Potential.load(folder.potential(1) / "potential.json")
+    listed = {entry["name"]: entry["value"] for entry in potential.provenance["constants"]}
+    assert listed == potential.constants == {"w1": short.weights[0], "w2": short.weights[1]}
+    assert potential.provenance["training_error"] == prepared.error(short) != error
+    assert record["simplified"] == short.text(8)
 
 
 def test_lammps_computes_what_was_fitted_or_says_why_not(argon_run):

@@ -220,8 +220,16 @@ def _write_member(
         slack=EXACT_SPREAD * prepared.spread,
         rewriter=rewriter,
     )
-    record["simplified"] = simpler.text(8) if simpler != candidate.expression else None
-    potential = Potential(formula(prepared, simpler), provenance(prepared, record))
+    history = record
+    if simpler != candidate.expression:
+        # It has constants of its own, so errors and intervals of its own.
+        own = member_record(prepared, simpler, prepared.error(simpler), record["number"])
+        if own["exact_difference"] <= allowed_difference(prepared, own["error"]):
+            history = own
+        else:
+            simpler = candidate.expression
+    record["simplified"] = None if history is record else simpler.text(8)
+    potential = Potential(formula(prepared, simpler), provenance(prepared, history))
     where = f"potentials/{record['number']}"
     folder.write_json(f"{where}/validation.json", check(potential.formula).to_dict())
     potential.save(folder.path / where / "potential.json")
