@@ -29,6 +29,18 @@ def test_the_recommended_member_is_the_knee_of_the_front(small_run):
     assert recommended([]) is None
 
 
+def test_a_member_that_leaves_a_pair_of_species_out_is_not_recommended(small_run):
+    records = files.read_json(small_run / "front.json")
+    assert open_run(small_run).best().number == 2
+    for record in records[1:]:
+        if record["number"] != 2:
+            record["terms"].append({**record["terms"][0], "species": ["Ar", "Kr"]})
+    files.write_json(small_run / "front.json", records)
+    assert open_run(small_run).best().number in {
+        r["number"] for r in records if len(r["terms"]) > 1
+    }
+
+
 def test_best_up_to_a_complexity_is_the_most_accurate_there(small_run):
     run = open_run(small_run)
     assert run.best(complexity=30).complexity == 18

@@ -129,10 +129,13 @@ def recommended(front: Sequence[Member]) -> Member | None:
 
     With the logarithm of the error over complexity, the knee lies farthest below the straight
     line from the simplest member to the most accurate one (Satopaa et al., Proc. ICDCS Workshops,
-    166, 2011). Where no member lies below the line, it is the most accurate one.
+    166, 2011). Where no member lies below the line, it is the most accurate one. Members that
+    have no term for a pair of species that others describe are passed over.
     """
     if not front:
         return None
+    most = max(map(_n_described, front))
+    front = [member for member in front if _n_described(member) == most]
     first, last = front[0], front[-1]
     if last.error <= 0 or len(front) == 1:
         return last
@@ -144,6 +147,11 @@ def recommended(front: Sequence[Member]) -> Member | None:
 
     knee = max(front[1:-1], key=below_line, default=last)
     return knee if below_line(knee) > 0 else last
+
+
+def _n_described(member: Member) -> int:
+    """Number of species tuples that a member has terms for."""
+    return len({(term["kind"], *term["species"]) for term in member.record["terms"]})
 
 
 @dataclass(frozen=True)
