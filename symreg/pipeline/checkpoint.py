@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from symreg.config import Settings
 from symreg.individuals import from_arrays, to_arrays
 from symreg.islands import State
 from symreg.runs import CHECKPOINT, RunFolder
 
-FORMAT = 1
+FORMAT = 2
 
 
-def write(folder: RunFolder, state: State, seconds: float, data_hash: str) -> None:
+def origin(settings: Settings, data_hash: str) -> str:
+    """SHA-256 of all that the errors in a checkpoint depend on: the data, and what weighs them."""
+    terms = settings.terms
+    e0 = terms.e0 if isinstance(terms.e0, str) else dict(terms.e0)
+    used = [data_hash, terms.cutoff_function.to_dict(), terms.r0, e0]
+    used += [asdict(settings.loss), dict(settings.data.weights)]
+    return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
+
+
+def write(folder: RunFolder, state: State, seconds: float, origin: str) -> None:
     """Replace the checkpoint in one step."""
     header = {
         "format": FORMAT,
@@ -24,7 +36,7 @@ def write(folder: RunFolder, state: State, seconds: float, data_hash: str) -> No
         "candidates": state.candidates,
         "islands": len(state.populations),
         "seconds": seconds,
-        "data_hash": data_hash,
+        "origin": origin,
     }
     arrays: dict[str, NDArray[Any]] = {"header": np.array(json.dumps(header))}
     for number, population in enumerate(state.populations):
@@ -33,13 +45,13 @@ def write(folder: RunFolder, state: State, seconds: float, data_hash: str) -> No
     folder.write_arrays(CHECKPOINT, **arrays)
 
 
-def read(folder: RunFolder, data_hash: str) -> tuple[State, float] | None:
+def read(folder: RunFolder, origin: str) -> tuple[State, float] | None:
     """The last state and the seconds it took; None when there is none yet.
 
     Raises
     ------
     ValueError
-        If the checkpoint is damaged, of another version, or of other data.
+        If the checkpoint is damaged, of another version, or of other data or settings.
     """
     path = folder.path / CHECKPOINT
     if not path.exists():
@@ -55,8 +67,11 @@ def read(folder: RunFolder, data_hash: str) -> tuple[State, float] | None:
         raise ValueError(f"{path} is damaged ({error}); remove it to begin anew") from None
     if state is None:
         raise ValueError(f"{path} has format {version}; this symreg reads {FORMAT}")
-    if header["data_hash"] != data_hash:
-        raise ValueError(f"{path} was made from other data; the files of [data] have changed")
+    if header["origin"] != origin:
+        raise ValueError(
+            f"{path} was made from other data or settings; the files of [data], or weights, "
+            "[terms] or [loss], have changed"
+        )
     return state, header["seconds"]
 
 

@@ -117,6 +117,7 @@ class _Search:
         self.progress = Progress()
         self.design_file = folder.checkpoint / "design.npz"
         self.before: tuple[State | None, float] = (None, 0.0)
+        self.origin = ""
 
     def run(self, prepared: Prepared) -> Run:
         """Search and deliver, on one BLAS thread: with more, sums would not be reproducible."""
@@ -139,8 +140,11 @@ class _Search:
         prepared = prepare(self.settings, self.design_file)
         report, design = prepared.report, prepared.design
         # Before anything is written: the data may not be those of the run any more.
-        self.before = checkpoint.read(self.folder, report.data_hash) or self.before
+        self.origin = checkpoint.origin(self.settings, report.data_hash)
+        self.before = checkpoint.read(self.folder, self.origin) or self.before
         self._check_islands()
+        if self.before[0] is None:
+            self.folder.clear_history()
         self.folder.write_json("data.json", report.to_dict())
         self.folder.update_manifest(data_hash=report.data_hash, status="running")
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
@@ -215,7 +219,7 @@ class _Search:
 
     def _record(self, prepared: Prepared, state: State, seconds: float) -> None:
         """Checkpoint, history, front so far, and a word to the caller."""
-        checkpoint.write(self.folder, state, seconds, prepared.report.data_hash)
+        checkpoint.write(self.folder, state, seconds, self.origin)
         candidates = pareto([candidate_of(prepared, individual) for individual in state.front])
         generation = state.epoch * self.settings.search.generations_per_epoch
         rate = (state.candidates - self.progress.candidates) / max(

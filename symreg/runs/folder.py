@@ -102,6 +102,10 @@ class RunFolder:
         if (self.path / "potentials").exists():
             shutil.rmtree(self.path / "potentials")
 
+    def clear_history(self) -> None:
+        """Remove ``generations.csv``, for a run that begins anew without its checkpoint."""
+        (self.path / "generations.csv").unlink(missing_ok=True)
+
     def finish(self, status: str = "finished") -> None:
         """Note that the run ended, as ``finished`` or ``interrupted``."""
         self.update_manifest(status=status, finished=now())

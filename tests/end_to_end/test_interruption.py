@@ -271,6 +271,23 @@ def test_files_of_an_earlier_front_are_removed(interrupted):
     assert not list(interrupted.glob("potentials/*"))  # these tests deliver the front alone
 
 
+def test_a_run_without_its_checkpoint_begins_its_history_anew(interrupted):
+    (interrupted / "checkpoint" / "state.npz").unlink()
+    rows = files.read_rows(symreg.resume(interrupted).folder / "generations.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("sigma_forces = 0.1", "sigma_forces = 0.2"), ("r_cut = 6.5", "r_cut = 6.4")]
+)
+def test_errors_of_another_loss_or_cutoff_are_not_mixed_in(interrupted, old, new):
+    text = (interrupted / "run.toml").read_text(encoding="utf-8")
+    assert old in text
+    (interrupted / "run.toml").write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match="made from other data or settings"):
+        symreg.resume(interrupted)
+
+
 def test_more_islands_than_the_run_began_with_are_refused(interrupted):
     text = (interrupted / "run.toml").read_text(encoding="utf-8")
     (interrupted / "run.toml").write_text(
