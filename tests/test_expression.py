@@ -265,6 +265,8 @@ def test_text_names_species_where_there_are_several():
         (Term("pair", AR, parse("x^-12")), Term("pair", ("Ar", "Kr"), parse("x"))), (1.5, -2.0)
     )
     assert two.text() == "Ar-Ar: 1.5*x^-12; Ar-Kr: -2.0*x"
+    one = expression_of((1.5, "x^-12"))
+    assert one.text(named=True) == "Ar-Ar: 1.5*x^-12"  # the data hold another pair
     assert two.keys() == [("pair", AR), ("pair", ("Ar", "Kr"))]
 
 

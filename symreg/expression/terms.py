@@ -59,11 +59,11 @@ class Expression:
             total = part if total is None else combine(operator, total, part)
         return total if total is not None else Tree((Node("int", 0),))
 
-    def text(self, digits: int | None = 5) -> str:
-        """All terms as one line; kinds and species are named when there is more than one."""
+    def text(self, digits: int | None = 5, *, named: bool = False) -> str:
+        """All terms as one line; species are named when there are several, or if ``named``."""
         keys = self.keys()
         parts = {key: self.total(*key).text(digits) for key in keys}
-        if len(keys) == 1:
+        if len(keys) == 1 and not named:
             return parts[keys[0]]
         return "; ".join(f"{'-'.join(key[1])}: {part}" for key, part in parts.items())
 

@@ -133,7 +133,7 @@ def _description(prepared: Prepared, candidate: Candidate, number: int) -> dict[
         "complexity": expression.complexity,
         "n_constants": expression.n_constants,
         "error": candidate.error,
-        "expression": expression.text(8),
+        "expression": expression.text(8, named=len(prepared.design.keys) > 1),
         "terms": expression.to_dict(),
         "r0": prepared.r0,
         "e0": prepared.e0(expression),
@@ -228,7 +228,7 @@ def _write_member(
             history = own
         else:
             simpler = candidate.expression
-    record["simplified"] = None if history is record else simpler.text(8)
+    record["simplified"] = None if history is record else history["expression"]
     potential = Potential(formula(prepared, simpler), provenance(prepared, history))
     where = f"potentials/{record['number']}"
     folder.write_json(f"{where}/validation.json", check(potential.formula).to_dict())

@@ -236,7 +236,7 @@ class _Search:
                 "front_size": len(candidates),
             },
         )
-        numbered = enumerate(candidates, 1)
+        numbered, several = enumerate(candidates, 1), len(prepared.design.keys) > 1
         self.folder.write_front([quick_record(prepared, c, number) for number, c in numbered])
         self.progress = Progress(
             epoch=state.epoch,
@@ -245,7 +245,10 @@ class _Search:
             candidates=state.candidates,
             candidates_per_second=rate,
             floor_error=prepared.design.floor.error,
-            front=[(c.expression.complexity, c.error, c.expression.text()) for c in candidates],
+            front=[
+                (c.expression.complexity, c.error, c.expression.text(named=several))
+                for c in candidates
+            ],
         )
         self.on_progress(self.progress)
 
