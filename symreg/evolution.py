@@ -143,11 +143,11 @@ class Island:
             newcomers = self.variation.random(max(1, int(self.settings.newcomers * size)), rng)
             offspring += [(genes, number) for genes in newcomers]
             fresh = []
-            for child in offspring:
-                shape = structure(child[0])
+            for genes, born in offspring:
+                shape = structure(genes)
                 tried[shape] += 1
                 if tried[shape] <= self.settings.tries:
-                    fresh.append(child)
+                    fresh.append((genes, born))
             fitted = self.fit(fresh) if fresh else []
             population = survivors(without_duplicates([*population, *fitted]), size, rng)
             yield Generation(number, population, len(fresh))

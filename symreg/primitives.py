@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Primitive(NamedTuple):
-    """One operator or leaf of an expression tree."""
+    """One operator or terminal of an expression tree."""
 
     code: int
     """Number by which compiled code knows it."""

@@ -23,7 +23,7 @@ Integers = NDArray[np.int64]
 Key = tuple[str, tuple[str, ...]]
 
 _KEPT_PAIRS = 4_000_000
-"""Pairs held in memory between calls (56 bytes each); beyond it they are found again."""
+"""Pairs held in memory between calls (48 bytes each); beyond it they are found again."""
 
 
 def tree_arrays(tree: Tree) -> tuple[list[int], list[int]]:

@@ -132,9 +132,9 @@ class Variation:
     def vary(
         self, parents: Sequence[Individual], rng: np.random.Generator
     ) -> list[tuple[tuple[Gene, ...], int]]:
-        """One child and its birth for each two parents in turn; some pairs give none."""
+        """Offspring of each two parents in turn, with its birth; some parents have none."""
         random.seed(int(rng.integers(2**63)))
-        children = []
+        offspring = []
         for one, two in zip(parents[::2], parents[1::2], strict=True):
             if random.random() < self.settings.crossover_rate:
                 genes, born = self._crossover(one.genes, two.genes), min(one.born, two.born)
@@ -142,8 +142,8 @@ class Variation:
                 genes, born = self._mutate(one.genes), one.born
             tidy = self._tidy(genes)
             if tidy:
-                children.append((tidy, born))
-        return children
+                offspring.append((tidy, born))
+        return offspring
 
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
         """Canonical order without duplicates; empty when a limit is broken."""
@@ -224,9 +224,9 @@ class Variation:
             shifted = tree[place].value + random.choice((-3, -2, -1, 1, 2, 3))
             list.__setitem__(tree, place, self._terminals.get(shifted, tree[place]))
             return
-        leaves = [k for k, node in enumerate(tree) if node is self._x]
-        if leaves:
-            place = random.choice(leaves)
+        variables = [k for k, node in enumerate(tree) if node is self._x]
+        if variables:
+            place = random.choice(variables)
             exponent = random.choice(self.pset.terminals[Integer])
             tree[place : place + 1] = [self.pset.mapping["powi"], exponent, self._x]
 
