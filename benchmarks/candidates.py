@@ -1,0 +1,248 @@
+"""Candidates fitted per second on one core, whatever the size of the data, and against others.
+
+Three mixes of pair candidates on rattled argon (32 atoms each, energies, forces and stresses):
+random ones; the offspring of an evolved population; one to three terms with four constants. Each
+is fitted with all weights and constants, on the data and on 10 and 100 copies of them, in turns.
+"Evolution" is a whole epoch of an island: DEAP's operators, selection and bookkeeping included.
+
+The candidates with four constants are then fitted on the smallest data set without the projected
+design: over all pairs with symreg's compiled programs, and over all pairs with NumPy functions
+compiled by DEAP (slopes by central differences); both eliminate the weights by least squares and
+leave the constants to scipy's ``least_squares``.
+
+    python benchmarks/candidates.py [--structures 75] [--turns 9] [--fits 5]
+
+Comes out: two Markdown tables, medians of the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from common import CUTOFF, KEY, R0, argon, copies, deap_function, interleaved, machine
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from symreg.constants import Fitter
+from symreg.evolution import EvolutionSettings, Island
+from symreg.expression import Term, parse
+from symreg.individuals import encode, to_arrays
+from symreg.islands import Arrays, IslandSettings, run_epoch
+from symreg.kernels.batch import FITTED, Batch
+from symreg.kernels.pairs import add_pair_observables
+from symreg.kernels.programs import evaluate
+from symreg.loss import LossSettings
+from symreg.neighbours import structure_pairs
+from symreg.projection import build_design
+from symreg.scoring import pack, tree_arrays
+from symreg.selection import tournament
+from symreg.structures import Structures
+from symreg.variation import VariationSettings
+
+Floats = NDArray[np.float64]
+Terms = list[Term]
+
+SIZES = (1, 10, 100)
+FOUR_CONSTANTS = (
+    ("x^-11.5", "x^-6.4*exp(-1.2*x)", "exp(-3.1*x)"),
+    ("exp(-12.5*x)", "x^-6.5", "x^-8.3*exp(-0.5*x)"),
+    ("(x + 0.2)^-12.5", "exp(-2.0*x^2)*(x - 1.3)"),
+    ("exp(-11.0*x)/(x + 0.3)", "x^-6.2/(1.5 + x^-3)"),
+    ("exp(-2.1*x)*(1.4 + x^-5.2)/(x + 0.6)",),
+)
+
+
+def with_four_constants(count: int, rng: np.random.Generator) -> list[Terms]:
+    """Candidates of known shapes with starting values spread by a fifth."""
+    found = []
+    for k in range(count):
+        trees = [parse(text) for text in FOUR_CONSTANTS[k % len(FOUR_CONSTANTS)]]
+        moved = [[c * np.exp(rng.normal(0.0, 0.2)) for c in tree.constants] for tree in trees]
+        pairs = zip(trees, moved, strict=True)
+        found.append([Term(*KEY, tree.with_constants(values)) for tree, values in pairs])
+    return found
+
+
+def mixes(island: Island) -> tuple[dict[str, Batch], Arrays]:
+    """The three mixes, and the evolved population that the second is bred from."""
+    rng = np.random.default_rng(0)
+    population = island.begin(rng)
+    for generation in island.evolve(population, 10, rng):
+        population = generation.population
+    offspring = island.variation.vary(tournament(population, 4000, rng), rng)
+    batches = {
+        "random": encode(island.variation.random(2000, rng)),
+        "offspring": encode([genes for genes, _ in offspring]),
+        "four constants": pack(with_four_constants(1000, rng), [KEY]),
+    }
+    return batches, to_arrays(population)
+
+
+def measure_sizes(structures: int, turns: int) -> None:
+    """Print the rates at all sizes of the data."""
+    islands = {}
+    for size in SIZES:
+        data = copies(argon(structures), size)
+        start = time.perf_counter()
+        design = build_design(data, CUTOFF, r0=R0, loss=LossSettings())
+        took = time.perf_counter() - start
+        print(f"x{size}: {len(data)} structures, {sum(design.counts.values())} labels; ", end="")
+        print(f"projected in {took:.1f} s on {design.n_nodes} nodes", flush=True)
+        islands[size] = Island(Fitter(design), EvolutionSettings(), VariationSettings())
+    batches, population = mixes(islands[1])
+    one, counts = IslandSettings(islands=1), dict[str, int]()
+    actions: dict[str, Callable[[], object]] = {}
+
+    def evolve(size: int) -> None:
+        _, counts[f"evolution x{size}"] = run_epoch(islands[size], one, 0, 1, population, None)
+
+    for size, island in islands.items():
+        for name, batch in batches.items():
+            actions[f"{name} x{size}"] = lambda i=island, b=batch: i.fitter.fit(b)
+            counts[f"{name} x{size}"] = batch.term_start.size - 1
+        actions[f"evolution x{size}"] = lambda s=size: evolve(s)
+    seconds = interleaved(actions, turns)
+    rates = {name: counts[name] / float(np.median(times)) for name, times in seconds.items()}
+    print(f"\n| candidates per second | {' | '.join(f'x{s}' for s in SIZES)} | spread |")
+    print("|---" * (2 + len(SIZES)) + "|")
+    for name in (*batches, "evolution"):
+        row = [rates[f"{name} x{size}"] for size in SIZES]
+        about = describe(batches[name]) if name in batches else "a whole epoch"
+        cells = " | ".join(f"{rate:,.0f}" for rate in row)
+        print(f"| {name}: {about} | {cells} | {max(row) / min(row) - 1:.0%} |")
+
+
+def describe(batch: Batch) -> str:
+    """Sizes of the candidates of a batch."""
+    n = batch.term_start.size - 1
+    sizes = batch.block.size / n, batch.code.size / n, batch.constants.size / n
+    return "{:.1f} terms, {:.1f} nodes, {:.1f} constants".format(*sizes)
+
+
+class AllPairs:
+    """Fits on all pairs, without the projected design."""
+
+    def __init__(self, data: Structures) -> None:
+        loss = LossSettings()
+        lists = [structure_pairs(data, s, CUTOFF.r_cut) for s in range(len(data))]
+        self.i = np.concatenate([p.i + data.start[s] for s, p in enumerate(lists)])
+        self.unit = np.concatenate([p.unit for p in lists])
+        self.r = np.concatenate([p.r for p in lists])
+        self.fade, self.fade_slope = CUTOFF.value(self.r), CUTOFF.slope(self.r)
+        self.data, self.volume = data, data.volume[:, None]
+        sigmas = loss.sigma_energy, loss.sigma_forces, loss.sigma_stress
+        sizes = len(data), data.forces.size, data.stress.size
+        self.scale = [1 / (s * np.sqrt(n)) for s, n in zip(sigmas, sizes, strict=True)]
+        energies = np.ones(len(data)) * self.scale[0]
+        self.e0 = np.concatenate([energies, np.zeros(sizes[1] + sizes[2])])
+        parts = data.energy / data.n_atoms, data.forces.ravel(), data.stress.ravel()
+        self.target = np.concatenate([s * p for s, p in zip(self.scale, parts, strict=True)])
+
+    def column(self, value: Floats, slope: Floats) -> Floats:
+        """All weighted labels as one term predicts them from its values on the pairs."""
+        phi = value * self.fade
+        slope = slope / R0 * self.fade + value * self.fade_slope
+        n = self.data.kind.size
+        energies, forces, virial = np.zeros(n), np.zeros((n, 3)), np.zeros((n, 6))
+        add_pair_observables(self.i, self.r, self.unit, phi, slope, energies, forces, virial)
+        first = self.data.start[:-1]
+        parts = (
+            np.add.reduceat(energies, first) / self.data.n_atoms,
+            forces.ravel(),
+            (np.add.reduceat(virial, first) / self.volume).ravel(),
+        )
+        return np.concatenate([s * p for s, p in zip(self.scale, parts, strict=True)])
+
+    def fit(self, functions: Sequence[Callable[..., tuple[Floats, Floats]]], terms: Terms) -> float:
+        """Loss after fitting weights and constants."""
+        cuts = np.cumsum([len(term.tree.constants) for term in terms])[:-1]
+        x = self.r / R0
+
+        def residual(constants: Floats) -> Floats:
+            parts = np.split(constants, cuts)
+            found = [self.column(*f(x, *part)) for f, part in zip(functions, parts, strict=True)]
+            columns = np.array([self.e0, *found]).T
+            if not np.isfinite(columns).all():
+                return np.full(self.target.size, 1e3)
+            size = np.linalg.norm(columns, axis=0)
+            best = np.linalg.lstsq(columns / size, self.target, rcond=1e-12)[0]
+            return (columns / size) @ best - self.target
+
+        start = np.concatenate([term.tree.constants for term in terms])
+        with np.errstate(all="ignore"):
+            # As many steps and as tight as the fit on the projected design.
+            found = least_squares(residual, start, ftol=1e-4, xtol=1e-8, max_nfev=13, x_scale="jac")
+        self.evaluations = found.nfev + found.njev * start.size
+        return float(found.cost)
+
+
+def compiled(term: Term) -> Callable[..., tuple[Floats, Floats]]:
+    """Value and slope by symreg's compiled programs."""
+    code, arg = (np.array(part, dtype=np.int64) for part in tree_arrays(term.tree))
+    return lambda x, *constants: evaluate(code, arg, np.array(constants, dtype=float), x)
+
+
+def by_deap(term: Term) -> Callable[..., tuple[Floats, Floats]]:
+    """Value by DEAP and NumPy, slope by central differences."""
+    function, h = deap_function(term.tree), 1e-5
+
+    def value_and_slope(x: Floats, *constants: float) -> tuple[Floats, Floats]:
+        slope = (function(x + h, *constants) - function(x - h, *constants)) / (2 * h)
+        return function(x, *constants), slope
+
+    return value_and_slope
+
+
+def measure_routes(structures: int, fits: int) -> None:
+    """Print what one fit costs with and without the projected design, candidate by candidate."""
+    data = argon(structures)
+    pairs = AllPairs(data)
+    fitter = Fitter(build_design(data, CUTOFF, r0=R0, loss=LossSettings()))
+    drawn = with_four_constants(4 * fits, np.random.default_rng(5))
+    outcomes = fitter.fit(pack(drawn, [KEY])).outcomes
+    candidates = [
+        terms for terms, outcome in zip(drawn, outcomes, strict=True) if outcome == FITTED
+    ]
+    candidates = candidates[:fits]
+    routes: dict[str, list[float]] = {"projected": [], "all pairs": [], "DEAP": []}
+    evaluations, losses = [], []
+    for terms in candidates:
+        batch = pack([terms] * 200, [KEY])
+        start = time.process_time()
+        fitted = fitter.fit(batch)
+        routes["projected"].append((time.process_time() - start) / 200)
+        losses.append([fitted.losses[0]])
+        for name, make in (("all pairs", compiled), ("DEAP", by_deap)):
+            start = time.process_time()
+            losses[-1].append(pairs.fit([make(term) for term in terms], terms))
+            routes[name].append(time.process_time() - start)
+        evaluations.append(pairs.evaluations)
+    ratios = {
+        name: np.array(times) / np.array(routes["projected"]) for name, times in routes.items()
+    }
+    print(f"\nFits of {fits} candidates with four constants, {pairs.r.size} pairs, ", end="")
+    print(f"{np.median(evaluations):.0f} evaluations over all pairs each (median)")
+    print("losses projected, all pairs, DEAP: ", end="")
+    print("; ".join(" ".join(f"{loss:.5g}" for loss in row) for row in losses))
+    print("\n| route | milliseconds per fit, median | times the projected design |\n|---|---|---|")
+    for name, times in routes.items():
+        print(f"| {name} | {1e3 * np.median(times):.4g} | {np.median(ratios[name]):,.0f} |")
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--structures", type=int, default=75, help="in the smallest data set")
+    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--fits", type=int, default=5, help="candidates fitted over all pairs")
+    options = parser.parse_args()
+    print(machine())
+    measure_sizes(options.structures, options.turns)
+    measure_routes(options.structures, options.fits)
+
+
+if __name__ == "__main__":
+    main()

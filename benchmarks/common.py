@@ -1,0 +1,140 @@
+"""What the benchmarks share: the machine in one line, interleaved timing, argon, DEAP functions."""
+
+from __future__ import annotations
+
+import operator
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from ase.build import bulk
+from deap import gp
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression, Term, Tree, parse
+from symreg.primitives import PRIMITIVES
+from symreg.scoring import ExactPath
+from symreg.structures import Structures
+
+threadpool_limits(1)
+
+CUTOFF = Cutoff(kind="poet", r_cut=7.5, r_on=4.355)
+R0 = 3.76
+KEY = ("pair", ("Ar", "Ar"))
+_LATTICE = 5.3
+_NOISE = {"energy": 0.03, "forces": 0.01, "stress": 1e-4}
+
+
+def machine() -> str:
+    """Processor, cores and versions in one line."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    facts = dict(line.replace("\t", "").split(": ", 1) for line in lines if ": " in line)
+    processor = facts.get("model name", platform.processor() or platform.machine())
+    if "cpu family" in facts:
+        processor += f" (family {facts['cpu family']}, model {facts['model']})"
+    return (
+        f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"numpy {np.__version__}, numba {numba.__version__}"
+    )
+
+
+def interleaved(actions: Mapping[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
+    """CPU seconds of each action, one after another in every turn.
+
+    Whatever else the machine does then meets all of them. One turn before the first is not
+    counted: it compiles and fills caches.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for turn in range(turns + 1):
+        for name, action in actions.items():
+            start = time.process_time()
+            action()
+            if turn:
+                seconds[name].append(time.process_time() - start)
+    return seconds
+
+
+def argon(count: int, repeat: int = 2, seed: int = 0) -> Structures:
+    """Rattled face-centred cubic argon, 4 repeat^3 atoms each.
+
+    Labels are those of Lennard-Jones and some noise, so that no pair term fits them exactly.
+    """
+    perfect = bulk("Ar", "fcc", a=_LATTICE, cubic=True).repeat(repeat)
+    n = len(perfect)
+    rng = np.random.default_rng(seed)
+    scale = rng.uniform(0.97, 1.03, size=(count, 1, 1))
+    positions = scale * perfect.positions + rng.uniform(-0.35, 0.35, size=(count, n, 3))
+    bare = Structures(
+        species=("Ar",),
+        start=np.arange(count + 1, dtype=np.int64) * n,
+        kind=np.zeros(count * n, dtype=np.int64),
+        positions=positions.reshape(-1, 3),
+        cell=scale * np.asarray(perfect.cell),
+        pbc=np.ones((count, 3), dtype=bool),
+        energy=np.full(count, np.nan),
+        forces=np.full((count * n, 3), np.nan),
+        stress=np.full((count, 6), np.nan),
+        group=("all",) * count,
+        trajectory=tuple(f"run {s // 5}" for s in range(count)),
+        split=np.zeros(count, dtype=np.int64),
+        source=tuple(f"structure {s}" for s in range(count)),
+    )
+    lennard_jones = Expression((Term(*KEY, parse("x^-12 - 2*x^-6")),), (0.0124,))
+    found = ExactPath(bare, CUTOFF, R0).predict(lennard_jones, {"Ar": 0.0})
+    labels = {
+        name: getattr(found, name) + rng.normal(0.0, sigma, size=getattr(found, name).shape)
+        for name, sigma in _NOISE.items()
+    }
+    return replace(bare, **labels)
+
+
+def copies(data: Structures, count: int) -> Structures:
+    """The same structures several times over."""
+    n = np.tile(data.n_atoms, count)
+    arrays = ("kind", "positions", "cell", "pbc", "energy", "forces", "stress", "split")
+    return replace(
+        data,
+        start=np.concatenate([[0], np.cumsum(n)]),
+        **{name: np.concatenate([getattr(data, name)] * count) for name in arrays},
+        **{name: getattr(data, name) * count for name in ("group", "trajectory", "source")},
+    )
+
+
+def deap_function(tree: Tree) -> Callable[..., NDArray[np.float64]]:
+    """The function of x and the constants that DEAP's ``gp.compile`` makes of a tree."""
+    pset = gp.PrimitiveSet("numpy", 1 + len(tree.constants))
+    for name in ("add", "sub", "mul", "truediv", "pow"):
+        pset.addPrimitive(getattr(operator, name), 2, name=name.replace("true", ""))
+    pset.addPrimitive(operator.neg, 1, name="neg")
+    for name in ("exp", "log", "sqrt"):
+        pset.addPrimitive(getattr(np, name), 1, name=name)
+    nodes: list[Any] = []
+    source = iter(tree.nodes)
+
+    def visit() -> None:
+        op, arg = next(source)
+        if op in ("x", "const"):
+            nodes.append(pset.mapping[f"ARG{0 if op == 'x' else 1 + arg}"])
+        elif op == "int":
+            nodes.append(gp.Terminal(arg, False, object))
+        else:
+            nodes.append(pset.mapping["pow" if op == "powi" else op])
+            for _ in range(PRIMITIVES[op].arity):
+                visit()
+            if op == "powi":
+                nodes.append(gp.Terminal(arg, False, object))
+
+    visit()
+    function: Callable[..., NDArray[np.float64]] = gp.compile(gp.PrimitiveTree(nodes), pset)
+    return function
