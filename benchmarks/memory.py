@@ -71,6 +71,9 @@ def main() -> None:
     if options.count:
         build(options.count)
         return
+    from common import machine  # not above: it would be counted
+
+    print(machine(), flush=True)
     for count in (1000, 1):
         subprocess.run([sys.executable, __file__, "--count", str(count)], check=True)
 
