@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -306,8 +306,10 @@ def _stop_signals(tell: Callable[[str], None]) -> Iterator[threading.Event]:
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         stopped.set()
-        tell("stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint")
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # A signal may come in the midst of another print, where Python allows none.
+        with suppress(RuntimeError):
+            tell("stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint")
 
     for number in before:
         signal.signal(number, note)

@@ -109,6 +109,18 @@ def test_a_signal_ends_the_search_after_the_epoch(argon_run, settings, number):
     assert front_csv(run.folder) == front_csv(argon_run.folder)
 
 
+def test_a_signal_in_the_midst_of_a_print_ends_the_search_all_the_same(argon_run, settings):
+    def on_progress(progress):
+        if progress.message.startswith("stopping"):
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
+        if progress.epoch == 1 and not progress.message:
+            signal.raise_signal(signal.SIGINT)
+
+    assert symreg.search(settings, on_progress=on_progress).manifest["status"] == "interrupted"
+    symreg.resume(settings.folder)
+    assert front_csv(settings.folder) == front_csv(argon_run.folder)
+
+
 def test_a_second_ctrl_c_interrupts_at_once(argon_run, settings):
     def on_progress(progress):
         if progress.epoch == 1 and not progress.message:
