@@ -421,3 +421,10 @@ def test_terms_that_nearly_cancel_are_no_candidate(argon, exponent, outcome):
     fits = argon.fit(batch, FitSettings(max_steps=0))
     assert fits.outcomes[0] == outcome
     assert np.isfinite(fits.losses[0]) == (outcome == FITTED)
+
+
+@pytest.mark.parametrize("before", ["x^-11.0", "exp(-5.0*x)", "x^-6"])
+def test_fit_without_a_finite_jacobian_does_not_depend_on_the_candidate_before(argon, before):
+    texts = ("sqrt(exp(-9.0*x^6))",)
+    alone = result(argon, [texts])[0]
+    assert result(argon, [(before,), texts])[1].tobytes() == alone.tobytes()

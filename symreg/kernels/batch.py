@@ -36,6 +36,7 @@ MOST_CANCELLATION = 100.0
 large numbers, and its constants are not to be published to any sensible number of digits."""
 
 _MOST_REJECTIONS = 6
+_LARGEST_DAMPING = 1e12
 
 
 class Batch(NamedTuple):
@@ -261,10 +262,12 @@ def _fit(
             damping *= 8.0
             if rejections > _MOST_REJECTIONS or not math.isfinite(best):
                 break
-        while damping < 1e12 and not solve_damped(
-            turning.hessian[:k, :k], turning.gradient[:k], damping, step
-        ):
-            damping *= 10.0
+        solved = False
+        while not solved and damping < _LARGEST_DAMPING:
+            solved = solve_damped(turning.hessian[:k, :k], turning.gradient[:k], damping, step)
+            damping = damping if solved else 10.0 * damping
+        if not solved:
+            break
         for c in range(k):
             trial[c] = kept[c] + step[c]
     for c in range(k):
