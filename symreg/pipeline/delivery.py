@@ -44,13 +44,16 @@ def candidate_of(prepared: Prepared, individual: Individual) -> Candidate:
 def tidy(prepared: Prepared, individuals: Sequence[Individual]) -> list[Candidate]:
     """Members of the front in canonical form with short constants, simplest first.
 
+    Those without a term for some pair of species are left out, unless all are like that.
     Deterministic: nothing here has a time limit.
     """
     candidates = []
     for individual in individuals:
         expression = _shortened(prepared, candidate_of(prepared, individual).expression)
         candidates.append(Candidate(expression, prepared.error(expression)))
-    return pareto(candidates)
+    every = set(prepared.design.keys)
+    complete = [c for c in candidates if every <= set(c.expression.keys())]
+    return pareto(complete or candidates)
 
 
 def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
