@@ -1,9 +1,10 @@
 """Speed of evaluating trees: node evaluations per second on one core, 10,000 points, float64.
 
-The same random trees of about 17 nodes and 5 constants go to symreg's compiled programs (values;
+The same random trees of about 17 nodes and 4 constants go to symreg's compiled programs (values;
 values and slopes; values and derivatives by all constants), to NumPy functions compiled by DEAP,
-and to pyoperon where it is installed. All take turns in one process. A node is an operator, an
-x or a number; each counts once however many derivatives are computed with it.
+and to pyoperon and gplearn where they are installed (extra ``bench``). All take turns in one
+process. A node is an operator, an x or a number; each counts once however many derivatives are
+computed with it.
 
     python benchmarks/evaluation.py [--trees 60] [--points 10000] [--turns 15]
     python benchmarks/evaluation.py --compile     # seconds to compile, function by function
@@ -118,6 +119,33 @@ def operon_action(trees: Sequence[Nested], x: Floats) -> Callable[[], object] | 
     return lambda: pyoperon.EvaluateTrees(programs, data, rows, result, 1)
 
 
+def gplearn_action(trees: Sequence[Nested], x: Floats) -> Callable[[], object] | None:
+    """Evaluate all trees with gplearn's programs, their operators not protected; None without."""
+    try:
+        from gplearn._program import _Program
+        from gplearn.functions import _Function
+    except ImportError:
+        return None
+    ufuncs = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+    ufuncs |= {"pow": np.power, "exp": np.exp, "log": np.log, "sqrt": np.sqrt}
+    functions = {name: _Function(f, name, f.nin) for name, f in ufuncs.items()}
+
+    def convert(u: Nested) -> list[Any]:
+        if u == X:
+            return [0]
+        if u[0] == "const":
+            return [u[1]]
+        if u[0] == "powi":
+            return [functions["pow"], *convert(u[2]), float(u[1])]
+        return [functions[u[0]], *(node for operand in u[1:] for node in convert(operand))]
+
+    bare = [_Program.__new__(_Program) for _ in trees]
+    for program, nested in zip(bare, trees, strict=True):
+        program.program, program.feature_names = convert(nested), None
+    data = x[:, None]
+    return lambda: drop(program.execute(data) for program in bare)
+
+
 def drop(results: Iterable[object]) -> None:
     """Compute everything and keep nothing."""
     deque(results, maxlen=0)
@@ -140,9 +168,11 @@ def actions(trees: Sequence[Nested], x: Floats) -> dict[str, Callable[[], object
         ),
         "DEAP gp.compile, NumPy, value": lambda: drop(f(x, *c) for f, c in functions),
     }
-    operon = operon_action(trees, x)
-    if operon:
-        chosen["pyoperon, float32, value"] = operon
+    peers = {"pyoperon, float32, value": operon_action, "gplearn, value": gplearn_action}
+    for name, make in peers.items():
+        action = make(trees, x)
+        if action:
+            chosen[name] = action
     return chosen
 
 
