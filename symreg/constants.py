@@ -34,12 +34,17 @@ class FitSettings:
     """Most Levenberg-Marquardt steps."""
     tolerance: float = 1e-4
     """A relative gain of the loss below this ends the fit."""
+    most_cancellation: float = 100.0
+    """A term may be this many times larger than the sum of all. Beyond it the sum is a difference
+    of large numbers, and its constants cannot be published to a sensible number of digits."""
 
 
 QUICK = FitSettings()
 """For every candidate of a search."""
 POLISH = FitSettings(max_steps=100, tolerance=1e-12)
 """For the few candidates that are kept."""
+AS_IT_IS = replace(POLISH, most_cancellation=np.inf)
+"""For a form that someone asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,7 @@ class Fitter:
             self.grid,
             TAIL_LENGTH,
             TAIL_ALLOWED,
+            settings.most_cancellation,
             settings.max_steps,
             settings.tolerance,
             losses,

@@ -31,10 +31,6 @@ FITTED, NOT_FINITE, TAIL, DEPENDENT, CANCELLING = 0, 1, 2, 3, 4
 """Outcomes: a valid candidate, outside its domain, not resolved by the grid, redundant term, terms
 that nearly cancel each other."""
 
-MOST_CANCELLATION = 100.0
-"""A term may be this many times larger than the sum of all; beyond it the sum is a difference of
-large numbers, and its constants are not to be published to any sensible number of digits."""
-
 _MOST_REJECTIONS = 6
 _LARGEST_DAMPING = 1e12
 
@@ -308,6 +304,7 @@ def fit_batch(
     grid: Grid,
     tail_length: int,
     tail_allowed: float,
+    most_cancellation: float,
     max_steps: int,
     tolerance: float,
     losses: Floats,
@@ -323,6 +320,8 @@ def fit_batch(
         Candidates and data; ``batch.constants`` is overwritten by the fitted values.
     tail_length, tail_allowed
         The certificate: last Chebyshev coefficients, relative to the largest.
+    most_cancellation
+        How many times larger than the sum of all a term may be.
     max_steps, tolerance
         Most Levenberg-Marquardt steps; a relative gain below the tolerance ends them.
     losses, outcomes
@@ -364,7 +363,7 @@ def fit_batch(
         if not _largest_tail(grid.coefficients, values, tail_length) <= tail_allowed:
             outcomes[individual] = TAIL
         elif not _cancellation(batch.block[first:last], weights[first:last], values) <= (
-            MOST_CANCELLATION
+            most_cancellation
         ):
             outcomes[individual] = CANCELLING
         if outcomes[individual] in (TAIL, CANCELLING):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
-from symreg.constants import Fitter, bootstrap
+from symreg.constants import AS_IT_IS, Fitter, bootstrap
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term
 from symreg.forms import FORMS, terms_of_form
@@ -196,5 +196,5 @@ def best_fit(prepared: Prepared, terms: Sequence[Term]) -> tuple[Expression, flo
             term._replace(tree=term.tree.with_constants([factor * c for c in term.tree.constants]))
             for term in terms
         ]
-        fits.append(prepared.fitter.refit(scaled))
+        fits.append(prepared.fitter.refit(scaled, AS_IT_IS))
     return min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)
