@@ -17,6 +17,7 @@ import sys
 from time import perf_counter
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 MIB = 1024.0
 
@@ -51,6 +52,7 @@ def build(count: int) -> None:
     from symreg.loss import LossSettings
     from symreg.projection import build_design
 
+    threadpool_limits(1)
     cutoff = Cutoff(kind="septic", r_cut=8.5, r_on=5.1)
     build_design(structures_of(2), cutoff, r0=3.75, loss=LossSettings())  # compiles
     structures = structures_of(count)

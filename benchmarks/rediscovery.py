@@ -1,8 +1,9 @@
 """Whether Lennard-Jones is found from energies and forces alone, and how soon.
 
-    python benchmarks/rediscovery.py [--seeds 20] [--epochs 5] [--data ../shared/data]
+    python benchmarks/rediscovery.py [--seeds 20] [--epochs 5] [--data FOLDER]
 
-Data: lennard_jones_argon.extxyz of Hernandez et al., npj Comput. Mater. 5, 112 (2019), tabulated
+Data: lennard_jones_argon.extxyz, in --data, $SYMREG_SHARED_DATA or ../shared/data beside the
+checkout, of Hernandez et al., npj Comput. Mater. 5, 112 (2019), tabulated
 from eps = 0.012340 eV and sigma = 3.350 Å. Rules: no library seeds, a random start, the production
 primitive set, nothing of the form supplied but the cutoff function (POET's, 4.355 to 7.5 Å).
 
@@ -26,29 +27,21 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
 
 from common import machine
 
 from symreg import config
 from symreg.expression import Expression
 from symreg.islands import Islands, IslandSettings
-from symreg.pipeline.delivery import Candidate, tidy
+from symreg.pipeline.delivery import quick_record, tidy
 from symreg.pipeline.preparation import Prepared, prepare
 from symreg.pipeline.searching import island_settings
-from symreg.runs.results import recommended
+from symreg.runs import Member, recommended
 
 EPSILON, SIGMA = 0.012340, 3.350
 WITHIN = 1e-3
 MOST_GENERATIONS = 200
-
-
-class Entry(NamedTuple):
-    """What ``recommended`` needs to know of a member."""
-
-    complexity: int
-    error: float
-    candidate: Candidate
+FIELDS = ("number", "complexity", "n_constants", "error", "expression", "errors")
 
 
 def settings_for(data: Path) -> config.Settings:
@@ -91,10 +84,15 @@ def whole_run(prepared: Prepared, seed: int, epochs: int) -> tuple[bool, bool]:
     settings = island_settings(replace(prepared.settings, search=search_settings))
     states = Islands(prepared.design, settings).search()
     state = next(state for state in states if state.epoch == epochs)
-    front = [Entry(c.expression.complexity, c.error, c) for c in tidy(prepared, state.front)]
-    chosen = recommended(front)  # type: ignore[arg-type]
-    right = [entry for entry in front if is_lennard_jones(entry.candidate.expression, prepared.r0)]
-    return bool(right), chosen in right
+    front, right = [], []
+    for number, candidate in enumerate(tidy(prepared, state.front)):
+        record = quick_record(prepared, candidate, number)
+        front.append(
+            Member(**{name: record[name] for name in FIELDS}, record=record, folder=Path())
+        )
+        if is_lennard_jones(candidate.expression, prepared.r0):
+            right.append(front[-1])
+    return bool(right), recommended(front) in right
 
 
 def main() -> None:
@@ -102,8 +100,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=5)
-    shared = os.environ.get("SYMREG_SHARED_DATA", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(shared))
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    shared = os.environ.get("SYMREG_SHARED_DATA", beside)
+    parser.add_argument("--data", type=Path, default=Path(shared), help="folder of the data")
     options = parser.parse_args()
     settings = settings_for(options.data.resolve())
     prepared = prepare(settings)
