@@ -27,3 +27,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'symreg' has no attribute '{name}'")
     return getattr(import_module(f"symreg.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Public names, for those who look around."""
+    return sorted(__all__)

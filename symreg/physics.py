@@ -97,7 +97,7 @@ def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> Dimer
 
 
 def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
-    """Whether a dimer is finite, repels at short range, has one well and fades at the cutoff."""
+    """Whether a dimer is finite, repels when squeezed, has at most one well, and fades."""
     name = f"dimer {a}-{b}"
     try:
         curve = dimer_curve(formula, a, b)
@@ -111,8 +111,8 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
         return [Check(f"{name} is finite", False, f"the formula has a pole near {pole:.4g} Å")]
     return [
         Check(f"{name} is finite", True, f"from {curve.r[0]:.4g} to {curve.r[-1]:.4g} Å"),
-        _repulsion(formula, a, b, f"{name} repels below r_lo"),
-        _wells(curve, formula.pair_function(a, b).r_lo, f"{name} has one well"),
+        _repulsion(formula, a, b, f"{name} repels at short range"),
+        _wells(curve, formula.pair_function(a, b).r_lo, f"{name} has at most one well"),
         _fading(formula, a, b, f"{name} fades at the cutoff"),
     ]
 

@@ -58,6 +58,11 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Settin
         raise FileNotFoundError(
             f"run file {path} does not exist; `symreg init FOLDER` writes one"
         ) from None
+    except IsADirectoryError:
+        raise IsADirectoryError(
+            f"{path} is a folder, not a run file; name the .toml file in it, or use "
+            f"`symreg resume {path}` for a run that was interrupted"
+        ) from None
     except UnicodeDecodeError:
         raise SettingsError(f"run file {path} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:

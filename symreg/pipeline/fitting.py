@@ -42,9 +42,19 @@ class FitResult:
 
     def text(self) -> str:
         """Describe the fit in a few lines."""
-        lines = [f"formula   {self.formula}"]
+        cutoff = self.potential.formula.cutoff.to_dict()
+        described = ", ".join(
+            f"{key} = {value}" if isinstance(value, str) else f"{key} = {value:g} Å"
+            for key, value in cutoff.items()
+        )
+        lines = [
+            f"formula   {self.formula}",
+            f"times     the cutoff function: {described}",
+        ]
         for name, value in self.constants.items():
-            lines.append(f"          {name} = {value:.8g} ± {self.standard_errors[name]:.1g}")
+            spread = self.standard_errors[name]
+            known = f"± {spread:.1g}" if np.isfinite(spread) else "(not determined by the data)"
+            lines.append(f"          {name} = {value:.8g} {known}")
         units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
         for split, found in self.record["errors"].items():
             parts = [

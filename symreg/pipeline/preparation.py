@@ -141,12 +141,11 @@ def cautions(prepared: Prepared) -> list[str]:
             f"{prepared.cutoff.r_cut:g} Å"
         )
     alone = prepared.report.isolated_atoms
-    if prepared.fixed_e0 is None and any(
-        alone.get(name) is None for name in prepared.report.species
-    ):
+    unknown = [name for name in prepared.report.species if alone.get(name) is None]
+    if prepared.fixed_e0 is None and unknown:
         found.append(
-            "e0 is fitted and the data hold no isolated atom: energies between structures are "
-            "certain, the cohesive energy is not"
+            f"e0 is fitted and the data hold no isolated atom of {', '.join(unknown)}: energies "
+            "between structures are certain, the cohesive energy is not"
         )
     return found
 
