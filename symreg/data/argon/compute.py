@@ -28,11 +28,8 @@ import ase.units
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from numpy.typing import NDArray
-from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
-Array = NDArray[np.float64]
-Point = dict[str, Any]
+from symreg.data.argon.summary import ACCEPTED, Array, Point, curve_summary, non_additivity
 
 DFT: dict[str, Any] = {
     "method": "PBE0-D3(BJ)-ATM",
@@ -41,6 +38,7 @@ DFT: dict[str, Any] = {
     "basis": "aug-cc-pvtz",
     "density_fitting_basis": "aug-cc-pvqz-jkfit",
     "grid": [250, 302],
+    "grid_of_clusters": [150, 590],
     "grid_note": "radial, angular points of atoms and ghosts; NWChem pruning; response in forces",
     "conv_tol": 1e-11,
     "conv_tol_grad": 1e-6,
@@ -58,13 +56,8 @@ CCSDT: dict[str, Any] = {
     "ccsd_conv_tol_normt": 1e-6,
     "counterpoise": "the atom in the basis of both atoms and of the bond functions",
 }
-QUICK_DFT = DFT | {"basis": "aug-cc-pvdz", "grid": [40, 110]}
+QUICK_DFT = DFT | {"basis": "aug-cc-pvdz", "grid": [40, 110], "grid_of_clusters": [40, 110]}
 QUICK_CCSDT = CCSDT | {"basis": ["cc-pvdz", "cc-pvtz"]}
-ACCEPTED: dict[str, Any] = {
-    "well_depth_meV": 12.318,
-    "minimum_angstrom": 3.762,
-    "source": "K. Patkowski and K. Szalewicz, J. Chem. Phys. 133, 094304 (2010): 99.351 cm^-1",
-}
 DFT_DISTANCES = np.concatenate(
     [
         np.arange(28, 32) / 10,
@@ -283,6 +276,8 @@ def tasks_of(part: str, quick: bool) -> dict[str, Callable[[], Point]]:
         distances = QUICK_DISTANCES if quick else DFT_DISTANCES
         shapes = {f"dimer {r:.2f}": ("dimer", np.outer([0, 1], [0, 0, r])) for r in distances}
     else:
+        # Many directions need more angular points, one distance after the other more shells.
+        dft = dft | {"grid": dft["grid_of_clusters"]}
         shapes = dict(list(cluster_geometries().items())[: 1 if quick else None])
     return {
         name: partial(dft_task, group, positions, dft)
@@ -306,67 +301,6 @@ def to_atoms(point: Point) -> Atoms:
         atoms, **{key: np.array(value)[()] for key, value in labels.items()}
     )
     return atoms
-
-
-def minimum(distances: Array, energies: Array) -> dict[str, float]:
-    """Well depth in meV and minimum in Å of a spline through a curve, beside the accepted ones."""
-    spline = CubicSpline(distances, energies)
-    roots = spline.derivative().roots(extrapolate=False)
-    r = float(roots[np.argmin(spline(roots))])
-    depth = float(-1000 * spline(r))
-    accepted_depth, accepted_r = ACCEPTED["well_depth_meV"], ACCEPTED["minimum_angstrom"]
-    return {
-        "well_depth_meV": round(depth, 4),
-        "minimum_angstrom": round(r, 4),
-        "well_depth_error_percent": round(100 * (depth / accepted_depth - 1), 2),
-        "minimum_error_angstrom": round(r - accepted_r, 4),
-    }
-
-
-def curve_summary(part: str, points: Sequence[Point]) -> Point:
-    """Minimum of a dimer curve and, for CCSD(T), of each basis with the parts in meV."""
-    r = np.array([float(point["name"].split()[1]) for point in points])
-    summary: Point = {"result": minimum(r, np.array([point["energy"] for point in points]))}
-    if part == "ccsdt":
-        basis = next(iter(points[0]["parts"]))
-        small = [point["parts"][basis] for point in points]
-        plain = np.array([part["hf"] + part["ccsdt"] for part in small])
-        summary["result_without_extrapolation"] = minimum(r, plain)
-        summary["parts_meV"] = {
-            point["name"]: {
-                basis: {key: round(1000 * value, 5) for key, value in part.items()}
-                for basis, part in point["parts"].items()
-            }
-            for point in points
-        }
-    return summary
-
-
-def non_additivity(clusters: Sequence[Point], dimers: Sequence[Point]) -> dict[str, Point]:
-    """What the DFT dimer curve, summed over pairs, misses in each cluster: meV and meV/Å."""
-    r = np.array([float(point["name"].split()[1]) for point in dimers])
-    energies = np.array([point["energy"] for point in dimers])
-    slopes = -np.array([point["forces"][1][2] for point in dimers])
-    curve = CubicHermiteSpline(r, energies, slopes)
-    rows: dict[str, Point] = {}
-    for point in clusters:
-        positions = np.array(point["positions"])
-        pair_energy, pair_forces = 0.0, np.zeros_like(positions)
-        for i, j in itertools.combinations(range(len(positions)), 2):
-            bond = positions[j] - positions[i]
-            length = np.linalg.norm(bond)
-            pair_energy += float(curve(length))
-            pull = curve(length, 1) * bond / length
-            pair_forces[i] += pull
-            pair_forces[j] -= pull
-        rest = np.array(point["forces"]) - pair_forces
-        rows[point["name"]] = {
-            "atoms": len(positions),
-            "energy_meV": round(1000 * point["energy"], 4),
-            "beyond_pairs_meV": round(1000 * (point["energy"] - pair_energy), 4),
-            "forces_rms_meV_per_angstrom": round(1000 * float(np.sqrt(np.mean(rest**2))), 4),
-        }
-    return rows
 
 
 def assemble(folder: Path, points: Mapping[str, Sequence[Point]], settings: Point) -> None:
