@@ -161,6 +161,18 @@ def test_fit_reads_r_in_angstrom_and_hands_the_settings_on(pipeline):
     assert (settings.terms.r_cut, settings.terms.r0) == (8.0, 1.0)
 
 
+def test_fit_writes_potential_and_lammps_files_where_told(pipeline, tmp_path):
+    written = []
+    potential = SimpleNamespace(
+        export_lammps=lambda folder: written.append(folder) or {"status": "not run"},
+        save=written.append,
+    )
+    pipeline.fit = lambda *_, **__: SimpleNamespace(text=lambda: "eps = 1", potential=potential)
+    output = command("fit", "eps*r^-6", "a.extxyz", "--to", str(tmp_path)).output
+    assert written == [tmp_path, tmp_path / "potential.json"]
+    assert output.splitlines() == ["eps = 1", "LAMMPS    not run", f"files: {tmp_path}"]
+
+
 def test_export_takes_the_recommended_member_unless_told(pipeline, small_run, tmp_path):
     pipeline.export = lambda *words: pipeline.calls.append(words) or PARITY
     output = command("export", small_run).output

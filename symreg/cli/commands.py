@@ -169,6 +169,9 @@ def fit(
     cutoff: Annotated[
         str, typer.Option(help="none, septic, cosine, poet or stillinger_weber.")
     ] = "septic",
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for potential.json and LAMMPS files.")
+    ] = None,
     changes: SetOption = None,
 ) -> None:
     """Fit the constants of one formula: names, and numbers that have a point."""
@@ -178,7 +181,14 @@ def fit(
     settings = config.from_dict(record, overrides=_overrides(changes))
     from symreg import pipeline
 
-    typer.echo(pipeline.fit(formula, settings, variable=variable).text())
+    found = pipeline.fit(formula, settings, variable=variable)
+    typer.echo(found.text())
+    if to is not None:
+        from symreg.cli.summary import parity_text
+
+        typer.echo(parity_text(found.potential.export_lammps(to)))
+        found.potential.save(to / "potential.json")
+        typer.echo(f"files: {to}")
 
 
 @app.command()
