@@ -38,3 +38,6 @@ WEIGHT_COST = 2
 
 FUNCTIONS = ("exp", "log", "sqrt")
 """Operators written as functions in a text formula."""
+
+LARGEST_EXPONENT = 64
+"""Largest size of an integer exponent, in text formulas and in trees."""

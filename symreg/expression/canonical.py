@@ -10,14 +10,13 @@ import math
 from typing import Any
 
 from symreg.expression.tree import Node, Tree
-from symreg.primitives import PRIMITIVES
+from symreg.primitives import LARGEST_EXPONENT, PRIMITIVES
 
 Nested = tuple[Any, ...]
 
 X: Nested = ("x",)
 ONE: Nested = ("int", 1)
 _NUMBERS = ("const", "int")
-_LARGEST_EXPONENT = 64
 
 
 def build(op: str, *operands: Any) -> Nested:
@@ -63,7 +62,7 @@ def _integer_power(n: int, u: Nested) -> Nested:
         return u
     if u[0] in _NUMBERS:
         return _fold("pow", [float(u[1]), float(n)])
-    if u[0] == "powi" and abs(n * u[1]) <= _LARGEST_EXPONENT:
+    if u[0] == "powi" and abs(n * u[1]) <= LARGEST_EXPONENT:
         return _integer_power(n * u[1], u[2])
     if u[0] == "pow":
         return build("pow", u[1], build("mul", ("const", float(n)), u[2]))
@@ -75,7 +74,7 @@ def _integer_power(n: int, u: Nested) -> Nested:
 def _power(u: Nested, v: Nested) -> Nested:
     if v[0] == "int":
         # In a text it could not be told from an integer power.
-        small = abs(v[1]) <= _LARGEST_EXPONENT
+        small = abs(v[1]) <= LARGEST_EXPONENT
         return _integer_power(v[1], u) if small else ("pow", u, ("const", float(v[1])))
     if u[0] == "pow":
         return build("pow", u[1], build("mul", u[2], v))
@@ -106,7 +105,7 @@ def _product(u: Nested, v: Nested) -> Nested:
         if one[0] == "mul" and one[1][0] in _NUMBERS:
             return build("mul", one[1], build("mul", one[2], other))
     left, right = _split(u), _split(v)
-    if left and right and left[0] == right[0] and abs(left[1] + right[1]) <= _LARGEST_EXPONENT:
+    if left and right and left[0] == right[0] and abs(left[1] + right[1]) <= LARGEST_EXPONENT:
         return _integer_power(left[1] + right[1], left[0])
     if u[0] == v[0] == "exp":
         return build("exp", build("add", u[1], v[1]))

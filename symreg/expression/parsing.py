@@ -7,14 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 
 from symreg.expression.tree import Node, Tree
-from symreg.primitives import FUNCTIONS
+from symreg.primitives import FUNCTIONS, LARGEST_EXPONENT
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<real>\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)"
     r"|(?P<int>\d+)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/^()]))"
 )
 _DEPTH = 80  # 8 calls each: Python allows 1000
-_LARGEST_EXPONENT = 64
 
 
 def parse(text: str, values: Mapping[str, float] | None = None, variable: str = "x") -> Tree:
@@ -139,9 +138,9 @@ class _Parser:
         at = self.index
         exponent = self._deeper(self._exponent)
         if len(exponent) == 1 and exponent[0].op == "int":
-            if abs(exponent[0].arg) > _LARGEST_EXPONENT:
+            if abs(exponent[0].arg) > LARGEST_EXPONENT:
                 where = self.tokens[at][2]
-                raise self._error(f"exponents end at {_LARGEST_EXPONENT}", where)
+                raise self._error(f"exponents end at {LARGEST_EXPONENT}", where)
             return [Node("powi", exponent[0].arg), *base]
         return [Node("pow"), *base, *exponent]
 

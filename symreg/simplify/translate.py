@@ -8,10 +8,9 @@ from typing import Any
 import sympy
 
 from symreg.expression import Node, Tree, combine
-from symreg.primitives import PRIMITIVES
+from symreg.primitives import LARGEST_EXPONENT, PRIMITIVES
 
 _LARGEST_INTEGER = 10**15
-_LARGEST_EXPONENT = 64
 _ONE = Tree((Node("int", 1),))
 
 _SYMPY: dict[str, Callable[..., Any]] = {
@@ -173,6 +172,6 @@ def _power(base: Any, exponent: Any) -> Tree:
 
 
 def _integer_power(base: Tree, exponent: int) -> Tree:
-    if abs(exponent) > _LARGEST_EXPONENT:
-        raise ValueError(f"exponents end at {_LARGEST_EXPONENT}; this one is {exponent}")
+    if abs(exponent) > LARGEST_EXPONENT:
+        raise ValueError(f"exponents end at {LARGEST_EXPONENT}; this one is {exponent}")
     return Tree((Node("powi", exponent), *base.nodes), base.constants)
