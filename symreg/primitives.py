@@ -30,8 +30,20 @@ PRIMITIVES: dict[str, Primitive] = {
     "exp": Primitive(10, 1, 4),
     "log": Primitive(11, 1, 4),
     "sqrt": Primitive(12, 1, 2),
+    "x1": Primitive(13, 0, 1),
+    "x2": Primitive(14, 0, 1),
+    "c": Primitive(15, 0, 1),
+    "product": Primitive(16, 2, 4),
 }
-"""Every operator by name. ``powi`` carries its integer exponent, so it has one operand."""
+"""Every operator by name. ``powi`` carries its integer exponent, so it has one operand.
+
+``x`` is a reduced distance; ``x1`` and ``x2`` are those of both neighbours of a centre and ``c`` is
+the cosine of the angle between them. ``product`` stands at the root of a separable three-body
+function h(x1) h(x2) p(c): its operands are h, in ``x``, and p, in ``c``.
+"""
+
+VARIABLES = ("x", "x1", "x2", "c")
+"""Leaves that stand for what is known of a pair or a triplet."""
 
 WEIGHT_COST = 2
 """What each linear weight of a term adds to the complexity."""

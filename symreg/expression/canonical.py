@@ -10,11 +10,12 @@ import math
 from typing import Any
 
 from symreg.expression.tree import Node, Tree
-from symreg.primitives import LARGEST_EXPONENT, PRIMITIVES
+from symreg.primitives import LARGEST_EXPONENT, PRIMITIVES, VARIABLES
 
 Nested = tuple[Any, ...]
 
 X: Nested = ("x",)
+LEAVES = {name: (name,) for name in VARIABLES}
 ONE: Nested = ("int", 1)
 _NUMBERS = ("const", "int")
 
@@ -29,6 +30,8 @@ def build(op: str, *operands: Any) -> Nested:
     """
     if op == "powi":
         return _integer_power(*operands)
+    if op == "product":
+        return (op, *operands)
     if all(operand[0] in _NUMBERS for operand in operands):
         return _fold(op, [float(operand[1]) for operand in operands])
     rule = _RULES.get(op)
@@ -78,7 +81,7 @@ def _power(u: Nested, v: Nested) -> Nested:
         return _integer_power(v[1], u) if small else ("pow", u, ("const", float(v[1])))
     if u[0] == "pow":
         return build("pow", u[1], build("mul", u[2], v))
-    if u[0] == "powi" and u[2] == X:
+    if u[0] == "powi" and u[2] == X:  # the others may be negative
         return build("pow", X, build("mul", ("const", float(u[1])), v))
     if u[0] == "exp":
         return build("exp", build("mul", v, u[1]))
@@ -86,8 +89,8 @@ def _power(u: Nested, v: Nested) -> Nested:
 
 
 def _split(u: Nested) -> tuple[Nested, int] | None:
-    """Base and integer exponent of a power of x."""
-    if u == X:
+    """Base and integer exponent of a power."""
+    if len(u) == 1:
         return u, 1
     return (u[2], u[1]) if u[0] == "powi" else None
 
@@ -117,7 +120,7 @@ def _quotient(u: Nested, v: Nested) -> Nested:
         return _product(_fold("div", [1.0, v[1]]), u)
     if v[0] == "exp":
         return build("mul", u, build("exp", build("mul", ("const", -1.0), v[1])))
-    if u == ONE or v[0] in ("powi", "x"):
+    if u == ONE or v[0] == "powi" or len(v) == 1:
         return build("mul", u, _integer_power(-1, v))
     return ONE if u == v else ("div", u, v)
 
@@ -163,7 +166,17 @@ def terms_of(u: Nested) -> list[Nested]:
         if u[1][0] in _NUMBERS:
             return terms_of(u[2])
         return [build("mul", _bare(u[1]), _bare(u[2]))]
+    if op == "product":
+        factors = [_without_scale(factor) for factor in u[1:]]
+        return [("product", *factors)] if all(factors) else []
     return [_bare(u)]
+
+
+def _without_scale(u: Nested) -> Nested:
+    """A factor of a separable function without its scale; empty when it is zero or not finite."""
+    if u[0] in _NUMBERS:
+        return ONE if math.isfinite(u[1]) and u[1] != 0 else ()
+    return _bare(u)
 
 
 def _bare(u: Nested) -> Nested:
@@ -187,8 +200,8 @@ def nested(tree: Tree) -> Nested:
     """Canonical nested form of a tree."""
     stack: list[Nested] = []
     for node in reversed(tree.nodes):
-        if node.op == "x":
-            stack.append(X)
+        if node.op in LEAVES:
+            stack.append(LEAVES[node.op])
         elif node.op == "const":
             stack.append(("const", tree.constants[node.arg]))
         elif node.op == "int":

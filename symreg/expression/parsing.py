@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
-from symreg.expression.tree import Node, Tree
+from symreg.expression.tree import Node, Tree, end_of
 from symreg.primitives import FUNCTIONS, LARGEST_EXPONENT
 
 _TOKEN = re.compile(
@@ -16,12 +16,21 @@ _TOKEN = re.compile(
 _DEPTH = 80  # 8 calls each: Python allows 1000
 
 
-def parse(text: str, values: Mapping[str, float] | None = None, variable: str = "x") -> Tree:
+TRIPLET = ("x1", "x2", "c")
+"""Variables of three-body functions: both reduced distances, and the cosine of the angle."""
+
+
+def parse(
+    text: str,
+    values: Mapping[str, float] | None = None,
+    variable: str | tuple[str, ...] = "x",
+) -> Tree:
     """Read a formula.
 
-    ``x`` (or ``variable``) is the distance. An integer is a literal, a number with a point or an
-    exponent is a constant to be fitted, a name is a named constant, the same one wherever it
-    stands. Operators are ``+ - * / ^``, functions ``exp log sqrt``.
+    ``x`` (or ``variable``) is the distance; a three-body function has the variables ``TRIPLET``. An
+    integer is a literal, a number with a point or an exponent is a constant to be fitted, a name is
+    a named constant, the same one wherever it stands. Operators are ``+ - * / ^``, functions
+    ``exp log sqrt``.
 
     Parameters
     ----------
@@ -30,7 +39,8 @@ def parse(text: str, values: Mapping[str, float] | None = None, variable: str = 
     values
         Values of the named constants; 1.0 where none is given.
     variable
-        Name of the variable.
+        Name of the variable, or names of several. A product h(x1) h(x2) p(c), written in this
+        order, becomes a separable tree.
 
     Raises
     ------
@@ -44,16 +54,45 @@ def parse(text: str, values: Mapping[str, float] | None = None, variable: str = 
     >>> parse("x^-11.7 + 2*x").constants
     (-11.7,)
     """
-    return _Parser(text, values or {}, variable).tree()
+    variables = (variable,) if isinstance(variable, str) else variable
+    tree = _Parser(text, values or {}, variables).tree()
+    return _as_product(tree) if "x1" in variables else tree
+
+
+def _as_product(tree: Tree) -> Tree:
+    """A product h(x1) h(x2) p(c) with a ``product`` at its root; any other tree as it is."""
+    nodes = tree.nodes
+    if [node.op for node in nodes[:2]] != ["mul", "mul"]:
+        return tree
+    second = end_of(nodes, 2)
+    third = end_of(nodes, second)
+    one, two, angular = (
+        nodes[low:high] for low, high in ((2, second), (second, third), (third, None))
+    )
+    used = [{node.op for node in part} & {"x1", "x2", "c"} for part in (one, two, angular)]
+    if not (used[0] <= {"x1"} and used[1] <= {"x2"} and used[2] <= {"c"}):
+        return tree
+
+    def plain(part: tuple[Node, ...]) -> list[object]:
+        """Nodes with values in place of indices, alike for both distances."""
+        return [
+            ("x",) if n.op in ("x1", "x2") else tree.value(n) if n.op == "const" else n
+            for n in part
+        ]
+
+    if plain(one) != plain(two):
+        return tree
+    radial = tuple(Node("x") if node.op == "x1" else node for node in one)
+    return tree.with_nodes((Node("product"), *radial, *angular))
 
 
 class _Parser:
     """One formula being read; the grammar is in ``parse``."""
 
-    def __init__(self, text: str, values: Mapping[str, float], variable: str) -> None:
+    def __init__(self, text: str, values: Mapping[str, float], variables: tuple[str, ...]) -> None:
         self.text = text
         self.values = values
-        self.variable = variable
+        self.variables = variables
         self.constants: list[float] = []
         self.names: list[str] = []
         self.tokens = list(self._tokenise())
@@ -177,12 +216,12 @@ class _Parser:
                 raise self._error(f"expected '(' after {token}")
             self.index -= 1
             return [Node(token), *self._atom()]
-        if token == self.variable:
-            return [Node("x")]
+        if token in self.variables:
+            return [Node(token if token in TRIPLET else "x")]
         if self._kind() == "mark" and self._token() == "(":
             raise self._error(f"{token} is no function; there are {', '.join(FUNCTIONS)}", at)
         if token in ("x", "r"):
-            raise self._error(f"the distance is called {self.variable} here", at)
+            raise self._error(f"the distance is called {self.variables[0]} here", at)
         if token in self.names:
             return [Node("const", self.names.index(token))]
         return [self._constant(float(self.values.get(token, 1.0)), token)]

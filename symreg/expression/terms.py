@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from symreg.expression.parsing import parse
-from symreg.expression.tree import Node, Tree, combine
+from symreg.expression.parsing import TRIPLET, parse
+from symreg.expression.tree import Node, Tree, combine, number_text
 from symreg.primitives import WEIGHT_COST
+
+VARIABLES_OF: dict[str, str | tuple[str, ...]] = {"pair": "x", "three-body": TRIPLET}
+"""Names of the variables of each kind of term."""
 
 
 class Term(NamedTuple):
     """One additive contribution: what kind, between which species, and its function."""
 
     kind: str
-    """``pair``."""
+    """``pair`` or ``three-body``."""
     species: tuple[str, ...]
-    """Chemical symbols, sorted: two for a pair."""
+    """Chemical symbols: two for a pair, sorted; for triplets the centre, then the others sorted."""
     tree: Tree
-    """Function of x = r / r0."""
+    """Function of x = r / r0, or of x1, x2 and the cosine c."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,26 @@ class Expression:
     def text(self, digits: int | None = 5, *, named: bool = False) -> str:
         """All terms as one line; species are named when there are several, or if ``named``."""
         keys = self.keys()
-        parts = {key: self.total(*key).text(digits) for key in keys}
+        parts = {
+            key: self.total(*key).text(digits) if key[0] == "pair" else self._sum(key, digits)
+            for key in keys
+        }
         if len(keys) == 1 and not named:
             return parts[keys[0]]
         return "; ".join(f"{'-'.join(key[1])}: {part}" for key, part in parts.items())
+
+    def _sum(self, key: tuple[str, tuple[str, ...]], digits: int | None) -> str:
+        """The weighted sum of the three-body terms of one kind and species, as text."""
+        text = ""
+        for term, weight in zip(self.terms, self.weights, strict=True):
+            if (term.kind, term.species) != key:
+                continue
+            function = term.tree.text(digits)
+            is_sum = term.tree.nodes[0].op in ("add", "sub", "neg")
+            sign = (" - " if weight < 0 else " + ") if text else ("-" if weight < 0 else "")
+            factor = "" if function == "1" else f"*({function})" if is_sum else f"*{function}"
+            text += f"{sign}{number_text(abs(weight), digits)}{factor}"
+        return text
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain data for JSON; ``from_dict`` reads it back to an equal expression."""
@@ -87,7 +106,7 @@ class Expression:
             Term(
                 str(entry["kind"]),
                 tuple(entry["species"]),
-                parse(entry["formula"], entry.get("constants", {})),
+                parse(entry["formula"], entry.get("constants", {}), VARIABLES_OF[entry["kind"]]),
             )
             for entry in record
         )

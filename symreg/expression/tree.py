@@ -1,15 +1,15 @@
-"""Expression trees of one variable, and the text they print."""
+"""Expression trees of pair and three-body functions, and the text they print."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.primitives import PRIMITIVES
+from symreg.primitives import PRIMITIVES, VARIABLES
 
 
 class Node(NamedTuple):
@@ -23,7 +23,10 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """A function of one reduced distance x = r / r0, as nodes in prefix order.
+    """A function of reduced distances x = r / r0 and of a cosine, as nodes in prefix order.
+
+    It is a function of ``x`` (pair), of ``x1``, ``x2`` and ``c`` (three-body; it stands for its
+    mean over both orders of the neighbours), or a ``product`` of two factors (separable).
 
     Examples
     --------
@@ -61,23 +64,70 @@ class Tree:
         """The same tree with other values of its constants."""
         return replace(self, constants=tuple(float(value) for value in constants))
 
-    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Evaluate with numpy at ``x``, any shape; NaN where the tree leaves its domain."""
+    def __call__(
+        self,
+        x: NDArray[np.float64],
+        x2: NDArray[np.float64] | None = None,
+        c: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Evaluate with numpy at ``x``, any shape; NaN where the tree leaves its domain.
+
+        Three-body functions take both reduced distances and the cosine, and are symmetric in the
+        distances.
+        """
+        if x2 is None:
+            return self._evaluate({"x": x, "c": x})
+        factors = self.factors
+        if factors is not None:
+            radial, angular = factors
+            return np.asarray(radial(x) * radial(x2) * angular._evaluate({"c": c}))
+        one, two = ({"x1": a, "x2": b, "c": c} for a, b in ((x, x2), (x2, x)))
+        return np.asarray(0.5 * (self._evaluate(one) + self._evaluate(two)))
+
+    def _evaluate(self, variables: Mapping[str, Any]) -> NDArray[np.float64]:
         stack: list[NDArray[np.float64]] = []
+        shape = np.shape(next(iter(variables.values())))
         with np.errstate(all="ignore"):
             for node in reversed(self.nodes):
-                if node.op == "x":
-                    stack.append(np.asarray(x, dtype=float))
+                if node.op in VARIABLES:
+                    stack.append(np.asarray(variables[node.op], dtype=float))
                 elif node.op == "const":
-                    stack.append(np.full(np.shape(x), self.constants[node.arg]))
+                    stack.append(np.full(shape, self.constants[node.arg]))
                 elif node.op == "int":
-                    stack.append(np.full(np.shape(x), float(node.arg)))
+                    stack.append(np.full(shape, float(node.arg)))
                 elif node.op == "powi":
                     stack.append(stack.pop() ** float(node.arg))
                 else:
                     operands = [stack.pop() for _ in range(PRIMITIVES[node.op].arity)]
                     stack.append(_NUMPY[node.op](*operands))
         return stack.pop()
+
+    @property
+    def factors(self) -> tuple[Tree, Tree] | None:
+        """Radial factor h(x) and angular factor p(c) of a separable function; None for others.
+
+        >>> from symreg.expression import parse
+        >>> tree = parse("x1^-2*x2^-2*(c + 0.3)^2", variable=("x1", "x2", "c"))
+        >>> [str(factor) for factor in tree.factors]
+        ['x^-2', '(c + 0.3)^2']
+        """
+        if self.nodes[0].op != "product":
+            return None
+        middle = end_of(self.nodes, 1)
+        return self.with_nodes(self.nodes[1:middle]), self.with_nodes(self.nodes[middle:])
+
+    def value(self, node: Node) -> tuple[float, str]:
+        """Value and name of a constant."""
+        return self.constants[node.arg], self.names[node.arg]
+
+    def with_nodes(self, nodes: Sequence[Node]) -> Tree:
+        """A tree of other nodes with those of the constants that they hold, as they stand."""
+        used = list(dict.fromkeys(node.arg for node in nodes if node.op == "const"))
+        return Tree(
+            tuple(Node("const", used.index(n.arg)) if n.op == "const" else n for n in nodes),
+            tuple(self.constants[k] for k in used),
+            tuple(self.names[k] for k in used),
+        )
 
     def __str__(self) -> str:
         """Text that ``parse`` reads back to an equal tree."""
@@ -91,6 +141,15 @@ class Tree:
         'exp(-3.0*(x - 2.5))'
         """
         return _Printer(replace(self, names=("",) * len(self.constants)), digits).text()
+
+
+def end_of(nodes: Sequence[Node], start: int) -> int:
+    """One past the last node of the subtree that begins at ``start``."""
+    missing = 1
+    while missing:
+        missing += PRIMITIVES[nodes[start].op].arity - 1
+        start += 1
+    return start
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
@@ -123,20 +182,38 @@ def number_text(value: float, digits: int | None = None) -> str:
 class _Printer:
     """Writes a tree with as few parentheses as ``parse`` needs to read it back unchanged."""
 
-    def __init__(self, tree: Tree, digits: int | None, exact: bool = False) -> None:
+    def __init__(
+        self, tree: Tree, digits: int | None, exact: bool = False, variable: str = "x"
+    ) -> None:
         self.tree = tree
         self.exact = exact
         self.digits = digits
+        self.variable = variable
         self.position = 0
 
     def text(self) -> str:
-        return self._next()[0]
+        factors = self.tree.factors
+        if factors is None:
+            return self._next()[0]
+        radial, angular = factors
+        parts = [
+            _Printer(factor, self.digits, self.exact, variable)
+            for factor, variable in ((radial, "x1"), (radial, "x2"), (angular, "c"))
+            if self.exact or factor.nodes != (Node("int", 1),)
+        ]
+        return "*".join(part._factor(n == 0) for n, part in enumerate(parts)) or "1"
+
+    def _factor(self, is_first: bool) -> str:
+        """The text as a factor of a product."""
+        text, precedence = self._next()
+        bare = precedence >= 2 if is_first else precedence > 2 and not text.startswith("-")
+        return text if bare else f"({text})"
 
     def _next(self) -> tuple[str, int]:
         node = self.tree.nodes[self.position]
         self.position += 1
-        if node.op == "x":
-            return "x", _ATOM
+        if node.op in VARIABLES:
+            return self.variable if node.op == "x" else node.op, _ATOM
         if node.op in ("const", "int"):
             text = self._leaf(node)
             return text, (3 if text.startswith("-") else _ATOM)

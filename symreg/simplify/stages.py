@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.expression import Expression, Node, Term, Tree
-from symreg.primitives import PRIMITIVES
+from symreg.expression import Expression, Node, Term, Tree, end_of
 from symreg.simplify.rewriter import Rewriter
 
 Refit = Callable[[Expression], Expression | None]
@@ -213,39 +212,20 @@ def _snapped(tree: Tree) -> Iterator[Tree]:
         base = _base_of(tree, position)
         if base is None and abs(integer) <= LARGEST_SNAPPED:
             nodes = (*tree.nodes[:position], Node("int", integer), *tree.nodes[position + 1 :])
-            yield _renumbered(tree, nodes)
+            yield tree.with_nodes(nodes)
         elif base is not None and 0 < abs(integer) <= 64:
             power = () if integer == 1 else (Node("powi", integer),)
             start = base.start - 1
             nodes = (*tree.nodes[:start], *power, *tree.nodes[base.start : base.stop])
-            yield _renumbered(tree, (*nodes, *tree.nodes[position + 1 :]))
+            yield tree.with_nodes((*nodes, *tree.nodes[position + 1 :]))
 
 
 def _base_of(tree: Tree, position: int) -> range | None:
     """Where the base stands of the power whose whole exponent is the node at ``position``."""
     for start in range(position):
-        if tree.nodes[start].op == "pow" and _end(tree.nodes, start + 1) == position:
+        if tree.nodes[start].op == "pow" and end_of(tree.nodes, start + 1) == position:
             return range(start + 1, position)
     return None
-
-
-def _end(nodes: tuple[Node, ...], start: int) -> int:
-    """One past the last node of the subtree that begins at ``start``."""
-    missing = 1
-    while missing:
-        missing += PRIMITIVES[nodes[start].op].arity - 1
-        start += 1
-    return start
-
-
-def _renumbered(tree: Tree, nodes: tuple[Node, ...]) -> Tree:
-    """A tree of these nodes with the constants that are left, in the order in which they stand."""
-    used = list(dict.fromkeys(node.arg for node in nodes if node.op == "const"))
-    return Tree(
-        tuple(Node("const", used.index(n.arg)) if n.op == "const" else n for n in nodes),
-        tuple(tree.constants[k] for k in used),
-        tuple(tree.names[k] for k in used),
-    )
 
 
 def _rewrite(
