@@ -1,7 +1,8 @@
-"""Neighbour pairs: who is near whom, periodic images included."""
+"""Neighbour pairs and triplets: who is near whom, periodic images included."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "find_pairs",
     "nearest_neighbour_mean",
     "structure_pairs",
+    "triplets",
 ]
 
 NEIGHBOUR_REACH = 9.0
@@ -96,6 +98,43 @@ def structure_pairs(structures: Structures, s: int, r_cut: float) -> Pairs:
         return find_pairs(structures.positions[atoms], structures.cell[s], structures.pbc[s], r_cut)
     except ValueError as error:
         raise ValueError(f"{structures.source[s]} ({structures.formula(s)}): {error}") from None
+
+
+def triplets(
+    pairs: Pairs, n_atoms: int, most: int = 200_000
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Meet every triplet j <- i -> k once, chunk by chunk; they are never all in memory.
+
+    Images of one atom are neighbours of their own.
+
+    Parameters
+    ----------
+    pairs
+        Pairs of one structure.
+    n_atoms
+        Number of its atoms.
+    most
+        Triplets in one chunk.
+
+    Yields
+    ------
+    Two indices into the pair list, first < second, with the same centre, shapes (T,).
+
+    Examples
+    --------
+    >>> chain = find_pairs(np.diag([1.0, 2.0, 3.0]), np.zeros((3, 3)), np.zeros(3, bool), 4.0)
+    >>> [(first.tolist(), second.tolist()) for first, second in triplets(chain, 3)]
+    [([0, 2, 4], [1, 3, 5])]
+    """
+    start = np.searchsorted(pairs.i, np.arange(n_atoms + 1))
+    p = np.arange(len(pairs))
+    done = np.concatenate([[0], np.cumsum(start[pairs.i + 1] - p - 1)])
+    for low in range(0, done[-1], most):
+        high = min(low + most, done[-1])
+        here = slice(np.searchsorted(done, low, "right") - 1, np.searchsorted(done, high))
+        counts = np.diff(np.clip(done[here.start : here.stop + 1], low, high))
+        first = np.repeat(p[here], counts)
+        yield first, first + 1 + np.arange(low, high) - done[first]
 
 
 def closest_distance(structures: Structures) -> float:

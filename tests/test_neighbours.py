@@ -1,3 +1,5 @@
+import itertools
+
 import ase.io
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from symreg.neighbours import (
     find_pairs,
     nearest_neighbour_mean,
     structure_pairs,
+    triplets,
 )
 from symreg.structures import from_atoms
 
@@ -62,6 +65,34 @@ def test_message_about_atoms_in_one_place_names_the_structure():
 def test_cutoff_must_be_positive():
     with pytest.raises(ValueError, match="r_cut is 0 Å; it must be greater than 0"):
         find_pairs(np.zeros((1, 3)), np.eye(3), EVERYWHERE, 0.0)
+
+
+def test_chunks_of_triplets_hold_every_pair_of_neighbours_once():
+    rng = np.random.default_rng(2)
+    pairs = find_pairs(rng.uniform(0, 3, (6, 3)), np.diag([3.0, 3.0, 9.0]), EVERYWHERE, 2.0)
+    expected = [
+        (p, q) for p, q in itertools.combinations(range(len(pairs)), 2) if pairs.i[p] == pairs.i[q]
+    ]
+    for most in (1, 7, 10**9):
+        chunks = list(triplets(pairs, 6, most))
+        found = [pair for chunk in chunks for pair in zip(*chunk, strict=True)]
+        assert found == expected
+        assert all(first.size == most for first, _ in chunks[:-1])
+        assert chunks[0][0].dtype == chunks[0][1].dtype == np.int64
+
+
+def test_triplets_of_a_small_cell_hold_images_of_one_atom():
+    # Simple cubic, one atom, 6 neighbours: 6 * 5 / 2 triplets.
+    pairs = find_pairs(np.zeros((1, 3)), np.eye(3), EVERYWHERE, 1.1)
+    ((first, second),) = triplets(pairs, 1)
+    cosine = np.sum(pairs.unit[first] * pairs.unit[second], axis=1)
+    assert np.bincount(np.round(cosine + 1).astype(int)).tolist() == [3, 12]
+
+
+@pytest.mark.parametrize("positions", [[[0, 0, 0]], [[0, 0, 0], [0, 0, 2]], [[0, 0, 0], [9, 9, 9]]])
+def test_lone_atoms_and_dimers_have_no_triplets(positions):
+    pairs = find_pairs(np.array(positions, dtype=float), np.zeros((3, 3)), NOWHERE, 3.0)
+    assert list(triplets(pairs, len(positions))) == []
 
 
 @pytest.mark.parametrize("name", ["lennard_jones_argon", "silicon_gpaw"])
