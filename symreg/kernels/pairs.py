@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# Voigt order of ASE: xx yy zz yz xz xy.
-_ROW = np.array([0, 1, 2, 1, 0, 0])
-_COLUMN = np.array([0, 1, 2, 2, 2, 1])
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+"""Row and column of each component of a tensor, in ASE's order."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -34,4 +33,5 @@ def add_pair_observables(
         for c in range(3):
             forces[i[p], c] += unit[p, c] * dphi_dr[p]
         for c in range(6):
-            virial[i[p], c] += 0.5 * r[p] * dphi_dr[p] * unit[p, _ROW[c]] * unit[p, _COLUMN[c]]
+            a, b = VOIGT[c]
+            virial[i[p], c] += 0.5 * r[p] * dphi_dr[p] * unit[p, a] * unit[p, b]
