@@ -46,6 +46,10 @@ class Pairs:
         """Count the pairs."""
         return self.r.size
 
+    def subset(self, chosen: NDArray[np.bool_]) -> Pairs:
+        """The pairs where ``chosen``, shape (P,), is true."""
+        return Pairs(self.i[chosen], self.j[chosen], self.r[chosen], self.unit[chosen])
+
 
 def find_pairs(
     positions: NDArray[np.float64],

@@ -1,8 +1,8 @@
-"""Candidates in, errors out: batches for the projected design, and the exact path over pairs."""
+"""Candidates in, errors out: batches for the projected design, and the exact path."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +12,18 @@ from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, Tree
 from symreg.kernels.batch import Batch
 from symreg.kernels.pairs import add_pair_observables
-from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES, evaluate
+from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES, evaluate, evaluate_triplets
+from symreg.kernels.triplets import add_triplet_observables, cosines, fade_triplets
 from symreg.loss import LossSettings
-from symreg.neighbours import Pairs, structure_pairs
+from symreg.neighbours import Pairs, structure_pairs, triplets
 from symreg.primitives import PRIMITIVES
 from symreg.structures import SPLITS, Structures
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Key = tuple[str, tuple[str, ...]]
+Sums = tuple[Floats, Floats, Floats]
+TripletFunction = Callable[[Integers, Integers, Floats], tuple[Floats, Floats]]
 
 _KEPT_PAIRS = 4_000_000
 """Pairs held in memory between calls (48 bytes each); beyond it they are found again."""
@@ -86,7 +89,7 @@ class Prediction:
 
 
 class ExactPath:
-    """Sums over all pairs, the oracle of the projected design.
+    """Sums over all pairs and triplets, the oracle of the projected design.
 
     Parameters
     ----------
@@ -96,17 +99,33 @@ class ExactPath:
         Cutoff function of the pair terms.
     r0
         Unit of reduced distance in Å.
+    cutoff_three_body
+        Cutoff function of the three-body terms.
     """
 
-    def __init__(self, structures: Structures, cutoff: Cutoff, r0: float) -> None:
+    def __init__(
+        self,
+        structures: Structures,
+        cutoff: Cutoff,
+        r0: float,
+        cutoff_three_body: Cutoff | None = None,
+    ) -> None:
         self.structures = structures
         self.cutoff = cutoff
+        self.cutoff_three_body = cutoff_three_body
         self.r0 = r0
+        self._reach = max(c.r_cut for c in (cutoff, cutoff_three_body) if c)
         self._kept: dict[int, Pairs] = {}
         self._n_kept = 0
 
     def predict(self, expression: Expression, e0: Mapping[str, float]) -> Prediction:
-        """Energies, forces and stresses of an expression with atomic energies ``e0`` in eV."""
+        """Energies, forces and stresses of an expression with atomic energies ``e0`` in eV.
+
+        Raises
+        ------
+        ValueError
+            If there are three-body terms, but no cutoff function for them.
+        """
         data = self.structures
         free = np.array([e0[name] for name in data.species])
         energy, forces = np.empty(len(data)), np.empty_like(data.forces)
@@ -120,40 +139,121 @@ class ExactPath:
                 stress[s] = virial.sum(axis=0) / abs(np.linalg.det(data.cell[s]))
         return Prediction(energy, forces, stress)
 
-    def _sums(self, expression: Expression, s: int) -> tuple[Floats, Floats, Floats]:
+    def _sums(self, expression: Expression, s: int) -> Sums:
         data, pairs = self.structures, self._pairs(s)
         kind = data.kind[data.atoms_of(s)]
         sums = np.zeros(kind.size), np.zeros((kind.size, 3)), np.zeros((kind.size, 6))
         keys = expression.keys()
         for key in keys:
-            first, second = (data.species.index(name) for name in key[1])
-            one, two = kind[pairs.i], kind[pairs.j]
-            chosen = (one == first) & (two == second) | (one == second) & (two == first)
-            r = pairs.r[chosen]
-            phi, slope = self.pair_term(expression, key, r)
-            add_pair_observables(pairs.i[chosen], r, pairs.unit[chosen], phi, slope, *sums)
+            add = self._add_pairs if key[0] == "pair" else self._add_triplets
+            add(expression, key, pairs, kind, sums)
         return sums
+
+    def _add_pairs(
+        self, expression: Expression, key: Key, pairs: Pairs, kind: Integers, sums: Sums
+    ) -> None:
+        first, second = (self.structures.species.index(name) for name in key[1])
+        one, two = kind[pairs.i], kind[pairs.j]
+        chosen = (one == first) & (two == second) | (one == second) & (two == first)
+        pairs = pairs.subset(chosen & (pairs.r < self.cutoff.r_cut))
+        phi, slope = self.pair_term(expression, key, pairs.r)
+        add_pair_observables(pairs.i, pairs.r, pairs.unit, phi, slope, *sums)
 
     def pair_term(self, expression: Expression, key: Key, r: Floats) -> tuple[Floats, Floats]:
         """The pair function with f_c in eV and its slope in eV/Å at distances ``r`` in Å."""
         phi, slope = np.zeros_like(r), np.zeros_like(r)
-        for term, weight in zip(expression.terms, expression.weights, strict=True):
-            if (term.kind, term.species) == key:
-                code, arg = (np.array(column) for column in tree_arrays(term.tree))
-                value, change = evaluate(code, arg, np.array(term.tree.constants), r / self.r0)
-                phi += weight * value
-                slope += weight * change / self.r0
+        for tree, weight in _trees(expression, key):
+            value, change = _run(tree, r / self.r0)
+            phi += weight * value
+            slope += weight * change / self.r0
         fade, fade_slope = self.cutoff.value(r), self.cutoff.slope(r)
         return phi * fade, slope * fade + phi * fade_slope
+
+    def _add_triplets(
+        self, expression: Expression, key: Key, pairs: Pairs, kind: Integers, sums: Sums
+    ) -> None:
+        cutoff = self.cutoff_three_body
+        if cutoff is None:
+            raise ValueError("the formula has three-body terms; they need a cutoff_three_body")
+        centre, *others = (self.structures.species.index(name) for name in key[1])
+        chosen = (kind[pairs.i] == centre) & np.isin(kind[pairs.j], others)
+        pairs = pairs.subset(chosen & (pairs.r < cutoff.r_cut))
+        fade = cutoff.value(pairs.r), cutoff.slope(pairs.r)
+        parts = [(_psi(tree, pairs.r / self.r0), w) for tree, w in _trees(expression, key)]
+        for first, second in triplets(pairs, kind.size):
+            if others[0] != others[1]:
+                mixed = kind[pairs.j[first]] != kind[pairs.j[second]]
+                first, second = first[mixed], second[mixed]
+            cosine = cosines(pairs.unit, first, second)
+            psi, slopes = np.zeros(first.size), np.zeros((3, first.size))
+            for function, weight in parts:
+                value, change = function(first, second, cosine)
+                psi += weight * value
+                slopes += weight * change
+            slopes[:2] /= self.r0
+            fade_triplets(first, second, *fade, psi, slopes)
+            add_triplet_observables(
+                pairs.i, pairs.j, pairs.r, pairs.unit, first, second, cosine, psi, slopes, *sums
+            )
 
     def _pairs(self, s: int) -> Pairs:
         pairs = self._kept.get(s)
         if pairs is None:
-            pairs = structure_pairs(self.structures, s, self.cutoff.r_cut)
+            pairs = structure_pairs(self.structures, s, self._reach)
             if self._n_kept + len(pairs) <= _KEPT_PAIRS:
                 self._kept[s] = pairs
                 self._n_kept += len(pairs)
         return pairs
+
+
+def _trees(expression: Expression, key: Key) -> list[tuple[Tree, float]]:
+    """Functions of one kind and species with their weights in eV."""
+    terms = zip(expression.terms, expression.weights, strict=True)
+    return [(term.tree, weight) for term, weight in terms if (term.kind, term.species) == key]
+
+
+def _arrays(tree: Tree) -> tuple[Integers, Integers, Floats]:
+    code, arg = (np.array(column) for column in tree_arrays(tree))
+    return code, arg, np.array(tree.constants)
+
+
+def _run(tree: Tree, x: Floats) -> tuple[Floats, Floats]:
+    """Value and slope of a function of one variable."""
+    return evaluate(*_arrays(tree), x)
+
+
+def _psi(tree: Tree, x: Floats) -> TripletFunction:
+    """A three-body function of two pairs and the cosine, given all reduced distances (P,).
+
+    It returns values (T,) and derivatives by x1, x2 and c (3, T).
+    """
+    if tree.factors is None:
+        return _general(tree, x)
+    radial, angular = tree.factors
+    h, h_slope = _run(radial, x)  # for each pair, not for each triplet
+
+    def separable(first: Integers, second: Integers, cosine: Floats) -> tuple[Floats, Floats]:
+        p, p_slope = _run(angular, cosine)
+        one, two = h[first], h[second]
+        slopes = np.stack(
+            [h_slope[first] * two * p, one * h_slope[second] * p, one * two * p_slope]
+        )
+        return one * two * p, slopes
+
+    return separable
+
+
+def _general(tree: Tree, x: Floats) -> TripletFunction:
+    """The mean over both orders of the neighbours."""
+    arrays = _arrays(tree)
+
+    def general(first: Integers, second: Integers, cosine: Floats) -> tuple[Floats, Floats]:
+        one, two = x[first], x[second]
+        forth, forth_slopes = evaluate_triplets(*arrays, one, two, cosine)
+        back, back_slopes = evaluate_triplets(*arrays, two, one, cosine)
+        return 0.5 * (forth + back), 0.5 * (forth_slopes + back_slopes[[1, 0, 2]])
+
+    return general
 
 
 def _gaps(data: Structures, found: Prediction) -> Iterator[tuple[str, Floats, Integers]]:

@@ -9,7 +9,10 @@ from ase.calculators.lj import LennardJones
 
 from symreg.cutoff import KINDS, Cutoff
 from symreg.expression import Expression, Term, parse
+from symreg.expression.parsing import TRIPLET
 from symreg.loss import LossSettings
+from symreg.neighbours import structure_pairs, triplets
+from symreg.projection.rows import add_triplet_rows
 from symreg.scoring import ExactPath, Prediction, errors, pack, training_loss
 from symreg.structures import from_atoms
 
@@ -133,6 +136,179 @@ def test_formula_outside_its_domain_is_not_a_number(argon):
     found = predict([argon, Atoms("Ar")], expression_of((1.0, "sqrt(x - 1.5)")))
     assert np.isnan(found.energy[0])
     assert found.energy[1] == 0
+
+
+# Triplets
+
+SILICON = ("Si", "Si", "Si")
+FAR = Cutoff(kind="none", r_cut=9.0)
+SWITCH = Cutoff(kind="septic", r_cut=4.0, r_on=2.6)
+
+
+def triplet_sums(images, *texts, species=SILICON, cutoff=FAR, r0=1.0):
+    terms = tuple(Term("three-body", species, parse(text, variable=TRIPLET)) for text in texts)
+    structures = from_atoms(images)
+    path = ExactPath(structures, Cutoff(kind="none", r_cut=3.0), r0, cutoff)
+    return path.predict(
+        Expression(terms, (1.0,) * len(terms)), dict.fromkeys(structures.species, 0)
+    )
+
+
+RIGHT_ANGLE = Atoms("Si3", [[0, 0, 0], [3, 0, 0], [0, 4, 0]])
+#  2
+#  | \    r_01 = 3, r_02 = 4, r_12 = 5 Å; cosines 0 at atom 0, 3/5 at 1, 4/5 at 2
+#  0--1
+
+
+@pytest.mark.parametrize(
+    ("text", "energy"),
+    [
+        ("x1*x2*c", 15 * 3 / 5 + 20 * 4 / 5),
+        ("x1^2*x2^2*1", 12**2 + 15**2 + 20**2),
+        ("1*1*(c + 1)", 1 + 8 / 5 + 9 / 5),
+        ("x1", 3.5 + 4 + 4.5),  # the mean over both orders
+        ("x1*c", 4 * 3 / 5 + 4.5 * 4 / 5),
+        ("2", 6),
+    ],
+)
+def test_energy_of_a_trimer_is_that_of_a_calculation_by_hand(text, energy):
+    assert triplet_sums([RIGHT_ANGLE], text).energy[0] == pytest.approx(energy, rel=1e-13)
+
+
+def test_forces_on_a_trimer_are_those_of_a_calculation_by_hand():
+    # Only atom 0 sees two neighbours within 4.5 Å: E = r_01 r_02 cos = r_01 . r_02 = 0.
+    found = triplet_sums([RIGHT_ANGLE], "x1*x2*c", cutoff=Cutoff(kind="none", r_cut=4.5))
+    assert found.energy[0] == pytest.approx(0, abs=1e-15)
+    np.testing.assert_allclose(found.forces, [[3, 4, 0], [0, -4, 0], [-3, 0, 0]], atol=1e-14)
+
+
+def test_reduced_distances_and_both_cutoff_functions_enter():
+    cutoff = Cutoff(kind="septic", r_cut=4.5, r_on=2.5)
+    found = triplet_sums([RIGHT_ANGLE], "x1^2*x2^2*1", cutoff=cutoff, r0=2.0)
+    expected = 1.5**2 * 2**2 * np.prod(cutoff.value(np.array([3.0, 4.0])))
+    assert found.energy[0] == pytest.approx(expected, rel=1e-13)
+
+
+def test_one_separable_function_written_in_two_ways_is_one():
+    atoms = bulk("Si", "diamond", a=5.4, cubic=True)
+    atoms.rattle(0.2, seed=1)
+    factors, general = "exp(-x1)*exp(-x2)*(c + 0.3)^2", "(c + 0.3)^2*exp(-x1 - x2)"
+    assert parse(factors, variable=TRIPLET).factors
+    assert not parse(general, variable=TRIPLET).factors
+    one, other = (triplet_sums([atoms], text, cutoff=SWITCH) for text in (factors, general))
+    assert one.energy[0] == pytest.approx(other.energy[0], rel=1e-13)
+    np.testing.assert_allclose(one.forces, other.forces, atol=1e-12)
+    np.testing.assert_allclose(one.stress, other.stress, atol=1e-13)
+
+
+@pytest.mark.parametrize("text", ["x1^2*x2^2*(c + 1/3)^2", "(x1 + x2)*exp(c)"])
+def test_forces_on_collinear_triplets_are_the_slope_of_the_energy(text):
+    # Not along an axis: the cosines of the directions then miss 1 and -1 by rounding.
+    chain = Atoms("Si3", np.outer([0, 2.3, 5.0], [0.6, 0.48, 0.64]))
+    images = [chain]
+    for n, x in np.ndindex(3, 3):
+        for step in (1e-5, -1e-5):
+            images.append(chain.copy())
+            images[-1].positions[n, x] += step
+    found = triplet_sums(images, text, r0=2.0)
+    numeric = -np.diff(found.energy[1:].reshape(9, 2)[:, ::-1])[:, 0] / 2e-5
+    np.testing.assert_allclose(found.forces[:3].ravel(), numeric, atol=1e-7)
+    across = np.cross(found.forces[:3], [0.6, 0.48, 0.64])
+    np.testing.assert_allclose(across, 0, atol=1e-13)
+
+
+def test_images_of_one_atom_make_triplets():
+    # Simple cubic, 2 Å, 6 neighbours: cos = -1 in 3 triplets, 0 in 12.
+    atoms = Atoms("Si", cell=np.full(3, 2.0), pbc=True)
+    found = triplet_sums([atoms], "x1*x2*(1 - c)", cutoff=Cutoff(kind="none", r_cut=2.5))
+    assert found.energy[0] == pytest.approx(4 * (3 * 2 + 12))
+    np.testing.assert_allclose(found.forces, 0, atol=1e-13)
+    # E is 18 times the square of the lattice constant: V stress = a dE/da / 3
+    np.testing.assert_allclose(found.stress[0, :3], 2 * 18 * 2.0**2 / 3 / 2.0**3)
+
+
+def test_structures_without_triplets_have_no_three_body_energy():
+    dimer = Atoms("Si2", [[0, 0, 0], [0, 0, 2.3]])
+    chain = Atoms("Si3", [[0, 0, 0], [0, 0, 8.0], [0, 0, 16.0]])  # the middle sees both
+    found = triplet_sums([dimer, Atoms("Si"), chain], "x1*x2*1")
+    np.testing.assert_allclose(found.energy, [0, 0, 64])
+    np.testing.assert_array_equal(found.forces[:3], 0)
+
+
+def test_three_body_terms_act_around_their_own_centre():
+    water = Atoms("OH2", [[0, 0, 0], [3, 0, 0], [0, 4, 0]])
+    energies = {
+        species: triplet_sums([water], "x1*x2*1", species=species).energy[0]
+        for species in (("O", "H", "H"), ("H", "H", "O"), ("H", "H", "H"), ("O", "H", "O"))
+    }
+    assert list(energies.values()) == pytest.approx([12, 15 + 20, 0, 0])
+
+
+def test_pair_terms_and_triplets_add_up():
+    atoms = bulk("Si", "diamond", a=5.4, cubic=True)
+    atoms.rattle(0.2, seed=2)
+    pair = Term("pair", SILICON[:2], parse("x^-4"))
+    three = Term("three-body", SILICON, parse("x1^-2*x2^-2*c", variable=TRIPLET))
+    path = ExactPath(from_atoms([atoms]), Cutoff(kind="septic", r_cut=3.0, r_on=2.0), 2.35, SWITCH)
+    both, one, other = (
+        path.predict(Expression(terms, weights), {"Si": 0.0})
+        for terms, weights in (
+            ((pair, three), (2.0, -3.0)),
+            ((pair,), (2.0,)),
+            ((three,), (-3.0,)),
+        )
+    )
+    np.testing.assert_allclose(both.energy, one.energy + other.energy, rtol=1e-14)
+    np.testing.assert_allclose(both.forces, one.forces + other.forces, atol=1e-13)
+    np.testing.assert_allclose(both.stress, one.stress + other.stress, atol=1e-14)
+    alone = ExactPath(from_atoms([atoms]), path.cutoff, 2.35)
+    pairs_only = alone.predict(Expression((pair,), (2.0,)), {"Si": 0.0})
+    np.testing.assert_allclose(one.forces, pairs_only.forces, atol=1e-14)
+
+
+def test_chunks_do_not_change_the_sums(monkeypatch):
+    atoms = bulk("Si", "diamond", a=5.4, cubic=True)
+    atoms.rattle(0.2, seed=3)
+    whole = triplet_sums([atoms], "x1^-2*x2^-2*c", cutoff=SWITCH)
+    monkeypatch.setattr("symreg.scoring.triplets", lambda pairs, n: triplets(pairs, n, most=7))
+    parts = triplet_sums([atoms], "x1^-2*x2^-2*c", cutoff=SWITCH)
+    np.testing.assert_array_equal(parts.forces, whole.forces)
+
+
+def test_three_body_terms_need_a_cutoff():
+    with pytest.raises(ValueError, match="need a cutoff_three_body"):
+        triplet_sums([RIGHT_ANGLE], "x1*x2*c", cutoff=None)
+
+
+def test_exact_path_agrees_with_the_rows_of_the_projected_design():
+    # psi = sum of d_abc T_a(s1) T_b(s2) T_c(cos), symmetric in a and b, s = (r - 2.9) / 1.1
+    atoms = bulk("Si", "diamond", a=5.4, cubic=True)
+    atoms.rattle(0.25, seed=4)
+    structures = from_atoms([atoms])
+    pairs = structure_pairs(structures, 0, SWITCH.r_cut)
+    s = (pairs.r - 2.9) / 1.1
+    fade, fade_slope = SWITCH.value(pairs.r)[:, None], SWITCH.slope(pairs.r)[:, None]
+    value = np.stack([np.ones_like(s), s, 2 * s**2 - 1], axis=1)
+    slope = np.stack([np.zeros_like(s), np.ones_like(s), 4 * s], axis=1) / 1.1
+    sums = np.zeros(18), np.zeros((8, 3, 18)), np.zeros((6, 18))
+    radial, radial_slope = value * fade, slope * fade + value * fade_slope
+    start = np.searchsorted(pairs.i, np.arange(9))
+    add_triplet_rows(start, pairs.j, pairs.r, pairs.unit, radial, radial_slope, 3, *sums)
+    weights = np.random.default_rng(5).normal(size=18)
+
+    one, two = (["1", f"({x})", f"(2*({x})^2 - 1)"] for x in ("(x1 - 2.9)/1.1", "(x2 - 2.9)/1.1"))
+    angular = ["1", "c", "(2*c^2 - 1)"]
+    texts, factors = [], []
+    for a in range(3):
+        for b in range(a, 3):
+            texts += [f"{one[a]}*{two[b]}*{p}" for p in angular]
+            factors += 3 * [1.0 if a == b else 2.0]  # both orders against their mean
+    terms = tuple(Term("three-body", SILICON, parse(text, variable=TRIPLET)) for text in texts)
+    expression = Expression(terms, tuple(weights * factors))
+    found = ExactPath(structures, SWITCH, 1.0, SWITCH).predict(expression, {"Si": 0.0})
+    assert found.energy[0] == pytest.approx(sums[0] @ weights, rel=1e-12)
+    np.testing.assert_allclose(found.forces, sums[1] @ weights, atol=1e-11)
+    np.testing.assert_allclose(found.stress[0], sums[2] @ weights / atoms.get_volume(), atol=1e-12)
 
 
 # Losses and errors
