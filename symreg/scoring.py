@@ -27,6 +27,8 @@ TripletFunction = Callable[[Integers, Integers, Floats], tuple[Floats, Floats]]
 
 _KEPT_PAIRS = 4_000_000
 """Pairs held in memory between calls (48 bytes each); beyond it they are found again."""
+_TRIPLETS_TOGETHER = 20_000
+"""Triplets in one go: their arrays then stay in the cache."""
 
 
 def tree_arrays(tree: Tree) -> tuple[list[int], list[int]]:
@@ -180,7 +182,7 @@ class ExactPath:
         pairs = pairs.subset(chosen & (pairs.r < cutoff.r_cut))
         fade = cutoff.value(pairs.r), cutoff.slope(pairs.r)
         parts = [(_psi(tree, pairs.r / self.r0), w) for tree, w in _trees(expression, key)]
-        for first, second in triplets(pairs, kind.size):
+        for first, second in triplets(pairs, kind.size, _TRIPLETS_TOGETHER):
             if others[0] != others[1]:
                 mixed = kind[pairs.j[first]] != kind[pairs.j[second]]
                 first, second = first[mixed], second[mixed]
