@@ -70,14 +70,16 @@ class Potential:
         return rf"$\displaystyle \begin{{gathered}}{self.latex()}\end{{gathered}}$"
 
     def sympy(self) -> Any:
-        """The formula without cutoff function as SymPy, in r (Å) and eV.
+        """Every function without its cutoff as SymPy in eV: pairs in r (Å), triplets in x1, x2, c.
 
-        One expression if there is one pair of species, else a dictionary such as
-        ``{"Ar-Ar": ..., "Ar-Ne": ...}``.
+        One expression if there is one pair of species and no triplet, else a dictionary such as
+        ``{"Si-Si": ..., "Si-Si-Si": ...}``.
         """
-        pairs = self.formula.species_pairs
-        expressions = {f"{a}-{b}": self.formula.sympy(a, b) for a, b in pairs}
-        return next(iter(expressions.values())) if len(pairs) == 1 else expressions
+        formula = self.formula
+        expressions = {f"{a}-{b}": formula.sympy(a, b) for a, b in formula.species_pairs}
+        for species in formula.species_triplets:
+            expressions["-".join(species)] = formula.sympy_three_body(*species)
+        return next(iter(expressions.values())) if len(expressions) == 1 else expressions
 
     def calculator(self) -> FormulaCalculator:
         """An ASE calculator: energy, free_energy, energies, forces, stress."""
@@ -105,9 +107,16 @@ class Potential:
             "-".join(pair): self.formula.pair_function(*pair).wall.text()
             for pair in self.formula.species_pairs
         }
+        meaning = "E = sum of e0 over atoms + sum over pairs of formula(x = r/r0) * cutoff(r)"
+        if self.formula.species_triplets:
+            meaning += (
+                " + sum over triplets j <- i -> k of formula(x1 = r_ij/r0, x2 = r_ik/r0, c = cosine"
+                " of the angle; mean over both orders of j and k) * cutoff_three_body(r_ij) *"
+                " cutoff_three_body(r_ik)"
+            )
         return {
             "formula": self.formula.expression.text(digits=8),
-            "meaning": "E = sum of e0 over atoms + sum over pairs of formula(x = r/r0) * cutoff(r)",
+            "meaning": meaning,
             "domain": [self.formula.r_lo, self.formula.r_cut],
             "complexity": self.formula.expression.complexity,
             "constants": self.constants,

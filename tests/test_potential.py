@@ -101,6 +101,35 @@ def test_sympy_of_several_pairs_is_a_dictionary():
     assert list(potential.sympy()) == ["Ar-Ar", "Ar-Kr"]
 
 
+@pytest.fixture
+def silicon():
+    triplet = ("x1", "x2", "c")
+    terms = (
+        Term("pair", ("Si", "Si"), parse("x^-4.5 - 2*x^-2")),
+        Term("three-body", ("Si",) * 3, parse("x1^-k*x2^-k*(c + 0.3)^2", {"k": 2.5}, triplet)),
+        Term("three-body", ("Si",) * 3, parse("exp(-x1 - 2.0*x2)*c", variable=triplet)),
+    )
+    near = Cutoff(kind="septic", r_cut=4.0, r_on=2.5)
+    expression = Expression(terms, (1.5, 2.5, 0.1))
+    return Potential(
+        Formula(expression, 2.35, {"Si": -0.1}, ("Si",), CUTOFF, 1.9, cutoff_three_body=near)
+    )
+
+
+def test_three_body_terms_are_saved_and_shown(silicon, tmp_path):
+    silicon.save(tmp_path / "potential.json")
+    assert Potential.load(tmp_path / "potential.json") == silicon
+    assert silicon.constants == {
+        "w1": 1.5, "w2": 2.5, "w3": 0.1, "c1": -4.5, "k": 2.5, "c2": 0.3, "c3": 2.0,
+    }  # fmt: skip
+    assert silicon.n_constants == silicon.formula.expression.n_constants
+    assert list(silicon.sympy()) == ["Si-Si", "Si-Si-Si"]
+    assert r"\psi_{\mathrm{SiSiSi}}" in silicon._repr_latex_()
+    information = silicon.to_dict()["information"]
+    assert "sum over triplets" in information["meaning"]
+    assert information["formula"].startswith("Si-Si: 1.5*(")
+
+
 def test_missing_file_is_an_oserror(tmp_path):
     with pytest.raises(OSError, match=r"nothing\.json"):
         Potential.load(tmp_path / "nothing.json")

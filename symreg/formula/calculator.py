@@ -11,7 +11,8 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
-from symreg.neighbours import Pairs, find_pairs
+from symreg.formula.three_body import ThreeBodyFunction
+from symreg.neighbours import Pairs, find_pairs, triplets
 
 if TYPE_CHECKING:
     from symreg.formula.closed_form import Formula
@@ -22,8 +23,8 @@ PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress")
 class FormulaCalculator(Calculator):
     """Energies, forces and stresses of a formula in ASE.
 
-    Stresses come with three periodic directions only. ``energies`` holds e0 and half of every pair
-    energy of an atom.
+    Stresses come with three periodic directions only. ``energies`` holds e0, half of every pair
+    energy of an atom, and the energies of the triplets that it is the centre of.
 
     Raises
     ------
@@ -51,12 +52,12 @@ class FormulaCalculator(Calculator):
         symbols = np.array(atoms.get_chemical_symbols(), dtype=np.str_)
         self._check_species(symbols)
         pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, self.formula.r_cut)
-        energy, slope = self._pair_values(symbols, pairs)
-        energies = np.array([self.formula.e0[symbol] for symbol in symbols], dtype=float)
-        energies += np.bincount(pairs.i, 0.5 * energy, len(atoms))
-        # The list is full: each bond moves both of its atoms, once as i -> j and once as j -> i.
-        push = slope[:, None] * pairs.unit
-        forces = np.stack([np.bincount(pairs.i, push[:, c], len(atoms)) for c in range(3)], axis=1)
+        energies, gradient = self._pair_part(symbols, pairs)
+        for species in self.formula.species_triplets:
+            function = self.formula.three_body_function(*species)
+            _add_triplets(function, pairs, energies, gradient)
+        n = len(atoms)
+        forces = _per_atom(pairs.i, gradient, n) - _per_atom(pairs.j, gradient, n)
         total = float(energies.sum())
         self.results = {
             "energy": total,
@@ -65,7 +66,7 @@ class FormulaCalculator(Calculator):
             "forces": forces,
         }
         if atoms.pbc.all():
-            virial = np.einsum("p,pa,pb->ab", 0.5 * slope * pairs.r, pairs.unit, pairs.unit)
+            virial = np.einsum("p,pa,pb->ab", pairs.r, pairs.unit, gradient)
             self.results["stress"] = full_3x3_to_voigt_6_stress(virial / atoms.get_volume())
 
     def _check_species(self, symbols: NDArray[np.str_]) -> None:
@@ -76,10 +77,10 @@ class FormulaCalculator(Calculator):
                     f"{', '.join(self.formula.species)}"
                 )
 
-    def _pair_values(
+    def _pair_part(
         self, symbols: NDArray[np.str_], pairs: Pairs
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Energies in eV and slopes in eV/Å of all directed pairs, shapes (P,)."""
+        """Energies in eV of all atoms, shape (N,), and gradients by the pair vectors, (P, 3)."""
         energy, slope = np.zeros(pairs.r.size), np.zeros(pairs.r.size)
         first, second = symbols[pairs.i], symbols[pairs.j]
         for a in np.unique(first):
@@ -87,4 +88,38 @@ class FormulaCalculator(Calculator):
                 chosen = (first == a) & (second == b)
                 function = self.formula.pair_function(str(a), str(b))
                 energy[chosen], slope[chosen] = function.derivatives(pairs.r[chosen], 1)
-        return energy, slope
+        # The list is full: each bond counts once as i -> j and once as j -> i.
+        free = np.array([self.formula.e0[symbol] for symbol in symbols], dtype=float)
+        free += np.bincount(pairs.i, 0.5 * energy, symbols.size)
+        return free, 0.5 * slope[:, None] * pairs.unit
+
+
+def _add_triplets(
+    function: ThreeBodyFunction,
+    pairs: Pairs,
+    energies: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> None:
+    """Add what triplets do to the energies of their centres and to the gradients by pair."""
+    near = np.flatnonzero(pairs.r < function.r_cut)
+    chosen = Pairs(pairs.i[near], pairs.j[near], pairs.r[near], pairs.unit[near])
+    radials = function.radials(chosen.r)
+    for first, second in triplets(chosen, energies.size):
+        u1, u2 = chosen.unit[first], chosen.unit[second]
+        # Rounding must not push the cosine of atoms in one line out of its domain.
+        c = np.clip(np.einsum("ta,ta->t", u1, u2), -1.0, 1.0)
+        energy, slope1, slope2, slope_c = function.triplets(radials, first, second, c)
+        energies += np.bincount(chosen.i[first], energy, energies.size)
+        turn1, turn2 = slope_c / chosen.r[first], slope_c / chosen.r[second]
+        for axis in range(3):
+            one = slope1 * u1[:, axis] + turn1 * (u2[:, axis] - c * u1[:, axis])
+            two = slope2 * u2[:, axis] + turn2 * (u1[:, axis] - c * u2[:, axis])
+            gradient[near, axis] += np.bincount(first, one, near.size)
+            gradient[near, axis] += np.bincount(second, two, near.size)
+
+
+def _per_atom(
+    atom: NDArray[np.int64], gradient: NDArray[np.float64], n: int
+) -> NDArray[np.float64]:
+    """Sum of the gradients of all pairs that share an atom, shape (n, 3)."""
+    return np.stack([np.bincount(atom, part, n) for part in gradient.T], axis=1)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import sympy
 
 from symreg.cutoff import Cutoff
-from symreg.expression import Expression
-from symreg.formula.pair import PairFunction, R
-from symreg.simplify import tree_to_sympy
+from symreg.expression import Expression, Term
+from symreg.formula.latex import formula_latex
+from symreg.formula.pair import PairFunction
+from symreg.formula.radial import R
+from symreg.formula.three_body import ThreeBodyFunction
 
 if TYPE_CHECKING:
     from symreg.formula.calculator import FormulaCalculator
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Formula:
-    """A potential in closed form: E = sum of e0 + sum over pairs of φ(r/r0) f_c(r).
+    """A potential in closed form: E = sum of e0 + sum over pairs of φ(r/r0) f_c(r) + triplets.
+
+    Every atom i adds ψ(r_ij/r0, r_ik/r0, cos θ) f_3(r_ij) f_3(r_ik) for each two of its neighbours.
 
     Raises
     ------
     ValueError
-        If lengths are out of order, a species has no e0, or a term is of a kind not known here.
+        If lengths are out of order, a species has no e0, a term is of a kind not known here, or
+        three-body terms come without their cutoff, without a pair term, or with several species.
     """
 
     expression: Expression
@@ -40,6 +45,8 @@ class Formula:
     """Where the domain [r_lo, r_cut] begins, in Å; the wall stands below."""
     r_lo_pairs: Mapping[str, float] = field(default_factory=dict)
     """The same for those pairs of species, such as ``Ar-Kr``, that begin farther out."""
+    cutoff_three_body: Cutoff | None = None
+    """Cutoff function of three-body terms, one for each of both distances."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed; numpy's numbers become Python's."""
@@ -48,35 +55,69 @@ class Formula:
         object.__setattr__(self, "e0", {name: float(value) for name, value in self.e0.items()})
         if not self.r0 > 0:
             raise ValueError(f"r0 is {self.r0:g} Å; it must be greater than 0")
-        for r_lo in (self.r_lo, *self.r_lo_pairs.values()):
-            if 0 < r_lo < self.cutoff.r_cut:
-                continue
-            raise ValueError(
-                f"r_lo is {r_lo:g} Å; it must lie between 0 and the cutoff radius "
-                f"{self.cutoff.r_cut:g} Å"
-            )
+        for cutoff in self._cutoffs:
+            for r_lo in (self.r_lo, *self.r_lo_pairs.values()):
+                if not 0 < r_lo < cutoff.r_cut:
+                    raise ValueError(
+                        f"r_lo is {r_lo:g} Å; it must lie between 0 and the cutoff radius "
+                        f"{cutoff.r_cut:g} Å"
+                    )
         for symbol in self.species:
             if symbol not in self.e0:
                 raise ValueError(f"e0 has no value for species {symbol}")
         for term in self.expression.terms:
-            if term.kind != "pair" or len(term.species) != 2:
-                raise ValueError(f"a formula is made of pair terms; it has a '{term.kind}' term")
-            for symbol in term.species:
-                if symbol not in self.species:
-                    raise ValueError(
-                        f"a term is between {'-'.join(term.species)}; the formula's species are "
-                        f"{', '.join(self.species)}"
-                    )
+            self._check_term(term)
+        if self.species_triplets:
+            self._check_three_body()
+
+    def _check_term(self, term: Term) -> None:
+        if len(term.species) != {"pair": 2, "three-body": 3}.get(term.kind):
+            raise ValueError(
+                "a formula is made of pair terms and three-body terms; it has a "
+                f"'{term.kind}' term of {len(term.species)} species"
+            )
+        for symbol in term.species:
+            if symbol not in self.species:
+                raise ValueError(
+                    f"a term is between {'-'.join(term.species)}; the formula's species are "
+                    f"{', '.join(self.species)}"
+                )
+
+    def _check_three_body(self) -> None:
+        if len(self.species) > 1:
+            raise ValueError(
+                "three-body terms are for formulas of one species; this one describes "
+                f"{', '.join(self.species)}"
+            )
+        if self.cutoff_three_body is None:
+            raise ValueError("a formula with three-body terms needs cutoff_three_body")
+        if not self.species_pairs:
+            raise ValueError(
+                f"a formula with three-body terms needs a pair term for "
+                f"{'-'.join(2 * self.species)} too: it keeps atoms apart"
+            )
+
+    @property
+    def _cutoffs(self) -> list[Cutoff]:
+        """All cutoff functions."""
+        return [cutoff for cutoff in (self.cutoff, self.cutoff_three_body) if cutoff is not None]
 
     @property
     def r_cut(self) -> float:
-        """Cutoff radius in Å."""
-        return self.cutoff.r_cut
+        """Distance in Å beyond which atoms do not feel each other: the larger cutoff radius."""
+        return max(cutoff.r_cut for cutoff in self._cutoffs)
 
     @property
     def species_pairs(self) -> list[tuple[str, str]]:
         """Pairs of species that have a term, each sorted."""
-        return sorted({(term.species[0], term.species[1]) for term in self.expression.terms})
+        keys = self.expression.keys()
+        return sorted({(of[0], of[1]) for kind, of in keys if kind == "pair"})
+
+    @property
+    def species_triplets(self) -> list[tuple[str, str, str]]:
+        """Triplets of species that have a term: the centre, then both neighbours."""
+        keys = self.expression.keys()
+        return sorted({(of[0], of[1], of[2]) for kind, of in keys if kind == "three-body"})
 
     def pair_function(self, a: str, b: str) -> PairFunction:
         """Interaction of species ``a`` and ``b``, in either order.
@@ -105,6 +146,36 @@ class Formula:
             for pair in self.species_pairs
         }
 
+    def three_body_function(self, centre: str, b: str, c: str) -> ThreeBodyFunction:
+        """Interaction of a centre with its neighbours of species ``b`` and ``c``.
+
+        Raises
+        ------
+        ValueError
+            If the formula has no term for the triplet.
+        """
+        if (centre, b, c) not in self._three_body_functions:
+            known = ", ".join("-".join(of) for of in self.species_triplets) or "none"
+            raise ValueError(
+                f"the formula has no three-body term for {centre}-{b}-{c}; it has {known}"
+            )
+        return self._three_body_functions[centre, b, c]
+
+    @cached_property
+    def _three_body_functions(self) -> dict[tuple[str, str, str], ThreeBodyFunction]:
+        if self.cutoff_three_body is None:
+            return {}
+        return {
+            of: ThreeBodyFunction(
+                self.expression,
+                of,
+                self.r0,
+                self.cutoff_three_body,
+                self.r_lo_pairs.get("-".join(of[:2]), self.r_lo),
+            )
+            for of in self.species_triplets
+        }
+
     def calculator(self) -> FormulaCalculator:
         """An ASE calculator of this formula."""
         from symreg.formula.calculator import FormulaCalculator
@@ -116,20 +187,20 @@ class Formula:
         # A plain symbol, or `expression.subs("r", 3.8)` would silently do nothing.
         return self.pair_function(a, b).expression.xreplace({R: sympy.Symbol("r")})
 
+    def sympy_three_body(self, centre: str, b: str, c: str) -> Any:
+        """ψ of a triplet of species as SymPy in x1, x2 and c, in eV, without cutoff function."""
+        return self.three_body_function(centre, b, c).sympy()
+
     def latex(self, digits: int = 6) -> str:
-        r"""Every pair's φ(x), x = r/r0, in eV as LaTeX; lines are joined by ``\\``."""
-        x = sympy.Symbol("x", positive=True)
-        lines = []
-        for a, b in self.species_pairs:
-            tree = self.expression.total("pair", (a, b))
-            numbers = [sympy.Float(f"{value:.{digits}g}", digits) for value in tree.constants]
-            right = sympy.latex(tree_to_sympy(tree, x, numbers))
-            lines.append(rf"\varphi_{{\mathrm{{{a}{b}}}}}(x) = {right}")
-        return " \\\\\n".join(lines)
+        r"""Every φ(x) and ψ(x1, x2, c), x = r/r0, in eV as LaTeX; lines are joined by ``\\``.
+
+        A product is ψ = w h(x1) h(x2) p(c), with h and p on lines of their own.
+        """
+        return formula_latex(self.expression, digits)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` reads it back to an equal formula."""
-        return {
+        record = {
             "terms": self.expression.to_dict(),
             "species": list(self.species),
             "r0": self.r0,
@@ -138,10 +209,14 @@ class Formula:
             "r_lo": self.r_lo,
             "r_lo_pairs": dict(self.r_lo_pairs),
         }
+        if self.cutoff_three_body is not None:
+            record["cutoff_three_body"] = self.cutoff_three_body.to_dict()
+        return record
 
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> Formula:
         """Undo ``to_dict``; formulas go through the parser of ``expression``."""
+        three_body = record.get("cutoff_three_body")
         return Formula(
             expression=Expression.from_dict(record["terms"]),
             r0=float(record["r0"]),
@@ -150,4 +225,5 @@ class Formula:
             cutoff=Cutoff.from_dict(record["cutoff"]),
             r_lo=float(record["r_lo"]),
             r_lo_pairs={k: float(v) for k, v in record.get("r_lo_pairs", {}).items()},
+            cutoff_three_body=None if three_body is None else Cutoff.from_dict(three_body),
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sympy
 
-from symreg.expression import Node, Tree, combine
+from symreg.expression import Node, Tree, combine, end_of
 from symreg.primitives import LARGEST_EXPONENT, PRIMITIVES
 
 _LARGEST_INTEGER = 10**15
@@ -26,7 +26,9 @@ _SYMPY: dict[str, Callable[..., Any]] = {
 }
 
 
-def tree_to_sympy(tree: Tree, x: Any, constants: Sequence[Any] | None = None) -> Any:
+def tree_to_sympy(
+    tree: Tree, x: Any | Mapping[str, Any], constants: Sequence[Any] | None = None
+) -> Any:
     """Write a tree in SymPy.
 
     Parameters
@@ -34,7 +36,9 @@ def tree_to_sympy(tree: Tree, x: Any, constants: Sequence[Any] | None = None) ->
     tree
         The tree.
     x
-        SymPy expression that stands for the variable.
+        SymPy expression that stands for the variable; those of all variables by their names for a
+        function of several. A function of x1, x2 and c is written as it stands: not yet averaged
+        over both orders of the neighbours.
     constants
         SymPy expressions that stand for the constants; their values when not given.
 
@@ -43,14 +47,27 @@ def tree_to_sympy(tree: Tree, x: Any, constants: Sequence[Any] | None = None) ->
     >>> from symreg.expression import parse
     >>> tree_to_sympy(parse("x^-12 - x^-6"), sympy.Symbol("x", positive=True))
     -1/x**6 + x**(-12)
+    >>> x1, x2, c = sympy.symbols("x1 x2 c")
+    >>> separable = parse("x1^-2*x2^-2*(c + 1)", variable=("x1", "x2", "c"))
+    >>> tree_to_sympy(separable, {"x1": x1, "x2": x2, "c": c})
+    (c + 1)/(x1**2*x2**2)
     """
     given = [sympy.Float(value) for value in tree.constants] if constants is None else constants
+    variables = x if isinstance(x, Mapping) else {"x": x}
+    if tree.nodes[0].op != "product":
+        return _write(tree.nodes, variables, given)
+    middle = end_of(tree.nodes, 1)
+    radial = [_write(tree.nodes[1:middle], {"x": variables[v]}, given) for v in ("x1", "x2")]
+    return radial[0] * radial[1] * _write(tree.nodes[middle:], variables, given)
+
+
+def _write(nodes: Sequence[Node], variables: Mapping[str, Any], constants: Sequence[Any]) -> Any:
     stack: list[Any] = []
-    for node in reversed(tree.nodes):
-        if node.op == "x":
-            stack.append(x)
+    for node in reversed(nodes):
+        if node.op in variables:
+            stack.append(variables[node.op])
         elif node.op == "const":
-            stack.append(given[node.arg])
+            stack.append(constants[node.arg])
         elif node.op == "int":
             stack.append(sympy.Integer(node.arg))
         elif node.op == "powi":
