@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from symreg.cutoff import KINDS, Cutoff
 from symreg.expression import Expression, Term, parse
 from symreg.expression.parsing import TRIPLET
+from symreg.formula import Formula
 from symreg.scoring import ExactPath, Prediction
 from symreg.structures import from_atoms
 
@@ -53,10 +54,14 @@ def crystals(draw):
     return Atoms("Si4", scaled_positions=(grid + 0.1 * rattle) / 3, cell=cell, pbc=pbc)
 
 
-def predict(expression, *images, kind="septic", pair_radius=3.4):
+def cutoffs(kind="septic", pair_radius=3.4):
     """Three-body terms reach 4 Å; pair terms less far, or farther."""
     pair = Cutoff(kind="septic", r_cut=pair_radius, r_on=2.5)
-    three_body = Cutoff(kind=kind, r_cut=4.0, r_on=2.8)
+    return pair, Cutoff(kind=kind, r_cut=4.0, r_on=2.8)
+
+
+def predict(expression, *images, **settings):
+    pair, three_body = cutoffs(**settings)
     return ExactPath(from_atoms(images), pair, R0, three_body).predict(expression, {"Si": -0.3})
 
 
@@ -66,6 +71,22 @@ def close(one, two):
         expected = getattr(two, name)
         scale = 1 + np.abs(expected[np.isfinite(expected)]).max(initial=0)
         np.testing.assert_allclose(getattr(one, name), expected, rtol=0, atol=1e-10 * scale)
+
+
+@few
+@given(expressions(), crystals(), st.sampled_from(KINDS))
+def test_numba_and_sympy_agree(expression, atoms, kind):
+    found = predict(expression, atoms, kind=kind)
+    pair, three_body = cutoffs(kind)
+    none = Term("pair", ("Si", "Si"), parse("0"))  # a formula needs a pair term
+    formula = Formula(
+        Expression((*expression.terms, none), (*expression.weights, 1.0)),
+        R0, {"Si": -0.3}, ("Si",), pair, r_lo=0.5, cutoff_three_body=three_body,
+    )  # fmt: skip
+    atoms.calc = formula.calculator()
+    stress = atoms.get_stress() if atoms.pbc.all() else np.full(6, np.nan)
+    energy = np.array([atoms.get_potential_energy()])
+    close(found, Prediction(energy, atoms.get_forces(), stress[None, :]))
 
 
 @few
