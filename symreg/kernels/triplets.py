@@ -67,17 +67,10 @@ def add_triplet_observables(
 ) -> None:
     """Add the energies, forces and virial of one three-body term over triplets.
 
-    Parameters
-    ----------
-    i, j, r, unit
-        Centre, neighbour, distance in Å and direction of the pairs, shapes (P,) and (P, 3).
-    first, second, cosine
-        Both pairs of each triplet and the cosine of the angle between them, shape (T,).
-    psi, slopes
-        Energy in eV, shape (T,), and its derivatives by both distances in eV/Å and by the cosine
-        in eV, shape (3, T).
-    energies, forces, virial
-        Sums, shapes (N,), (N, 3), (N, 6); all but the forces per central atom.
+    ``i``, ``j``, ``r``, ``unit`` are of the P pairs; ``first``, ``second`` and ``cosine`` of the T
+    triplets. ``psi`` in eV, shape (T,), has ``slopes`` (3, T) by both distances and the cosine.
+    ``energies`` has shape (N,), ``forces`` (N, 3), ``virial`` (N, 6); the first and the last are
+    per central atom.
     """
     on_j, on_k = np.empty(3), np.empty(3)
     for t in range(first.size):
