@@ -1,0 +1,1 @@
+"""Silicon: DFT energies, forces and stresses, and the script that labels them."""
