@@ -9,7 +9,7 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.units import fs, kB
 
 from symreg.formula import Formula
-from symreg.lammps.specimens import typical_distance
+from symreg.lammps.specimens import crystal, typical_distance
 
 EVERY = 10
 """Steps between two samples of the energy."""
@@ -34,17 +34,28 @@ def choose_dynamics(formula: Formula) -> Dynamics:
     """A step of about 1/100 of the fastest vibration, and a temperature well below melting."""
     d = typical_distance(formula)
     functions = [formula.pair_function(*pair) for pair in formula.species_pairs]
-    r = np.linspace(formula.r_lo, formula.r_cut, 500)[:-1]
-    stiffness = max(abs(float(function.curvature(np.array([d]))[0])) for function in functions)
+    r = np.linspace(formula.r_lo, formula.cutoff.r_cut, 500)[:-1]
+    # A close-packed crystal's fastest mode has omega^2 of about 8 u'' / m.
+    stiffness = 8 * max(abs(float(function.curvature(np.array([d]))[0])) for function in functions)
+    hottest = 1000.0
+    if formula.species_triplets:
+        stiffness, hottest = max(stiffness, _stiffness_of_angles(formula, d)), 300.0
     depth = max(float(-function.energy(r).min()) for function in functions)
     mass = min(atomic_masses[atomic_numbers[symbol]] for symbol in formula.species)
-    # A close-packed crystal's fastest mode has omega^2 of about 8 u'' / m.
-    omega = np.sqrt(8 * max(stiffness, 1e-3) / mass)  # 1 / ASE's unit of time
+    omega = np.sqrt(max(stiffness, 1e-2) / mass)  # 1 / ASE's unit of time
     step = 2 * np.pi / omega / 100 / (1000 * fs)
     return Dynamics(
         timestep=float(f"{step:.1g}"),
-        temperature=float(f"{np.clip(0.2 * depth / kB, 1.0, 1000.0):.2g}"),
+        temperature=float(f"{np.clip(0.2 * depth / kB, 1.0, hottest):.2g}"),
     )
+
+
+def _stiffness_of_angles(formula: Formula, d: float) -> float:
+    """Twice what draws an atom of diamond back to its place, in eV/Å^2: its fastest modes."""
+    atoms = crystal(formula, d, 2, np.random.default_rng(SEED))
+    atoms.calc = formula.calculator()
+    atoms.positions[0, 0] += 0.01
+    return float(2 * abs(atoms.get_forces()[0, 0]) / 0.01)
 
 
 def nve_input(dynamics: Dynamics) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from symreg.files import write_text
+from symreg.files import write_bytes, write_text
 from symreg.formula import Formula
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, nve_input
+from symreg.lammps.plugin import build_plugin, plugin_names
 from symreg.lammps.readme import readme_text
 from symreg.lammps.roundtrip import MEASURE, Route, compare_ranks, reference, round_trip
 from symreg.lammps.routes import make_routes
@@ -19,6 +21,7 @@ from symreg.lammps.table import FORCE_ERROR, TableFile
 from symreg.lammps.worker import VIRIAL
 
 SETUP = "units metal\natom_style atomic\natom_modify map array\nboundary p p p\n"
+BUILT = "built"
 BAR = 1602176.5
 """LAMMPS's factor between eV/Å^3 and bar in ``units metal``."""
 STRESS = " ".join(f"$(-vol*{name}/{BAR}:%.12f)" for name in VIRIAL)
@@ -51,8 +54,10 @@ def export(
     folder
         Where the files go; made if absent. Files of the same names are replaced.
     style
-        ``table``; ``lepton``; ``native`` (only with cutoff "none" and a form that LAMMPS has); or
-        ``auto``: a table, and the lepton string beside it.
+        For pairs ``table``; ``lepton``; ``native`` (only with cutoff "none" and a form that LAMMPS
+        has). With three-body terms ``meam`` (products: a table and splines); ``sw`` (terms of
+        Stillinger and Weber's form). ``plugin``, generated C++, for all of them. ``auto``: a table
+        or splines where possible, and the exact routes beside it.
     provenance
         For ``README.md`` and the table's first line: ``date``, ``contributor``, ``citation``,
         ``data``, ``errors`` and whatever else is known.
@@ -61,7 +66,8 @@ def export(
     -------
     The content of ``parity.json``: ``status`` (``run``, or why not), ``lammps_version``,
     ``energy_per_atom_max`` (eV), ``forces_max`` (eV/Å), ``virial_per_atom_max`` (eV), ``style``,
-    ``table`` (points and predicted errors), ``routes``, ``two_ranks``.
+    ``table`` (points and predicted errors), ``routes``, ``two_ranks``, and for a plugin ``plugin``
+    (``built``, or why not).
 
     Raises
     ------
@@ -73,13 +79,23 @@ def export(
     provenance = provenance or {}
     folder = Path(folder)
     routes, tables = make_routes(formula, style, first_line(provenance))
-    specimens = make_specimens(formula, max(route.r_min for route in routes))
+    routes, plugin = with_plugin(formula, routes)
+    starts = [route.r_min for route in routes if route.r_min < formula.r_lo]
+    specimens = make_specimens(formula, max(starts, default=formula.r_lo))
     files = folder_files(formula, routes, specimens[0])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        write_text(folder / name, text)
-    parity = measure_parity(formula, routes, specimens, files)
+    for name, content in files.items():
+        if isinstance(content, str):
+            write_text(folder / name, content)
+        else:
+            write_bytes(folder / name, content)
+    ready = [route for route in routes if route.style != "plugin" or plugin == BUILT]
+    parity = measure_parity(formula, ready, specimens, files)
+    if not ready:
+        parity["status"] = f"not run: plugin {plugin}"
     parity |= {"style": routes[0].style, "table": table_record(tables)}
+    if plugin is not None:
+        parity["plugin"] = plugin
     readme = readme_text(formula, routes, parity, provenance)
     write_text(folder / "README.md", readme)
     write_text(folder / "parity.json", json.dumps(parity, indent=1) + "\n")
@@ -87,7 +103,10 @@ def export(
 
 
 def measure_parity(
-    formula: Formula, routes: list[Route], specimens: list[Specimen], files: Mapping[str, str]
+    formula: Formula,
+    routes: list[Route],
+    specimens: list[Specimen],
+    files: Mapping[str, str | bytes],
 ) -> dict[str, Any]:
     """Run LAMMPS if it is there; the record's numbers are null where it is not."""
     parity: dict[str, Any] = {
@@ -99,14 +118,43 @@ def measure_parity(
     }
     if not is_installed():
         return parity | {"status": INSTALL}
+    if not routes:
+        return parity
     try:
         parity |= round_trip(formula, routes, specimens)
     except LammpsError as error:
         return parity | {"status": f"failed: {error}"}
     best = parity["routes"][routes[0].style]
     parity |= {name: best[name] for name in parity if name.endswith("_max")}
-    parity["two_ranks"] = compare_ranks("include in.check\n", files)
+    scripts = {
+        route.style: CHECK.replace("potential.mod", module_name(route, route is routes[0]))
+        for route in routes
+    }
+    ranks = compare_ranks(scripts, files)
+    parity["two_ranks"] = ranks[routes[0].style]
+    for route in routes:
+        parity["routes"][route.style]["two_ranks"] = ranks[route.style]
     return parity
+
+
+def with_plugin(formula: Formula, routes: list[Route]) -> tuple[list[Route], str | None]:
+    """The routes with the library of a plugin among its files, and whether it was built."""
+    others = [route for route in routes if route.style != "plugin"]
+    plugins = [route for route in routes if route.style == "plugin"]
+    if not plugins:
+        return routes, None
+    (route,) = plugins
+    library = plugin_names(formula)["library"]
+    try:
+        content = build_plugin(route.files, library)
+    except RuntimeError as error:
+        return routes, f"not built: {error}"
+    return [*others, replace(route, files={**route.files, library: content})], BUILT
+
+
+def module_name(route: Route, is_first: bool) -> str:
+    """Name of the file to include for a route."""
+    return "potential.mod" if is_first else f"potential-{route.style}.mod"
 
 
 def table_record(tables: TableFile | None) -> dict[str, Any] | None:
@@ -133,22 +181,21 @@ def first_line(provenance: Mapping[str, Any]) -> str:
     return " ".join(f"{key}: {' '.join(str(value).split())}" for key, value in words.items())
 
 
-def folder_files(formula: Formula, routes: list[Route], check: Specimen) -> dict[str, str]:
-    """Name and text of every file but the README and the parity record."""
-    files = {
+def folder_files(formula: Formula, routes: list[Route], check: Specimen) -> dict[str, str | bytes]:
+    """Name and content of every file but the README and the parity record."""
+    files: dict[str, str | bytes] = {
         "in.check": CHECK,
         "in.nve": nve_script(formula),
         "data.check": data_file(check.atoms, formula.species, "rattled crystal"),
         "reference.json": reference_text(formula, check),
     }
     for route in routes:
-        suffix = "" if route is routes[0] else f"-{route.style}"
         title = "-".join(formula.species)
         head = (
             f"# {title} by pair_style {route.style}; include once there is a box.\n"
             f"# Needs 'units metal' (eV, angstrom), atom types {type_names(formula.species)}.\n"
         )
-        files[f"potential{suffix}.mod"] = head + route.commands
+        files[module_name(route, route is routes[0])] = head + route.commands
         files |= route.files
     return files
 

@@ -6,11 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from symreg.cutoff import Cutoff
+from symreg.expression import Tree
 from symreg.formula import Formula
+from symreg.lammps.plugin import plugin_names
 from symreg.lammps.roundtrip import Route
 from symreg.lammps.specimens import type_names
 from symreg.lammps.table import FORCE_ERROR, R_MIN
 
+TRIPLETS = (
+    " + sum over triplets j <- i -> k of ψ(x1 = x_ij, x2 = x_ik, c = cos θ) f_3(r_ij) f_3(r_ik)"
+)
+ROUTES = {
+    "lepton": "by `pair_style lepton`, exact and slower",
+    "meam": "by `pair_style hybrid/overlay` of a table and one `meam/spline` for each product",
+    "sw": "by `pair_style hybrid/overlay` of a table and LAMMPS's own `sw` for the triplets, whose "
+    "energies per atom LAMMPS shares among the three atoms",
+    "plugin": "by a pair style of its own in C++, exact and fast",
+}
 RUN = """\
 ## How to run
 
@@ -37,7 +50,7 @@ def readme_text(
         _formula_text(formula),
         _range_text(formula, routes[0]),
         _parity_text(parity),
-        RUN + _route_text(routes),
+        RUN + _route_text(formula, routes),
     ]
     if provenance.get("constants"):
         parts.append(_constants_text(provenance["constants"]))
@@ -50,26 +63,45 @@ def readme_text(
 
 def _formula_text(formula: Formula) -> str:
     lines = [
-        "E = sum of e0 + sum over pairs of φ(x) f_c(r); x = r / r0; energies in eV, r in Å.\n",
+        "E = sum of e0 + sum over pairs of φ(x) f_c(r)"
+        f"{TRIPLETS if formula.species_triplets else ''}; x = r / r0; energies in eV, r in Å.\n",
     ]
     for pair in formula.species_pairs:
         tree = formula.expression.total("pair", pair)
-        lines.append(f"    φ({'-'.join(pair)}) = {tree}")
-        lines += [
-            f"        {name} = {value!r}"
-            for name, value in zip(tree.names, tree.constants, strict=True)
-            if name
-        ]
+        lines += [f"    φ({'-'.join(pair)}) = {tree}", *_named(tree)]
+    lines += _three_body_lines(formula)
     lines.append(f"\n- r0 = {formula.r0!r} Å")
     lines += [f"- e0({symbol}) = {formula.e0[symbol]!r} eV" for symbol in formula.species]
-    cutoff = ", ".join(
-        f"{key} = {value!r}{'' if key == 'kind' else ' Å'}"
-        for key, value in formula.cutoff.to_dict().items()
-    )
-    lines.append(f"- f_c: {cutoff}")
+    lines.append(f"- f_c: {_cutoff_text(formula.cutoff)}")
+    if formula.species_triplets and formula.cutoff_three_body is not None:
+        lines.append(f"- f_3: {_cutoff_text(formula.cutoff_three_body)}")
     lines.append(f"- atom types: {type_names(formula.species)}")
     lines.append("\nLAMMPS's energies do not contain e0: compare them with E - sum of e0.")
     return "\n".join(lines) + "\n"
+
+
+def _three_body_lines(formula: Formula) -> list[str]:
+    """The terms of ψ, each with its weight in front."""
+    lines = []
+    expression = formula.expression
+    for term, weight in zip(expression.terms, expression.weights, strict=True):
+        if term.kind == "three-body":
+            tree = term.tree
+            mean = "" if tree.factors else ", mean over both orders of j and k"
+            lines.append(f"    ψ({'-'.join(term.species)}) += {weight!r}*({tree}){mean}")
+            lines += _named(tree)
+    return lines
+
+
+def _named(tree: Tree) -> list[str]:
+    return [f"        {name} = {value!r}" for name, value in tree.named.items()]
+
+
+def _cutoff_text(cutoff: Cutoff) -> str:
+    return ", ".join(
+        f"{key} = {value!r}{'' if key == 'kind' else ' Å'}"
+        for key, value in cutoff.to_dict().items()
+    )
 
 
 def _constants_text(constants: Sequence[Mapping[str, Any]]) -> str:
@@ -101,7 +133,15 @@ def _range_text(formula: Formula, route: Route) -> str:
         for pair in formula.species_pairs:
             wall = formula.pair_function(*pair).wall.text()
             lines.append(f"- {'-'.join(pair)}: {wall}")
-    if route.style == "table":
+    if formula.species_triplets:
+        clamp = formula.three_body_function(*formula.species_triplets[0]).clamp
+        lines.append(
+            f"\nTriplets do not feel neighbours come closer than {clamp.r_lo - clamp.width:.4g} Å: "
+            f"there they see them at {clamp.floor:.4g} Å."
+        )
+        if route.style == "sw":
+            lines.append("LAMMPS's sw has its own form there.")
+    if route.style in ("table", "meam", "sw"):
         lines.append(f"\nThe table begins at {route.r_min:.4g} Å; closer atoms stop LAMMPS.")
         if route.r_min > R_MIN:
             lines.append("Further in its numbers would be too large.")
@@ -125,6 +165,8 @@ def _parity_text(parity: Mapping[str, Any]) -> str:
         lines += [_parity_row(name, record) for name, record in parity["routes"].items()]
     else:
         lines.append(f"LAMMPS: {parity['status']}")
+    if parity.get("plugin", "built") != "built":
+        lines.append(f"\nThe plugin was {parity['plugin']}")
     if table:
         promise = "" if table["within_promise"] else f" This misses the promise of {FORCE_ERROR:g}."
         lines.append(
@@ -141,13 +183,23 @@ def _parity_row(name: str, record: Mapping[str, Any]) -> str:
     return f"| {name} | {' | '.join(f'{value:.1e}' for value in values)} | {drift} |"
 
 
-def _route_text(routes: list[Route]) -> str:
-    others = [
-        f"- `potential-{route.style}.mod` is the same potential by `pair_style {route.style}`, "
-        "exact and slower.\n"
+def _route_text(formula: Formula, routes: list[Route]) -> str:
+    """What each route is, and what it takes to use it."""
+    text = "".join(
+        f"- `potential-{route.style}.mod` is the same potential {ROUTES[route.style]}.\n"
         for route in routes[1:]
-    ]
-    return "".join(others)
+    )
+    if routes[0].style in ("meam", "sw", "plugin"):
+        text = f"- `potential.mod` computes it {ROUTES[routes[0].style]}.\n" + text
+    if any(route.style == "plugin" for route in routes):
+        names = plugin_names(formula)
+        text += (
+            f"- `sh build.sh` builds `{names['library']}` from `{names['source']}`; it takes a C++ "
+            "compiler and LAMMPS's headers, which LAMMPS's Python package has. Build it anew for "
+            "another LAMMPS. `plugin load` looks for it in the working folder: give the whole path "
+            "to run elsewhere. It needs `newton on`.\n"
+        )
+    return text
 
 
 def _bullets(values: Mapping[str, Any], indent: str = "") -> list[str]:

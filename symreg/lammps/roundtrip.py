@@ -31,13 +31,15 @@ class Route:
     """One way to give a formula to LAMMPS."""
 
     style: str
-    """Name of the route: ``table``, ``lepton`` or ``native``."""
+    """Name of the route, one of ``routes.STYLES``."""
     commands: str
     """``pair_style`` and ``pair_coeff`` lines."""
-    files: Mapping[str, str]
-    """Name and text of the files that the commands read."""
+    files: Mapping[str, str | bytes]
+    """Name and content of the files that the commands read."""
     r_min: float
     """From where on in Å the route follows the formula."""
+    atom_energies: bool = True
+    """Whether the energy of a triplet belongs to its centre; ``sw`` shares it."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,16 @@ def round_trip(formula: Formula, routes: list[Route], specimens: list[Specimen])
         for route, suitable in zip(routes, chosen, strict=True)
         for specimen in suitable
     ]
-    files = {_data_name(s): data_file(s.atoms, formula.species, s.name) for s in specimens}
+    files: dict[str, str | bytes] = {
+        _data_name(s): data_file(s.atoms, formula.species, s.name) for s in specimens
+    }
     for route in routes:
         files |= route.files
     answer = run(tasks, files)
     results = iter(answer["results"])
     expected = {s.name: reference(formula, s.atoms) for s in specimens}
     records = {
-        route.style: compare(formula, {s.name: next(results) for s in suitable}, expected)
+        route.style: compare(formula, route, {s.name: next(results) for s in suitable}, expected)
         for route, suitable in zip(routes, chosen, strict=True)
     }
     return {"lammps_version": answer["version"], "routes": records}
@@ -122,7 +126,10 @@ def _task(formula: Formula, route: Route, specimen: Specimen) -> dict[str, Any]:
 
 
 def compare(
-    formula: Formula, results: Mapping[str, Any], expected: Mapping[str, Reference]
+    formula: Formula,
+    route: Route,
+    results: Mapping[str, Any],
+    expected: Mapping[str, Reference],
 ) -> dict[str, Any]:
     """Largest differences between LAMMPS and the formula: per structure and of all.
 
@@ -130,7 +137,7 @@ def compare(
     the others. Structures that a route cannot compute are absent.
     """
     checks = {
-        name: _differences(result, expected[name])
+        name: _differences(result, expected[name], route.atom_energies)
         for name, result in results.items()
         if name != "wall"
     }
@@ -157,30 +164,40 @@ def compare(
     return record
 
 
-def _differences(result: Mapping[str, Any], expected: Reference) -> dict[str, float]:
+def _differences(
+    result: Mapping[str, Any], expected: Reference, atom_energies: bool
+) -> dict[str, float]:
     n = len(expected.energies)
-    atoms = np.abs(np.array(result["energies"]) - expected.energies).max()
+    each = np.abs(np.array(result["energies"]) - expected.energies).max()
     total = abs(result["energy"] - expected.energies.sum()) / n
     return {
-        "energy_per_atom_max": float(max(atoms, total)),
+        "energy_per_atom_max": float(max(each, total) if atom_energies else total),
         "forces_max": float(np.abs(np.array(result["forces"]) - expected.forces).max()),
         "virial_per_atom_max": float(np.abs(np.array(result["virial"]) - expected.virial).max())
         / n,
     }
 
 
-def compare_ranks(script: str, files: Mapping[str, str]) -> dict[str, Any]:
-    """One script with one and with two MPI processes: the largest difference in forces, eV/Å."""
+def compare_ranks(
+    scripts: Mapping[str, str], files: Mapping[str, str | bytes]
+) -> dict[str, dict[str, Any]]:
+    """Each script with one and with two MPI processes: the largest differences by its name."""
+    tasks = [{"input": script} for script in scripts.values()]
     try:
-        one, two = (run([{"input": script}], files, ranks=n, seconds=30) for n in (1, 2))
+        one, two = (run(tasks, files, ranks=n, seconds=60) for n in (1, 2))
     except LammpsError as error:
-        return {"status": f"not run: {error}"}
+        return {name: {"status": f"not run: {error}"} for name in scripts}
     if two["ranks"] != 2:
-        return {"status": f"not run: mpiexec started {two['ranks']} rank"}
-    forces = [np.array(answer["results"][0]["forces"]) for answer in (one, two)]
-    energies = [answer["results"][0]["energy"] for answer in (one, two)]
+        problem = f"not run: mpiexec started {two['ranks']} rank"
+        return {name: {"status": problem} for name in scripts}
+    results = zip(one["results"], two["results"], strict=True)
+    return {name: _difference(*pair) for name, pair in zip(scripts, results, strict=True)}
+
+
+def _difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+    forces = np.array(one["forces"])
     return {
         "status": "run",
-        "forces_max": float(np.abs(forces[0] - forces[1]).max()),
-        "energy_per_atom_max": abs(energies[0] - energies[1]) / len(forces[0]),
+        "forces_max": float(np.abs(forces - np.array(two["forces"])).max()),
+        "energy_per_atom_max": abs(one["energy"] - two["energy"]) / len(forces),
     }

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import combinations_with_replacement
 
-from symreg.formula import Formula
+from symreg.formula import Formula, ThreeBodyFunction
 from symreg.lammps.lepton import lepton_string
+from symreg.lammps.meam import meam_files
 from symreg.lammps.native import native_coefficients
+from symreg.lammps.plugin import plugin_commands, plugin_files
 from symreg.lammps.roundtrip import Route
+from symreg.lammps.stillinger import stillinger_angles, stillinger_file
 from symreg.lammps.table import TableFile, choose_tables
 
-STYLES = ("auto", "table", "lepton", "native")
+PAIR_STYLES = ("table", "lepton", "native", "plugin")
+"""Routes of formulas of pairs."""
+THREE_BODY_STYLES = ("meam", "sw", "plugin")
+"""Routes of formulas with three-body terms."""
+STYLES = ("auto", "table", "lepton", "native", "meam", "sw", "plugin")
 """What ``export`` can be asked for."""
 
 
@@ -29,12 +38,43 @@ def make_routes(
         close = difflib.get_close_matches(style, STYLES, 1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise ValueError(f"LAMMPS style is '{style}'; it must be one of {', '.join(STYLES)}{hint}")
+    if style == "plugin":
+        return [plugin_route(formula)], None
+    if formula.species_triplets:
+        return _three_body_routes(formula, style, first_line)
+    if style in THREE_BODY_STYLES:
+        raise ValueError(
+            f"style '{style}' is for three-body terms, and this formula has none: use style 'table'"
+        )
     if style == "native":
         return [native_route(formula)], None
     if style == "lepton":
         return [lepton_route(formula)], None
     route, tables = table_route(formula, first_line)
     return [route, lepton_route(formula)] if style == "auto" else [route], tables
+
+
+def _three_body_routes(
+    formula: Formula, style: str, first_line: str
+) -> tuple[list[Route], TableFile | None]:
+    if style in PAIR_STYLES:
+        raise ValueError(
+            f"style '{style}' computes pairs only, and this formula has three-body terms: use "
+            f"style 'meam' or 'plugin'"
+        )
+    table, tables = table_route(formula, first_line)
+    (species,) = formula.species_triplets
+    function = formula.three_body_function(*species)
+    if style == "meam":
+        return [meam_route(table, function, first_line)], tables
+    if style == "sw":
+        return [stillinger_route(table, function, first_line)], tables
+    routes = []
+    if not function.general:
+        routes.append(meam_route(table, function, first_line))
+        with suppress(ValueError):  # few terms are of this form
+            routes.append(stillinger_route(table, function, first_line))
+    return [*routes, plugin_route(formula)], tables if routes else None
 
 
 def type_pairs(formula: Formula) -> list[tuple[int, int, str, str]]:
@@ -49,7 +89,8 @@ def table_route(formula: Formula, first_line: str) -> tuple[Route, TableFile]:
     tables = choose_tables({f"{a}_{b}": formula.pair_function(a, b) for _, _, a, b in pairs})
     name = f"{'-'.join(formula.species)}.table"
     lines = [f"pair_style table spline {tables.points}"]
-    lines += [f"pair_coeff {i} {j} {name} {a}_{b} {formula.r_cut!r}" for i, j, a, b in pairs]
+    r_cut = formula.cutoff.r_cut
+    lines += [f"pair_coeff {i} {j} {name} {a}_{b} {r_cut!r}" for i, j, a, b in pairs]
     r_min = float(tables.tables[0].r[0])
     return Route("table", _commands(lines), {name: tables.text(first_line)}, r_min), tables
 
@@ -73,5 +114,46 @@ def native_route(formula: Formula) -> Route:
     return Route("native", _commands([*lines, "pair_modify shift no"]), {}, formula.r_lo)
 
 
-def _commands(lines: list[str]) -> str:
+def meam_route(table: Route, function: ThreeBodyFunction, first_line: str) -> Route:
+    """A table for the pairs, and a ``meam/spline`` for each product."""
+    symbol = function.species[0]
+    files = {
+        f"{symbol}-{n}.meam.spline": file.text(first_line, symbol)
+        for n, file in enumerate(meam_files(function), 1)
+    }
+    return _overlay("meam", "meam/spline", table, files, symbol, table.r_min)
+
+
+def stillinger_route(table: Route, function: ThreeBodyFunction, first_line: str) -> Route:
+    """A table for the pairs, and an ``sw`` without pairs for each term."""
+    symbol = function.species[0]
+    files = {
+        f"{symbol}-{n}.sw": stillinger_file(angle, function.r_cut, symbol, first_line)
+        for n, angle in enumerate(stillinger_angles(function), 1)
+    }
+    return _overlay("sw", "sw", table, files, symbol, function.clamp.r_lo)
+
+
+def _overlay(
+    name: str, style: str, table: Route, files: dict[str, str], symbol: str, r_min: float
+) -> Route:
+    """A table and several of one style on top of each other, for one species."""
+    first, coefficients = table.commands.splitlines()
+    words = coefficients.split()
+    styles = " ".join(
+        [first.replace("pair_style", "pair_style hybrid/overlay"), *[style] * len(files)]
+    )
+    lines = [styles, " ".join([*words[:3], "table", *words[3:]])]
+    for n, file in enumerate(files, 1):
+        number = f"{n} " if len(files) > 1 else ""
+        lines.append(f"pair_coeff * * {style} {number}{file} {symbol}")
+    return Route(name, _commands(lines), {**table.files, **files}, r_min, name != "sw")
+
+
+def plugin_route(formula: Formula) -> Route:
+    """A pair style of the formula's own, to be built."""
+    return Route("plugin", plugin_commands(formula), plugin_files(formula), 0.0)
+
+
+def _commands(lines: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"

@@ -41,7 +41,7 @@ def find_mpiexec() -> str | None:
 
 def run(
     tasks: Sequence[Mapping[str, Any]],
-    files: Mapping[str, str],
+    files: Mapping[str, str | bytes],
     *,
     ranks: int = 1,
     styles: Sequence[str] = (),
@@ -55,7 +55,7 @@ def run(
         ``input`` is the text of a LAMMPS script that ends with a run and defines a compute
         ``atom_energy``; optional are ``differences`` and ``dynamics`` (see ``worker.perform``).
     files
-        Name and text of every file that the scripts read.
+        Name and content of every file that the scripts read.
     ranks
         Number of MPI processes.
     styles
@@ -76,8 +76,9 @@ def run(
         raise LammpsError(INSTALL)
     with tempfile.TemporaryDirectory(prefix="symreg-lammps-") as name:
         folder = Path(name)
-        for file, text in files.items():
-            (folder / file).write_text(text)
+        for file, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            (folder / file).write_bytes(data)
         (folder / "tasks.json").write_text(
             json.dumps({"tasks": list(tasks), "styles": list(styles)})
         )

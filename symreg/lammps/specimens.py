@@ -14,6 +14,9 @@ from symreg.formula import Formula
 
 DIMERS = 150
 """Distances per pair of species."""
+TRIMERS = 48
+STRONG = 100.0
+"""Force in eV/Å from which on differences count relative to the force."""
 SEED = 20250722
 SHEAR = np.array([[1.0, 0.0, 0.0], [0.03, 1.0, 0.0], [-0.02, 0.01, 1.0]])
 """A small strain whose cell LAMMPS takes unrotated; it makes every virial component nonzero."""
@@ -33,37 +36,67 @@ class Specimen:
 
 
 def typical_distance(formula: Formula) -> float:
-    """Neighbour distance in Å at which the pairs are bound best; r0 where none is bound."""
-    r = np.linspace(formula.r_lo, formula.r_cut, 2000)[1:-1]
-    best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
+    """Neighbour distance in Å at which atoms are bound best; r0 where they are not bound.
+
+    That is the distance in diamond if there are triplets, else the one in a dimer.
+    """
+    near = formula.cutoff_three_body if formula.species_triplets else None
+    r_cut = formula.cutoff.r_cut if near is None else near.r_cut
+    if near is None:
+        r = np.linspace(formula.r_lo, r_cut, 2000)[1:-1]
+        best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
+    else:
+        # All four neighbours of an atom stay within the cutoff of triplets.
+        r = np.linspace(1.03 * formula.r_lo, 0.95 * r_cut, 80)
+        best = [np.array([_diamond_energy(formula, float(d)) for d in r]).argmin()]
     inner = [float(r[n]) for n in best if 0 < n < r.size - 1]
-    return max(inner) if inner else float(np.clip(formula.r0, formula.r_lo, formula.r_cut))
+    return max(inner) if inner else float(np.clip(formula.r0, formula.r_lo, r_cut))
+
+
+def _diamond_energy(formula: Formula, d: float) -> float:
+    atoms = bulk(formula.species[0], "diamond", a=4 * d / np.sqrt(3))
+    atoms.calc = formula.calculator()
+    return float(atoms.get_potential_energy())
 
 
 def make_specimens(formula: Formula, r_min: float) -> list[Specimen]:
-    """All structures; the dimer scan begins at ``r_min`` in Å."""
+    """All structures; scans begin at ``r_min`` in Å."""
     rng = np.random.default_rng(SEED)
     d = typical_distance(formula)
     scans = dimer_scans(formula, r_min, rng)
+    if formula.species_triplets:
+        scans |= {"dense": crystal(formula, 1.15 * d, 2, rng, "fcc")}
+        scans |= trimer_scans(formula, d, r_min, rng)
     return [
         Specimen("rattled", rattled_crystal(formula, d, rng), periodic=True),
         Specimen("lattice", crystal(formula, d, 2, rng), periodic=True),
         Specimen("cluster 1", random_cluster(formula, d, 12, rng)),
         Specimen("cluster 2", random_cluster(formula, d, 25, rng)),
         *(Specimen(f"trimer {n}", trimer) for n, trimer in enumerate(trimers(formula, d, rng), 1)),
-        *(Specimen(name, atoms) for name, atoms in scans.items() if len(atoms)),
+        *(
+            Specimen(name, atoms, periodic=name == "dense")
+            for name, atoms in scans.items()
+            if len(atoms)
+        ),
     ]
 
 
-def crystal(formula: Formula, d: float, size: int, rng: np.random.Generator) -> Atoms:
-    """Face-centred cubic cell of ``size``^3 cubes, species at random, neighbours at ``d`` Å."""
-    atoms: Atoms = bulk("Ar", "fcc", a=d * np.sqrt(2), cubic=True).repeat(size)
+def crystal(
+    formula: Formula, d: float, size: int, rng: np.random.Generator, lattice: str = ""
+) -> Atoms:
+    """Cell of ``size``^3 cubes, species at random, neighbours at ``d`` Å.
+
+    It is diamond if there are triplets, else face-centred cubic, unless ``lattice`` says which.
+    """
+    lattice = lattice or ("diamond" if formula.species_triplets else "fcc")
+    side = d * {"fcc": np.sqrt(2), "diamond": 4 / np.sqrt(3)}[lattice]
+    atoms: Atoms = bulk("Ar", lattice, a=side, cubic=True).repeat(size)
     atoms.symbols[:] = _symbols(formula, len(atoms), rng)
     return atoms
 
 
 def rattled_crystal(formula: Formula, d: float, rng: np.random.Generator) -> Atoms:
-    """108 atoms, sheared and displaced by 3 % of the neighbour distance."""
+    """A hundred atoms or two, sheared and displaced by 3 % of the neighbour distance."""
     atoms = crystal(formula, d, 3, rng)
     atoms.set_cell(atoms.cell.array @ SHEAR, scale_atoms=True)
     atoms.positions += rng.normal(scale=0.03 * d, size=atoms.positions.shape)
@@ -71,11 +104,12 @@ def rattled_crystal(formula: Formula, d: float, rng: np.random.Generator) -> Ato
 
 
 def random_cluster(formula: Formula, d: float, n: int, rng: np.random.Generator) -> Atoms:
-    """``n`` atoms at random, none closer than 0.9 ``d``."""
+    """``n`` atoms at random, none closer than 0.9 ``d`` or than the domain allows."""
     side, positions = 1.3 * d * n ** (1 / 3), np.empty((0, 3))
+    closest = max(0.9 * d, min(d, 1.02 * formula.r_lo))
     while len(positions) < n:
         place = rng.uniform(0, side, 3)
-        if (np.linalg.norm(positions - place, axis=1) > 0.9 * d).all():
+        if (np.linalg.norm(positions - place, axis=1) > closest).all():
             positions = np.vstack([positions, place])
     return _isolated(formula, _symbols(formula, n, rng), positions)
 
@@ -91,29 +125,81 @@ def trimers(formula: Formula, d: float, rng: np.random.Generator) -> list[Atoms]
 
 
 def dimer_scans(formula: Formula, r_min: float, rng: np.random.Generator) -> dict[str, Atoms]:
-    """Dimers of every pair far apart in one box: those with forces below 100 eV/Å, and the rest."""
+    """Dimers of every pair far apart in one box.
+
+    ``dimers`` and, below ``r_lo``, ``close dimers`` have forces below 100 eV/Å; ``wall`` the rest.
+    """
     r = np.linspace(1.001 * r_min, 1.05 * formula.r_cut, DIMERS)
-    near = [formula.cutoff.r_on, formula.r_lo, formula.r_cut]
+    near = [formula.cutoff.r_on, formula.r_lo, formula.cutoff.r_cut]
     r = np.concatenate([r, [x + e for x in near if x > r_min for e in (-1e-6, 1e-6)]])
     r = r[r > r_min]
-    scans: dict[str, list[tuple[tuple[str, str], float]]] = {"dimers": [], "wall": []}
+    scans: dict[str, list[tuple[tuple[str, str], float]]] = {
+        "dimers": [],
+        "close dimers": [],
+        "wall": [],
+    }
     for pair in formula.species_pairs:
-        weak = np.abs(formula.pair_function(*pair).slope(r)) < 100
-        scans["dimers"] += [(pair, float(x)) for x in r[weak]]
-        scans["wall"] += [(pair, float(x)) for x in r[~weak]]
+        function = formula.pair_function(*pair)
+        for x, slope in zip(r.tolist(), function.slope(r), strict=True):
+            weak = "dimers" if x >= formula.r_lo else "close dimers"
+            scans[weak if abs(slope) < STRONG else "wall"].append((pair, x))
     return {name: _dimer_box(formula, dimers, rng) for name, dimers in scans.items()}
 
 
 def _dimer_box(
     formula: Formula, dimers: list[tuple[tuple[str, str], float]], rng: np.random.Generator
 ) -> Atoms:
-    gap, size = 2.2 * formula.r_cut + 2, int(np.ceil(len(dimers) ** (1 / 3)))
-    centres = gap * (0.5 + np.stack(np.unravel_index(np.arange(len(dimers)), (size,) * 3), axis=1))
     axes = rng.normal(size=(len(dimers), 3))
     axes /= np.linalg.norm(axes, axis=1)[:, None]
     half = 0.5 * np.array([r for _, r in dimers])[:, None] * axes
-    positions = np.stack([centres - half, centres + half], axis=1).reshape(-1, 3)
     symbols = [symbol for pair, _ in dimers for symbol in pair]
+    return _box(formula, symbols, np.stack([-half, half], axis=1))
+
+
+def trimer_scans(
+    formula: Formula, d: float, r_min: float, rng: np.random.Generator
+) -> dict[str, Atoms]:
+    """Trimers far apart in one box, with forces below 100 eV/Å: ``trimers``, ``close trimers``.
+
+    Their angles are 0, 180 degrees and others; each stands there in both orders of its neighbours.
+    """
+    assert formula.cutoff_three_body is not None
+    start = max(0.93 * formula.r_lo, 1.001 * r_min)
+    reach = np.linspace(d, 1.02 * formula.cutoff_three_body.r_cut, TRIMERS)
+    places = [_trimer(n, start, float(high), rng) for n, high in enumerate(reach)]
+    both = np.array([order for p in places for order in (p, p[[0, 2, 1]])])
+    atoms = _box(formula, [formula.species[0]] * both.shape[0] * 3, both)
+    atoms.calc = formula.calculator()
+    weak = np.abs(atoms.get_forces()).reshape(-1, 9).max(axis=1) < STRONG
+    sides = both - np.roll(both, 1, axis=1)
+    close = np.linalg.norm(sides, axis=2).min(axis=1) < formula.r_lo
+    return {
+        name: _box(formula, [formula.species[0]] * int(chosen.sum()) * 3, both[chosen])
+        for name, chosen in (("trimers", weak & ~close), ("close trimers", weak & close))
+    }
+
+
+def _trimer(n: int, start: float, reach: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Positions of a centre and two neighbours, shape (3, 3); no two closer than ``start`` Å."""
+    r1, r2 = rng.uniform(start, reach, 2)
+    # Along an axis the angle is exact; turned it is so up to rounding.
+    turn = np.eye(3) if n % 8 < 4 else np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    if n % 4 == 0:  # 180 degrees
+        places = [[0.0, 0.0, 0.0], [0.0, 0.0, r1], [0.0, 0.0, -r2]]
+    elif n % 4 == 1:  # 0 degrees
+        places = [[0.0, 0.0, 0.0], [0.0, 0.0, r1], [0.0, 0.0, r1 + max(r2 - r1, start)]]
+    else:
+        largest = min((r1**2 + r2**2 - start**2) / (2 * r1 * r2), 1.0)
+        c = rng.uniform(-1, largest)
+        places = [[0.0, 0.0, 0.0], [r1, 0.0, 0.0], [r2 * c, r2 * np.sqrt(1 - c * c), 0.0]]
+    return np.asarray(np.array(places) @ turn)
+
+
+def _box(formula: Formula, symbols: list[str], groups: NDArray[np.float64]) -> Atoms:
+    """Groups of atoms, positions (groups, atoms, 3) in Å, out of each other's reach."""
+    gap, size = 2.2 * formula.r_cut + 2, int(np.ceil(len(groups) ** (1 / 3)))
+    centres = gap * (0.5 + np.stack(np.unravel_index(np.arange(len(groups)), (size,) * 3), axis=1))
+    positions = (groups + centres[:, None]).reshape(-1, 3)
     return Atoms(symbols, positions=positions, cell=[gap * size] * 3, pbc=True)
 
 

@@ -1,0 +1,162 @@
+"""Products h(x1) h(x2) p(c) as files for ``pair_style meam/spline``, one product in each.
+
+The style computes E = Σ_i U(n_i), n_i = Σ_{j<k} f(r_ij) f(r_ik) g(cos θ), from cubic splines. With
+U(n) = n and neither pair energy nor pair density, f and g are the factors of a product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from symreg.formula import ThreeBodyFunction
+from symreg.formula.radial import compile_all, evaluate
+from symreg.formula.three_body import C, Product
+
+KNOTS = (2000, 5000, 10_000, 20_000)
+"""Spline lengths to choose from."""
+FORCE_ERROR = 5e-6
+"""What the interpolation may change a force by, in eV/Å."""
+TRIPLETS = 10
+"""As many triplets are taken to be wrong by the largest error at once."""
+FADING = ("septic", "stillinger_weber")
+"""Cutoff functions that end so smoothly that a spline goes on beyond them."""
+
+
+@dataclass(frozen=True)
+class Spline:
+    """A cubic spline over equally spaced knots with given slopes at both ends."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    slopes: tuple[float, float]
+
+    def text(self) -> str:
+        """The section of a ``meam/spline`` file."""
+        first, last = self.slopes
+        rows = "".join(f"{x:.17g} {y:.17g} 0\n" for x, y in zip(self.x, self.y, strict=True))
+        return f"spline3eq\n{self.x.size}\n{first:.17g} {last:.17g}\n{rows}"
+
+    def derivatives(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Value and slope that LAMMPS finds at ``x`` between the ends, shape (2, X)."""
+        first, last = np.array(self.slopes)
+        spline = CubicSpline(self.x, self.y, bc_type=((1, first), (1, last)))
+        return np.stack([spline(x), spline(x, 1)])
+
+
+@dataclass(frozen=True)
+class MeamFile:
+    """One product as splines, and how far they are from it."""
+
+    radial: Spline
+    angular: Spline
+    force_error: float
+    """Predicted, in eV/Å, where ``TRIPLETS`` triplets are wrong at once."""
+
+    @property
+    def knots(self) -> int:
+        """Knots of the longer spline."""
+        return int(max(self.radial.x.size, self.angular.x.size))
+
+    def text(self, first_line: str, symbol: str) -> str:
+        """The file; LAMMPS reads ``UNITS:`` from its first line."""
+        ends = self.radial.x[[0, -1]]
+        nothing = Spline(ends, np.zeros(2), (0.0, 0.0))
+        identity = Spline(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]), (1.0, 1.0))
+        splines = (nothing, nothing, identity, self.radial, self.angular)
+        head = f"# {first_line}\nmeam/spline 1 {symbol}\n"
+        return head + "".join(spline.text() for spline in splines)
+
+
+def meam_files(function: ThreeBodyFunction) -> list[MeamFile]:
+    """A file for each product, as short as the promise of 5e-6 eV/Å allows, else the longest.
+
+    Raises
+    ------
+    ValueError
+        If the function has terms that are no products, or a value is not finite.
+    """
+    if function.general:
+        texts = ", ".join(tree.text(5) for tree, _ in function.general)
+        raise ValueError(
+            f"style 'meam' is for products h(x1)*h(x2)*p(c); {texts} is none: use style 'plugin'"
+        )
+    return [_file(function, n) for n in range(len(function.products))]
+
+
+def _file(function: ThreeBodyFunction, n: int) -> MeamFile:
+    for knots in KNOTS:
+        radial = _radial_spline(function, n, knots)
+        angular = _angular_spline(function.products[n], knots)
+        error = _predicted_error(function, n, radial, angular)
+        file = MeamFile(radial, angular, error)
+        if error < FORCE_ERROR:
+            break
+    return file
+
+
+def _radial(function: ThreeBodyFunction, n: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Radial factor times cutoff function and its slope, shape (2, X)."""
+    values = function.radials(r).products[n]
+    if not np.isfinite(values).all():
+        at = r[np.argmin(np.isfinite(values).all(axis=0))]
+        raise ValueError(f"a radial factor of triplets is not finite at {at:.4g} Å")
+    return values
+
+
+def _radial_spline(function: ThreeBodyFunction, n: int, knots: int) -> Spline:
+    start = function.clamp.r_lo - function.clamp.width  # the factor is constant below
+    r = np.linspace(start, function.r_cut, knots)
+    # The last point belongs to the function inside, whose value need not vanish at the cutoff.
+    inside = np.minimum(r, np.nextafter(function.r_cut, 0.0))
+    value, slope = _radial(function, n, inside)
+    if function.cutoff.kind in FADING:
+        # LAMMPS reads past the end of a spline where rounding takes a distance for the last knot.
+        return Spline(np.append(r, 2 * r[-1] - r[-2]), np.append(value, 0.0), (0.0, 0.0))
+    return Spline(r, value, (0.0, float(slope[-1])))
+
+
+def _angular_spline(product: Product, knots: int) -> Spline:
+    c = np.linspace(-1, 1, knots)
+    expression, numbers = product.angular
+    parts = [expression]
+    for _ in range(3):
+        parts.append(sympy.diff(parts[-1], C))
+    function = compile_all(parts, [C, *numbers.symbols])
+    values = evaluate(function, c, *numbers.values)
+    if not np.isfinite(values[:2]).all():
+        at = c[np.argmin(np.isfinite(values[:2]).all(axis=0))]
+        raise ValueError(f"an angular factor of triplets is not finite at cosine {at:.4g}")
+    # One knot beyond each end, for rounding: p need not exist there, its Taylor polynomial does.
+    step = c[1] - c[0]
+    ends = []
+    for end, side in ((values[:, 0], -step), (values[:, -1], step)):
+        taylor = np.polynomial.Polynomial(np.nan_to_num(end) / np.array([1, 1, 2, 6]))
+        ends.append((taylor(side), taylor.deriv()(side)))
+    (low, low_slope), (high, high_slope) = ends
+    return Spline(
+        np.concatenate([[-1 - step], c, [1 + step]]),
+        np.concatenate([[low], values[0], [high]]),
+        (float(low_slope), float(high_slope)),
+    )
+
+
+def _predicted_error(function: ThreeBodyFunction, n: int, radial: Spline, angular: Spline) -> float:
+    """Largest error of a force, in eV/Å."""
+    inner = radial.x[radial.x < function.r_cut]
+    r = np.concatenate([(1 - t) * inner[:-1] + t * inner[1:] for t in (0.2, 0.5, 0.8)])
+    c = np.concatenate([(1 - t) * angular.x[1:-2] + t * angular.x[2:-1] for t in (0.2, 0.5, 0.8)])
+    g, product = _radial(function, n, r), function.products[n]
+    p = evaluate(product.function(), c, *product.angular[1].values)
+    (dg, dg_slope), (dp, dp_slope) = (
+        np.abs(spline.derivatives(place) - exact).max(axis=1)
+        for spline, place, exact in ((radial, r, g), (angular, c, p))
+    )
+    (g0, g1), (p0, p1) = np.abs(g).max(axis=1), np.abs(p).max(axis=1)
+    along = dg_slope * g0 * p0 + g1 * (dg * p0 + g0 * dp)
+    across = (2 * dg * g0 * p1 + g0 * g0 * dp_slope) / radial.x[0]
+    return float(TRIPLETS * np.hypot(along, across))

@@ -1,0 +1,74 @@
+"""Recognising three-body terms that LAMMPS's own Stillinger-Weber style computes exactly."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from symreg.formula import ThreeBodyFunction
+from symreg.formula.radial import evaluate
+from symreg.formula.three_body import Product
+
+REAL = 1e-11
+"""Relative difference below which two functions are the same function."""
+
+
+class Angle(NamedTuple):
+    """K (c - c0)^2 exp(s/(r1 - r_cut)) exp(s/(r2 - r_cut))."""
+
+    strength: float
+    """K in eV."""
+    cosine: float
+    """c0."""
+    s: float
+    """In Å."""
+
+
+def stillinger_angles(function: ThreeBodyFunction) -> list[Angle]:
+    """The terms as LAMMPS's ``sw`` has them.
+
+    Raises
+    ------
+    ValueError
+        If a term has another form.
+    """
+    found = [_angle(function, product) for product in function.products]
+    angles = [angle for angle in found if angle is not None]
+    if function.general or len(angles) < len(found):
+        raise ValueError(
+            "style 'sw' is for three-body terms w*(c - c0)^2 with w > 0 whose radial factor times "
+            'cutoff function is exp(s/(r - r_cut)), such as cutoff "stillinger_weber" with no '
+            "radial factor: use style 'meam' or 'plugin'"
+        )
+    return angles
+
+
+def _angle(function: ThreeBodyFunction, product: Product) -> Angle | None:
+    r_cut = function.r_cut
+    r = np.linspace(function.clamp.r_lo, r_cut, 60)[:-8]
+    g, slope = product.radial.derivatives(r, 1)
+    if not (g > 0).all():
+        return None
+    exponents = -slope / g * (r - r_cut) ** 2
+    s = float(exponents[0])
+    scale = g[0] * np.exp(-s / (r[0] - r_cut))
+    if s <= 0 or np.abs(exponents / s - 1).max() > REAL:
+        return None
+    c = np.linspace(-1, 1, 41)
+    p = evaluate(product.function(), c, *product.angular[1].values)[0]
+    strength = 0.5 * (p[0] + p[-1]) - p[20]
+    if not strength > 0:
+        return None
+    cosine = (p[0] - p[-1]) / (4 * strength)
+    if np.abs(strength * (c - cosine) ** 2 - p).max() > REAL * np.abs(p).max():
+        return None
+    return Angle(float(strength * scale**2), float(cosine), s)
+
+
+def stillinger_file(angle: Angle, r_cut: float, symbol: str, first_line: str) -> str:
+    """A file for ``pair_style sw`` with nothing between pairs."""
+    # sigma = 1 Å, so that a is r_cut and gamma is s.
+    values = (angle.strength, 1.0, r_cut, 1.0, angle.s, angle.cosine, 0.0, 0.0, 4.0, 0.0, 0.0)
+    numbers = " ".join(f"{value:.17g}" for value in values)
+    return f"# {first_line}\n{symbol} {symbol} {symbol} {numbers}\n"
