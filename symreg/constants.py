@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.expression import Expression, Term
-from symreg.kernels.batch import Batch, Grid, fit_batch
+from symreg.kernels.batch import Batch, Grid, Limits, fit_batch
 from symreg.kernels.programs import differentiate
+from symreg.kernels.tensor import Tensor, triplet_columns
 from symreg.projection import (
     TAIL_LENGTH,
     Design,
@@ -24,6 +25,8 @@ Floats = NDArray[np.float64]
 
 TAIL_ALLOWED = 1e-6
 """A pair function with a larger relative tail is not what its node values say."""
+TENSOR_TAIL_ALLOWED = 1e-4
+"""The same for a three-body function, in each of its coordinates."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,31 @@ class Fitter:
         scale = float(np.linalg.norm(self.problem.target)) or 1.0
         self.grid = Grid(
             design.nodes / design.r0,
-            np.ascontiguousarray(self.problem.matrix.T),
+            np.ascontiguousarray(self.problem.matrix[:, : design.n_pair_values].T),
+            self._tensor(),
             self.problem.target,
             self.problem.rest,
             chebyshev_coefficients(design.n_nodes),
             waves / scale,
+        )
+
+    def _tensor(self) -> Tensor:
+        """The three-body part of the problem, by node values."""
+        triplets, rows = self.design.triplets, self.problem.target.size
+        if triplets is None or triplets.basis is None:
+            none = np.empty((0, 0))
+            return Tensor(np.empty(0), np.empty(0), none, np.empty((0, 0, rows)), none, none)
+        matrix = self.problem.matrix[:, self.design.n_pair_values :] @ triplets.basis.T
+        by_cosine = matrix.T.reshape(-1, triplets.n_angular, rows).transpose(1, 0, 2)
+        first, second, cosines = triplets.points
+        r0 = self.design.r0
+        return Tensor(
+            triplets.distances / r0,
+            triplets.cosines,
+            np.array([first / r0, second / r0, cosines]),
+            np.ascontiguousarray(by_cosine),
+            chebyshev_coefficients(triplets.n_radial),
+            chebyshev_coefficients(triplets.n_angular),
         )
 
     def fit(self, batch: Batch, settings: FitSettings = QUICK) -> Fits:
@@ -99,9 +122,7 @@ class Fitter:
         fit_batch(
             batch,
             self.grid,
-            TAIL_LENGTH,
-            TAIL_ALLOWED,
-            settings.most_cancellation,
+            Limits(TAIL_LENGTH, TAIL_ALLOWED, TENSOR_TAIL_ALLOWED, settings.most_cancellation),
             settings.max_steps,
             settings.tolerance,
             losses,
@@ -125,17 +146,39 @@ class Fitter:
 
     def columns(self, expression: Expression) -> Floats:
         """Derivatives of the weighted predictions by weights, then constants, shape (P, W + K)."""
-        m = self.design.n_nodes
         by_weight, by_constant = [], []
         for term, weight in zip(expression.terms, expression.weights, strict=True):
-            block = self.design.keys.index((term.kind, term.species))
-            code, arg = (np.array(part, dtype=np.int64) for part in tree_arrays(term.tree))
-            constants = np.array(term.tree.constants)
-            values, slopes = differentiate(code, arg, constants, self.grid.x[block], False)
-            matrix = self.problem.matrix[:, block * m : (block + 1) * m]
-            by_weight.append(matrix @ values)
-            by_constant.append(weight * (slopes @ matrix.T))
+            column, slopes = self._term_columns(term)
+            by_weight.append(column)
+            by_constant.append(weight * slopes)
         return np.vstack([*by_weight, *by_constant]).T
+
+    def _term_columns(self, term: Term) -> tuple[Floats, Floats]:
+        """Weighted predictions (P,) of a term of weight 1, and derivatives by constants (k, P)."""
+        code, arg = (np.array(part, dtype=np.int64) for part in tree_arrays(term.tree))
+        constants = np.array(term.tree.constants)
+        block, m = self.design.keys.index((term.kind, term.species)), self.design.n_nodes
+        if term.kind == "three-body":
+            column, turned = triplet_columns(code, arg, constants, self.grid.tensor)
+            return column, turned
+        values, slopes = differentiate(code, arg, constants, self.grid.x[block], False)
+        matrix = self.problem.matrix[:, block * m : (block + 1) * m]
+        return matrix @ values, slopes @ matrix.T
+
+    def coordinates(self, expression: Expression) -> Floats:
+        """Coordinates of an expression in the design, weights as they are, shape (C,)."""
+        design, r0 = self.design, self.design.r0
+        pairs, triplets = np.zeros_like(design.nodes), None
+        if design.triplets is not None:
+            triplets = np.zeros(design.triplets.size)
+            first, second, cosines = design.triplets.points
+        for term, weight in zip(expression.terms, expression.weights, strict=True):
+            if term.kind == "three-body" and triplets is not None:
+                triplets += weight * term.tree(first / r0, second / r0, cosines)
+            else:
+                block = design.keys.index((term.kind, term.species))
+                pairs[block] += weight * term.tree(design.nodes[block] / r0)
+        return design.coordinates(pairs, triplets)
 
     def residual(self, expression: Expression) -> Floats:
         """Weighted predictions minus labels, weights and constants as they are, shape (P,)."""

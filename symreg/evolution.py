@@ -62,7 +62,7 @@ class Island:
     ) -> None:
         self.fitter = fitter
         self.settings = settings
-        self.variation = Variation(variation, len(fitter.design.keys))
+        self.variation = Variation(variation, fitter.design.keys)
 
     def fit(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from symreg.expression import Term, parse
+from symreg.expression import VARIABLES_OF, Term, parse
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Form:
     source: str
     is_seed: bool = True
     """Whether a search may start from it; not when constants are shared or it is too large."""
+    triplets: tuple[str, ...] = ()
+    """Formulas of its three-body terms in x1, x2 and c."""
 
 
 def _damping(order: int) -> str:
@@ -79,5 +81,7 @@ def terms_of_form(form: Form, keys: Sequence[tuple[str, tuple[str, ...]]]) -> tu
     """The terms of a form for every pair of species, each with constants of its own."""
     start = _STARTS.get(form.name, {})
     return tuple(
-        Term(kind, species, parse(text, start)) for kind, species in keys for text in form.terms
+        Term(kind, species, parse(text, start, VARIABLES_OF[kind]))
+        for kind, species in keys
+        for text in (form.terms if kind == "pair" else form.triplets)
     )

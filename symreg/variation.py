@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from deap import gp
 
-from symreg.expression.canonical import ONE, Nested, X, build, terms_of
-from symreg.individuals import Gene, Individual, cost, n_constants
-from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
+from symreg.expression.canonical import LEAVES, ONE, Nested, X, build, terms_of
+from symreg.individuals import Gene, Individual, Key, cost, n_constants
+from symreg.kernels.programs import MAX_NODES
 from symreg.primitives import WEIGHT_COST
 
 
@@ -35,10 +35,22 @@ class _StableType(type):
 
 
 class Radial(metaclass=_StableType):
-    """A function of the reduced distance."""
+    """A function of a reduced distance."""
 
 
-class Constant(Radial):
+class Angular(metaclass=_StableType):
+    """A function of the cosine."""
+
+
+class Triplet(metaclass=_StableType):
+    """A function of both reduced distances and the cosine."""
+
+
+class Separable(metaclass=_StableType):
+    """A product of one radial factor for both neighbours and an angular factor."""
+
+
+class Constant(Radial, Angular, Triplet):
     """A real number that is fitted."""
 
 
@@ -46,10 +58,20 @@ class Integer(metaclass=_StableType):
     """An integer exponent."""
 
 
+class Degree(metaclass=_StableType):
+    """A small positive exponent."""
+
+
 EXPONENTS = tuple(n for n in range(-14, 9) if n not in (0, 1))
 """Integer exponents of the primitive set."""
+DEGREES = (2, 3, 4, 5, 6)
+"""Exponents of functions of the cosine."""
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
 """Powers of powers may reach these; beyond them a power only patches one end of the range."""
+
+_SUFFIX: dict[Any, str] = {Radial: "", Angular: "_c", Triplet: "_t"}
+_VARIABLES: dict[Any, tuple[str, ...]] = {Radial: ("x",), Angular: ("c",), Triplet: ("x1", "x2", "c_t")}
+"""Names of the leaves of each type; what follows the underscore only keeps names apart."""
 
 
 def _random_constant() -> float:
@@ -57,18 +79,24 @@ def _random_constant() -> float:
 
 
 def primitive_set() -> gp.PrimitiveSetTyped:
-    """The production primitive set: typed operators, x, constants and exponents."""
-    pset = gp.PrimitiveSetTyped("radial", [Radial], Radial)
-    pset.renameArguments(ARG0="x")
-    for name in ("add", "sub", "mul", "div"):
-        pset.addPrimitive(operator.add, [Radial, Radial], Radial, name=name)
-    for name in ("exp", "log", "sqrt"):
+    """The production primitive set: typed operators, variables, constants and exponents."""
+    variables = [(name, kind) for kind, names in _VARIABLES.items() for name in names]
+    pset = gp.PrimitiveSetTyped("symreg", [kind for _, kind in variables], Separable)
+    pset.renameArguments(**{f"ARG{n}": name for n, (name, _) in enumerate(variables)})
+    for kind, suffix in _SUFFIX.items():
+        for name in ("add", "sub", "mul", "div"):
+            pset.addPrimitive(operator.add, [kind, kind], kind, name=name + suffix)
+        pset.addPrimitive(operator.neg, [kind], kind, name="exp" + suffix)
+        exponent = Degree if kind is Angular else Integer
+        pset.addPrimitive(operator.pow, [exponent, kind], kind, name="powi" + suffix)
+        pset.addTerminal(1, kind, name="one" + suffix)
+    for name in ("log", "sqrt"):
         pset.addPrimitive(operator.neg, [Radial], Radial, name=name)
-    pset.addPrimitive(operator.pow, [Integer, Radial], Radial, name="powi")
     pset.addPrimitive(operator.pow, [Radial, Constant], Radial, name="pow")
-    for n in EXPONENTS:
-        pset.addTerminal(n, Integer)
-    pset.addTerminal(1, Radial)
+    pset.addPrimitive(operator.mul, [Radial, Angular], Separable, name="product")
+    for kind, exponents in ((Integer, EXPONENTS), (Degree, DEGREES)):
+        for n in exponents:
+            pset.addTerminal(n, kind)
     pset.addEphemeralConstant("constant", _random_constant, Constant)
     return pset
 
@@ -80,8 +108,12 @@ class VariationSettings:
     max_complexity: int = 60
     max_terms: int = 6
     """For each kind and species."""
+    max_constants: int = 16
+    """Nonlinear constants of an individual."""
     crossover_rate: float = 0.35
     """Fraction of offspring that have two parents."""
+    general: bool = False
+    """Whether three-body functions need not be separable."""
 
 
 MUTATIONS = (
@@ -91,40 +123,54 @@ MUTATIONS = (
     ("shrink", 0.08),
     ("constant", 0.10),
     ("exponent", 0.12),
-    ("add", 0.12),
+    ("add", 0.10),
+    ("duplicate", 0.05),
     ("drop", 0.08),
-    ("replace", 0.08),
+    ("replace", 0.05),
 )
 """Mutations and their rates."""
 
 
 class Variation:
-    """Makes individuals for ``n_keys`` kinds and species.
+    """Makes individuals.
 
     Parameters
     ----------
     settings
         Limits and rates.
-    n_keys
-        Number of blocks that a term can belong to.
+    keys
+        Kinds and species that a term can have.
     """
 
-    def __init__(self, settings: VariationSettings, n_keys: int) -> None:
+    def __init__(self, settings: VariationSettings, keys: Sequence[Key]) -> None:
         self.settings = settings
-        self.n_keys = n_keys
+        self.keys = tuple(keys)
         self.pset = primitive_set()
         self._ephemeral = next(
             t for t in self.pset.terminals[Constant] if isinstance(t, gp.MetaEphemeral)
         )
-        self._terminals = {t.value: t for t in self.pset.terminals[Integer]}
-        self._x, self._one = self.pset.mapping["x"], self.pset.mapping["1"]
+        self._exponents: dict[Any, dict[int, Any]] = {
+            kind: {t.value: t for t in self.pset.terminals[kind]} for kind in (Integer, Degree)
+        }
+        names = [name for of_kind in _VARIABLES.values() for name in of_kind]
+        self._variables = {name: self.pset.mapping[name] for name in names}
+        self._leaves = {name: LEAVES[name.partition("_")[0]] for name in names}
+        self._leaves |= {"one" + suffix: ONE for suffix in _SUFFIX.values()}
 
     def random(self, count: int, rng: np.random.Generator) -> list[tuple[Gene, ...]]:
-        """Random individuals of one to three terms."""
+        """Random individuals of one to three terms; with triplets, of one or two of each kind."""
         random.seed(int(rng.integers(2**63)))
         found: list[tuple[Gene, ...]] = []
+        mixed = {kind for kind, _ in self.keys} != {"pair"}
         while len(found) < count:
-            genes = self._tidy([self._random_gene() for _ in range(random.choice((1, 2, 2, 3)))])
+            if mixed:
+                every = range(len(self.keys))
+                keys = [key for key in every for _ in range(random.choice((1, 1, 2)))]
+            else:
+                keys = [
+                    random.randrange(len(self.keys)) for _ in range(random.choice((1, 2, 2, 3)))
+                ]
+            genes = self._tidy([self._random_gene(key) for key in keys])
             if genes:
                 found.append(genes)
         return found
@@ -148,28 +194,37 @@ class Variation:
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
         """Canonical order without duplicates; empty when a limit is broken."""
         split = {Gene(g.key, part) for g in genes for part in terms_of(g.tree)}
-        if not split or len(split) > self.settings.max_terms * self.n_keys:
+        if not split or len(split) > self.settings.max_terms * len(self.keys):
             return ()
         if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
             return ()
-        if any(n_constants(g.tree) > MAX_CONSTANTS or not is_sane(g.tree) for g in split):
+        if sum(n_constants(g.tree) for g in split) > self.settings.max_constants:
+            return ()
+        if not all(is_sane(g.tree) for g in split):
             return ()
         # No node costs less than 1. Compiled code has room for so many and does not check.
         if any(cost(g.tree) > MAX_NODES for g in split):
             return ()
         return tuple(sorted(split, key=repr))
 
-    def _random_gene(self) -> Gene:
+    def _random_gene(self, key: int) -> Gene:
+        kind = self._root(key)
         depth = random.choice((1, 2, 2, 3))
-        return Gene(random.randrange(self.n_keys), self._canonical(self._grow(Radial, depth)))
+        return Gene(key, self._canonical(self._grow(kind, depth + (kind is Separable))))
+
+    def _root(self, key: int) -> type:
+        """Type of a new tree."""
+        if self.keys[key][0] == "pair":
+            return Radial
+        return Triplet if self.settings.general and random.random() < 0.5 else Separable
 
     def _grow(self, kind: type, depth: int) -> list[Any]:
         """Random subtree of a type; DEAP's generators need primitives of every type."""
-        primitives = self.pset.primitives[kind]
-        if depth == 0 or not primitives or random.random() < 0.15:
-            terminal = random.choice(self.pset.terminals[kind])
-            if kind is Radial and random.random() < 0.5:
-                terminal = self._x
+        primitives, terminals = self.pset.primitives[kind], self.pset.terminals[kind]
+        if terminals and (depth <= 0 or not primitives or random.random() < 0.15):
+            terminal = random.choice(terminals)
+            if kind in _VARIABLES and random.random() < 0.5:
+                terminal = self._variables[random.choice(_VARIABLES[kind])]
             return [terminal() if isinstance(terminal, gp.MetaEphemeral) else terminal]
         primitive = random.choice(primitives)
         nodes = [primitive]
@@ -185,17 +240,23 @@ class Variation:
         name = random.choices(names, rates)[0]
         changed = list(genes)
         if name == "add":
-            return [*changed, self._random_gene()]
+            return [*changed, self._random_gene(random.randrange(len(self.keys)))]
         place = random.randrange(len(changed))
+        key = changed[place].key
         if name == "drop" and len(changed) > 1:
             del changed[place]
         elif name in ("drop", "replace"):
-            changed[place] = self._random_gene()
+            changed[place] = self._random_gene(key)
+        elif name == "duplicate":
+            other = random.choice(("point", "subtree", "constant", "exponent"))
+            changed.append(self._mutate_gene(other, changed[place]))
         else:
-            tree = self._deap(changed[place].tree)
-            tree = self._mutate_tree(name, tree)
-            changed[place] = Gene(changed[place].key, self._canonical(tree))
+            changed[place] = self._mutate_gene(name, changed[place])
         return changed
+
+    def _mutate_gene(self, name: str, gene: Gene) -> Gene:
+        tree = self._mutate_tree(name, self._deap(gene.tree))
+        return Gene(gene.key, self._canonical(tree))
 
     def _mutate_tree(self, name: str, tree: gp.PrimitiveTree) -> gp.PrimitiveTree:
         if name == "point":
@@ -218,29 +279,34 @@ class Variation:
 
     def _mutate_exponent(self, tree: gp.PrimitiveTree) -> None:
         """Shift an integer exponent, or give x one."""
-        places = [k for k, node in enumerate(tree) if node.ret is Integer]
+        places = [k for k, node in enumerate(tree) if node.ret in self._exponents]
         if places:
             place = random.choice(places)
+            known = self._exponents[tree[place].ret]
             shifted = tree[place].value + random.choice((-3, -2, -1, 1, 2, 3))
-            list.__setitem__(tree, place, self._terminals.get(shifted, tree[place]))
+            list.__setitem__(tree, place, known.get(shifted, tree[place]))
             return
-        variables = [k for k, node in enumerate(tree) if node is self._x]
+        variables = [k for k, node in enumerate(tree) if node in self._variables.values()]
         if variables:
             place = random.choice(variables)
-            exponent = random.choice(self.pset.terminals[Integer])
-            tree[place : place + 1] = [self.pset.mapping["powi"], exponent, self._x]
+            variable = tree[place]
+            power = self.pset.mapping["powi" + _SUFFIX[variable.ret]]
+            exponent = random.choice(self.pset.terminals[power.args[0]])
+            tree[place : place + 1] = [power, exponent, variable]
 
     def _crossover(self, one: Sequence[Gene], two: Sequence[Gene]) -> list[Gene]:
         """Exchange a term, or subtrees between two terms."""
-        a, b = random.randrange(len(one)), random.randrange(len(two))
+        a = random.randrange(len(one))
+        alike = [gene for gene in two if gene.key == one[a].key]
+        other = random.choice(alike or two)
         changed = list(one)
         chance = random.random()
-        if chance < 0.3:
-            changed[a] = two[b]
+        if not alike or chance < 0.3:
+            changed.append(random.choice(two))
         elif chance < 0.6:
-            changed.append(two[b])
+            changed[a] = other
         else:
-            tree, _ = gp.cxOnePoint(self._deap(one[a].tree), self._deap(two[b].tree))
+            tree, _ = gp.cxOnePoint(self._deap(one[a].tree), self._deap(other.tree))
             changed[a] = Gene(one[a].key, self._canonical(tree))
         return changed
 
@@ -252,26 +318,28 @@ class Variation:
     def _deap(self, tree: Nested) -> gp.PrimitiveTree:
         """DEAP's tree of a nested form."""
         nodes: list[Any] = []
+        mapping = self.pset.mapping
 
         def visit(u: Nested, kind: type) -> None:
-            op = u[0]
-            if u == X:
-                nodes.append(self._x)
+            op, suffix = u[0], _SUFFIX.get(kind, "")
+            if op in LEAVES:
+                nodes.append(mapping[op if op != "c" else "c" + suffix.replace("_c", "")])
             elif op == "const" or (op == "int" and (u != ONE or kind is Constant)):
                 nodes.append(self._constant(float(u[1])))
             elif op == "int":
-                nodes.append(self._one)
+                nodes.append(mapping["one" + suffix])
             elif op == "powi":
-                nodes.append(self.pset.mapping["powi"])
-                exponent = self._terminals.get(u[1])
-                nodes.append(exponent or gp.Terminal(u[1], False, Integer))
-                visit(u[2], Radial)
+                power = mapping["powi" + suffix]
+                exponent = power.args[0]
+                known = self._exponents[exponent].get(u[1])
+                nodes.extend((power, known or gp.Terminal(u[1], False, exponent)))
+                visit(u[2], kind)
             else:
-                nodes.append(self.pset.mapping[op])
-                for operand, needed in zip(u[1:], self.pset.mapping[op].args, strict=True):
+                nodes.append(mapping[op + suffix])
+                for operand, needed in zip(u[1:], nodes[-1].args, strict=True):
                     visit(operand, needed)
 
-        visit(tree, Radial)
+        visit(tree, root_of(tree))
         return gp.PrimitiveTree(nodes)
 
     def _canonical(self, tree: Sequence[Any]) -> Nested:
@@ -279,15 +347,29 @@ class Variation:
         stack: list[Any] = []
         for node in reversed(tree):
             if node.arity:
-                stack.append(build(node.name, *(stack.pop() for _ in range(node.arity))))
+                operands = (stack.pop() for _ in range(node.arity))
+                stack.append(build(node.name.partition("_")[0], *operands))
             elif node.ret is Constant:
                 stack.append(("const", node.value))
-            elif node.ret is Integer:
+            elif node.ret in self._exponents:
                 stack.append(node.value)
             else:
-                stack.append(X if node is self._x else ONE)
+                stack.append(self._leaves[node.value])
         nested: Nested = stack.pop()
         return nested
+
+
+def root_of(tree: Nested) -> type:
+    """Type of a whole tree; a number alone counts as radial."""
+    if tree[0] == "product":
+        return Separable
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if node[0] in LEAVES:
+            return Radial if node == X else Triplet
+        stack += [operand for operand in node[1:] if isinstance(operand, tuple)]
+    return Radial
 
 
 def is_sane(tree: Nested) -> bool:

@@ -46,13 +46,13 @@ class TermSettings:
     pair: bool = True
     """Pair terms phi(r / r0)."""
     three_body: bool | str = False
-    """Three-body terms; not available in this version."""
+    """Three-body terms psi(r_ij / r0, r_ik / r0, cos): ``separable``, ``general`` or false."""
     many_body: bool | str = False
     """Many-body terms; not available in this version."""
     r_cut: float = 6.0
     """Cutoff radius in Å."""
     r_cut_three_body: float | None = None
-    """Cutoff radius in Å of three-body terms: prints the floor that they would reach."""
+    """Cutoff radius of three-body terms in Å; 0.7 times ``r_cut`` unless given."""
     cutoff: str = "septic"
     """Cutoff function, one of ``symreg.cutoff.KINDS``."""
     cutoff_three_body: str | None = None
@@ -65,6 +65,8 @@ class TermSettings:
     """Onset for three-body terms in Å; the same fraction as for pairs unless given."""
     stillinger_weber_s: float = 1.0
     """Length in the exponent of the ``stillinger_weber`` cutoff in Å."""
+    stillinger_weber_s_three_body: float | None = None
+    """The same for three-body terms; that of the pair terms unless given."""
     r0: str | float = "nearest"
     """Length that makes distances dimensionless in Å, or ``nearest``: the mean nearest distance."""
     e0: str | Mapping[str, float] = "fit"
@@ -76,13 +78,22 @@ class TermSettings:
 
     def __post_init__(self) -> None:
         """Reject settings that cannot run, before any structure is read."""
-        for name, words in (("three_body", "three-body"), ("many_body", "many-body")):
-            if getattr(self, name) is not False:
-                raise SettingsError(
-                    f"{words} terms are not available in this version; set [terms] {name} = false"
-                )
+        if self.many_body is not False:
+            raise SettingsError(
+                "many-body terms are not available in this version; set [terms] many_body = false"
+            )
+        if self.three_body is True:
+            object.__setattr__(self, "three_body", "separable")
+        shapes = ("separable", "general")
+        needed = '"separable", "general" or false'
+        known = self.three_body is False or self.three_body in shapes
+        _require(known, "[terms] three_body", self.three_body, needed)
+        self._check_three_body_settings()
         if not self.pair:
-            raise SettingsError("[terms] pair is false, which leaves no term; set pair = true")
+            raise SettingsError(
+                "[terms] pair is false; every formula needs pair terms, which keep atoms apart: "
+                "set pair = true"
+            )
         _require(_positive(self.r_cut), "[terms] r_cut", self.r_cut, "a length in Å above 0")
         if self.cutoff_onset is not None and self.r_on is not None:
             raise SettingsError("[terms] has both cutoff_onset and r_on; remove one of them")
@@ -110,6 +121,24 @@ class TermSettings:
         except ValueError as error:
             raise SettingsError(f"[terms] {error}") from None
 
+    def _check_three_body_settings(self) -> None:
+        """Refuse settings of three-body terms where there are none."""
+        names = (
+            "r_cut_three_body",
+            "cutoff_three_body",
+            "r_on_three_body",
+            "stillinger_weber_s_three_body",
+        )
+        for name in names:
+            if self.three_body is False and getattr(self, name) is not None:
+                raise SettingsError(
+                    f"[terms] {name} has no effect without three-body terms; "
+                    'set three_body = "separable", or leave it out'
+                )
+        radius = self.r_cut_three_body
+        if radius is not None:
+            _require(_positive(radius), "[terms] r_cut_three_body", radius, "a length in Å above 0")
+
     @property
     def cutoff_function(self) -> Cutoff:
         """The cutoff function with its radii."""
@@ -118,16 +147,21 @@ class TermSettings:
 
     @property
     def cutoff_function_three_body(self) -> Cutoff | None:
-        """The cutoff function of three-body terms; None when they have no radius."""
-        if self.r_cut_three_body is None:
+        """The cutoff function of three-body terms; None when there are none."""
+        if self.three_body is False:
             return None
-        pair = self.cutoff_function
-        onset = pair.r_on / pair.r_cut * self.r_cut_three_body
+        pair, radius, s = (
+            self.cutoff_function,
+            self.r_cut_three_body,
+            self.stillinger_weber_s_three_body,
+        )
+        radius = 0.7 * self.r_cut if radius is None else radius
+        onset = pair.r_on / pair.r_cut * radius
         return Cutoff(
             kind=self.cutoff_three_body or self.cutoff,
-            r_cut=self.r_cut_three_body,
+            r_cut=radius,
             r_on=onset if self.r_on_three_body is None else self.r_on_three_body,
-            s=self.stillinger_weber_s,
+            s=self.stillinger_weber_s if s is None else s,
         )
 
 

@@ -23,6 +23,14 @@ from symreg.kernels.programs import (
     tree_slopes,
     tree_values,
 )
+from symreg.kernels.tensor import (
+    Factors,
+    Tensor,
+    factors,
+    fill_values,
+    project_triplets,
+    tensor_tail,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -55,12 +63,14 @@ class Batch(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """The least-squares problem on B blocks of M nodes, P = B M."""
+    """The least-squares problem of P rows: B blocks of M nodes of pairs, and maybe triplets."""
 
     x: Floats
     """Reduced distances of the nodes, shape (B, M)."""
     matrix_t: Floats
-    """Transpose of the upper triangular matrix, shape (P, P)."""
+    """Transpose of the upper triangular matrix from node values of pairs, shape (B M, P)."""
+    tensor: Tensor
+    """The same from node values of triplets; empty when there are none."""
     target: Floats
     """Right-hand side, shape (P,)."""
     rest: float
@@ -71,13 +81,24 @@ class Grid(NamedTuple):
     """Two fixed directions that make fingerprints, shape (2, P)."""
 
 
+class Limits(NamedTuple):
+    """What makes a fitted candidate valid."""
+
+    tail_length: int
+    """How many of the last Chebyshev coefficients count; one less for three-body functions."""
+    tail: float
+    """The certificate of pair functions: largest of these relative to the largest of all."""
+    tensor_tail: float
+    """That of three-body functions, in each coordinate."""
+    cancellation: float
+    """How many times larger than the sum of all a term may be."""
+
+
 class Weighing(NamedTuple):
     """Scratch for the linear part of a fit of up to n terms."""
 
     values: Floats
-    """Node values of the terms, shape (n, M)."""
-    best_values: Floats
-    """The same for the lowest loss so far."""
+    """Node values of pair terms, shape (n, M)."""
     columns: Floats
     """Their products with the matrix, shape (n, P)."""
     q: Floats
@@ -96,9 +117,9 @@ class Turning(NamedTuple):
     owner: Integers
     """Term of each constant, shape (k,)."""
     slopes: Floats
-    """Derivatives of node values by constants, shape (k, M)."""
+    """Derivatives of node values of pair terms by constants, shape (k, M)."""
     jacobian: Floats
-    """Derivatives of the residual, shape (k, P)."""
+    """Derivatives of the columns by constants, then of the residual, shape (k, P)."""
     hessian: Floats
     """J^T J, lower triangle, shape (k, k)."""
     gradient: Floats
@@ -114,7 +135,6 @@ class Turning(NamedTuple):
 @njit(inline="always", error_model="numpy")
 def _weighing(n: int, m: int, p: int) -> Weighing:
     return Weighing(
-        np.empty((n, m)),
         np.empty((n, m)),
         np.empty((n, p)),
         np.empty((n, p)),
@@ -147,6 +167,7 @@ def _evaluate(
     individual: int,
     grid: Grid,
     scratch: Registers,
+    found: Factors,
     weighing: Weighing,
     turning: Turning,
     with_slopes: bool,
@@ -162,10 +183,16 @@ def _evaluate(
         low, high = batch.constant_start[term] - start, batch.constant_start[term + 1] - start
         code = batch.code[batch.node_start[term] : batch.node_start[term + 1]]
         arg = batch.arg[batch.node_start[term] : batch.node_start[term + 1]]
+        for c in range(low, high):
+            owner[c] = t
+        if batch.block[term] == grid.x.shape[0]:
+            turned = turning.jacobian[low : high if with_slopes else low]
+            project_triplets(
+                code, arg, trial[low:high], grid.tensor, scratch, found, columns[t], turned
+            )
+            continue
         x = grid.x[batch.block[term]]
         if with_slopes and high > low:
-            for c in range(low, high):
-                owner[c] = t
             tree_slopes(code, arg, trial[low:high], x, scratch, values[t], slopes[low:high])
         else:
             tree_values(code, arg, trial[low:high], x, scratch, values[t])
@@ -190,7 +217,9 @@ def _linearise(
     q, weights, residual = weighing.q, weighing.weights, weighing.residual
     for c in range(k):
         term = turning.owner[c]
-        project(grid.matrix_t, batch.block[first + term] * m, turning.slopes[c], jacobian[c])
+        block = batch.block[first + term]
+        if block < grid.x.shape[0]:
+            project(grid.matrix_t, block * m, turning.slopes[c], jacobian[c])
         for t in range(n):
             remove(q[t], jacobian[c])
         for r in range(residual.size):
@@ -202,24 +231,12 @@ def _linearise(
 
 
 @njit(inline="always", error_model="numpy")
-def _keep(n: int, k: int, weighing: Weighing, turning: Turning, weights: Floats) -> None:
-    """Remember the trial as the best so far."""
-    best, trial = turning.best, turning.trial
-    values, best_values, found = weighing.values, weighing.best_values, weighing.weights
-    for c in range(k):
-        best[c] = trial[c]
-    for t in range(n):
-        weights[t] = found[t]
-        for node in range(values.shape[1]):
-            best_values[t, node] = values[t, node]
-
-
-@njit(inline="always", error_model="numpy")
 def _fit(
     batch: Batch,
     individual: int,
     grid: Grid,
     scratch: Registers,
+    found: Factors,
     weighing: Weighing,
     turning: Turning,
     max_steps: int,
@@ -239,12 +256,15 @@ def _fit(
     steps = rejections = 0
     while True:
         dependent = _evaluate(
-            batch, individual, grid, scratch, weighing, turning, steps < max_steps
+            batch, individual, grid, scratch, found, weighing, turning, steps < max_steps
         )
         loss = 0.5 * (dot(residual, residual) + grid.rest)
         if loss < best:
             gain, best, redundant = best - loss, loss, dependent
-            _keep(n, k, weighing, turning, weights)
+            for c in range(k):
+                kept[c] = trial[c]
+            for t in range(n):
+                weights[t] = weighing.weights[t]
             for f in range(2):
                 fingerprint[f] = dot(grid.waves[f], residual)
             if steps == max_steps or k == 0 or gain < tolerance * loss:
@@ -271,40 +291,71 @@ def _fit(
     return best, redundant
 
 
-@njit(inline="always", error_model="numpy")
-def _largest_tail(coefficients: Floats, values: Floats, length: int) -> float:
-    """Worst tail of the terms of one candidate, whose node values are given (n, M)."""
-    worst = 0.0
-    for t in range(values.shape[0]):
-        tail = relative_tail(coefficients, values[t], length)
-        worst = tail if not tail <= worst else worst
-    return worst
+@njit(cache=True, nogil=True, error_model="numpy")
+def judge(
+    batch: Batch,
+    individual: int,
+    grid: Grid,
+    scratch: Registers,
+    found: Factors,
+    limits: Limits,
+    weights: Floats,
+) -> int:
+    """Outcome of a fitted candidate: whether its grid resolves it, and its terms do not cancel."""
+    first, last = batch.term_start[individual], batch.term_start[individual + 1]
+    n_pairs = grid.x.shape[0]
+    largest = max(grid.x.shape[1], found.values.size)
+    values = np.empty((last - first, largest))
+    for term in range(first, last):
+        constants = batch.constants[batch.constant_start[term] : batch.constant_start[term + 1]]
+        code = batch.code[batch.node_start[term] : batch.node_start[term + 1]]
+        arg = batch.arg[batch.node_start[term] : batch.node_start[term + 1]]
+        block, out = batch.block[term], values[term - first]
+        if block < n_pairs:
+            x = grid.x[block]
+            tree_values(code, arg, constants, x, scratch, out[: x.size])
+            tail = relative_tail(grid.coefficients, out[: x.size], limits.tail_length)
+            if not tail <= limits.tail:
+                return TAIL
+        else:
+            fill_values(code, arg, constants, grid.tensor, scratch, found)
+            tail = tensor_tail(code, grid.tensor, found, limits.tail_length - 1)
+            if not tail <= limits.tensor_tail:
+                return TAIL
+            for node in range(found.values.size):
+                out[node] = found.values[node]
+    for block in range(n_pairs + 1):
+        used = found.values.size if block == n_pairs else grid.x.shape[1]
+        if (
+            not _cancellation(batch.block[first:last], block, weights, values[:, :used])
+            <= limits.cancellation
+        ):
+            return CANCELLING
+    return FITTED
 
 
-@njit(inline="always", error_model="numpy")
-def _cancellation(block: Integers, weights: Floats, values: Floats) -> float:
-    """Largest term relative to the largest sum of the terms of its block, on the nodes (n, M)."""
-    worst = 0.0
-    for t in range(block.size):
-        term = total = 0.0
-        for node in range(values.shape[1]):
-            value = 0.0
-            for other in range(block.size):
-                if block[other] == block[t]:
-                    value += weights[other] * values[other, node]
-            total = max(total, abs(value))
-            term = max(term, abs(weights[t] * values[t, node]))
-        worst = max(worst, term / total if total > 0 else math.inf)
-    return worst
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cancellation(blocks: Integers, block: int, weights: Floats, values: Floats) -> float:
+    """Largest term of a block relative to the largest sum of them all, on the nodes (n, M)."""
+    largest = total = 0.0
+    for node in range(values.shape[1]):
+        value = 0.0
+        for t in range(blocks.size):
+            if blocks[t] == block:
+                part = weights[t] * values[t, node]
+                value += part
+                largest = max(largest, abs(part))
+        total = max(total, abs(value))
+    if largest == 0.0:
+        return 0.0
+    return largest / total if total > 0 else math.inf
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def fit_batch(
     batch: Batch,
     grid: Grid,
-    tail_length: int,
-    tail_allowed: float,
-    most_cancellation: float,
+    limits: Limits,
     max_steps: int,
     tolerance: float,
     losses: Floats,
@@ -318,10 +369,8 @@ def fit_batch(
     ----------
     batch, grid
         Candidates and data; ``batch.constants`` is overwritten by the fitted values.
-    tail_length, tail_allowed
-        The certificate: last Chebyshev coefficients, relative to the largest.
-    most_cancellation
-        How many times larger than the sum of all a term may be.
+    limits
+        What makes a candidate valid.
     max_steps, tolerance
         Most Levenberg-Marquardt steps; a relative gain below the tolerance ends them.
     losses, outcomes
@@ -338,7 +387,7 @@ def fit_batch(
         n = max(n, last - first)
         k = max(k, batch.constant_start[last] - batch.constant_start[first])
     m, p = grid.x.shape[1], grid.target.size
-    scratch = registers(MAX_ROWS, MAX_CONSTANTS, m)
+    scratch, found = registers(MAX_ROWS, MAX_CONSTANTS, m), factors(grid.tensor)
     weighing, turning = _weighing(n, m, p), _turning(k, m, p)
     for individual in range(starts.size - 1):
         first, last = starts[individual], starts[individual + 1]
@@ -347,6 +396,7 @@ def fit_batch(
             individual,
             grid,
             scratch,
+            found,
             weighing,
             turning,
             max_steps,
@@ -355,16 +405,10 @@ def fit_batch(
             fingerprints[individual],
         )
         losses[individual] = loss
-        outcomes[individual] = DEPENDENT if redundant else FITTED
         if not math.isfinite(loss):
             outcomes[individual] = NOT_FINITE
             continue
-        values = weighing.best_values[: last - first]
-        if not _largest_tail(grid.coefficients, values, tail_length) <= tail_allowed:
-            outcomes[individual] = TAIL
-        elif not _cancellation(batch.block[first:last], weights[first:last], values) <= (
-            most_cancellation
-        ):
-            outcomes[individual] = CANCELLING
-        if outcomes[individual] in (TAIL, CANCELLING):
+        outcome = judge(batch, individual, grid, scratch, found, limits, weights[first:last])
+        outcomes[individual] = DEPENDENT if redundant and outcome == FITTED else outcome
+        if outcome != FITTED:
             losses[individual] = math.inf

@@ -126,8 +126,8 @@ def solve_damped(hessian: Floats, gradient: Floats, damping: float, step: Floats
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def relative_tail(coefficients: Floats, values: Floats, length: int) -> float:
-    """Last Chebyshev coefficients relative to the largest."""
+def coefficient_sizes(coefficients: Floats, values: Floats, length: int) -> tuple[float, float]:
+    """Largest of all Chebyshev coefficients of node values, and largest of the last."""
     m = values.size
     largest = last = 0.0
     for n in range(m):
@@ -135,4 +135,11 @@ def relative_tail(coefficients: Floats, values: Floats, length: int) -> float:
         largest = max(largest, size)
         if n >= m - length:
             last = max(last, size)
+    return largest, last
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def relative_tail(coefficients: Floats, values: Floats, length: int) -> float:
+    """Last Chebyshev coefficients relative to the largest."""
+    largest, last = coefficient_sizes(coefficients, values, length)
     return last / largest if largest > 0 else math.inf

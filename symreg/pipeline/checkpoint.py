@@ -23,7 +23,8 @@ def origin(settings: Settings, data_hash: str) -> str:
     """SHA-256 of all that the errors in a checkpoint depend on: the data, and what weighs them."""
     terms = settings.terms
     e0 = terms.e0 if isinstance(terms.e0, str) else dict(terms.e0)
-    used = [data_hash, terms.cutoff_function.to_dict(), terms.r0, e0]
+    cutoffs = [terms.cutoff_function, terms.cutoff_function_three_body]
+    used = [data_hash, *(c.to_dict() for c in cutoffs if c is not None), terms.r0, e0]
     used += [asdict(settings.loss), dict(settings.data.weights)]
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 

@@ -19,7 +19,7 @@ from symreg.pipeline.preparation import Prepared
 from symreg.potential import Potential
 from symreg.runs import RunFolder, now
 from symreg.scoring import errors, training_loss
-from symreg.simplify import Rewriter, shorten, simplify
+from symreg.simplify import Domain, Rewriter, shorten, simplify
 
 GAIN = 0.99
 """A member stays on the front if its error is below this part of the next simpler one's."""
@@ -51,7 +51,7 @@ def tidy(prepared: Prepared, individuals: Sequence[Individual]) -> list[Candidat
     for individual in individuals:
         expression = _shortened(prepared, candidate_of(prepared, individual).expression)
         candidates.append(Candidate(expression, prepared.error(expression)))
-    every = set(prepared.design.keys)
+    every = set(prepared.design.pair_keys)
     complete = [c for c in candidates if every <= set(c.expression.keys())]
     return pareto(complete or candidates)
 
@@ -78,10 +78,13 @@ def _shortened(prepared: Prepared, expression: Expression) -> Expression:
     return shorten(simple, refit_linear=prepared.fitter.weigh, error=prepared.error, slack=slack)
 
 
-def _domain(prepared: Prepared) -> tuple[float, float]:
-    """Smallest and largest x of the grid."""
-    low = float(prepared.design.r_lo.min())
-    return low / prepared.r0, prepared.cutoff.r_cut / prepared.r0
+def _domain(prepared: Prepared) -> Domain:
+    """Ranges of x of pairs and of triplets."""
+    low = float(prepared.design.r_lo.min()) / prepared.r0
+    domain = {"pair": (low, prepared.cutoff.r_cut / prepared.r0)}
+    if prepared.cutoff_three_body is not None:
+        domain["three-body"] = low, prepared.cutoff_three_body.r_cut / prepared.r0
+    return domain
 
 
 def deliver(
@@ -116,10 +119,10 @@ def allowed_difference(prepared: Prepared, error: float) -> float:
 def quick_record(prepared: Prepared, candidate: Candidate, number: int) -> dict[str, Any]:
     """What the projected design alone tells of a member, for a front that is still evolving."""
     expression = candidate.expression
-    values = prepared.node_values(expression)
+    coordinates = prepared.fitter.coordinates(expression)
     fitted = prepared.design.n_e0
-    e0 = prepared.design.training.e0(values) if fitted else np.empty(0)
-    found = prepared.design.rmse(e0, values)
+    e0 = prepared.design.training.e0(coordinates) if fitted else np.empty(0)
+    found = prepared.design.rmse(e0, coordinates)
     return {
         **_description(prepared, candidate, number),
         "errors": {
@@ -194,7 +197,7 @@ def _constants(
 
 def formula(prepared: Prepared, expression: Expression) -> Formula:
     """The closed form of an expression fitted to the data."""
-    pairs = ("-".join(species) for _, species in prepared.design.keys)
+    pairs = ("-".join(species) for _, species in prepared.design.pair_keys)
     begins = dict(zip(pairs, map(float, prepared.design.r_lo), strict=True))
     return Formula(
         expression=expression,
@@ -202,6 +205,7 @@ def formula(prepared: Prepared, expression: Expression) -> Formula:
         e0=prepared.e0(expression),
         species=prepared.structures.species,
         cutoff=prepared.cutoff,
+        cutoff_three_body=prepared.cutoff_three_body,
         r_lo=min(begins.values()),
         r_lo_pairs=begins if len(begins) > 1 else {},
     )

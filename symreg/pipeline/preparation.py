@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
@@ -17,7 +16,7 @@ from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term
 from symreg.forms import FORMS, terms_of_form
 from symreg.neighbours import nearest_neighbour_mean
-from symreg.projection import Design, Floor, build_design, load_or_build_design, three_body_floor
+from symreg.projection import Design, build_design, load_or_build_design
 from symreg.scoring import ExactPath
 from symreg.structures import DataReport, Structures, read_structures
 
@@ -30,6 +29,7 @@ class Prepared:
     structures: Structures
     report: DataReport
     cutoff: Cutoff
+    cutoff_three_body: Cutoff | None
     r0: float
     """Å."""
     fixed_e0: dict[str, float] | None
@@ -42,23 +42,14 @@ class Prepared:
         return Fitter(self.design)
 
     @cached_property
-    def three_body_floor(self) -> Floor | None:
-        """The floor of pair and three-body terms; None without ``r_cut_three_body``."""
-        cutoff = self.settings.terms.cutoff_function_three_body
-        if cutoff is None:
-            return None
-        with threadpool_limits(1):
-            return three_body_floor(self.structures, self.design, self.cutoff, cutoff)
-
-    @cached_property
     def resampled(self) -> list[Fitter]:
         """The same on bootstrap samples."""
         return bootstrap(self.design)
 
     @cached_property
     def exact(self) -> ExactPath:
-        """Sums over all pairs."""
-        return ExactPath(self.structures, self.cutoff, self.r0)
+        """Sums over all pairs and triplets."""
+        return ExactPath(self.structures, self.cutoff, self.r0, self.cutoff_three_body)
 
     @cached_property
     def spread(self) -> float:
@@ -66,16 +57,11 @@ class Prepared:
         problem = self.design.training
         return self.design.error(0.5 * (float(problem.target @ problem.target) + problem.rest))
 
-    def node_values(self, expression: Expression) -> NDArray[np.float64]:
-        """The pair functions without f_c on the nodes in eV, shape (B, M)."""
-        rows = zip(self.design.keys, self.design.nodes / self.r0, strict=True)
-        return np.array([expression.total(*key)(x) for key, x in rows])
-
     def e0(self, expression: Expression) -> dict[str, float]:
         """Energies of free atoms in eV: given, or those that fit best."""
         if self.fixed_e0 is not None:
             return self.fixed_e0
-        found = self.design.training.e0(self.node_values(expression))
+        found = self.design.training.e0(self.fitter.coordinates(expression))
         return dict(zip(self.design.species, map(float, found), strict=True))
 
     def error(self, expression: Expression) -> float:
@@ -106,6 +92,7 @@ def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
         design = build(
             structures,
             terms.cutoff_function,
+            terms.cutoff_function_three_body,
             r0=r0,
             loss=settings.loss,
             fixed_e0=fixed_e0,
@@ -113,7 +100,8 @@ def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
         )
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
-    return Prepared(settings, structures, report, terms.cutoff_function, r0, fixed_e0, design)
+    cutoffs = terms.cutoff_function, terms.cutoff_function_three_body
+    return Prepared(settings, structures, report, *cutoffs, r0, fixed_e0, design)
 
 
 def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None:
@@ -152,15 +140,13 @@ def cautions(prepared: Prepared) -> list[str]:
 
 def floor_lines(prepared: Prepared) -> list[str]:
     """The floor in words, and what three-body terms would add where that was asked for."""
-    floor = prepared.design.floor.error
-    lines = [f"{floor:.4g}: the lowest error of any smooth pair terms"]
-    if prepared.three_body_floor is not None:
-        lower = prepared.three_body_floor
-        with_them = f"{lower.error:.4g} with three-body terms up to "
-        radius = f"{prepared.settings.terms.r_cut_three_body:g} Å"
-        forces = lower.rmse["train"].get("forces", {}).get("all")
+    design = prepared.design
+    lines = [f"{design.pair_floor.error:.4g}: the lowest error of any smooth pair terms"]
+    if design.triplets is not None:
+        radius = f"{design.triplets.r_cut:g} Å"
+        forces = design.floor.rmse["train"].get("forces", {}).get("all")
         shown = "" if forces is None else f", training forces {forces:.3g} eV/Å"
-        lines.append(f"{with_them}{radius}{shown}; not searched in this version")
+        lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
     return lines
 
 

@@ -152,8 +152,8 @@ class _Search:
         for warning in (*report.warnings, *cautions(prepared)):
             self._tell(f"warning: {warning}")
         floor = asdict(design.floor)
-        if prepared.three_body_floor is not None:
-            floor["three_body"] = asdict(prepared.three_body_floor)
+        if design.triplets is not None:
+            floor["pair"] = asdict(design.pair_floor)
         known = baselines(prepared)
         self.folder.write_json("floor.json", {**floor, "baselines": known})
         self.progress = Progress(floor_error=design.floor.error)
@@ -277,7 +277,10 @@ def island_settings(settings: Settings) -> IslandSettings:
         generations_per_epoch=search.generations_per_epoch,
         seed=search.seed,
         evolution=EvolutionSettings(population_size=search.population_size),
-        variation=VariationSettings(max_complexity=settings.terms.max_complexity),
+        variation=VariationSettings(
+            max_complexity=settings.terms.max_complexity,
+            general=settings.terms.three_body == "general",
+        ),
     )
 
 

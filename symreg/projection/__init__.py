@@ -14,18 +14,18 @@ from symreg.projection.grid import (
     chebyshev_nodes,
     relative_tail,
 )
-from symreg.projection.three_body import three_body_floor
+from symreg.projection.three_body import TripletGrid
 
 __all__ = [
     "TAIL_LENGTH",
     "Design",
     "Floor",
     "Problem",
+    "TripletGrid",
     "build_design",
     "chebyshev_coefficients",
     "chebyshev_nodes",
     "load_or_build_design",
     "relative_tail",
-    "three_body_floor",
     "triangle",
 ]

@@ -18,6 +18,7 @@ from symreg.neighbours import NEIGHBOUR_REACH, closest_distances, structure_pair
 from symreg.projection.design import Cell, Design
 from symreg.projection.grid import chebyshev_coefficients, choose_node_count
 from symreg.projection.rows import add_design_rows
+from symreg.projection.three_body import TripletGrid, TripletRows
 from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
 
 Floats = NDArray[np.float64]
@@ -53,11 +54,16 @@ class _Triangle:
 class Accumulator:
     """Collects the rows of all structures, cell by cell."""
 
-    def __init__(self, design: Design, cutoff: Cutoff) -> None:
+    def __init__(
+        self, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff | None = None
+    ) -> None:
         self.design = design
         self.cutoff = cutoff
+        self.triplet_rows: TripletRows | None = None
+        if design.triplets is not None and cutoff_three_body is not None:
+            self.triplet_rows = TripletRows(design.triplets, cutoff_three_body)
         self.triangles: dict[Cell, _Triangle] = {}
-        pairs = [pair for _, pair in design.keys]
+        pairs = [pair for _, pair in design.pair_keys]
         self.block = np.full((len(design.species),) * 2, -1)
         for b, (first, second) in enumerate(pairs):
             one, two = design.species.index(first), design.species.index(second)
@@ -74,22 +80,21 @@ class Accumulator:
         if self.design.fixed_e0 is not None:
             known = [self.design.fixed_e0[name] for name in self.design.species]
             target = target - free_atoms @ np.array(known)
-        row = np.concatenate([self._e0_columns(free_atoms), energy.ravel(), [target]]) / n
+        row = np.concatenate([self._e0_columns(free_atoms), energy, [target]]) / n
         self._keep(("energy", *where), row[None, :])
         labels = structures.forces[structures.atoms_of(s)].ravel()
         self._keep(("forces", *where), self._without_e0(forces.reshape(3 * n, -1), labels))
         if structures.pbc[s].all():
             volume = abs(np.linalg.det(structures.cell[s]))
-            rows = virial.reshape(6, -1) / volume
-            self._keep(("stress", *where), self._without_e0(rows, structures.stress[s]))
+            self._keep(("stress", *where), self._without_e0(virial / volume, structures.stress[s]))
 
     def rows(
         self, structures: Structures, s: int, kind: NDArray[np.int64]
     ) -> tuple[Floats, Floats, Floats]:
-        """What each column contributes to energy, forces and virial of one structure."""
+        """What each column contributes to energy, forces (n, 3) and virial of one structure."""
         design = self.design
         pairs = structure_pairs(structures, s, design.r_cut)
-        shape = len(design.keys), design.n_nodes
+        shape = len(design.pair_keys), design.n_nodes
         energy, virial = np.zeros(shape), np.zeros((6, *shape))
         forces = np.zeros((kind.size, 3, *shape))
         add_design_rows(
@@ -105,7 +110,14 @@ class Accumulator:
             forces,
             virial,
         )
-        return energy, forces, virial
+        of_pairs = energy.ravel(), forces.reshape(kind.size, 3, -1), virial.reshape(6, -1)
+        if self.triplet_rows is None:
+            return of_pairs
+        of_triplets = self.triplet_rows.of(structures, s)
+        energies, on_atoms, virials = (
+            np.concatenate(parts, axis=-1) for parts in zip(of_pairs, of_triplets, strict=True)
+        )
+        return energies, on_atoms, virials
 
     def _e0_columns(self, free_atoms: NDArray[np.int64]) -> Floats:
         return free_atoms.astype(float) if self.design.n_e0 else np.empty(0)
@@ -119,26 +131,48 @@ class Accumulator:
             self.triangles.setdefault(cell, _Triangle(self.design.columns)).add(rows)
 
     def finish(self) -> Design:
-        """Turn columns of Chebyshev coefficients into columns of node values."""
-        design = self.design
-        change = np.eye(design.columns)
+        """Turn columns of coefficients into columns of node values, and of what the data feel."""
+        design, start = self.design, self.design.n_e0
         coefficients = chebyshev_coefficients(design.n_nodes)
-        for b in range(len(design.keys)):
-            start = design.n_e0 + b * design.n_nodes
-            block = slice(start, start + design.n_nodes)
-            change[block, block] = coefficients
-        cells = {
-            cell: np.asarray(np.linalg.qr(rows.reduce() @ change, mode="r"))
-            for cell, rows in sorted(self.triangles.items())
-        }
-        return replace(
-            design, cells=cells, counts={cell: self.triangles[cell].count for cell in cells}
-        )
+        triplets = slice(start + design.n_pair_values, design.columns - 1)
+        cells = {}
+        for cell, collected in sorted(self.triangles.items()):
+            matrix = collected.reduce().copy()
+            for b in range(len(design.pair_keys)):
+                block = slice(start + b * design.n_nodes, start + (b + 1) * design.n_nodes)
+                matrix[:, block] = matrix[:, block] @ coefficients
+            if self.triplet_rows is not None:
+                matrix[:, triplets] = self.triplet_rows.to_node_values(matrix[:, triplets])
+            cells[cell] = matrix
+        counts = {cell: self.triangles[cell].count for cell in cells}
+        cells = {cell: np.asarray(np.linalg.qr(m, mode="r")) for cell, m in cells.items()}
+        design = replace(design, cells=cells, counts=counts)
+        return design if design.triplets is None else condensed(design)
+
+
+def condensed(design: Design) -> Design:
+    """The design with those combinations of three-body node values that the data feel."""
+    assert design.triplets is not None
+    triplets = slice(design.n_e0 + design.n_pair_values, design.columns - 1)
+    weighted = [
+        matrix[:, triplets] / (sigma * np.sqrt(design.counts[cell]))
+        for cell, matrix in design.cells.items()
+        if (sigma := design.loss.sigma(cell[0]))
+    ]
+    grid, turn = design.triplets.felt(np.vstack(weighted))
+    parts = {
+        cell: np.hstack([m[:, : triplets.start], m[:, triplets] @ turn, m[:, -1:]])
+        for cell, m in design.cells.items()
+    }
+    cells = {cell: np.asarray(np.linalg.qr(m, mode="r")) for cell, m in parts.items()}
+    # The floor is that of all combinations.
+    return replace(design, triplets=grid, cells=cells, floors=(design.pair_floor, design.floor))
 
 
 def build_design(
     structures: Structures,
     cutoff: Cutoff,
+    cutoff_three_body: Cutoff | None = None,
     *,
     r0: float,
     loss: LossSettings,
@@ -154,6 +188,8 @@ def build_design(
         The data; memory beyond it is one structure at a time.
     cutoff
         Cutoff function of the pair terms.
+    cutoff_three_body
+        That of the three-body terms, if there are any.
     r0
         Unit of reduced distance in Å.
     loss
@@ -168,7 +204,8 @@ def build_design(
     Raises
     ------
     ValueError
-        If no two atoms are closer than the cutoff, or no training labels are left.
+        If no two atoms are closer than the cutoff, no training labels are left, or there are
+        three-body terms but several elements, no triplets, or far too many of them.
     """
     closest = closest_distances(structures, max(cutoff.r_cut, NEIGHBOUR_REACH))
     species = structures.species
@@ -183,7 +220,7 @@ def build_design(
     r_lo = np.array([round(MARGIN * closest[pair], 6) for pair in present])
     design = Design(
         species=species,
-        keys=tuple(("pair", pair) for pair in present),
+        pair_keys=tuple(("pair", pair) for pair in present),
         r_lo=r_lo,
         r_cut=cutoff.r_cut,
         r0=r0,
@@ -193,9 +230,12 @@ def build_design(
         group_weights=dict(group_weights or {}),
         cells={},
         counts={},
+        triplets=_triplet_grid(species, float(r_lo.min()), cutoff_three_body),
     )
-    accumulator = Accumulator(design, cutoff)
-    for s, block in enumerate(bootstrap_blocks(structures)):
+    accumulator = Accumulator(design, cutoff, cutoff_three_body)
+    # Every block has a matrix of its own until all is projected; with triplets these are large.
+    most = 100 if design.triplets is None else 20
+    for s, block in enumerate(bootstrap_blocks(structures, most=most)):
         accumulator.add(structures, s, int(block))
     finished = accumulator.finish()
     if not finished.quantities:
@@ -203,10 +243,30 @@ def build_design(
     return finished
 
 
+def _triplet_grid(
+    species: tuple[str, ...], r_lo: float, cutoff: Cutoff | None
+) -> TripletGrid | None:
+    if cutoff is None:
+        return None
+    if len(species) > 1:
+        raise ValueError(
+            "three-body terms are available for one element; the data hold "
+            f"{', '.join(species)}: set [terms] three_body = false, or leave the structures with "
+            "other elements out of [data]"
+        )
+    if not r_lo < cutoff.r_cut:
+        raise ValueError(
+            f"[terms] r_cut_three_body is {cutoff.r_cut:g} Å, but the closest atoms are "
+            f"{r_lo / MARGIN:.4g} Å apart, so there are no triplets; make it larger"
+        )
+    return TripletGrid(r_lo, cutoff.r_cut)
+
+
 def load_or_build_design(
     path: Path,
     structures: Structures,
     cutoff: Cutoff,
+    cutoff_three_body: Cutoff | None = None,
     *,
     r0: float,
     loss: LossSettings,
@@ -222,7 +282,8 @@ def load_or_build_design(
     OSError
         If the file cannot be written.
     """
-    settings = [cutoff.to_dict(), r0, asdict(loss), fixed_e0, dict(group_weights or {})]
+    cutoffs = [c.to_dict() for c in (cutoff, cutoff_three_body) if c is not None]
+    settings = [*cutoffs, r0, asdict(loss), fixed_e0, dict(group_weights or {})]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     try:
@@ -230,7 +291,13 @@ def load_or_build_design(
     except Exception:  # in a damaged archive zipfile and numpy raise whatever they stumble upon
         pass
     design = build_design(
-        structures, cutoff, r0=r0, loss=loss, fixed_e0=fixed_e0, group_weights=group_weights
+        structures,
+        cutoff,
+        cutoff_three_body,
+        r0=r0,
+        loss=loss,
+        fixed_e0=fixed_e0,
+        group_weights=group_weights,
     )
     design.save(path, key)
     return design

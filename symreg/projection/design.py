@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from symreg.files import write_arrays
 from symreg.loss import LossSettings
 from symreg.projection.grid import chebyshev_coefficients, chebyshev_nodes
+from symreg.projection.three_body import TripletGrid
 from symreg.structures import QUANTITIES
 
 Floats = NDArray[np.float64]
+Key = tuple[str, tuple[str, ...]]
+"""Kind and species of a term."""
 Cell = tuple[str, str, str, int]
 """What one triangular matrix covers: quantity, group, split, bootstrap block."""
 
@@ -34,23 +37,24 @@ def triangle(matrices: Sequence[Floats], columns: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """A data set as triangular matrices; columns are e0 of each species, node values, target.
+    """A data set as triangular matrices; columns are e0 of each species, coordinates, target.
 
-    The columns of node values are grouped in blocks of M, one block for each pair of species.
+    The coordinates are the M node values of each of B pairs of species, then those combinations of
+    three-body node values that the data feel; C of them in all.
     """
 
     species: tuple[str, ...]
     """Chemical symbols."""
-    keys: tuple[tuple[str, tuple[str, ...]], ...]
-    """Kind and species of each block, B of them."""
+    pair_keys: tuple[Key, ...]
+    """Kind and species of each block of pairs, B of them."""
     r_lo: Floats
     """Beginning of the grid of each block in Å, shape (B,)."""
     r_cut: float
-    """End of every grid in Å."""
+    """End of every grid of pairs in Å."""
     r0: float
     """Unit of reduced distance in Å."""
     n_nodes: int
-    """Nodes per block, M."""
+    """Nodes per pair of species, M."""
     fixed_e0: Mapping[str, float] | None
     """Energies of free atoms in eV when given; None when they are fitted."""
     loss: LossSettings
@@ -62,8 +66,17 @@ class Design:
     counts: Mapping[Cell, int]
     """Number of labels in each."""
 
-    n_three_body: int = 0
-    """Columns of three-body coefficients behind the node values; for the floor only."""
+    triplets: TripletGrid | None = None
+    """Grid of the three-body terms of the one element, if there are any."""
+    floors: tuple[Floor, ...] | None = None
+    """The floor of pair terms and of all terms, where they were found before."""
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Kinds and species that terms can have: those of pairs, then that of triplets."""
+        if self.triplets is None:
+            return self.pair_keys
+        return (*self.pair_keys, ("three-body", 3 * self.species))
 
     @property
     def n_e0(self) -> int:
@@ -71,13 +84,19 @@ class Design:
         return 0 if self.fixed_e0 is not None else len(self.species)
 
     @property
+    def n_pair_values(self) -> int:
+        """Number of node values of pair functions, B M."""
+        return len(self.pair_keys) * self.n_nodes
+
+    @property
     def columns(self) -> int:
         """Columns of every matrix, the target included."""
-        return self.n_e0 + len(self.keys) * self.n_nodes + self.n_three_body + 1
+        of_triplets = 0 if self.triplets is None else self.triplets.columns
+        return self.n_e0 + self.n_pair_values + of_triplets + 1
 
     @cached_property
     def nodes(self) -> Floats:
-        """Node distances in Å, shape (B, M)."""
+        """Node distances of pairs in Å, shape (B, M)."""
         return np.array([chebyshev_nodes(self.n_nodes, low, self.r_cut) for low in self.r_lo])
 
     @cached_property
@@ -114,24 +133,44 @@ class Design:
 
     @cached_property
     def floor(self) -> Floor:
-        """The lowest training error that any smooth pair terms could reach."""
-        return _floor(self)
+        """The lowest training error that smooth terms of all these kinds could reach."""
+        return self.floors[1] if self.floors else lowest_error(self)
+
+    @cached_property
+    def pair_floor(self) -> Floor:
+        """The same for pair terms alone."""
+        return self.floors[0] if self.floors else lowest_error(self, with_triplets=False)
+
+    def coordinates(self, pairs: Floats, triplets: Floats | None = None) -> Floats:
+        """Coordinates of functions, shape (C,).
+
+        Parameters
+        ----------
+        pairs
+            Pair functions without f_c on the nodes in eV, shape (B, M).
+        triplets
+            The three-body function likewise, shape (K,); None when it is zero.
+        """
+        if self.triplets is None:
+            return pairs.ravel()
+        values = np.zeros(self.triplets.size) if triplets is None else triplets
+        return np.concatenate([pairs.ravel(), self.triplets.coordinates(values)])
 
     def error(self, loss: float) -> float:
         """Error in tables: root of twice the loss per quantity, in units of the sigmas."""
         return float(np.sqrt(2.0 * max(loss, 0.0) / len(self.quantities)))
 
-    def rmse(self, e0: Floats, values: Floats) -> dict[str, dict[str, dict[str, float]]]:
+    def rmse(self, e0: Floats, coordinates: Floats) -> dict[str, dict[str, dict[str, float]]]:
         """Root mean squared errors, by split, quantity and group ("all" for all groups).
 
         Parameters
         ----------
         e0
             Fitted energies of free atoms in eV, shape (n_e0,).
-        values
-            The pair functions without f_c on the nodes in eV, shape (B, M).
+        coordinates
+            Of all terms, shape (C,).
         """
-        vector = np.concatenate([e0, values.ravel(), [-1.0]])
+        vector = np.concatenate([e0, coordinates, [-1.0]])
         squares: dict[tuple[str, str, str], list[tuple[float, int]]] = {}
         for (quantity, group, split, block), matrix in self.cells.items():
             residual = matrix @ vector
@@ -153,11 +192,11 @@ class Design:
         OSError
             If the file cannot be written.
         """
-        header = {
+        header: dict[str, Any] = {
             "format": _FORMAT,
             "key": key,
             "species": self.species,
-            "keys": self.keys,
+            "keys": self.pair_keys,
             "r_cut": self.r_cut,
             "r0": self.r0,
             "n_nodes": self.n_nodes,
@@ -167,9 +206,13 @@ class Design:
             "cells": list(self.cells),
             "counts": [self.counts[cell] for cell in self.cells],
         }
-        cells = {f"cell{n}": matrix for n, matrix in enumerate(self.cells.values())}
-        header_text = np.array(json.dumps(header))
-        write_arrays(path, {"header": header_text, "r_lo": self.r_lo, **cells})
+        arrays = {f"cell{n}": matrix for n, matrix in enumerate(self.cells.values())}
+        if self.triplets is not None and self.triplets.basis is not None:
+            header["triplets"] = [self.triplets.r_lo, self.triplets.r_cut]
+            header["floors"] = [asdict(self.pair_floor), asdict(self.floor)]
+            arrays["triplet_basis"] = self.triplets.basis
+        arrays |= {"header": np.array(json.dumps(header)), "r_lo": self.r_lo}
+        write_arrays(path, arrays)
 
     @staticmethod
     def load(path: Path, key: str | None = None) -> Design:
@@ -187,9 +230,10 @@ class Design:
             if key is not None and header["key"] != key:
                 raise ValueError(f"{path} was made from other data or settings")
             cells = [(str(q), str(g), str(s), int(b)) for q, g, s, b in header["cells"]]
+            ends = header.get("triplets")
             return Design(
                 species=tuple(header["species"]),
-                keys=tuple((kind, tuple(pair)) for kind, pair in header["keys"]),
+                pair_keys=tuple((kind, tuple(pair)) for kind, pair in header["keys"]),
                 r_lo=file["r_lo"],
                 r_cut=header["r_cut"],
                 r0=header["r0"],
@@ -199,6 +243,8 @@ class Design:
                 group_weights=header["group_weights"],
                 cells={cell: file[f"cell{n}"] for n, cell in enumerate(cells)},
                 counts=dict(zip(cells, header["counts"], strict=True)),
+                triplets=TripletGrid(ends[0], ends[1], file["triplet_basis"]) if ends else None,
+                floors=tuple(Floor(**floor) for floor in header["floors"]) if ends else None,
             )
 
 
@@ -206,17 +252,17 @@ class Design:
 class Problem:
     """Weighted least squares with the atomic energies eliminated.
 
-    For node values v the loss is (|matrix v - target|^2 + rest) / 2.
+    For coordinates v the loss is (|matrix v - target|^2 + rest) / 2.
     """
 
     matrix: Floats
-    """Upper triangular, shape (B M, B M)."""
+    """Upper triangular, shape (C, C)."""
     target: Floats
-    """Shape (B M,)."""
+    """Shape (C,)."""
     rest: float
-    """Squared part of the labels that no node values reach."""
+    """Squared part of the labels that no coordinates reach."""
     e0_rows: Floats
-    """The rows that determine the atomic energies, shape (rank, n_e0 + B M + 1).
+    """The rows that determine the atomic energies, shape (rank, n_e0 + C + 1).
 
     The rank is below n_e0 where compositions leave a combination of them open.
     """
@@ -240,10 +286,10 @@ class Problem:
             upper,
         )
 
-    def e0(self, values: Floats) -> Floats:
-        """Atomic energies in eV that fit best beside the node values (B, M); shape (n_e0,)."""
-        n = self.e0_rows.shape[1] - values.size - 1
-        right = self.e0_rows[:, -1] - self.e0_rows[:, n:-1] @ values.ravel()
+    def e0(self, coordinates: Floats) -> Floats:
+        """Atomic energies in eV that fit best beside the coordinates (C,); shape (n_e0,)."""
+        n = self.e0_rows.shape[1] - coordinates.size - 1
+        right = self.e0_rows[:, -1] - self.e0_rows[:, n:-1] @ coordinates
         return np.asarray(np.linalg.lstsq(self.e0_rows[:, :n], right, rcond=1e-10)[0])
 
 
@@ -261,28 +307,34 @@ class Floor:
     """Nodes per block."""
 
 
-def _floor(design: Design) -> Floor:
+def lowest_error(design: Design, with_triplets: bool = True) -> Floor:
+    """The floor by one solve in Chebyshev coefficients, and by another with fewer of them."""
     problem = design.training
-    coefficients = chebyshev_coefficients(design.n_nodes)
-    blocks = np.kron(np.eye(len(design.keys)), np.linalg.inv(coefficients))
-    basis = problem.matrix @ blocks
-    scale = np.linalg.norm(basis, axis=0)
-    scale[scale == 0] = 1.0
-
-    def solve(kept: NDArray[np.bool_]) -> tuple[Floats, float]:
-        solution, *_ = np.linalg.lstsq(basis[:, kept] / scale[kept], problem.target, rcond=1e-13)
-        all_of_them = np.zeros(kept.size)
-        all_of_them[kept] = solution / scale[kept]
-        gap = basis @ all_of_them - problem.target
-        return all_of_them, 0.5 * (float(gap @ gap) + problem.rest)
-
-    degree = np.tile(np.arange(design.n_nodes), len(design.keys))
-    _, coarser = solve(degree < 3 * design.n_nodes // 4)
-    solution, loss = solve(degree >= 0)
-    values = (blocks @ solution).reshape(len(design.keys), -1)
+    n_pairs, m = design.n_pair_values, design.n_nodes
+    polynomials = np.kron(np.eye(len(design.pair_keys)), np.linalg.inv(chebyshev_coefficients(m)))
+    degree = np.tile(np.arange(m), len(design.pair_keys))
+    pairs = problem.matrix[:, :n_pairs] @ polynomials
+    triplets = coarser = np.empty((problem.target.size, 0))
+    if with_triplets and design.triplets is not None:
+        triplets = problem.matrix[:, n_pairs:]
+        coarser = triplets @ design.triplets.coordinates(design.triplets.lower_degrees)
+    _, loss_coarser = _solve(problem, np.hstack([pairs[:, degree < 3 * m // 4], coarser]))
+    solution, loss = _solve(problem, np.hstack([pairs, triplets]))
+    coordinates = np.zeros(problem.target.size)
+    coordinates[:n_pairs] = polynomials @ solution[:n_pairs]
+    coordinates[n_pairs : n_pairs + triplets.shape[1]] = solution[n_pairs:]
     return Floor(
         error=design.error(loss),
-        error_coarser=design.error(coarser),
-        rmse=design.rmse(problem.e0(values), values),
-        n_nodes=design.n_nodes,
+        error_coarser=design.error(loss_coarser),
+        rmse=design.rmse(problem.e0(coordinates), coordinates),
+        n_nodes=m,
     )
+
+
+def _solve(problem: Problem, columns: Floats) -> tuple[Floats, float]:
+    """Least squares with columns of any scale; solution and loss."""
+    scale = np.linalg.norm(columns, axis=0)
+    scale[scale == 0] = 1.0
+    solution = np.linalg.lstsq(columns / scale, problem.target, rcond=1e-13)[0] / scale
+    gap = columns @ solution - problem.target
+    return solution, 0.5 * (float(gap @ gap) + problem.rest)

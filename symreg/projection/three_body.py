@@ -1,12 +1,14 @@
-"""The floor of pair and three-body terms together: what any such formula could reach.
+"""Three-body terms in the projected design: their grid, and what they contribute to a structure.
 
-The three-body function is general, psi(r_ij, r_ik, cos theta_jik), symmetric in j and k: products
-of Chebyshev polynomials of both distances and of the cosine, times both cutoff functions.
+A three-body function psi(r_ij, r_ik, cos theta_jik), symmetric in j and k, is known by its values
+on a tensor grid of Chebyshev nodes, each unordered pair of distances once. Many combinations of
+these values leave every label unchanged; the design keeps only those that do not.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -14,131 +16,182 @@ from numpy.typing import NDArray
 
 from symreg.cutoff import Cutoff
 from symreg.neighbours import structure_pairs
-from symreg.projection.build import Accumulator
-from symreg.projection.design import Design, Floor
+from symreg.projection.grid import chebyshev_coefficients, chebyshev_nodes
 from symreg.projection.rows import add_triplet_rows
 from symreg.structures import Structures
 
 Floats = NDArray[np.float64]
 
 N_RADIAL, N_ANGULAR = 12, 10
-"""Polynomials of each distance and of the cosine."""
+"""Nodes of each distance and of the cosine."""
 MOST_NEIGHBOURS = 200
 """Beyond it triplets are too many to be worth their time."""
-_SINGULAR = 1e-10
-"""Singular values below this part of the largest count as zero."""
+SMOOTHNESS = 0.5
+"""Functions that pass the tail test have coefficients that fall at least like this to the power of
+their degree, in every coordinate."""
+NEGLIGIBLE = 1e-7
+"""Combinations of such coefficients that move the labels less than this part of what the strongest
+combination does are left out."""
 
 
-class _JointAccumulator(Accumulator):
-    """Collects rows whose columns are pair polynomials, then three-body polynomials."""
+@dataclass(frozen=True, eq=False)
+class TripletGrid:
+    """The tensor grid of the three-body terms of one element."""
 
-    def __init__(self, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff) -> None:
-        super().__init__(design, cutoff)
-        self.cutoff_three_body = cutoff_three_body
-        self.r_lo = float(design.r_lo.min())
+    r_lo: float
+    """Beginning of the grid of each distance in Å."""
+    r_cut: float
+    """Its end in Å."""
+    basis: Floats | None = None
+    """From node values to the k combinations that the data feel, shape (K, k)."""
+    n_radial: int = N_RADIAL
+    n_angular: int = N_ANGULAR
 
-    def rows(
-        self, structures: Structures, s: int, kind: NDArray[np.int64]
-    ) -> tuple[Floats, Floats, Floats]:
-        """What each column contributes to energy, forces and virial of one structure."""
-        pair_energy, pair_forces, pair_virial = super().rows(structures, s, kind)
-        n, size = kind.size, self.design.n_three_body
+    @property
+    def size(self) -> int:
+        """Number of node values, K."""
+        return self.n_radial * (self.n_radial + 1) // 2 * self.n_angular
+
+    @property
+    def columns(self) -> int:
+        """Columns of the design, k; K while it is being built."""
+        return self.size if self.basis is None else self.basis.shape[1]
+
+    def coordinates(self, values: Floats) -> Floats:
+        """What the data feel of node values (K, ...), shape (k, ...); these while building."""
+        return values if self.basis is None else np.asarray(self.basis.T @ values)
+
+    @cached_property
+    def distances(self) -> Floats:
+        """Nodes of each distance in Å, shape (n_radial,)."""
+        return chebyshev_nodes(self.n_radial, self.r_lo, self.r_cut)
+
+    @cached_property
+    def cosines(self) -> Floats:
+        """Nodes of the cosine, shape (n_angular,)."""
+        return chebyshev_nodes(self.n_angular, -1.0, 1.0)
+
+    @cached_property
+    def points(self) -> tuple[Floats, Floats, Floats]:
+        """Both distances in Å and the cosine of every node value, shapes (K,)."""
+        first, second = np.triu_indices(self.n_radial)
+        n = self.n_angular
+        return (
+            np.repeat(self.distances[first], n),
+            np.repeat(self.distances[second], n),
+            np.tile(self.cosines, first.size),
+        )
+
+    @cached_property
+    def polynomials(self) -> tuple[Floats, NDArray[np.int64]]:
+        """Node values of the symmetric products of Chebyshev polynomials, shape (K, K).
+
+        With them the degree in each coordinate, shape (3, K).
+        """
+        radial = np.linalg.inv(chebyshev_coefficients(self.n_radial))
+        angular = np.linalg.inv(chebyshev_coefficients(self.n_angular))
+        first, second = np.triu_indices(self.n_radial)
+        both = radial[first][:, first] * radial[second][:, second]
+        both += radial[first][:, second] * radial[second][:, first]
+        n = self.n_angular
+        degrees = np.repeat(first, n), np.repeat(second, n), np.tile(np.arange(n), first.size)
+        return np.kron(both, angular), np.array(degrees)
+
+    @property
+    def lower_degrees(self) -> Floats:
+        """Those of the polynomials that have three quarters of the degrees, shape (K, n)."""
+        values, degrees = self.polynomials
+        most = 3 * np.array([[self.n_radial], [self.n_radial], [self.n_angular]]) // 4
+        return np.asarray(values[:, (degrees < most).all(axis=0)])
+
+    def felt(self, rows: Floats) -> tuple[TripletGrid, Floats]:
+        """The grid with its basis, and the map from columns of node values to those of the basis.
+
+        The combinations are those of a singular value decomposition, once smoothness is taken into
+        account: of rough combinations there are many that no formula will ever use.
+
+        Parameters
+        ----------
+        rows
+            Weighted rows of all labels, shape (R, K).
+
+        Raises
+        ------
+        ValueError
+            If all rows are zero: there are no triplets.
+        """
+        polynomials, degrees = self.polynomials
+        fall = SMOOTHNESS ** degrees.sum(axis=0)
+        smooth = polynomials * fall
+        upper = np.linalg.qr(rows, mode="r")
+        _, sizes, turned = np.linalg.svd(upper @ smooth, full_matrices=False)
+        if not sizes.size or not sizes[0] > 0:
+            raise ValueError(
+                "no atom has two neighbours within [terms] r_cut_three_body, so there are no "
+                "triplets; make it larger, or set three_body = false"
+            )
+        kept = turned[sizes > NEGLIGIBLE * sizes[0]]
+        basis = np.linalg.solve(smooth.T, kept.T)
+        return replace(self, basis=np.ascontiguousarray(basis)), smooth @ kept.T
+
+
+class TripletRows:
+    """What the three-body node values contribute to structures."""
+
+    def __init__(self, grid: TripletGrid, cutoff: Cutoff) -> None:
+        self.grid = grid
+        self.cutoff = cutoff
+        self._lagrange = chebyshev_coefficients(grid.n_radial)
+
+    def of(self, structures: Structures, s: int) -> tuple[Floats, Floats, Floats]:
+        """Contributions to energy (K,), forces (n, 3, K) and virial (6, K) of one structure.
+
+        The angular part is still in Chebyshev coefficients; ``to_node_values`` changes that.
+
+        Raises
+        ------
+        ValueError
+            If an atom has too many neighbours.
+        """
+        n, size = int(structures.n_atoms[s]), self.grid.size
         energy, forces, virial = np.zeros(size), np.zeros((n, 3, size)), np.zeros((6, size))
-        pairs = structure_pairs(structures, s, self.cutoff_three_body.r_cut)
+        pairs = structure_pairs(structures, s, self.cutoff.r_cut)
         start = np.searchsorted(pairs.i, np.arange(n + 1))
         most = int(np.diff(start).max(initial=0))
         if most > MOST_NEIGHBOURS:
+            within = self.cutoff.r_cut * (0.8 * MOST_NEIGHBOURS / most) ** (1 / 3)
             raise ValueError(
                 f"{structures.source[s]} has an atom with {most} neighbours within "
-                f"[terms] r_cut_three_body = {self.cutoff_three_body.r_cut:g} Å; "
-                f"choose a radius with at most {MOST_NEIGHBOURS}"
+                f"[terms] r_cut_three_body = {self.cutoff.r_cut:g} Å, more than "
+                f"{MOST_NEIGHBOURS}; try r_cut_three_body = {within:.1f}"
             )
         radial, slope = self._radial(pairs.r)
         add_triplet_rows(
-            start, pairs.j, pairs.r, pairs.unit, radial, slope, N_ANGULAR, energy, forces, virial
+            start,
+            pairs.j,
+            pairs.r,
+            pairs.unit,
+            radial,
+            slope,
+            self.grid.n_angular,
+            energy,
+            forces,
+            virial,
         )
-        return (
-            np.concatenate([pair_energy.ravel(), energy]),
-            np.concatenate([pair_forces.reshape(n, 3, -1), forces], axis=2),
-            np.concatenate([pair_virial.reshape(6, -1), virial], axis=1),
-        )
+        return energy, forces, virial
+
+    def to_node_values(self, matrix: Floats) -> Floats:
+        """Columns of angular node values from columns of angular coefficients, shape (R, K)."""
+        shape = (len(matrix), -1, self.grid.n_angular)
+        turned = matrix.reshape(shape) @ chebyshev_coefficients(self.grid.n_angular)
+        return np.asarray(turned.reshape(len(matrix), -1))
 
     def _radial(self, r: Floats) -> tuple[Floats, Floats]:
-        """Chebyshev polynomials times f_c and their derivatives in 1/Å, shape (P, N_RADIAL)."""
-        scale = 2.0 / (self.cutoff_three_body.r_cut - self.r_lo)
-        s = (r - self.r_lo) * scale - 1.0
-        value = chebyshev.chebvander(s, N_RADIAL - 1)
-        derivative = chebyshev.chebval(s, chebyshev.chebder(np.eye(N_RADIAL), axis=0)).T * scale
-        fade = self.cutoff_three_body.value(r)[:, None]
-        fade_slope = self.cutoff_three_body.slope(r)[:, None]
-        return value * fade, derivative * fade + value * fade_slope
-
-
-def three_body_floor(
-    structures: Structures, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff
-) -> Floor:
-    """The lowest training error of any smooth pair and three-body terms together.
-
-    Parameters
-    ----------
-    structures
-        The data of one element.
-    design
-        The projected design of the pair terms.
-    cutoff, cutoff_three_body
-        Cutoff functions of both kinds of terms.
-
-    Raises
-    ------
-    ValueError
-        If there are several elements, no triplets, or too many neighbours.
-    """
-    if len(structures.species) > 1:
-        raise ValueError(
-            "the floor with three-body terms is known for one element only; the data hold "
-            f"{', '.join(structures.species)}; leave out [terms] r_cut_three_body"
-        )
-    size = N_RADIAL * (N_RADIAL + 1) // 2 * N_ANGULAR
-    joint = replace(design, n_three_body=size, cells={}, counts={})
-    collected = _JointAccumulator(joint, cutoff, cutoff_three_body)
-    for s in range(len(structures)):
-        collected.add(structures, s, bootstrap_block=0)
-    return _solve(collected.finish())
-
-
-def _solve(joint: Design) -> Floor:
-    problem = joint.training
-    scale = np.linalg.norm(problem.matrix, axis=0)
-    scale[scale == 0] = 1.0
-    if not problem.matrix[:, -joint.n_three_body :].any():
-        raise ValueError(
-            "no atom has two neighbours within [terms] r_cut_three_body, so there are no "
-            "triplets; make it larger, or leave it out"
-        )
-
-    def best(kept: NDArray[np.bool_]) -> tuple[Floats, float]:
-        columns = problem.matrix[:, kept] / scale[kept]
-        found = np.zeros(kept.size)
-        found[kept] = np.linalg.lstsq(columns, problem.target, rcond=_SINGULAR)[0] / scale[kept]
-        gap = problem.matrix @ found - problem.target
-        return found, 0.5 * (float(gap @ gap) + problem.rest)
-
-    every = np.ones(problem.target.size, dtype=bool)
-    coarse = every.copy()
-    coarse[-joint.n_three_body :] = _lower_degrees()
-    _, loss_coarser = best(coarse)
-    values, loss = best(every)
-    return Floor(
-        error=joint.error(loss),
-        error_coarser=joint.error(loss_coarser),
-        rmse=joint.rmse(problem.e0(values), values),
-        n_nodes=joint.n_nodes,
-    )
-
-
-def _lower_degrees() -> NDArray[np.bool_]:
-    """Three-body columns with three quarters of the degrees in every coordinate."""
-    radial = np.arange(N_RADIAL) < 3 * N_RADIAL // 4
-    angular = np.arange(N_ANGULAR) < 3 * N_ANGULAR // 4
-    first, second = np.triu_indices(N_RADIAL)
-    return np.repeat(radial[first] & radial[second], N_ANGULAR) & np.tile(angular, first.size)
+        """Lagrange polynomials times f_c and their derivatives in 1/Å, shape (P, n_radial)."""
+        n, low = self.grid.n_radial, self.grid.r_lo
+        scale = 2.0 / (self.grid.r_cut - low)
+        s = (r - low) * scale - 1.0
+        value = chebyshev.chebvander(s, n - 1) @ self._lagrange
+        derivative = chebyshev.chebval(s, chebyshev.chebder(self._lagrange, axis=0)).T * scale
+        fade = self.cutoff.value(r)[:, None]
+        return value * fade, derivative * fade + value * self.cutoff.slope(r)[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,9 @@ Refit = Callable[[Expression], Expression | None]
 Error = Callable[[Expression], float]
 """Training error of an expression as it stands."""
 
+Domain = Mapping[str, tuple[float, float]]
+"""Smallest and largest x = r / r0 of each kind of term."""
+
 GROWTH = 1e-3
 """Part by which the error may grow for a simpler form."""
 NEAR = 0.01
@@ -26,7 +29,7 @@ LARGEST_SNAPPED = 12
 """Constants outside exponents are not taken for larger integers."""
 EQUAL = 1e-9
 """Largest difference of two equal forms, as a part of the largest value."""
-GRID = 2001
+GRID, TRIPLET_GRID = 2001, 13
 ROUNDS = 3
 DIGITS = 15
 
@@ -52,7 +55,7 @@ def simplify(
     *,
     refit: Refit,
     error: Error,
-    domain: tuple[float, float],
+    domain: Domain,
     slack: float = 0.0,
     time_limit: float = 5.0,
     rewriter: Rewriter | None = None,
@@ -73,7 +76,7 @@ def simplify(
     error
         Training error of an expression; weights and constants as they are.
     domain
-        Smallest and largest x = r / r0.
+        Smallest and largest x = r / r0 of pairs, and of triplets where there are any.
     slack
         What the error may grow by on top, in its own unit; for data that a formula fits exactly.
     time_limit
@@ -134,13 +137,13 @@ def shorten(
     return expression
 
 
-def equal(old: Expression, new: Expression, domain: tuple[float, float]) -> bool:
-    """Whether two expressions agree to 1e-9 of the largest value on a dense grid of x."""
-    x = np.linspace(*domain, GRID)
+def equal(old: Expression, new: Expression, domain: Domain) -> bool:
+    """Whether two expressions agree to 1e-9 of the largest value on a dense grid."""
     if set(old.keys()) != set(new.keys()):
         return False
     for key in old.keys():  # noqa: SIM118 - no mapping
-        a, b = (_values(expression, key, x) for expression in (old, new))
+        points = _points(key[0], domain)
+        a, b = (_values(expression, key, points) for expression in (old, new))
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             return False
         if np.abs(a - b).max() > EQUAL * np.abs(a).max():
@@ -148,14 +151,25 @@ def equal(old: Expression, new: Expression, domain: tuple[float, float]) -> bool
     return True
 
 
+def _points(kind: str, domain: Domain) -> tuple[NDArray[np.float64], ...]:
+    """Arguments of a function of this kind all over its domain."""
+    if kind == "pair":
+        return (np.linspace(*domain[kind], GRID),)
+    x = np.linspace(*domain[kind], TRIPLET_GRID)
+    one, two, cosine = np.meshgrid(x, x, np.linspace(-1.0, 1.0, TRIPLET_GRID))
+    return one.ravel(), two.ravel(), cosine.ravel()
+
+
 def _values(
-    expression: Expression, key: tuple[str, tuple[str, ...]], x: NDArray[np.float64]
+    expression: Expression,
+    key: tuple[str, tuple[str, ...]],
+    points: tuple[NDArray[np.float64], ...],
 ) -> NDArray[np.float64]:
-    total = np.zeros_like(x)
+    total = np.zeros_like(points[0])
     with np.errstate(all="ignore"):
         for term, weight in zip(expression.terms, expression.weights, strict=True):
             if (term.kind, term.species) == key:
-                total += weight * term.tree(x)
+                total += weight * term.tree(*points)
     return total
 
 
@@ -229,10 +243,12 @@ def _base_of(tree: Tree, position: int) -> range | None:
 
 
 def _rewrite(
-    expression: Expression, judge: _Judge, domain: tuple[float, float], rewriter: Rewriter
+    expression: Expression, judge: _Judge, domain: Domain, rewriter: Rewriter
 ) -> Expression:
     """Take the shortest form of each total that SymPy finds and that proves equal."""
     for kind, species in expression.keys():  # noqa: SIM118 - no mapping
+        if kind != "pair":  # factors of three-body terms are short, and canonical already
+            continue
         form = [
             (weight, term.tree)
             for term, weight in zip(expression.terms, expression.weights, strict=True)
@@ -269,16 +285,16 @@ def _replaced(
     return Expression(tuple(term for term, _ in parts), tuple(weight for _, weight in parts))
 
 
-def _drop(expression: Expression, judge: _Judge, domain: tuple[float, float]) -> Expression:
-    """Leave out terms, the smallest first, as far as the error allows; a total keeps one term."""
-    x = np.linspace(*domain, GRID)
+def _drop(expression: Expression, judge: _Judge, domain: Domain) -> Expression:
+    """Leave out terms, the smallest first, as far as the error allows; each pair keeps one."""
     sizes = [
-        abs(weight) * float(np.abs(term.tree(x)).max())
+        abs(weight) * float(np.abs(term.tree(*_points(term.kind, domain))).max())
         for term, weight in zip(expression.terms, expression.weights, strict=True)
     ]
     for t in sorted(range(len(sizes)), key=sizes.__getitem__):
         term = expression.terms[t]
-        if sum(other[:2] == term[:2] for other in expression.terms) == 1:
+        alone = sum(other[:2] == term[:2] for other in expression.terms) == 1
+        if alone and term.kind == "pair":
             continue
         fewer = Expression(
             (*expression.terms[:t], *expression.terms[t + 1 :]),
