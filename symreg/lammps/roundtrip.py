@@ -24,6 +24,8 @@ STEP = 2e-3
 """Displacement in Å for finite differences; of fourth order, so truncation is about 1e-12."""
 MOVED = 4
 """Atoms that are displaced."""
+SECONDS = 300.0
+"""Time limit: a minute is much on an idle machine."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Route:
     """From where on in Å the route follows the formula."""
     atom_energies: bool = True
     """Whether the energy of a triplet belongs to its centre; ``sw`` shares it."""
+    splines: Mapping[str, Any] | None = None
+    """What is known of splines before LAMMPS has seen them."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def round_trip(formula: Formula, routes: list[Route], specimens: list[Specimen])
     }
     for route in routes:
         files |= route.files
-    answer = run(tasks, files)
+    answer = run(tasks, files, seconds=SECONDS)
     results = iter(answer["results"])
     expected = {s.name: reference(formula, s.atoms) for s in specimens}
     records = {

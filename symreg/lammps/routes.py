@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import combinations_with_replacement
 
 from symreg.formula import Formula, ThreeBodyFunction
 from symreg.lammps.lepton import lepton_string
-from symreg.lammps.meam import meam_files
+from symreg.lammps.meam import FORCE_ERROR, meam_files
 from symreg.lammps.native import native_coefficients
 from symreg.lammps.plugin import plugin_commands, plugin_files
 from symreg.lammps.roundtrip import Route
@@ -117,11 +118,19 @@ def native_route(formula: Formula) -> Route:
 def meam_route(table: Route, function: ThreeBodyFunction, first_line: str) -> Route:
     """A table for the pairs, and a ``meam/spline`` for each product."""
     symbol = function.species[0]
+    splines = meam_files(function)
     files = {
         f"{symbol}-{n}.meam.spline": file.text(first_line, symbol)
-        for n, file in enumerate(meam_files(function), 1)
+        for n, file in enumerate(splines, 1)
     }
-    return _overlay("meam", "meam/spline", table, files, symbol, table.r_min)
+    error = max(file.force_error for file in splines)
+    record = {
+        "knots": max(file.knots for file in splines),
+        "predicted_forces_error": error,
+        "within_promise": error < FORCE_ERROR,
+    }
+    route = _overlay("meam", "meam/spline", table, files, symbol, table.r_min)
+    return replace(route, splines=record)
 
 
 def stillinger_route(table: Route, function: ThreeBodyFunction, first_line: str) -> Route:
@@ -147,7 +156,9 @@ def _overlay(
     for n, file in enumerate(files, 1):
         number = f"{n} " if len(files) > 1 else ""
         lines.append(f"pair_coeff * * {style} {number}{file} {symbol}")
-    return Route(name, _commands(lines), {**table.files, **files}, r_min, name != "sw")
+    return Route(
+        name, _commands(lines), {**table.files, **files}, r_min, atom_energies=name != "sw"
+    )
 
 
 def plugin_route(formula: Formula) -> Route:

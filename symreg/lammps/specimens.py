@@ -96,8 +96,8 @@ def crystal(
 
 
 def rattled_crystal(formula: Formula, d: float, rng: np.random.Generator) -> Atoms:
-    """A hundred atoms or two, sheared and displaced by 3 % of the neighbour distance."""
-    atoms = crystal(formula, d, 3, rng)
+    """64 or 108 atoms, sheared and displaced by 3 % of the neighbour distance."""
+    atoms = crystal(formula, d, 2 if formula.species_triplets else 3, rng)
     atoms.set_cell(atoms.cell.array @ SHEAR, scale_atoms=True)
     atoms.positions += rng.normal(scale=0.03 * d, size=atoms.positions.shape)
     return atoms
@@ -164,9 +164,9 @@ def trimer_scans(
     Their angles are 0, 180 degrees and others; each stands there in both orders of its neighbours.
     """
     assert formula.cutoff_three_body is not None
-    start = max(0.93 * formula.r_lo, 1.001 * r_min)
+    starts = (max(0.93 * formula.r_lo, 1.001 * r_min), 1.001 * formula.r_lo)
     reach = np.linspace(d, 1.02 * formula.cutoff_three_body.r_cut, TRIMERS)
-    places = [_trimer(n, start, float(high), rng) for n, high in enumerate(reach)]
+    places = [_trimer(n, starts[n // 8 % 2], float(high), rng) for n, high in enumerate(reach)]
     both = np.array([order for p in places for order in (p, p[[0, 2, 1]])])
     atoms = _box(formula, [formula.species[0]] * both.shape[0] * 3, both)
     atoms.calc = formula.calculator()
@@ -187,7 +187,8 @@ def _trimer(n: int, start: float, reach: float, rng: np.random.Generator) -> NDA
     if n % 4 == 0:  # 180 degrees
         places = [[0.0, 0.0, 0.0], [0.0, 0.0, r1], [0.0, 0.0, -r2]]
     elif n % 4 == 1:  # 0 degrees
-        places = [[0.0, 0.0, 0.0], [0.0, 0.0, r1], [0.0, 0.0, r1 + max(r2 - r1, start)]]
+        near, far = min(r1, r2), min(r1, r2) + max(abs(r1 - r2), start)
+        places = [[0.0, 0.0, 0.0], [0.0, 0.0, near], [0.0, 0.0, far]]
     else:
         largest = min((r1**2 + r2**2 - start**2) / (2 * r1 * r2), 1.0)
         c = rng.uniform(-1, largest)
