@@ -62,6 +62,8 @@ class Fits:
     """eV, shape (T,)."""
     outcomes: NDArray[np.int64]
     """Codes of ``symreg.kernels.batch``, shape (I,)."""
+    spares: NDArray[np.int64]
+    """The term that hardly lowers the loss, -1 where all do, shape (I,)."""
     fingerprints: Floats
     """Shape (I, 2)."""
 
@@ -119,6 +121,7 @@ class Fitter:
         batch = batch._replace(constants=batch.constants.copy())
         losses, weights = np.empty(n), np.empty(terms)
         outcomes, fingerprints = np.empty(n, dtype=np.int64), np.empty((n, 2))
+        spares = np.empty(n, dtype=np.int64)
         fit_batch(
             batch,
             self.grid,
@@ -128,9 +131,10 @@ class Fitter:
             losses,
             weights,
             outcomes,
+            spares,
             fingerprints,
         )
-        return Fits(batch, losses, weights, outcomes, fingerprints)
+        return Fits(batch, losses, weights, outcomes, spares, fingerprints)
 
     def refit(
         self, terms: Sequence[Term], settings: FitSettings = POLISH

@@ -15,6 +15,9 @@ from symreg.kernels.batch import DEPENDENT, FITTED
 from symreg.selection import survivors, tournament, without_duplicates
 from symreg.variation import Variation, VariationSettings, is_sane
 
+Candidate = tuple[tuple[Gene, ...], int]
+"""Genes and birth."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvolutionSettings:
@@ -66,12 +69,26 @@ class Island:
 
     def fit(
         self,
-        candidates: Sequence[tuple[tuple[Gene, ...], int]],
+        candidates: Sequence[Candidate],
         settings: FitSettings = QUICK,
     ) -> list[Individual]:
-        """Valid individuals from genes and births, constants fitted and written back."""
+        """Valid individuals from genes and births, constants fitted and written back.
+
+        Those with a term that hardly lowers the loss are fitted once more without it.
+        """
+        fitted: list[Individual] = []
+        while candidates:
+            valid, candidates = self._fit(candidates, settings)
+            fitted += valid
+        return fitted
+
+    def _fit(
+        self, candidates: Sequence[Candidate], settings: FitSettings
+    ) -> tuple[list[Individual], list[Candidate]]:
+        """Valid individuals, and those of the rest that deserve another fit with fewer terms."""
         fits = self.fitter.fit(encode([genes for genes, _ in candidates]), settings)
-        fitted = []
+        fitted: list[Individual] = []
+        shorter: list[Candidate] = []
         starts = fits.batch.term_start
         for k, (genes, (_, born)) in enumerate(zip(decode(fits.batch), candidates, strict=True)):
             if fits.outcomes[k] not in (FITTED, DEPENDENT):
@@ -79,21 +96,18 @@ class Island:
             if not all(is_sane(gene.tree) for gene in genes):
                 continue
             weights = fits.weights[starts[k] : starts[k + 1]]
-            kept = [t for t in range(len(genes)) if weights[t] != 0]
-            if not kept:
+            kept = [t for t in range(len(genes)) if weights[t] != 0 and t != fits.spares[k]]
+            if len(kept) < len(genes):
+                if kept:
+                    shorter.append((tuple(genes[t] for t in kept), born))
                 continue
             loss = float(fits.losses[k])
             size = math.sqrt(2 * loss) or 1.0
             one, two = fits.fingerprints[k] / size
-            individual = Individual(
-                tuple(genes[t] for t in kept),
-                self.fitter.design.error(loss),
-                tuple(float(weights[t]) for t in kept),
-                (float(one), float(two)),
-                born,
-            )
-            fitted.append(individual)
-        return fitted
+            error = self.fitter.design.error(loss)
+            shape = (float(one), float(two))
+            fitted.append(Individual(genes, error, tuple(map(float, weights)), shape, born))
+        return fitted, shorter
 
     def begin(
         self, rng: np.random.Generator, seeds: Sequence[tuple[Gene, ...]] = ()

@@ -68,9 +68,15 @@ DEGREES = (2, 3, 4, 5, 6)
 """Exponents of functions of the cosine."""
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
 """Powers of powers may reach these; beyond them a power only patches one end of the range."""
+LARGEST_CONSTANT = 1e4
+"""Constants beyond it only undo each other; scales belong to the weights."""
 
 _SUFFIX: dict[Any, str] = {Radial: "", Angular: "_c", Triplet: "_t"}
-_VARIABLES: dict[Any, tuple[str, ...]] = {Radial: ("x",), Angular: ("c",), Triplet: ("x1", "x2", "c_t")}
+_VARIABLES: dict[Any, tuple[str, ...]] = {
+    Radial: ("x",),
+    Angular: ("c",),
+    Triplet: ("x1", "x2", "c_t"),
+}
 """Names of the leaves of each type; what follows the underscore only keeps names apart."""
 
 
@@ -373,9 +379,9 @@ def root_of(tree: Nested) -> type:
 
 
 def is_sane(tree: Nested) -> bool:
-    """Whether constants are finite and exponents within bounds."""
+    """Whether constants are of sensible size and exponents within bounds."""
     if tree[0] == "const":
-        return math.isfinite(tree[1])
+        return abs(tree[1]) <= LARGEST_CONSTANT
     if tree[0] == "pow" and tree[2][0] == "const":
         return LOWEST_EXPONENT <= tree[2][1] <= HIGHEST_EXPONENT and is_sane(tree[1])
     if tree[0] == "powi":

@@ -176,7 +176,34 @@ def _without_scale(u: Nested) -> Nested:
     """A factor of a separable function without its scale; empty when it is zero or not finite."""
     if u[0] in _NUMBERS:
         return ONE if math.isfinite(u[1]) and u[1] != 0 else ()
-    return _bare(u)
+    return _monic(_bare(u))
+
+
+def _scaled(u: Nested) -> tuple[float, Nested] | None:
+    """Scale and rest of a product with a fitted constant."""
+    if u[0] == "mul" and u[1][0] == "const" and u[1][1] != 0:
+        return float(u[1][1]), u[2]
+    return None
+
+
+def _monic(u: Nested) -> Nested:
+    """A sum divided by the scale of one addend, where that leaves fewer constants.
+
+    >>> _monic(build("sub", ("const", 3.0), build("mul", ("const", 2.0), X)))
+    ('add', ('const', -1.5), ('x',))
+    """
+    if u[0] not in ("add", "sub"):
+        return u
+    one, two = u[1], u[2]
+    sign = -1.0 if u[0] == "sub" else 1.0
+    second = _scaled(two)
+    if one[0] == "const":
+        scale, rest = second or (1.0, two)
+        return _sum(("const", float(one[1]) / (sign * scale)), rest) if second or sign < 0 else u
+    first = _scaled(one)
+    if first and second:
+        return build(u[0], first[1], _product(("const", second[0] / first[0]), second[1]))
+    return u
 
 
 def _bare(u: Nested) -> Nested:
@@ -187,7 +214,7 @@ def _bare(u: Nested) -> Nested:
     if op == "exp" and u[1][0] in ("add", "sub") and u[1][1][0] in _NUMBERS:
         return build("exp", u[1][2] if u[1][0] == "add" else build("neg", u[1][2]))
     if op == "powi":
-        return build("powi", u[1], _bare(u[2]))
+        return build("powi", u[1], _monic(_bare(u[2])))
     if op == "div":
         return build("div", ONE if u[1][0] in _NUMBERS else _bare(u[1]), _bare(u[2]))
     scaled = op in ("pow", "sqrt") and u[1][0] == "mul" and u[1][1][0] in _NUMBERS

@@ -14,7 +14,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from symreg.kernels.linear import dot, project, relative_tail, remove, solve_damped, solve_weights
+from symreg.kernels.linear import (
+    dot,
+    least_gain,
+    project,
+    relative_tail,
+    remove,
+    solve_damped,
+    solve_weights,
+)
 from symreg.kernels.programs import (
     MAX_CONSTANTS,
     MAX_ROWS,
@@ -39,6 +47,8 @@ FITTED, NOT_FINITE, TAIL, DEPENDENT, CANCELLING = 0, 1, 2, 3, 4
 """Outcomes: a valid candidate, outside its domain, not resolved by the grid, redundant term, terms
 that nearly cancel each other."""
 
+NO_GAIN = 1e-4
+"""A term without which the squared residual grows by less than this part of it is spare."""
 _MOST_REJECTIONS = 6
 _LARGEST_DAMPING = 1e12
 
@@ -243,8 +253,8 @@ def _fit(
     tolerance: float,
     weights: Floats,
     fingerprint: Floats,
-) -> tuple[float, bool]:
-    """Levenberg-Marquardt on one candidate; its loss, and whether a term is redundant."""
+) -> tuple[float, bool, int]:
+    """Levenberg-Marquardt on one candidate; its loss, whether a term is redundant, a spare one."""
     first = batch.term_start[individual]
     n = batch.term_start[individual + 1] - first
     start = batch.constant_start[first]
@@ -252,7 +262,7 @@ def _fit(
     residual, trial, kept, step = weighing.residual, turning.trial, turning.best, turning.step
     for c in range(k):
         trial[c] = batch.constants[start + c]
-    best, damping, redundant = math.inf, 1e-3, False
+    best, damping, redundant, spare = math.inf, 1e-3, False, -1
     steps = rejections = 0
     while True:
         dependent = _evaluate(
@@ -265,6 +275,8 @@ def _fit(
                 kept[c] = trial[c]
             for t in range(n):
                 weights[t] = weighing.weights[t]
+            weakest, gained = least_gain(weighing.upper[:n, :n], weighing.weights[:n])
+            spare = weakest if n > 1 and gained < NO_GAIN * 2.0 * loss else -1
             for f in range(2):
                 fingerprint[f] = dot(grid.waves[f], residual)
             if steps == max_steps or k == 0 or gain < tolerance * loss:
@@ -288,7 +300,7 @@ def _fit(
             trial[c] = kept[c] + step[c]
     for c in range(k):
         batch.constants[start + c] = kept[c]
-    return best, redundant
+    return best, redundant, spare
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -361,6 +373,7 @@ def fit_batch(
     losses: Floats,
     weights: Floats,
     outcomes: Integers,
+    spares: Integers,
     fingerprints: Floats,
 ) -> None:
     """Fit weights and constants of all candidates of a batch.
@@ -377,6 +390,8 @@ def fit_batch(
         Loss (inf when invalid) and outcome of each candidate, shape (I,).
     weights
         Weight of each term in eV, shape (T,).
+    spares
+        The term without which a candidate would hardly lose, -1 where all count, shape (I,).
     fingerprints
         Two numbers that agree for candidates of equal residual, shape (I, 2).
     """
@@ -391,7 +406,7 @@ def fit_batch(
     weighing, turning = _weighing(n, m, p), _turning(k, m, p)
     for individual in range(starts.size - 1):
         first, last = starts[individual], starts[individual + 1]
-        loss, redundant = _fit(
+        loss, redundant, spares[individual] = _fit(
             batch,
             individual,
             grid,

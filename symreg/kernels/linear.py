@@ -95,6 +95,31 @@ def solve_weights(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def least_gain(upper: Floats, weights: Floats) -> tuple[int, float]:
+    """The column that gains least, and by how much the squared residual would grow without it.
+
+    ``upper`` and ``weights`` are those of ``solve_weights``; columns of weight 0 do not count.
+    """
+    n = weights.size
+    inverse = np.zeros((n, n))
+    found, least = -1, math.inf
+    for t in range(n - 1, -1, -1):
+        if not upper[t, t] > 0:
+            continue
+        size = 0.0
+        for s in range(t, n):
+            total = 1.0 if s == t else 0.0
+            for k in range(t + 1, s + 1):
+                total -= upper[t, k] * inverse[k, s]
+            inverse[t, s] = total / upper[t, t]
+            size += inverse[t, s] ** 2
+        gain = weights[t] ** 2 / size
+        if gain < least:
+            found, least = t, gain
+    return found, least
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def solve_damped(hessian: Floats, gradient: Floats, damping: float, step: Floats) -> bool:
     """Solve (H + damping diag H) step = -gradient by Cholesky; False when it breaks down."""
     n = gradient.size
