@@ -14,6 +14,7 @@ from symreg.projection.grid import (
     chebyshev_nodes,
     relative_tail,
 )
+from symreg.projection.products import ProductFloor, product_floors
 from symreg.projection.three_body import TripletGrid
 
 __all__ = [
@@ -21,11 +22,13 @@ __all__ = [
     "Design",
     "Floor",
     "Problem",
+    "ProductFloor",
     "TripletGrid",
     "build_design",
     "chebyshev_coefficients",
     "chebyshev_nodes",
     "load_or_build_design",
+    "product_floors",
     "relative_tail",
     "triangle",
 ]

@@ -318,8 +318,8 @@ def lowest_error(design: Design, with_triplets: bool = True) -> Floor:
     if with_triplets and design.triplets is not None:
         triplets = problem.matrix[:, n_pairs:]
         coarser = triplets @ design.triplets.coordinates(design.triplets.lower_degrees)
-    _, loss_coarser = _solve(problem, np.hstack([pairs[:, degree < 3 * m // 4], coarser]))
-    solution, loss = _solve(problem, np.hstack([pairs, triplets]))
+    _, loss_coarser = solve(problem, np.hstack([pairs[:, degree < 3 * m // 4], coarser]))
+    solution, loss = solve(problem, np.hstack([pairs, triplets]))
     coordinates = np.zeros(problem.target.size)
     coordinates[:n_pairs] = polynomials @ solution[:n_pairs]
     coordinates[n_pairs : n_pairs + triplets.shape[1]] = solution[n_pairs:]
@@ -331,7 +331,7 @@ def lowest_error(design: Design, with_triplets: bool = True) -> Floor:
     )
 
 
-def _solve(problem: Problem, columns: Floats) -> tuple[Floats, float]:
+def solve(problem: Problem, columns: Floats) -> tuple[Floats, float]:
     """Least squares with columns of any scale; solution and loss."""
     scale = np.linalg.norm(columns, axis=0)
     scale[scale == 0] = 1.0

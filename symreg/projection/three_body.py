@@ -98,6 +98,12 @@ class TripletGrid:
         return np.kron(both, angular), np.array(degrees)
 
     @property
+    def smooth(self) -> Floats:
+        """The polynomials in units in which smooth functions have coefficients of like size."""
+        values, degrees = self.polynomials
+        return np.asarray(values * SMOOTHNESS ** degrees.sum(axis=0))
+
+    @property
     def lower_degrees(self) -> Floats:
         """Those of the polynomials that have three quarters of the degrees, shape (K, n)."""
         values, degrees = self.polynomials
@@ -120,9 +126,7 @@ class TripletGrid:
         ValueError
             If all rows are zero: there are no triplets.
         """
-        polynomials, degrees = self.polynomials
-        fall = SMOOTHNESS ** degrees.sum(axis=0)
-        smooth = polynomials * fall
+        smooth = self.smooth
         upper = np.linalg.qr(rows, mode="r")
         _, sizes, turned = np.linalg.svd(upper @ smooth, full_matrices=False)
         if not sizes.size or not sizes[0] > 0:
