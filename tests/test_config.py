@@ -64,9 +64,21 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
         ('[terms]\ncutoff = "quintic"', "[terms] cutoff is 'quintic'; it must be one of none"),
         ('[terms]\nr0 = "far"', '[terms] r0 is "far"; it must be "nearest" or a length'),
         ('[terms]\ne0 = "zero"', '[terms] e0 is "zero"; it must be "fit", "isolated" or a table'),
-        ('[terms]\nthree_body = "separable"', "three-body terms are not available"),
+        ('[terms]\nthree_body = "any"', '[terms] three_body is "any"; it must be "separable",'),
+        ("[terms]\nr_cut_three_body = 4.0", "[terms] r_cut_three_body has no effect without"),
+        ('[terms]\ncutoff_three_body = "none"', "[terms] cutoff_three_body has no effect without"),
+        ("[terms]\nr_on_three_body = 2.0", "[terms] r_on_three_body has no effect without"),
+        (
+            "[terms]\nstillinger_weber_s_three_body = 1.0",
+            "[terms] stillinger_weber_s_three_body has no effect without three-body terms; "
+            'set three_body = "separable", or leave it out',
+        ),
+        (
+            "[terms]\nthree_body = true\nr_cut_three_body = 0.0",
+            "[terms] r_cut_three_body is 0; it must be a length in Å above 0",
+        ),
         ("[terms]\nmany_body = true", "many-body terms are not available"),
-        ("[terms]\npair = false", "leaves no term"),
+        ("[terms]\npair = false", "every formula needs pair terms"),
         ("[loss]\nsigma_forces = 0", "[loss] sigma_forces is 0; it must be above 0"),
         ("[loss]\nsigma_stress = -1", "must be above 0, or 0 to leave stresses out"),
         ('[search]\nmode = "exhaustive"', "exhaustive mode is not available"),
@@ -155,13 +167,47 @@ def test_settings_built_in_python_are_checked_when_built():
     assert config.Settings(data=DataSettings(train=("a",))).folder == Path("run")
 
 
-def test_three_body_radius_asks_for_their_floor(run_file):
-    assert run_file(DATA).terms.cutoff_function_three_body is None
-    terms = run_file(DATA + "[terms]\nr_cut_three_body = 5.0\n").terms
-    assert terms.cutoff_function_three_body.to_dict() == {
-        "kind": "septic",
-        "r_cut": 5.0,
-        "r_on": pytest.approx(3.0),
-    }
+def three_body(run_file, *lines):
+    return run_file(DATA + "[terms]\nthree_body = true\n" + "\n".join(lines) + "\n").terms
+
+
+def test_there_are_no_three_body_terms_unless_asked_for(run_file):
+    terms = run_file(DATA).terms
+    assert terms.three_body is False
+    assert terms.cutoff_function_three_body is None
+
+
+def test_three_body_terms_are_separable_unless_told_otherwise(run_file):
+    assert three_body(run_file).three_body == "separable"
+    for shape in ("separable", "general"):
+        terms = run_file(DATA + f'[terms]\nthree_body = "{shape}"\n').terms
+        assert terms.three_body == shape
+
+
+def test_three_body_radius_is_shorter_unless_given(run_file):
+    found = three_body(run_file).cutoff_function_three_body.to_dict()
+    assert found == {"kind": "septic", "r_cut": pytest.approx(4.2), "r_on": pytest.approx(2.52)}
+    found = three_body(run_file, "r_cut_three_body = 5.0").cutoff_function_three_body.to_dict()
+    assert found == {"kind": "septic", "r_cut": 5.0, "r_on": pytest.approx(3.0)}
+    terms = three_body(run_file, "r_cut_three_body = 5.0", "r_on_three_body = 2.0")
+    assert terms.cutoff_function_three_body.r_on == 2.0
     with pytest.raises(SettingsError, match="onset radius is 6"):
-        run_file(DATA + "[terms]\nr_cut_three_body = 5.0\nr_on_three_body = 6.0\n")
+        three_body(run_file, "r_cut_three_body = 5.0", "r_on_three_body = 6.0")
+
+
+def test_three_body_terms_have_the_cutoff_function_of_pairs_unless_given(run_file):
+    stillinger_weber = 'cutoff = "stillinger_weber"', "stillinger_weber_s = 1.5"
+    found = three_body(run_file, *stillinger_weber).cutoff_function_three_body
+    assert (found.kind, found.s) == ("stillinger_weber", 1.5)
+    own = *stillinger_weber, "stillinger_weber_s_three_body = 2.5"
+    assert three_body(run_file, *own).cutoff_function_three_body.s == 2.5
+    assert three_body(run_file, *own).cutoff_function.s == 1.5
+    other = three_body(run_file, 'cutoff_three_body = "cosine"')
+    assert other.cutoff_function_three_body.kind == "cosine"
+    assert other.cutoff_function.kind == "septic"
+
+
+def test_three_body_settings_read_back_equal(run_file):
+    text = DATA + "[terms]\nthree_body = true\nr_cut_three_body = 3.9\n"
+    settings = run_file(text)
+    assert config.from_dict(tomllib.loads(config.dumps(settings)), settings.base) == settings

@@ -48,19 +48,19 @@ SMOOTH = {
 }
 
 
-def node_values(design, expression):
+def coordinates_of(design, expression):
     values = np.zeros((len(design.keys), design.n_nodes))
     for term, weight in zip(expression.terms, expression.weights, strict=True):
         block = design.keys.index((term.kind, term.species))
         values[block] += weight * term.tree(design.nodes[block] / design.r0)
-    return values
+    return design.coordinates(values)
 
 
 def projected(design, expression):
     """Loss and atomic energies by the projected design."""
-    values, problem = node_values(design, expression), design.training
-    gap = problem.matrix @ values.ravel() - problem.target
-    e0 = problem.e0(values) if design.n_e0 else np.array(list(design.fixed_e0.values()))
+    coordinates, problem = coordinates_of(design, expression), design.training
+    gap = problem.matrix @ coordinates - problem.target
+    e0 = problem.e0(coordinates) if design.n_e0 else np.array(list(design.fixed_e0.values()))
     return 0.5 * (gap @ gap + problem.rest), dict(zip(design.species, e0, strict=True))
 
 
@@ -178,9 +178,9 @@ def test_every_cutoff_function_agrees_with_the_exact_path(two_elements, kind):
 @pytest.mark.parametrize("fixed_e0", [None, FREE], ids=["fitted e0", "fixed e0"])
 def test_component_errors_are_those_of_the_exact_path(two_elements, fixed_e0):
     design, expression = design_of(two_elements, fixed_e0=fixed_e0), SMOOTH["Morse"]
-    values = node_values(design, expression)
-    e0 = np.empty(0) if fixed_e0 else design.training.e0(values)
-    found = design.rmse(e0, values)
+    coordinates = coordinates_of(design, expression)
+    e0 = np.empty(0) if fixed_e0 else design.training.e0(coordinates)
+    found = design.rmse(e0, coordinates)
     exact = errors(two_elements, predicted(two_elements, design, expression))
     assert set(found) == {"train", "validation", "test"}
     for split, by_quantity in exact.items():

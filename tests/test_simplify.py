@@ -17,8 +17,8 @@ from symreg.simplify import (
     tree_to_sympy,
 )
 
-DOMAIN = (0.8, 2.0)
-X = np.linspace(*DOMAIN, 100)
+DOMAIN = {"pair": (0.8, 2.0)}
+X = np.linspace(*DOMAIN["pair"], 100)
 
 
 class Fitter:

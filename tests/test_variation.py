@@ -24,17 +24,18 @@ from symreg.variation import (
 
 X6, X12 = ("powi", -6, X), ("powi", -12, X)
 MORSE = ("exp", ("mul", ("const", -3.5), X))
+KEYS = (("pair", ("Ar", "Ar")),)
 
 
 @pytest.fixture(scope="module")
 def variation():
-    return Variation(VariationSettings(), n_keys=1)
+    return Variation(VariationSettings(), KEYS)
 
 
 def only(monkeypatch, name):
     """Let one mutation happen and nothing else."""
     monkeypatch.setattr("symreg.variation.MUTATIONS", ((name, 1.0),))
-    return Variation(VariationSettings(crossover_rate=0.0), n_keys=1)
+    return Variation(VariationSettings(crossover_rate=0.0), KEYS)
 
 
 def children(variation, *parents, pairs=40, seed=1):
@@ -47,7 +48,8 @@ import numpy as np
 from symreg.individuals import Individual
 from symreg.variation import Variation, VariationSettings
 
-variation, rng = Variation(VariationSettings(), n_keys=2), np.random.default_rng(3)
+keys = ("pair", ("Ar", "Ar")), ("pair", ("Ar", "Kr"))
+variation, rng = Variation(VariationSettings(), keys), np.random.default_rng(3)
 genes = variation.random(60, rng)
 for _ in range(4):
     chosen = [Individual(genes[k]) for k in rng.integers(len(genes), size=120)]
@@ -132,27 +134,27 @@ def test_every_mutation_makes_something_new(monkeypatch, name):
 
 
 def test_crossover_mixes_the_terms_of_two_parents():
-    variation = Variation(VariationSettings(crossover_rate=1.0), n_keys=1)
+    variation = Variation(VariationSettings(crossover_rate=1.0), KEYS)
     made = children(variation, (Gene(0, X12),), (Gene(0, MORSE),))
     assert (Gene(0, MORSE),) in made
     assert tuple(sorted((Gene(0, X12), Gene(0, MORSE)), key=repr)) in made
 
 
 def test_a_child_is_as_old_as_its_oldest_parent():
-    variation = Variation(VariationSettings(crossover_rate=1.0), n_keys=1)
+    variation = Variation(VariationSettings(crossover_rate=1.0), KEYS)
     parents = [Individual((Gene(0, X12),), born=3), Individual((Gene(0, X6),), born=8)]
     made = variation.vary(parents * 5, np.random.default_rng(0))
     assert {born for _, born in made} == {3}
 
 
 def test_children_beyond_a_limit_are_not_born():
-    variation = Variation(VariationSettings(max_complexity=5), n_keys=1)
+    variation = Variation(VariationSettings(max_complexity=5), KEYS)
     made = children(variation, (Gene(0, X12),), (Gene(0, X6),))
     assert all(len(genes) == 1 for genes in made)
 
 
 def test_a_tree_that_compiled_code_has_no_room_for_is_not_born():
-    variation = Variation(VariationSettings(max_complexity=10 * MAX_NODES), n_keys=1)
+    variation = Variation(VariationSettings(max_complexity=10 * MAX_NODES), KEYS)
     tree = X
     while cost(tree) <= MAX_NODES:
         tree = ("mul", tree, ("add", X, tree))

@@ -13,18 +13,20 @@ from symreg.primitives import WEIGHT_COST
 from symreg.variation import (
     HIGHEST_EXPONENT,
     LOWEST_EXPONENT,
+    Radial,
     Variation,
     VariationSettings,
 )
 
 seeds = st.integers(0, 2**32 - 1)
+KEYS = tuple(("pair", pair) for pair in (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr")))
 GRID = np.linspace(0.7, 1.7, 9)
 SETTINGS = VariationSettings(max_complexity=25, max_terms=3)
 
 
 def descendants(seed, generations=6, count=30):
     """Random genes and some generations of their children; constants as fits may leave them."""
-    variation, rng = Variation(SETTINGS, n_keys=2), np.random.default_rng(seed)
+    variation, rng = Variation(SETTINGS, KEYS[:2]), np.random.default_rng(seed)
     parents = variation.random(count, rng)
     yield from parents
     for _ in range(generations):
@@ -88,10 +90,10 @@ def test_one_generator_state_gives_the_same_children(seed):
 @settings(max_examples=30)
 @given(seeds)
 def test_deap_trees_keep_types_and_function(seed):
-    variation = Variation(SETTINGS, n_keys=1)
+    variation = Variation(SETTINGS, KEYS[:1])
     for gene in chain.from_iterable(descendants(seed, generations=2)):
         tree = variation._deap(gene.tree)
-        needed = [variation.pset.ret]
+        needed = [Radial]
         for node in tree:  # in prefix order each node fills the place that waits for it
             assert issubclass(node.ret, needed.pop())
             needed.extend(reversed(node.args if node.arity else []))
@@ -104,5 +106,5 @@ def test_deap_trees_keep_types_and_function(seed):
 
 @pytest.mark.parametrize("n_keys", [1, 3])
 def test_every_kind_and_species_is_drawn(n_keys):
-    genes = Variation(SETTINGS, n_keys).random(100, np.random.default_rng(0))
+    genes = Variation(SETTINGS, KEYS[:n_keys]).random(100, np.random.default_rng(0))
     assert {gene.key for g in genes for gene in g} == set(range(n_keys))
