@@ -1,7 +1,8 @@
-"""Checks of a finished formula: its dimers, and crystals under pressure."""
+"""Checks of a finished formula: its dimers and trimers, a dense cluster, crystals squeezed."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -10,13 +11,15 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
+from ase.cluster import Icosahedron
 from ase.units import GPa
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from symreg.formula import Formula
+from symreg.formula import Formula, ThreeBodyFunction
 
 POINTS = 2000
+ATOMS_IN_CUBE = {"fcc": 4, "diamond": 8}
 PROMINENCE = 0.01
 """A minimum counts if it is this deep, as a part of the deepest."""
 SCALES = np.linspace(0.4, 2.5, 106)
@@ -75,15 +78,18 @@ class EnergyVolume(NamedTuple):
 
 
 def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
-    """Check the dimer of every pair of species and every crystal.
+    """Check the dimer of every pair of species, trimers if there are any, and every crystal.
 
-    Without crystals a formula of one species is asked for its face-centred cubic one. Nothing here
-    raises an error: a formula that cannot be computed fails its check.
+    Without crystals a formula of one species is asked for its face-centred cubic one, or for
+    diamond if it has triplets. Nothing here raises an error: a formula that cannot be computed
+    fails its check.
     """
     checks = [found for pair in formula.species_pairs for found in dimer_check(formula, *pair)]
     structures = list(crystals)
     if not structures and len(formula.species) == 1 and all(found.passed for found in checks[:1]):
-        structures = [_fcc(formula)]
+        structures = [_lattice(formula)]
+    for species in formula.species_triplets:
+        checks += trimer_check(formula, species)
     checks += [crystal_check(formula, atoms) for atoms in structures]
     return PhysicsReport(tuple(checks))
 
@@ -91,7 +97,7 @@ def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
 def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> DimerCurve:
     """Energy and force of a pair of atoms from half of its ``r_lo`` to the cutoff radius."""
     function = formula.pair_function(a, b)
-    r = np.linspace(0.5 * function.r_lo, formula.r_cut, points)
+    r = np.linspace(0.5 * function.r_lo, function.r_cut, points)
     energy, slope = function.derivatives(r, 1)
     return DimerCurve(r, energy, -slope)
 
@@ -107,7 +113,10 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
     if broken.any():
         at = f"energy or force is not finite at {curve.r[broken][0]:.4g} Å"
         return [Check(f"{name} is finite", False, at)]
-    if (pole := _pole(curve, formula.pair_function(a, b).r_lo)) is not None:
+    r_lo = formula.pair_function(a, b).r_lo
+    # Not the last point: a plain truncation is judged by `_fading`.
+    inside = [part[:-1][curve.r[:-1] >= r_lo] for part in curve]
+    if (pole := _pole(inside[0], inside[1], -inside[2])) is not None:
         return [Check(f"{name} is finite", False, f"the formula has a pole near {pole:.4g} Å")]
     return [
         Check(f"{name} is finite", True, f"from {curve.r[0]:.4g} to {curve.r[-1]:.4g} Å"),
@@ -117,15 +126,15 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
     ]
 
 
-def _pole(curve: DimerCurve, r_lo: float) -> float | None:
-    """Where the energy jumps in a way that the forces on both sides do not explain."""
-    # Not the last point: a plain truncation is judged by `_fading`.
-    r, energy, force = (part[:-1][curve.r[:-1] >= r_lo] for part in curve)
-    step = r[1] - r[0]
-    missing = np.abs(np.diff(energy) + 0.5 * step * (force[1:] + force[:-1]))
-    explained = 0.5 * step * (np.abs(force[1:]) + np.abs(force[:-1]))
+def _pole(
+    x: NDArray[np.float64], energy: NDArray[np.float64], slope: NDArray[np.float64]
+) -> float | None:
+    """Where the energy jumps in a way that the slopes on both sides do not explain."""
+    step = x[1] - x[0]
+    missing = np.abs(np.diff(energy) - 0.5 * step * (slope[1:] + slope[:-1]))
+    explained = 0.5 * step * (np.abs(slope[1:]) + np.abs(slope[:-1]))
     jumps = missing > 0.1 * explained + 1e-6 * np.abs(energy).max()
-    return float(r[missing.argmax()]) if jumps.any() else None
+    return float(x[missing.argmax()]) if jumps.any() else None
 
 
 def _repulsion(formula: Formula, a: str, b: str, name: str) -> Check:
@@ -164,10 +173,99 @@ def _prominence(energy: NDArray[np.float64], at: int) -> float:
 
 
 def _fading(formula: Formula, a: str, b: str, name: str) -> Check:
-    edge = np.nextafter(formula.r_cut, 0.0)
-    energy, slope = formula.pair_function(a, b).derivatives(np.array([edge]), 1)[:, 0]
-    detail = f"jumps by {abs(energy):.3g} eV and {abs(slope):.3g} eV/Å at {formula.r_cut:.4g} Å"
+    function = formula.pair_function(a, b)
+    edge = np.nextafter(function.r_cut, 0.0)
+    energy, slope = function.derivatives(np.array([edge]), 1)[:, 0]
+    detail = f"jumps by {abs(energy):.3g} eV and {abs(slope):.3g} eV/Å at {function.r_cut:.4g} Å"
     return Check(name, bool(max(abs(energy), abs(slope)) < FLAT), detail)
+
+
+def trimer_check(formula: Formula, species: tuple[str, str, str]) -> list[Check]:
+    """Whether trimers are finite, and neither they nor a dense cluster gain by being squeezed."""
+    name = f"trimer {'-'.join(species)}"
+    try:
+        problem = _triplet_pole(formula.three_body_function(*species))
+        sides, cosine, values = _trimers(formula, species)
+    except ValueError as error:
+        return [Check(f"{name} is finite", False, str(error))]
+    broken = ~np.isfinite(values).all(axis=0)
+    if broken.any():
+        r1, r2, _ = sides[:, broken][:, 0]
+        problem = f"it is not finite at {r1:.4g} Å, {r2:.4g} Å, cosine {cosine[broken][0]:.4g}"
+    if problem:
+        return [Check(f"{name} is finite", False, problem)]
+    reach = f"from {sides.min():.4g} to {sides[0].max():.4g} Å, angles 0 to 180 degrees"
+    finite = Check(f"{name} is finite", True, reach)
+    energy = values[0] / 3
+    lowest = int(energy.argmin())
+    closest = float(sides[:, lowest].min())
+    trimer = _collapse(formula, f"{name} does not collapse", closest, float(energy[lowest]))
+    return [finite, trimer, _cluster_check(formula)]
+
+
+def _collapse(formula: Formula, name: str, closest: float, energy: float) -> Check:
+    detail = f"lowest energy {energy:.5g} eV/atom, nearest atoms at {closest:.4g} Å"
+    values = {"energy_per_atom": energy, "closest": closest}
+    if closest < formula.r_lo:
+        detail += f": closer than {formula.r_lo:.4g} Å, where the domain begins"
+    return Check(name, closest >= formula.r_lo, detail, values)
+
+
+def _triplet_pole(function: ThreeBodyFunction) -> str:
+    """Where the function jumps along its cosine or a distance; empty if it does not."""
+    r_lo, r_cut = function.clamp.r_lo, function.r_cut
+    distances = r_lo + np.array([0.0, 0.37, 0.74]) * (r_cut - r_lo)
+    c, r = np.linspace(-1, 1, POINTS), np.linspace(r_lo, r_cut, POINTS)[:-1]
+    for fixed, other in itertools.product(distances, distances):
+        first, second = np.full(POINTS, fixed), np.full(POINTS, other)
+        energy, _, _, slope = function.derivatives(first, second, c)
+        if (pole := _pole(c, energy, slope)) is not None:
+            return f"the formula has a pole near cosine {pole:.4g}"
+    for fixed, cosine in itertools.product(distances, (-1.0, -0.3, 0.3, 1.0)):
+        others = np.full(r.size, fixed), np.full(r.size, cosine)
+        energy, slope, _, _ = function.derivatives(r, *others)
+        if (pole := _pole(r, energy, slope)) is not None:
+            return f"the formula has a pole near {pole:.4g} Å"
+    return ""
+
+
+def _trimers(
+    formula: Formula, species: tuple[str, str, str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Sides in Å (3, T), cosine between the first two (T,), energies (eV) with all slopes."""
+    function, pair = formula.three_body_function(*species), formula.pair_function(*species[:2])
+    r = np.linspace(0.5 * pair.r_lo, function.r_cut, 30)
+    angles = np.cos(np.radians(np.linspace(0, 180, 37)))
+    r1, r2, c = (part.ravel() for part in np.meshgrid(r, r, angles))
+    r3 = np.sqrt(np.maximum(r1**2 + r2**2 - 2 * r1 * r2 * c, 0.0))
+    chosen = (r1 <= r2) & (r3 >= r[0])
+    r1, r2, r3, c = r1[chosen], r2[chosen], r3[chosen], c[chosen]
+    c1, c2 = ((a - b * c) / r3 for a, b in ((r1, r2), (r2, r1)))
+    triplets = [
+        function.derivatives(one, two, np.clip(cosine, -1.0, 1.0))
+        for one, two, cosine in ((r1, r2, c), (r1, r3, c1), (r2, r3, c2))
+    ]
+    pairs = [pair.derivatives(side, 1) for side in (r1, r2, r3)]
+    energy = sum(part[0] for part in (*pairs, *triplets))
+    return np.stack([r1, r2, r3]), c, np.vstack([energy, *pairs, *triplets])
+
+
+def _cluster_check(formula: Formula) -> Check:
+    """Whether the icosahedron of 13 atoms is best where its neighbours keep their distance."""
+    atoms = Icosahedron(formula.species[0], noshells=2, latticeconstant=1.0)
+    atoms.positions /= atoms.get_distances(0, range(1, 13)).min()
+    shape = atoms.positions.copy()
+    atoms.calc = formula.calculator()
+    distances = np.linspace(0.5 * formula.r_lo, formula.r_cut, 100)
+    energies = []
+    for distance in distances:
+        atoms.positions = distance * shape
+        energies.append(atoms.get_potential_energy() / len(atoms) - formula.e0[formula.species[0]])
+    lowest = int(np.argmin(energies))
+    name = f"cluster {atoms.get_chemical_formula()} does not collapse"
+    if not np.isfinite(energies).all():
+        return Check(name, False, "its energy is not finite")
+    return _collapse(formula, name, float(distances[lowest]), float(energies[lowest]))
 
 
 def energy_volume(
@@ -211,7 +309,7 @@ def crystal_check(formula: Formula, atoms: Atoms) -> Check:
         f"below free atoms, bulk modulus {values['bulk_modulus'] / GPa:.4g} GPa"
     )
     if "lattice_constant" in values:
-        detail += f", fcc lattice constant {values['lattice_constant']:.5g} Å"
+        detail += f", lattice constant {values['lattice_constant']:.5g} Å"
     if not rises:
         detail += f"; the energy does not rise all the way to {COMPRESSION:g} of that volume"
     return Check(name, rises, detail, values)
@@ -231,16 +329,18 @@ def _equilibrium(formula: Formula, atoms: Atoms, scale: float, lowest: float) ->
         "cohesive_energy": free - lowest,
         "bulk_modulus": float((below - 2 * at + above) / (step**2 * volume)),
     }
-    if atoms.info.get("lattice") == "fcc":
-        values["lattice_constant"] = (4 * volume) ** (1 / 3)
+    if (lattice := atoms.info.get("lattice")) is not None:
+        values["lattice_constant"] = float((ATOMS_IN_CUBE[lattice] * volume) ** (1 / 3))
     return values
 
 
-def _fcc(formula: Formula) -> Atoms:
-    """A face-centred cubic crystal with the dimer's distance between neighbours."""
+def _lattice(formula: Formula) -> Atoms:
+    """A cubic crystal, neighbours as far apart as in the dimer; diamond if there are triplets."""
     curve = dimer_curve(formula, *formula.species_pairs[0])
     inner = curve.r >= formula.r_lo
     distance = float(curve.r[inner][curve.energy[inner].argmin()])
-    atoms = bulk(formula.species[0], "fcc", a=distance * np.sqrt(2))
-    atoms.info["lattice"] = "fcc"
+    lattice = "diamond" if formula.species_triplets else "fcc"
+    side = distance * (4 / np.sqrt(3) if formula.species_triplets else np.sqrt(2))
+    atoms = bulk(formula.species[0], lattice, a=side)
+    atoms.info["lattice"] = lattice
     return atoms

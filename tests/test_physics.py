@@ -147,3 +147,66 @@ def test_report_is_plain_data():
     record = json.loads(json.dumps(check(argon()).to_dict()))
     assert record["passed"] is True
     assert record["checks"][0]["name"] == "dimer Ar-Ar is finite"
+
+
+def silicon(*three_body, third=1 / 3):
+    """The formula of F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985), and more."""
+    epsilon, sigma = 2.1683, 2.0951
+    texts = [f"1*1*(c + {third})^2", *three_body]
+    terms = [Term("pair", ("Si", "Si"), parse("0.6022245584*x^-4 - 1"))]
+    terms += [
+        Term("three-body", ("Si",) * 3, parse(text, variable=("x1", "x2", "c"))) for text in texts
+    ]
+    weights = (7.049556277 * epsilon, 21.0 * epsilon, *(1.0 for _ in three_body))
+    far, near = (
+        Cutoff(kind="stillinger_weber", r_cut=1.8 * sigma, s=s) for s in (sigma, 1.2 * sigma)
+    )
+    expression = Expression(tuple(terms), weights)
+    return Formula(expression, sigma, {"Si": -1.0}, ("Si",), far, 1.8, cutoff_three_body=near)
+
+
+def test_silicon_of_stillinger_and_weber_passes_every_check():
+    report = check(silicon())
+    assert report.passed, report
+    assert [found.name for found in report.checks[4:]] == [
+        "trimer Si-Si-Si is finite",
+        "trimer Si-Si-Si does not collapse",
+        "cluster Si13 does not collapse",
+        "energy of Si2 against volume",
+    ]
+    assert "from 0.9 to 3.771 Å, angles 0 to 180 degrees" in report.checks[4].detail
+    # Published: 2 epsilon and 5.431 Å for diamond; bulk modulus 101 GPa.
+    values = report.checks[-1].values
+    assert values["cohesive_energy"] == pytest.approx(2 * 2.1683, abs=1e-4)
+    assert values["lattice_constant"] == pytest.approx(5.431, abs=1e-3)
+    assert values["bulk_modulus"] / 0.0062415 == pytest.approx(101.4, abs=0.5)
+
+
+def test_lowest_trimer_is_found():
+    # Two whole bonds at the best angle give 2 epsilon; the third pair adds a little.
+    values = check(silicon()).checks[5].values
+    assert values["energy_per_atom"] < -2 * 2.1683 / 3
+    assert 2.2 < values["closest"] < 2.7
+
+
+@pytest.mark.parametrize(
+    ("three_body", "place"),
+    [
+        ("1*1*(c - 0.1)/(c - 0.31)", "pole near cosine 0.3"),
+        ("1/(x1 - 1.3)*1/(x2 - 1.3)*c", "pole near 2.7"),
+        ("log(x1 - 1)*c", "not finite at 1.755 Å, 1.755 Å and cosine -1"),
+        ("1*1*log(0.9 - c)", "at cosine 1"),
+        ("1*1*sqrt((c - 0.3)^2 - 0.001)", "not finite at"),
+    ],
+)
+def test_triplets_that_are_not_finite_are_reported(three_body, place):
+    report = check(silicon(three_body))
+    assert not report.passed
+    (finite,) = [found for found in report.checks if found.name == "trimer Si-Si-Si is finite"]
+    assert place in finite.detail
+
+
+def test_triplets_that_beat_the_wall_are_reported():
+    report = check(silicon("-5*x1^-6*x2^-6"))
+    assert "cluster Si13 does not collapse" in failed(report.checks)
+    assert "closer than 1.8 Å, where the domain begins" in report.checks[6].detail
