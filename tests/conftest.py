@@ -132,9 +132,9 @@ def lennard_jones(epsilon, sigma):
     return pair
 
 
-def septic(r):
-    t = np.clip((r - R_ON) / (R_CUT - R_ON), 0, 1)
-    slope = (-140 * t**3 + 420 * t**4 - 420 * t**5 + 140 * t**6) / (R_CUT - R_ON)
+def septic(r, r_on=R_ON, r_cut=R_CUT):
+    t = np.clip((r - r_on) / (r_cut - r_on), 0, 1)
+    slope = (-140 * t**3 + 420 * t**4 - 420 * t**5 + 140 * t**6) / (r_cut - r_on)
     return 1 - 35 * t**4 + 84 * t**5 - 70 * t**6 + 20 * t**7, slope
 
 
@@ -212,6 +212,98 @@ def search_settings(argon_file):
         return config.from_dict(record, overrides={k: toml_value(v) for k, v in changes.items()})
 
     return make
+
+
+# The same with three-body terms, in the manner of Stillinger and Weber (1985).
+
+SILICON = SimpleNamespace(
+    r_on=2.6, r_cut=4.2, a=2.35, repulsion=6.0, attraction=8.0, bend=9.0, k=1.5
+)
+
+
+def add_silicon_labels(atoms):
+    """Energy, forces and stress of A (a/r)^8 - B (a/r)^4 and K h h (cos + 1/3)^2, in eV and Å."""
+    i, j, r, vector = neighbor_list("ijdD", atoms, SILICON.r_cut)
+    fade, fade_slope = septic(r, SILICON.r_on, SILICON.r_cut)
+    four = (SILICON.a / r) ** 4
+    u = SILICON.repulsion * four**2 - SILICON.attraction * four
+    du = (-8 * SILICON.repulsion * four**2 + 4 * SILICON.attraction * four) / r
+    energy = 0.5 * float(u @ fade)
+    pull = (0.5 * (du * fade + u * fade_slope) / r)[:, None] * vector  # slope by each vector
+    decay = np.exp(-SILICON.k * (r - SILICON.a))
+    h, dh = decay * fade, decay * (fade_slope - SILICON.k * fade)
+    for atom in range(len(atoms)):
+        near = np.flatnonzero(i == atom)
+        unit = vector[near] / r[near, None]
+        bend = unit @ unit.T + 1 / 3
+        np.fill_diagonal(bend, 0.0)
+        energy += 0.5 * SILICON.bend * float(h[near] @ bend**2 @ h[near])
+        along = SILICON.bend * dh[near] * (bend**2 @ h[near])
+        turning = 2 * SILICON.bend * bend * np.outer(h[near] / r[near], h[near])
+        across = turning @ unit - (turning * (unit @ unit.T)).sum(axis=1)[:, None] * unit
+        pull[near] += along[:, None] * unit + across
+    forces = np.zeros((len(atoms), 3))
+    np.add.at(forces, i, pull)
+    np.subtract.at(forces, j, pull)
+    atoms.info["energy"], atoms.arrays["forces"] = energy, forces
+    if atoms.pbc.all():
+        atoms.info["stress"] = np.einsum("pa,pb->ab", vector, pull) / atoms.get_volume()
+    return atoms
+
+
+@pytest.fixture(scope="session")
+def silicon_images():
+    """Rattled crystals and clusters of silicon with Stillinger-Weber-like labels."""
+    rng = np.random.default_rng(3)
+    images = []
+    for scale in np.linspace(0.94, 1.06, 9):
+        crystal = bulk("Si", "diamond", a=5.43 * scale, cubic=True)
+        crystal.positions += rng.normal(0, 0.18, crystal.positions.shape)
+        images.append(crystal)
+    for n in (3, 4, 5):
+        cluster = bulk("Si", "diamond", a=5.43, cubic=True)[:n]
+        cluster.pbc = False
+        cluster.positions += rng.normal(0, 0.18, cluster.positions.shape)
+        images.append(cluster)
+    for n, atoms in enumerate(images):
+        add_silicon_labels(atoms)
+        atoms.info |= {"group": "cluster" if len(atoms) < 8 else "bulk", "trajectory": f"run {n}"}
+    return images
+
+
+@pytest.fixture(scope="session")
+def silicon_like():
+    """What the data of silicon are made with."""
+    return SILICON
+
+
+@pytest.fixture(scope="session")
+def silicon(silicon_images):
+    """Noisy labels of silicon, some absent, in two groups and all splits."""
+    from dataclasses import replace
+
+    from symreg.structures import from_atoms
+
+    rng = np.random.default_rng(5)
+    exact = from_atoms(silicon_images)
+    energy = exact.energy + exact.n_atoms * rng.normal(0, 0.01, len(exact))
+    forces = exact.forces + rng.normal(0, 0.1, exact.forces.shape)
+    stress = exact.stress + rng.normal(0, 2e-3, exact.stress.shape)
+    energy[4], forces[exact.atoms_of(7)], stress[1] = np.nan, np.nan, np.nan
+    split = np.zeros(len(exact), dtype=np.int64)
+    split[[2, 10]], split[[5]] = 1, 2
+    return replace(exact, energy=energy, forces=forces, stress=stress, split=split)
+
+
+@pytest.fixture(scope="session")
+def silicon_design(silicon):
+    """These data, projected, with pairs up to 5 Å and triplets up to 4.2 Å."""
+    from symreg.cutoff import Cutoff
+    from symreg.loss import LossSettings
+    from symreg.projection import build_design
+
+    pairs, triplets = (Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (5.0, 4.2))
+    return build_design(silicon, pairs, triplets, r0=2.35, loss=LossSettings())
 
 
 @pytest.fixture(scope="session")
