@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from symreg.files import write_bytes, write_text
+from symreg.files import write_bytes, write_json, write_text
 from symreg.formula import Formula
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, nve_input
 from symreg.lammps.plugin import build_plugin, plugin_names
@@ -83,12 +83,9 @@ def export(
     starts = [route.r_min for route in routes if route.r_min < formula.r_lo]
     specimens = make_specimens(formula, max(starts, default=formula.r_lo))
     files = folder_files(formula, routes, specimens[0])
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        if isinstance(content, str):
-            write_text(folder / name, content)
-        else:
-            write_bytes(folder / name, content)
+        data = content.encode("utf-8") if isinstance(content, str) else content
+        write_bytes(folder / name, data)
     ready = [route for route in routes if route.style != "plugin" or plugin == BUILT]
     parity = measure_parity(formula, ready, specimens, files)
     if not ready:
@@ -100,7 +97,7 @@ def export(
         parity["splines"] = dict(routes[0].splines)
     readme = readme_text(formula, routes, parity, provenance)
     write_text(folder / "README.md", readme)
-    write_text(folder / "parity.json", json.dumps(parity, indent=1) + "\n")
+    write_json(folder / "parity.json", parity)
     return parity
 
 
