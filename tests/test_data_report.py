@@ -79,6 +79,17 @@ def test_trajectory_is_the_description_without_its_snapshot(description, name):
     assert trajectory_name({"description": description, "trajectory": 4}) == "4"
 
 
+def test_groups_that_are_left_out_are_as_if_not_there(tmp_path):
+    folder = written(tmp_path, labelled(3, group="a") + labelled(2, group="b"))
+    structures, report = read(folder, leave_out=("b",))
+    assert set(structures.group) == {"a"}
+    assert report.notes[0] == "left out 2 structures: b"
+    with pytest.raises(ValueError, match="leave_out names the group 'c'; the groups are a, b"):
+        read(folder, leave_out=("c",))
+    with pytest.raises(ValueError, match="leaves no structures"):
+        read(folder, leave_out=("a", "b"))
+
+
 def test_whole_trajectories_validate_in_every_group(tmp_path):
     images = [
         atoms

@@ -98,7 +98,7 @@ def from_dict(
         _override(changed, name, text)
     tables = {name: dict(_table(name, table)) for name, table in changed.items()}
     data = tables.setdefault("data", {})
-    for name in ("train", "validation", "test", "species"):
+    for name in ("train", "validation", "test", "species", "leave_out"):
         if isinstance(data.get(name), str):
             data[name] = [data[name]]
     if not data.get("train"):
@@ -245,15 +245,19 @@ split = "trajectory"           # "trajectory" (frames of one run stay together),
 validation_fraction = 0.2
 test = []                      # files used once, at the end
 group_key = "group"            # info key that names a structure's group
+# leave_out = ["isolated_atom"] # groups that are not used
 # weights = {{ dimers = 2.0 }}   # weight of each group in the loss, 1 where absent
 # energy_key = "REF_energy"    # keys of the labels; the usual names are found without
 # forces_key = "REF_forces"
 # stress_key = "REF_stress"
 
 [terms]
+three_body = false             # "separable": also h(r_ij) h(r_ik) p(cos); "general": any function
 r_cut = 6.0                    # angstrom
+# r_cut_three_body = 4.2       # angstrom, with three_body; 0.7 r_cut unless given
 cutoff = "septic"              # none, septic, cosine, poet, stillinger_weber
-cutoff_onset = 0.6             # fraction of r_cut; or r_on in angstrom
+# cutoff_three_body = "septic" # that of the pairs unless given
+cutoff_onset = 0.6             # fraction of each cutoff radius; or r_on in angstrom
 r0 = "nearest"                 # or a length in angstrom
 e0 = "fit"                     # or "isolated", or {{ Ar = 0.0 }} in eV
 library_seeds = true           # start from known forms; false: find everything

@@ -72,6 +72,7 @@ def read_structures(settings: DataSettings, folder: Path) -> tuple[Structures, D
         If a file or label is unusable; the message says where and what to do.
     """
     frames: list[Frame] = []
+    left_out: list[Frame] = []
     split: list[int] = []
     files: dict[str, dict[str, Any]] = {}
     for path, number in data_files(settings, folder).items():
@@ -84,6 +85,8 @@ def read_structures(settings: DataSettings, folder: Path) -> tuple[Structures, D
             group_key=settings.group_key,
             home=name,
         )
+        left_out += [frame for frame in of_file if frame.group in settings.leave_out]
+        of_file = [frame for frame in of_file if frame.group not in settings.leave_out]
         check_labelled(of_file)
         files[name] = {
             "split": SPLITS[number],
@@ -92,8 +95,9 @@ def read_structures(settings: DataSettings, folder: Path) -> tuple[Structures, D
         }
         frames += of_file
         split += [number] * len(of_file)
+    notes = _left_out_notes(left_out, frames, settings)
     _check_names(frames, settings)
-    notes = _notes(frames, settings)
+    notes += _notes(frames, settings)
     if not settings.validation:
         notes += _set_aside(frames, split, settings)
     structures = assemble(frames, split)
@@ -103,6 +107,20 @@ def read_structures(settings: DataSettings, folder: Path) -> tuple[Structures, D
 def _keys_taken(frames: Sequence[Frame], quantity: str) -> dict[str, int]:
     """Return how often each key was taken for a quantity."""
     return dict(Counter(f.labels.keys[quantity] for f in frames if quantity in f.labels.keys))
+
+
+def _left_out_notes(
+    left_out: Sequence[Frame], frames: Sequence[Frame], settings: DataSettings
+) -> list[str]:
+    """Say how many structures are left out; stop where a group is unknown, or none remain."""
+    groups = {frame.group for frame in left_out}
+    for unknown in sorted(set(settings.leave_out) - groups):
+        known = ", ".join(sorted(groups | {frame.group for frame in frames}))
+        raise ValueError(f"[data] leave_out names the group '{unknown}'; the groups are {known}")
+    if not frames:
+        raise ValueError("[data] leave_out leaves no structures; take a group out of it")
+    names = ", ".join(settings.leave_out)
+    return [f"left out {len(left_out)} structures: {names}"] if left_out else []
 
 
 def _check_names(frames: Sequence[Frame], settings: DataSettings) -> None:

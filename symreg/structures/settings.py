@@ -31,6 +31,8 @@ class DataSettings:
     """Info key that holds the name of a structure's group; else ``config_type`` is taken."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of each group in the loss, 1 where absent."""
+    leave_out: tuple[str, ...] = ()
+    """Groups that are not used at all, as if they were not in the files."""
     species: tuple[str, ...] = ()
     """Elements that may occur; any when empty."""
     energy_key: str = ""
@@ -47,7 +49,7 @@ class DataSettings:
         """Reject settings that cannot run, before any file is read."""
         if not self.train:
             raise ValueError('[data] train is empty; name a file, as in train = ["silicon.extxyz"]')
-        for name in ("train", "validation", "test", "species"):
+        for name in ("train", "validation", "test", "species", "leave_out"):
             if isinstance(getattr(self, name), str):
                 raise ValueError(f"[data] {name} is a text; it must be a list of texts")
         if self.split not in SPLIT_KINDS:
