@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from symreg.formula import ThreeBodyFunction
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
@@ -26,10 +30,14 @@ _CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _MARKS = ("o", "s", "^", "D", "v", "P")
 WIDEST = 1.5
 """A known form is drawn up to this many times the complexity of the front."""
+FARTHEST = 30.0
+"""A floor is drawn down to this part of the lowest error of the front."""
+ANGLES = np.linspace(0.0, 180.0, 361)
+"""Where functions of the angle are drawn, in degrees."""
 
 
 class Curve(NamedTuple):
-    """A pair function to draw: its name, and energies in eV from distances in Å."""
+    """A function to draw: its name, and energies in eV from distances in Å or angles in degrees."""
 
     name: str
     energy: Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -48,17 +56,20 @@ def pareto(
     error: Sequence[float],
     *,
     floor: float | None = None,
+    pair_floor: float | None = None,
     recommended: int | None = None,
     baselines: Mapping[str, tuple[int, float]] | None = None,
 ) -> Figure:
-    """Error against complexity, with the floor, the recommended member and known forms.
+    """Error against complexity, with the floors, the recommended member and known forms.
 
     Parameters
     ----------
     complexity, error
         The members of the front, simplest first.
     floor
-        The lowest training error of any smooth term.
+        The lowest training error of any smooth terms; noted at the edge if it is far below.
+    pair_floor
+        The same of pair terms alone, for fronts with three-body terms.
     recommended
         Index of the recommended member.
     baselines
@@ -76,14 +87,15 @@ def pareto(
     near = {name: point for name, point in (baselines or {}).items() if point[0] <= far}
     for mark, (name, point) in zip(cycle("s^DvPX<>"), near.items(), strict=False):
         axes.plot(*point, mark, color=GREY, markersize=5.5, label=name)
+    if pair_floor is not None:
+        _floor(axes, "floor of pair terms", pair_floor, error)
     if floor is not None and floor > 0:
-        axes.axhline(floor, color="black", linestyle="--", linewidth=1)
-        _note(axes, "floor: the best any smooth pair term could do", floor)
+        _floor(axes, "floor: the best any smooth term could do", floor, error)
     axes.set_xlabel("complexity")
     axes.set_ylabel("training error (in units of σ)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(left=0)
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", fontsize=8)
     return figure
 
 
@@ -187,6 +199,69 @@ def potential_curve(
     return figure
 
 
+def three_body_factors(function: ThreeBodyFunction) -> Figure:
+    """Factors of the products w h(x1) h(x2) p(c): h over distance, w p over angle.
+
+    The radial factors have no unit and fade by the cutoff function; the angular ones are in eV.
+    """
+    figure = Figure(figsize=(7.4, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    reach = (function.clamp.r_lo, function.r_cut)
+    numbers = range(1, len(function.products) + 1)
+    names = [f"product {n}" for n in numbers] if len(numbers) > 1 else [""]
+    radial = [Curve(name, partial(_radial, function, n)) for n, name in enumerate(names)]
+    angular = [Curve(name, partial(_angular, function, n)) for n, name in enumerate(names)]
+    _lines(left, radial, np.linspace(*reach, 600))
+    left.set(xlabel="distance r (Å)", ylabel="radial factor h(r / r$_0$) f$_c$(r)", xlim=reach)
+    _lines(right, angular, ANGLES)
+    _over_angle(right, "angular factor w p(cos θ) (eV)")
+    return figure
+
+
+def _radial(function: ThreeBodyFunction, n: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(function.radials(r).products[n][0])
+
+
+def _angular(
+    function: ThreeBodyFunction, n: int, angle: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    product = function.products[n]
+    return product.weight * product.trees[1](np.cos(np.radians(angle)))
+
+
+def triplet(function: ThreeBodyFunction, r: float, name: str = "") -> Curve:
+    """Energy of a centre and two neighbours, both ``r`` Å away, over the angle between them."""
+
+    def energy(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+        distance = np.full(angle.shape, r)
+        return np.asarray(function.derivatives(distance, distance, np.cos(np.radians(angle)))[0])
+
+    return Curve(name or f"both neighbours at {r:.3g} Å", energy)
+
+
+def triplet_curve(curves: Sequence[Curve]) -> Figure:
+    """Three-body energies over the angle at the centre, as ``triplet`` gives them."""
+    figure, axes = _figure(5.4, 3.8)
+    _lines(axes, curves, ANGLES)
+    _over_angle(axes, "three-body energy (eV)")
+    return figure
+
+
+def _lines(axes: Axes, curves: Sequence[Curve], where: NDArray[np.float64]) -> None:
+    for k, curve in enumerate(curves):
+        axes.plot(where, curve.energy(where), color=_CYCLE[k % 6], label=curve.name)
+    axes.axhline(0.0, color="black", linewidth=0.6, zorder=0)
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    if any(curve.name for curve in curves):
+        axes.legend()
+
+
+def _over_angle(axes: Axes, quantity: str) -> None:
+    axes.set(xlabel="angle θ (degrees)", ylabel=quantity, xlim=(0, 180))
+    axes.set_xticks(range(0, 181, 30))
+
+
 def _plot_points(
     panels: Sequence[Axes],
     k: int,
@@ -234,19 +309,23 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _note(axes: Axes, text: str, height: float) -> None:
-    """Write just below a horizontal line, at the left end."""
+def _floor(axes: Axes, text: str, height: float, error: Sequence[float]) -> None:
+    """Draw a floor with words just below its left end; far below the front, only the words."""
+    low, high = axes.get_ylim()
+    shown = height >= min(error, default=height) / FARTHEST
+    end = height if shown else low
+    axes.set_ylim(min(low, end / (high / end) ** 0.12), max(high, 1.3 * end))
+    if shown:
+        axes.axhline(height, color="black", linestyle="--", linewidth=1)
     axes.annotate(
-        text,
-        (0, height),
+        text if shown else f"{text}, {height:.1g}, far below",
+        (0, height if shown else axes.get_ylim()[0]),
         xycoords=axes.get_yaxis_transform(),
         textcoords="offset points",
-        xytext=(4, -4),
-        va="top",
+        xytext=(4, -4 if shown else 4),
+        va="top" if shown else "bottom",
         fontsize=8,
     )
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, height / (high / height) ** 0.12), high)
 
 
 def _span(axes: Axes) -> tuple[float, float]:

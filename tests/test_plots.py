@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 
 from symreg import plots
+from symreg.cutoff import Cutoff
+from symreg.expression import VARIABLES_OF, Expression, Term, parse
+from symreg.formula import Formula
 from symreg.runs import open_run
 
 
@@ -44,6 +47,16 @@ def test_a_run_draws_its_own_front(small_run, tmp_path):
     assert png(figure, tmp_path) > 1000
 
 
+def test_a_floor_far_below_the_front_is_told_and_not_drawn():
+    figure = plots.pareto([5, 9], [2.5, 0.4], floor=1e-5, pair_floor=1.5)
+    (axes,) = figure.axes
+    pairs, far = (text.get_text() for text in axes.texts)
+    assert pairs == "floor of pair terms"
+    assert far.endswith("1e-05, far below")
+    assert 0.1 < axes.get_ylim()[0] < 0.4
+    assert axes.get_ylim()[1] > 2.5
+
+
 def test_an_empty_front_is_an_empty_figure(tmp_path):
     assert png(plots.pareto([], [], floor=0.1), tmp_path) > 1000
 
@@ -76,3 +89,47 @@ def test_a_curve_stands_above_its_difference_from_each_reference(tmp_path, unit,
 def test_a_curve_alone_has_one_panel():
     curve = plots.Curve("formula", lambda r: 1 / r)
     assert len(plots.potential_curve([curve], r_range=(2.0, 5.0)).axes) == 1
+
+
+def silicon(*triplets):
+    terms = [Term("pair", ("Si", "Si"), parse("x^-4"))]
+    terms += [
+        Term("three-body", ("Si",) * 3, parse(t, {}, VARIABLES_OF["three-body"])) for t in triplets
+    ]
+    cutoff = Cutoff(kind="septic", r_cut=4.2, r_on=3.0)
+    formula = Formula(
+        expression=Expression(tuple(terms), (1.0, 3.0, -2.0)[: len(terms)]),
+        r0=2.0,
+        e0={"Si": 0.0},
+        species=("Si",),
+        cutoff=cutoff,
+        r_lo=1.8,
+        cutoff_three_body=cutoff,
+    )
+    return formula.three_body_function("Si", "Si", "Si")
+
+
+def test_factors_of_products_are_drawn_over_distance_and_angle(tmp_path):
+    function = silicon("x1^-2*x2^-2*(c + 1/3)^2", "exp(-x1)*exp(-x2)*c")
+    figure = plots.three_body_factors(function)
+    left, right = figure.axes
+    r, h = left.lines[0].get_data()
+    assert (r[0], r[-1], h[-1]) == (1.8, 4.2, 0.0)
+    inside = r < 3.0
+    np.testing.assert_allclose(h[inside], (r[inside] / 2.0) ** -2)
+    angle, p = right.lines[1].get_data()
+    np.testing.assert_allclose(p, -2.0 * np.cos(np.radians(angle)), atol=1e-12)
+    names = [text.get_text() for text in right.get_legend().get_texts()]
+    assert names == ["product 1", "product 2"]
+    assert png(figure, tmp_path) > 1000
+
+
+@pytest.mark.parametrize("text", ["x1^-2*x2^-2*(c + 1/3)^2", "x1^-2*x2^-2*(c + 1/3)^2 + 0*x1"])
+def test_a_triplet_is_drawn_over_its_angle(text, tmp_path):
+    curve = plots.triplet(silicon(text), 2.5)
+    figure = plots.triplet_curve([curve])
+    angle, energy = figure.axes[0].lines[0].get_data()
+    assert curve.name == "both neighbours at 2.5 Å"
+    expected = 3.0 * 1.25**-4 * (np.cos(np.radians(angle)) + 1 / 3) ** 2
+    np.testing.assert_allclose(energy, expected, atol=1e-12)
+    assert png(figure, tmp_path) > 1000

@@ -31,17 +31,15 @@ def summary(run: Run, complexity: int | None = None) -> str:
 
 
 def front_text(run: Run, chosen: Member) -> str:
-    """All members as a table; the chosen one is marked, the floor is the last row."""
+    """All members as a table; the chosen one is marked, the floors are the last rows."""
     head = f"  {'member':>6} {'complexity':>10} {'constants':>9} {'error':>9}  formula"
     lines = [f"{head}, x = r/r0, eV"]
     for m in run.front:
         mark = "*" if m.number == chosen.number else " "
         numbers = f"{m.number:>6} {m.complexity:>10} {m.n_constants:>9} {m.error:>9.4g}"
         lines.append(f"{mark} {numbers}  {m.expression}")
-    if run.front.floor is not None:
-        blank = " " * 17
-        note = "the best that any smooth term could do"
-        lines.append(f"  {'floor':>6} {blank}    {run.front.floor:>9.4g}  {note}")
+    for floor, note in run.floors:
+        lines.append(f"  {'floor':>6} {' ' * 17}    {floor:>9.4g}  {note}")
     return "\n".join(lines)
 
 
@@ -52,6 +50,10 @@ def member_text(run: Run, member: Member) -> str:
     if member.record.get("r0"):
         cutoff = f"{terms.cutoff} cutoff at {terms.r_cut:g} Å"
         lines.append(f"with      x = r / {member.record['r0']:.6g} Å, {cutoff}, energies in eV")
+        three_body = terms.cutoff_function_three_body
+        if three_body is not None:
+            far = f"{three_body.kind} cutoff at {three_body.r_cut:g} Å"
+            lines.append(f"          triplets: cosine c of the angle at the centre, {far}")
     if member.constants:
         text = "constants " + ", ".join(_constant(entry) for entry in member.constants)
         lines.append(textwrap.fill(text, 96, subsequent_indent=" " * 10))
@@ -61,8 +63,13 @@ def member_text(run: Run, member: Member) -> str:
         if any(cells.values()):
             lines.append(f"          {_error_row(split, cells)}")
     if run.front.floor:
-        ratio = member.error / run.front.floor
-        lines.append(f"floor     training error {member.error:.4g} is {ratio:.3g} times the floor")
+        ratio = "{:.3g} times the floor{}".format
+        parts = [ratio(member.error / run.front.floor, "")] if run.floor_is_known else []
+        if run.front.pair_floor:
+            parts.insert(0, ratio(member.error / run.front.pair_floor, " of pair terms"))
+        if parts:
+            text = f"floor     training error {member.error:.4g} is "
+            lines.append(text + ", ".join(parts))
     return "\n".join(lines)
 
 

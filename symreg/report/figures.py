@@ -15,11 +15,13 @@ from symreg.structures import SPLITS, Structures
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from symreg.formula import Formula
+    from symreg.formula import Formula, ThreeBodyFunction
     from symreg.runs import Member, Run
 
 MOST = 200
 """Structures of each split that a parity plot computes."""
+STRETCHED = (1.0, 1.2, 1.4)
+"""Distances of neighbours at which triplets are drawn, as parts of r0."""
 Values = dict[str, NDArray[np.float64]]
 
 
@@ -32,6 +34,7 @@ def draw(run: Run, member: Member, structures: Structures | None) -> dict[str, F
             [m.complexity for m in members],
             [m.error for m in members],
             floor=run.front.floor,
+            pair_floor=run.front.pair_floor,
             recommended=[m.number for m in members].index(member.number),
             baselines={name: (b["complexity"], b["error"]) for name, b in known.items()},
         )
@@ -41,6 +44,8 @@ def draw(run: Run, member: Member, structures: Structures | None) -> dict[str, F
     formula = member.potential.formula
     for a, b in formula.species_pairs:
         figures[f"pair-{a}-{b}"] = _curve(formula, a, b, structures)
+    for species in formula.species_triplets:
+        figures |= _triplets(formula.three_body_function(*species))
     if structures is not None:
         for quantity, (reference, predicted) in _compare(formula, structures).items():
             figures[f"parity-{quantity}"] = plots.parity(reference, predicted, quantity=quantity)
@@ -51,13 +56,25 @@ def _curve(formula: Formula, a: str, b: str, structures: Structures | None) -> F
     """The pair function with the dimers of the data, if there are any."""
     function = formula.pair_function(a, b)
     points = _dimers(formula, a, b, structures) if structures is not None else []
-    depth = float(np.min(function.energy(np.linspace(function.r_lo, formula.r_cut, 400))))
+    depth = -float(np.min(function.energy(np.linspace(function.r_lo, formula.r_cut, 400))))
     return plots.potential_curve(
         [plots.Curve(f"formula, {a}-{b}", function.energy)],
         points,
         r_range=(function.r_lo, formula.r_cut),
-        unit="meV" if abs(depth) < 0.1 else "eV",
+        unit="meV" if 1e-4 < depth < 0.1 else "eV",
     )
+
+
+def _triplets(function: ThreeBodyFunction) -> dict[str, Figure]:
+    """The factors of the products, if there are any, and energies of isosceles triplets."""
+    name, figures = "-".join(function.species), {}
+    if function.products:
+        figures[f"factors-{name}"] = plots.three_body_factors(function)
+    lengths = [part * function.r0 for part in STRETCHED if part * function.r0 < function.r_cut]
+    curves = [plots.triplet(function, r) for r in lengths]
+    if curves:
+        figures[f"triplet-{name}"] = plots.triplet_curve(curves)
+    return figures
 
 
 def _dimers(formula: Formula, a: str, b: str, structures: Structures) -> list[plots.Points]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from symreg.expression import Expression, Tree
 from symreg.files import read_json, write_bytes, write_text
 from symreg.report.figures import draw
 
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
     from symreg.structures import Structures
 
 QUANTITIES = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+DIGITS = 8
 CAPTIONS = {
     "front": "Every formula of the front, and the floor: the lowest training error that any "
-    "smooth pair term could reach on these data at this cutoff.",
+    "smooth terms could reach on these data at these cutoffs.",
     "pair": "The pair function of the recommended formula with its cutoff.",
+    "factors": "The factors of the products in the three-body function: h with the cutoff "
+    "function, and p times its weight.",
+    "triplet": "The three-body energy of a centre with two neighbours at the same distance.",
     "parity": "The recommended formula against the reference; at most 200 structures a split.",
 }
 
@@ -35,6 +40,15 @@ class ErrorRow(NamedTuple):
     split: str
     group: str
     cells: list[Mapping[str, Any]]
+
+
+class Line(NamedTuple):
+    """One function of the formula."""
+
+    name: str
+    species: str
+    arguments: str
+    text: str
 
 
 def write(run: Run, structures: Structures | None = None) -> Path:
@@ -90,6 +104,9 @@ def _content(run: Run, member: Member) -> dict[str, Any]:
     return {
         "run": run,
         "member": member,
+        "lines": list(formula_lines(Expression.from_dict(member.record["terms"]))),
+        "latex": _latex(member),
+        "cutoff_three_body": run.settings.terms.cutoff_function_three_body,
         "terms": run.settings.terms,
         "quantities": quantities,
         "errors": list(_error_rows(member, [quantity for quantity, _ in quantities])),
@@ -97,6 +114,45 @@ def _content(run: Run, member: Member) -> dict[str, Any]:
         "parity": _optional(member.folder / "lammps" / "parity.json"),
         "run_file": (run.folder / "run.toml").read_text(encoding="utf-8"),
     }
+
+
+def formula_lines(expression: Expression) -> Iterator[Line]:
+    """Every function with the factors of its products, as text in eV."""
+    keys = sorted(expression.keys())
+    for key in keys:
+        index = "-".join(key[1]) if len(keys) > 1 else ""
+        if key[0] == "pair":
+            yield Line("φ", index, "x", expression.total(*key).text(DIGITS))
+            continue
+        own = zip(expression.terms, expression.weights, strict=True)
+        terms = [(term.tree, weight) for term, weight in own if term[:2] == key]
+        total, factors = "", []
+        for n, (tree, weight) in enumerate(terms, 1):
+            sign = " - " if weight < 0 else " + " if n > 1 else ""
+            number = str(n) if len(terms) > 1 else ""
+            names, lines = _factors(tree, number)
+            total += f"{sign}{abs(weight):.{DIGITS}g} {names}"
+            factors += lines
+        yield Line("ψ", index, "x1, x2, c", total)
+        yield from factors
+
+
+def _factors(tree: Tree, number: str) -> tuple[str, list[Line]]:
+    """How a three-body term is written by names, and what the names stand for."""
+    if tree.factors is None:
+        names = f"(q{number}(x1, x2, c) + q{number}(x2, x1, c))/2"
+        return names, [Line("q", number, "x1, x2, c", tree.text(DIGITS))]
+    radial, angular = (factor.text(DIGITS) for factor in tree.factors)
+    return f"h{number}(x1) h{number}(x2) p{number}(c)", [
+        Line("h", number, "x", radial),
+        Line("p", number, "c", angular),
+    ]
+
+
+def _latex(member: Member) -> str:
+    """The formula for a paper; empty while there is no potential."""
+    path = member.folder / "potential.json"
+    return member.potential.latex() if path.exists() else ""
 
 
 def _error_rows(member: Member, quantities: list[str]) -> Iterator[ErrorRow]:
@@ -129,4 +185,5 @@ def powers(text: str) -> Markup:
     """
     safe = re.sub(r"(?<=[\d.])e\+?(-?)0*(\d+)", r" × 10^\1\2", str(escape(text)))
     safe = safe.replace("*", " ").replace("-", "−")
+    safe = re.sub(r"\b([xhpq])(\d+)\b", r"\1<sub>\2</sub>", safe)
     return Markup(re.sub(r"\^(−?[\w.]+)", r"<sup>\1</sup>", safe))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from symreg.config import Settings
     from symreg.potential import Potential
 
+UNCERTAIN = 1.5
+"""A floor that falls by more than this factor from a coarser to a finer grid is not known."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -68,10 +71,17 @@ class Member:
 class Front(Sequence[Member]):
     """Members of a Pareto front, simplest first; draws itself in a notebook."""
 
-    def __init__(self, members: Sequence[Member], floor: float | None = None) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        floor: float | None = None,
+        pair_floor: float | None = None,
+    ) -> None:
         self._members = tuple(sorted(members, key=lambda member: member.complexity))
         self.floor = floor
-        """The lowest training error that any smooth term could reach."""
+        """The lowest training error that any smooth terms could reach."""
+        self.pair_floor = pair_floor
+        """The same of pair terms alone, for runs with three-body terms."""
 
     @overload
     def __getitem__(self, index: int) -> Member: ...
@@ -80,7 +90,7 @@ class Front(Sequence[Member]):
     def __getitem__(self, index: int | slice) -> Member | Front:
         """Take a member, or a part of the front."""
         if isinstance(index, slice):
-            return Front(self._members[index], self.floor)
+            return Front(self._members[index], self.floor, self.pair_floor)
         return self._members[index]
 
     def __len__(self) -> int:
@@ -103,8 +113,9 @@ class Front(Sequence[Member]):
             formula = f"<code>{escape(m.expression)}</code>"
             cells = (m.complexity, m.n_constants, f"{m.error:.4g}", formula)
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-        if self.floor is not None:
-            rows.append(f"<tr><td></td><td>floor</td><td>{self.floor:.4g}</td><td></td></tr>")
+        for name, floor in (("floor of pairs", self.pair_floor), ("floor", self.floor)):
+            if floor is not None:
+                rows.append(f"<tr><td></td><td>{name}</td><td>{floor:.4g}</td><td></td></tr>")
         stream = io.BytesIO()
         self.plot().savefig(stream, format="png", dpi=100)
         image = base64.b64encode(stream.getvalue()).decode("ascii")
@@ -120,6 +131,7 @@ class Front(Sequence[Member]):
             [m.complexity for m in self],
             [m.error for m in self],
             floor=self.floor,
+            pair_floor=self.pair_floor,
             recommended=None if chosen is None else self._members.index(chosen),
         )
 
@@ -167,6 +179,26 @@ class Run:
     """``floor["error"]`` is the lowest training error of any smooth term."""
     front: Front
     """Members, simplest first."""
+
+    @property
+    def floor_is_known(self) -> bool:
+        """Whether the floor hardly falls from a coarser grid to a finer one, as with many data."""
+        floor = self.front.floor or 0.0
+        return bool(floor) and (self.floor.get("error_coarser") or 0.0) <= UNCERTAIN * floor
+
+    @property
+    def floors(self) -> list[tuple[float, str]]:
+        """Lowest training errors with what reaches them: pair terms, then triplets too if asked."""
+        best = "the best that any smooth {} could do"
+        if self.front.floor is None:
+            return []
+        doubt = "" if self.floor_is_known else "; not known: the data are too few to tell"
+        if self.front.pair_floor is None:
+            return [(self.front.floor, best.format("pair term") + doubt)]
+        return [
+            (self.front.pair_floor, best.format("pair term")),
+            (self.front.floor, best.format("pair and three-body terms") + doubt),
+        ]
 
     @cached_property
     def settings(self) -> Settings:
@@ -243,7 +275,7 @@ def open_run(folder: str | Path) -> Run:
         manifest=files.read_json(manifest),
         data=_optional(folder / "data.json"),
         floor=floor,
-        front=Front(members, floor.get("error")),
+        front=Front(members, floor.get("error"), floor.get("pair", {}).get("error")),
     )
 
 
