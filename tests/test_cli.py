@@ -135,12 +135,23 @@ def test_a_dry_run_searches_nothing(pipeline, run_file):
 
 
 def test_demo_and_resume_print_the_same_summary(pipeline, small_run, tmp_path):
-    pipeline.demo = lambda folder, **_: pipeline.calls.append(folder) or open_run(small_run)
+    pipeline.demo = lambda *words, **_: pipeline.calls.append(words) or open_run(small_run)
     pipeline.resume = lambda folder, **_: open_run(folder)
     shown = command("show", small_run).output
     assert command("resume", small_run).output == shown
-    assert command("demo", tmp_path / "new").output == shown
-    assert pipeline.calls == [tmp_path / "new"]
+    assert command("demo").output == shown
+    assert command("demo", "silicon", tmp_path / "new").output == shown
+    assert pipeline.calls == [("argon", None), ("silicon", tmp_path / "new")]
+
+
+def test_an_unknown_demo_is_answered_with_those_there_are():
+    for name, hint in [
+        ("silcon", "did you mean 'silicon'?"),
+        ("gold", "there are argon, silicon."),
+    ]:
+        result = command("demo", name)
+        assert result.exit_code == 1
+        assert f"symreg: there is no demo '{name}'; {hint}" in result.output
 
 
 def test_show_takes_the_best_up_to_a_complexity(small_run):

@@ -72,15 +72,20 @@ def _options(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to put the run.")] = Path("argon-demo"),
+    name: Annotated[
+        str, typer.Argument(help="argon: pairs; silicon: pairs and triplets.")
+    ] = "argon",
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to put the run; argon-demo and the like if absent.")
+    ] = None,
 ) -> None:
-    """Find a formula for argon, from DFT to LAMMPS, in about a minute."""
+    """Find a formula for argon or silicon, from DFT to LAMMPS, in a minute or two."""
     from symreg import pipeline
     from symreg.cli.live import progress
     from symreg.cli.summary import summary
 
     with progress() as report:
-        run = pipeline.demo(folder, on_progress=report)
+        run = pipeline.demo(name, folder, on_progress=report)
     typer.echo(summary(run))
 
 
@@ -205,7 +210,12 @@ def export(
     member: Annotated[
         int | None, typer.Option(help="Which member; the recommended one if left out.")
     ] = None,
-    style: Annotated[str, typer.Option(help="auto, table, lepton or native.")] = "auto",
+    style: Annotated[
+        str,
+        typer.Option(
+            help="auto; of pairs table, lepton, native; with triplets meam, sw; of both plugin."
+        ),
+    ] = "auto",
     to: Annotated[
         Path | None, typer.Option(help="Folder for the files; the member's own if left out.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -23,11 +24,38 @@ AT_REST = 0.01
 """Largest force in eV/Å on an atom of a structure that counts as a crystal."""
 
 
-def demo(folder: str | Path = "argon-demo", *, on_progress: OnProgress | None = None) -> Run:
-    """Search the argon data that come with the package; a run of less than a minute."""
-    data = files("symreg") / "data" / "argon"
-    settings = config.load(str(data / "demo.toml"))
-    return search(_into(settings, Path(folder)), on_progress=on_progress)
+def demo(
+    name: str = "argon",
+    folder: str | Path | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Search data that come with the package; a run of a minute or two.
+
+    Parameters
+    ----------
+    name
+        ``argon``: pairs; ``silicon``: pairs and triplets.
+    folder
+        The run folder; ``argon-demo`` and the like in the working folder unless given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such demo.
+    """
+    data = files("symreg") / "data"
+    names = sorted(entry.name for entry in data.iterdir() if (entry / "demo.toml").is_file())
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}."
+        raise ValueError(
+            f"there is no demo '{name}'; {hint} A folder comes after the name: "
+            f"`symreg demo {names[0]} FOLDER`"
+        )
+    settings = config.load(str(data / name / "demo.toml"))
+    into = Path(settings.output.folder if folder is None else folder)
+    return search(_into(settings, into), on_progress=on_progress)
 
 
 def _into(settings: Settings, folder: Path) -> Settings:
