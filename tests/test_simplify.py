@@ -201,6 +201,16 @@ def test_last_term_of_a_pair_of_species_is_never_dropped(rewriter):
     assert found == expression
 
 
+def test_last_three_body_term_is_dropped_only_if_something_remains():
+    pair = Term("pair", ("Si", "Si"), parse("x^-4"))
+    bend = Term("three-body", ("Si",) * 3, parse("1*1*c^2", variable=("x1", "x2", "c")))
+    domain = {"pair": (0.8, 2.0), "three-body": (0.8, 1.7)}
+    for terms, kept in [((bend,), (bend,)), ((pair, bend), (pair,))]:
+        expression = Expression(terms, (1e-9,) * len(terms))
+        found = simplify(expression, refit=lambda e: e, error=lambda _: 1.0, domain=domain)
+        assert found.terms == kept
+
+
 def test_form_that_sympy_gets_wrong_is_refused():
     #    sqrt((x - 1.5)^2) is |x - 1.5|, not x - 1.5
     class Careless:

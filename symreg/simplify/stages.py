@@ -294,7 +294,7 @@ def _drop(expression: Expression, judge: _Judge, domain: Domain) -> Expression:
     for t in sorted(range(len(sizes)), key=sizes.__getitem__):
         term = expression.terms[t]
         alone = sum(other[:2] == term[:2] for other in expression.terms) == 1
-        if alone and term.kind == "pair":
+        if alone and (term.kind == "pair" or len(sizes) == 1):
             continue
         fewer = Expression(
             (*expression.terms[:t], *expression.terms[t + 1 :]),
