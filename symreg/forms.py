@@ -1,8 +1,8 @@
-"""Known pair potentials as expressions: baselines of every run, and seeds of a search."""
+"""Known potentials as expressions: baselines of every run, and seeds of a search."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from symreg.expression import VARIABLES_OF, Term, parse
@@ -19,7 +19,15 @@ class Form:
     is_seed: bool = True
     """Whether a search may start from it; not when constants are shared or it is too large."""
     triplets: tuple[str, ...] = ()
-    """Formulas of its three-body terms in x1, x2 and c."""
+    """Formulas of its three-body terms in x1, x2 and c, the cosine of the angle."""
+    cutoff: str = ""
+    """The cutoff function that makes it what its name says; any if empty."""
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether all of its three-body terms, if any, are products h(x1) h(x2) p(c)."""
+        trees = [parse(text, variable=VARIABLES_OF["three-body"]) for text in self.triplets]
+        return all(tree.factors is not None for tree in trees)
 
 
 def _damping(order: int) -> str:
@@ -71,10 +79,81 @@ FORMS = (
 )
 """Pair potentials of the literature, simplest ideas first."""
 
+_FLEXIBLE = ("exp(-4.0*x)", "x^-4", "x^-2")
+_GAUSSIANS = ("exp(-4.0*x^2)", "exp(-1.0*x^2)")
+
+THREE_BODY_FORMS = (
+    Form(
+        "Stillinger-Weber",
+        ("x^-4.0", "1"),
+        "F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985)",
+        triplets=("1*1*(0.3333 + c)^2",),
+        cutoff="stillinger_weber",
+    ),
+    Form(
+        "Stillinger-Weber-like",
+        _FLEXIBLE,
+        "F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985); their angular function "
+        "with exponentials for any cutoff function, and a freer pair function",
+        triplets=("exp(-3.0*x1)*exp(-3.0*x2)*(0.3333 + c)^2",),
+    ),
+    Form(
+        "Tersoff-like",
+        _FLEXIBLE,
+        "J. Tersoff, Phys. Rev. B 37, 6991 (1988); his angular function, but no bond order",
+        triplets=("exp(-3.0*x1)*exp(-3.0*x2)*(1 - 2.8/(3.0 + (0.2 + c)^2))",),
+    ),
+    Form(
+        "Behler-Parrinello G2 and G5",
+        _GAUSSIANS,
+        "J. Behler, J. Chem. Phys. 134, 074106 (2011)",
+        triplets=(
+            "exp(-1.2*x1^2)*exp(-1.2*x2^2)*(1 + c)",
+            "exp(-1.2*x1^2)*exp(-1.2*x2^2)*(1 + c)^2",
+        ),
+    ),
+    Form(
+        "Behler-Parrinello G2 and G4",
+        _GAUSSIANS,
+        "J. Behler and M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007); no cutoff function for "
+        "the distance between both neighbours",
+        triplets=(
+            "exp(-0.5*(x1^2 + x2^2 - x1*x2*c))*(1 + c)",
+            "exp(-0.5*(x1^2 + x2^2 - x1*x2*c))*(1 + c)^2",
+        ),
+    ),
+    Form(
+        "moment tensors",
+        _FLEXIBLE,
+        "A. V. Shapeev, Multiscale Model. Simul. 14, 1153 (2016); products of two tensors of rank "
+        "1 and of rank 2, with exponentials for their radial functions",
+        triplets=("exp(-3.0*x1)*exp(-3.0*x2)*c", "exp(-3.0*x1)*exp(-3.0*x2)*c^2"),
+    ),
+)
+"""Potentials with three-body terms."""
+
 _STARTS = {
     "Morse": {"a": 6.0, "b": 1.0},
     "Tang-Toennies": {"b": 14.0, "c": 1.5, "d": 0.3},
 }
+
+
+def known_forms(
+    keys: Collection[tuple[str, tuple[str, ...]]], cutoffs: Collection[str] = ()
+) -> tuple[Form, ...]:
+    """Forms that terms of these kinds and species can express.
+
+    Parameters
+    ----------
+    keys
+        Kinds and species of terms.
+    cutoffs
+        Cutoff functions of all kinds of terms.
+    """
+    if all(kind == "pair" for kind, _ in keys):
+        return FORMS
+    usable = [f for f in THREE_BODY_FORMS if not f.cutoff or set(cutoffs) == {f.cutoff}]
+    return (*FORMS, *usable)
 
 
 def terms_of_form(form: Form, keys: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Term, ...]:

@@ -14,9 +14,15 @@ from symreg.config import Settings
 from symreg.constants import AS_IT_IS, Fitter, bootstrap
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term
-from symreg.forms import FORMS, terms_of_form
+from symreg.forms import Form, known_forms, terms_of_form
 from symreg.neighbours import nearest_neighbour_mean
-from symreg.projection import Design, build_design, load_or_build_design
+from symreg.projection import (
+    Design,
+    ProductFloor,
+    build_design,
+    load_or_build_design,
+    product_floors,
+)
 from symreg.scoring import ExactPath
 from symreg.structures import DataReport, Structures, read_structures
 
@@ -50,6 +56,18 @@ class Prepared:
     def exact(self) -> ExactPath:
         """Sums over all pairs and triplets."""
         return ExactPath(self.structures, self.cutoff, self.r0, self.cutoff_three_body)
+
+    @cached_property
+    def products(self) -> tuple[ProductFloor, ...]:
+        """The floors of one, two, ... separable products; none without three-body terms."""
+        with threadpool_limits(1):
+            return () if self.design.triplets is None else product_floors(self.design)
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """Known forms that can be fitted to these data."""
+        cutoffs = [c.kind for c in (self.cutoff, self.cutoff_three_body) if c is not None]
+        return known_forms(self.design.keys, cutoffs)
 
     @cached_property
     def spread(self) -> float:
@@ -139,7 +157,7 @@ def cautions(prepared: Prepared) -> list[str]:
 
 
 def floor_lines(prepared: Prepared) -> list[str]:
-    """The floor in words, and what three-body terms would add where that was asked for."""
+    """The floor in words, and what general and separable three-body terms add if asked for."""
     design = prepared.design
     lines = [f"{design.pair_floor.error:.4g}: the lowest error of any smooth pair terms"]
     if design.triplets is not None:
@@ -147,6 +165,8 @@ def floor_lines(prepared: Prepared) -> list[str]:
         forces = design.floor.rmse["train"].get("forces", {}).get("all")
         shown = "" if forces is None else f", training forces {forces:.3g} eV/Å"
         lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
+        errors = ", ".join(f"{floor.error:.4g}" for floor in prepared.products)
+        lines.append(f"{errors} with one, two, three separable products")
     return lines
 
 
@@ -156,7 +176,7 @@ def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:
     A form that the grid cannot resolve, or that does not fit at all, is left out.
     """
     found: dict[str, dict[str, object]] = {}
-    for form in FORMS:
+    for form in prepared.forms:
         expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
         if np.isfinite(loss):
             found[form.name] = {

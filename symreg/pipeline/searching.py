@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from symreg import config
 from symreg.config import Settings
 from symreg.evolution import EvolutionSettings
-from symreg.forms import FORMS, terms_of_form
+from symreg.forms import terms_of_form
 from symreg.individuals import Gene, genes_of
 from symreg.islands import Islands, IslandSettings, State, processes
 from symreg.pipeline import checkpoint
@@ -154,6 +154,7 @@ class _Search:
         floor = asdict(design.floor)
         if design.triplets is not None:
             floor["pair"] = asdict(design.pair_floor)
+            floor["products"] = [asdict(one) for one in prepared.products]
         known = baselines(prepared)
         self.folder.write_json("floor.json", {**floor, "baselines": known})
         self.progress = Progress(floor_error=design.floor.error)
@@ -288,9 +289,9 @@ def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
     """Known forms that a search may start from, with fitted constants."""
     if not prepared.settings.terms.library_seeds:
         return []
-    found = []
-    for form in FORMS:
-        if form.is_seed:
+    found, general = [], prepared.settings.terms.three_body == "general"
+    for form in prepared.forms:
+        if form.is_seed and (general or form.is_separable):
             expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
             fits = expression.complexity <= prepared.settings.terms.max_complexity
             if fits and np.isfinite(loss):
