@@ -80,7 +80,6 @@ FORMS = (
 """Pair potentials of the literature, simplest ideas first."""
 
 _FLEXIBLE = ("exp(-4.0*x)", "x^-4", "x^-2")
-_GAUSSIANS = ("exp(-4.0*x^2)", "exp(-1.0*x^2)")
 
 THREE_BODY_FORMS = (
     Form(
@@ -105,16 +104,16 @@ THREE_BODY_FORMS = (
     ),
     Form(
         "Behler-Parrinello G2 and G5",
-        _GAUSSIANS,
+        ("exp(-4.0*x^2)", "exp(-2.0*x^2)"),
         "J. Behler, J. Chem. Phys. 134, 074106 (2011)",
         triplets=(
-            "exp(-1.2*x1^2)*exp(-1.2*x2^2)*(1 + c)",
-            "exp(-1.2*x1^2)*exp(-1.2*x2^2)*(1 + c)^2",
+            "exp(-1.6*x1^2)*exp(-1.6*x2^2)*(1 + c)",
+            "exp(-1.6*x1^2)*exp(-1.6*x2^2)*(1 + c)^2",
         ),
     ),
     Form(
         "Behler-Parrinello G2 and G4",
-        _GAUSSIANS,
+        ("exp(-4.0*x^2)", "exp(-1.0*x^2)"),
         "J. Behler and M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007); no cutoff function for "
         "the distance between both neighbours",
         triplets=(

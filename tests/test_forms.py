@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 from importlib.resources import files
 from itertools import combinations_with_replacement
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,14 +12,17 @@ from symreg.constants import AS_IT_IS, Fitter
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression
 from symreg.expression.canonical import nested, terms_of, tree_of
-from symreg.forms import FORMS, terms_of_form
+from symreg.forms import FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
 from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
 from symreg.loss import LossSettings
 from symreg.neighbours import nearest_neighbour_mean
+from symreg.pipeline.preparation import best_fit
+from symreg.pipeline.searching import _seeds
 from symreg.projection import build_design
 from symreg.structures import DataSettings, read_structures
 
 AR = ("pair", ("Ar", "Ar"))
+SILICON = (("pair", ("Si", "Si")), ("three-body", ("Si",) * 3))
 X = np.linspace(0.85, 1.8, 40)
 N_CONSTANTS = {
     "Lennard-Jones": 2,
@@ -28,11 +33,25 @@ N_CONSTANTS = {
     "double exponential": 4,
     "Tang-Toennies": 4,
 }
+N_CONSTANTS_THREE_BODY = {
+    "Stillinger-Weber": 5,
+    "Stillinger-Weber-like": 7,
+    "Tersoff-like": 9,
+    "Behler-Parrinello G2 and G5": 8,
+    "Behler-Parrinello G2 and G4": 8,
+    "moment tensors": 8,
+}
 forms = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+three_body_forms = pytest.mark.parametrize("form", THREE_BODY_FORMS, ids=lambda form: form.name)
+TRIPLETS = np.random.default_rng(2).uniform((0.8, 0.8, -1), (1.8, 1.8, 1), (50, 3)).T
 
 
 def named(name):
-    return next(form for form in FORMS if form.name == name)
+    return next(form for form in FORMS + THREE_BODY_FORMS if form.name == name)
+
+
+def three_body_trees(name):
+    return [term.tree for term in terms_of_form(named(name), SILICON[1:])]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +67,8 @@ def fitter():
 def test_every_form_is_listed_once_with_its_source():
     assert {form.name for form in FORMS} == set(N_CONSTANTS)
     assert len(FORMS) == len(N_CONSTANTS)
-    assert all(form.source for form in FORMS)
+    assert [form.name for form in THREE_BODY_FORMS] == list(N_CONSTANTS_THREE_BODY)
+    assert all(form.source for form in FORMS + THREE_BODY_FORMS)
 
 
 @forms
@@ -85,14 +105,18 @@ def test_every_pair_of_species_gets_terms_of_its_own(form):
 
 def test_forms_with_shared_constants_are_no_seeds():
     # A search knows no names: a seed with shared constants would lose what ties them.
-    for form in FORMS:
-        names = [name for term in terms_of_form(form, [AR]) for name in term.tree.names if name]
+    for form in FORMS + THREE_BODY_FORMS:
+        terms = terms_of_form(form, [AR, SILICON[1]])
+        names = [name for term in terms for name in term.tree.names if name]
         assert form.is_seed == (not names)
 
 
-@pytest.mark.parametrize("form", [f for f in FORMS if f.is_seed], ids=lambda form: form.name)
+SEEDS = [form for form in FORMS + THREE_BODY_FORMS if form.is_seed]
+
+
+@pytest.mark.parametrize("form", SEEDS, ids=lambda form: form.name)
 def test_seeds_are_canonical_terms_already(form):
-    for term in terms_of_form(form, [AR]):
+    for term in terms_of_form(form, [AR, SILICON[1]]):
         assert [tree_of(u) for u in terms_of(nested(term.tree))] == [term.tree]
 
 
@@ -114,3 +138,131 @@ def test_tang_toennies_is_its_definition():
 
     expected = np.exp(-11.0 * (X - 1)) - 3e-2 * (damping(6) / X**6 + 0.4 * damping(8) / X**8)
     np.testing.assert_allclose(tree(X), expected, rtol=1e-12)
+
+
+# Three-body forms
+
+
+@three_body_forms
+def test_three_body_form_has_as_many_constants_as_its_formula(form):
+    terms = terms_of_form(form, SILICON)
+    expression = Expression(terms, (1.0,) * len(terms))
+    assert expression.n_constants == N_CONSTANTS_THREE_BODY[form.name]
+    assert sum(len(term.tree.constants) for term in terms) <= MAX_CONSTANTS
+    assert expression.keys() == list(SILICON)
+
+
+def test_pairs_alone_are_described_by_pair_potentials_alone():
+    assert known_forms([AR]) == FORMS
+    assert known_forms(SILICON, ("septic", "septic"))[: len(FORMS)] == FORMS
+
+
+def test_stillinger_weber_needs_its_own_cutoff_function_for_all_terms():
+    own, name = "stillinger_weber", "Stillinger-Weber"
+    assert name in [form.name for form in known_forms(SILICON, (own, own))]
+    for cutoffs in (("septic", own), (own, "septic"), ("septic", "septic")):
+        assert name not in [form.name for form in known_forms(SILICON, cutoffs)]
+
+
+def test_stillinger_weber_is_its_definition():
+    # Phys. Rev. B 31, 5262: lengths in sigma = 2.0951 Å, energies in epsilon.
+    sigma, a, gamma, big_a, big_b, strength = 2.0951, 1.8, 1.2, 7.049556277, 0.6022245584, 21.0
+    r_cut, form = a * sigma, named("Stillinger-Weber")
+    pairs = Cutoff(kind="stillinger_weber", r_cut=r_cut, s=sigma)
+    triplets = Cutoff(kind="stillinger_weber", r_cut=r_cut, s=gamma * sigma)
+    repulsion, attraction, bend = (term.tree for term in terms_of_form(form, SILICON))
+    r, (r1, r2, c) = np.linspace(1.6, 3.7, 30), TRIPLETS * [[2.0], [2.0], [1.0]]
+    pair = (big_a * big_b * repulsion(r / sigma) - big_a * attraction(r / sigma)) * pairs.value(r)
+    x = r / sigma
+    np.testing.assert_allclose(
+        pair, big_a * (big_b * x**-4 - 1) * np.exp(1 / (x - a)), rtol=1e-12, atol=1e-12
+    )
+    bend = bend.with_constants([1 / 3])
+    fade = triplets.value(r1) * triplets.value(r2)
+    inside = (r1 < r_cut) & (r2 < r_cut)
+    with np.errstate(over="ignore"):
+        envelope = np.exp(gamma / (r1 / sigma - a) + gamma / (r2 / sigma - a)) * inside
+    np.testing.assert_allclose(
+        strength * bend(r1 / sigma, r2 / sigma, c) * fade, strength * (c + 1 / 3) ** 2 * envelope
+    )
+
+
+def test_tersoff_angles_are_their_definition():
+    (tree,) = three_body_trees("Tersoff-like")
+    a, b, h = 1.3, 1.7, -0.6
+    # 1 + a^2/b^2 is left to the weight.
+    tree = tree.with_constants([-3.0, a**2 / (1 + a**2 / b**2), b**2, -h])
+    x1, x2, c = TRIPLETS
+    angular = 1 + a**2 / b**2 - a**2 / (b**2 + (h - c) ** 2)
+    expected = np.exp(-3 * (x1 + x2)) * angular / (1 + a**2 / b**2)
+    np.testing.assert_allclose(tree(x1, x2, c), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("zeta", [1, 2])
+def test_symmetry_functions_are_their_definitions(zeta):
+    x1, x2, c = TRIPLETS
+    eta = 0.7
+    bend = (1 + c) ** zeta
+    g5 = three_body_trees("Behler-Parrinello G2 and G5")[zeta - 1].with_constants([-eta])
+    np.testing.assert_allclose(g5(x1, x2, c), bend * np.exp(-eta * (x1**2 + x2**2)))
+    g4 = three_body_trees("Behler-Parrinello G2 and G4")[zeta - 1].with_constants([-2 * eta])
+    opposite = x1**2 + x2**2 - 2 * x1 * x2 * c
+    np.testing.assert_allclose(g4(x1, x2, c), bend * np.exp(-eta * (x1**2 + x2**2 + opposite)))
+
+
+def test_only_symmetry_functions_with_all_three_distances_are_no_products():
+    general = [form.name for form in FORMS + THREE_BODY_FORMS if not form.is_separable]
+    assert general == ["Behler-Parrinello G2 and G4"]
+
+
+@pytest.fixture(scope="module")
+def silicon_fitter(silicon_design):
+    return Fitter(silicon_design)
+
+
+# What fits best of the general form is too steep for the grid.
+PRODUCTS = [form for form in THREE_BODY_FORMS if form.is_separable]
+
+
+@pytest.mark.parametrize("form", PRODUCTS, ids=lambda form: form.name)
+def test_products_fit_silicon_beyond_their_pair_terms(silicon_fitter, form):
+    design = silicon_fitter.design
+    prepared = SimpleNamespace(fitter=silicon_fitter)
+    _, loss = best_fit(prepared, terms_of_form(form, SILICON))
+    _, loss_of_pairs = best_fit(prepared, terms_of_form(form, SILICON[:1]))
+    assert design.floor.error <= design.error(loss) < 0.9 * design.error(loss_of_pairs)
+
+
+@three_body_forms
+def test_every_three_body_form_is_found_again(silicon_fitter, form):
+    terms = terms_of_form(form, SILICON)
+    made = Expression(
+        tuple(
+            term._replace(tree=term.tree.with_constants([0.9 * c for c in term.tree.constants]))
+            for term in terms
+        ),
+        tuple(range(1, len(terms) + 1)),
+    )
+    problem = silicon_fitter.problem
+    labels = problem.matrix @ silicon_fitter.coordinates(made)
+    fitter = Fitter(silicon_fitter.design, replace(problem, target=labels, rest=0.0))
+    _, loss = best_fit(SimpleNamespace(fitter=fitter), terms)
+    assert loss < 1e-8 * 0.5 * labels @ labels
+
+
+@pytest.mark.parametrize("shape", ["separable", "general"])
+def test_searches_start_from_forms_of_the_shape_they_search(monkeypatch, silicon_design, shape):
+    def fitted(_, terms):
+        return Expression(terms, (1.0,) * len(terms)), 0.0
+
+    monkeypatch.setattr("symreg.pipeline.searching.best_fit", fitted)
+    settings = SimpleNamespace(library_seeds=True, three_body=shape, max_complexity=80)
+    prepared = SimpleNamespace(
+        settings=SimpleNamespace(terms=settings),
+        design=silicon_design,
+        forms=known_forms(SILICON, ("septic", "septic")),
+    )
+    seeds = _seeds(prepared)
+    assert len(seeds) == (10 if shape == "general" else 9)
+    roots = {gene.tree[0] for seed in seeds for gene in seed if gene.key == 1}
+    assert roots == ({"product", "mul"} if shape == "general" else {"product"})
