@@ -217,19 +217,20 @@ def search_settings(argon_file):
 # The same with three-body terms, in the manner of Stillinger and Weber (1985).
 
 SILICON = SimpleNamespace(
-    r_on=2.6, r_cut=4.2, a=2.35, repulsion=6.0, attraction=8.0, bend=9.0, k=1.5
+    pairs=(3.0, 5.0), triplets=(2.52, 4.2), a=2.35, repulsion=6.0, attraction=8.0, bend=9.0, k=1.5
 )
 
 
 def add_silicon_labels(atoms):
     """Energy, forces and stress of A (a/r)^8 - B (a/r)^4 and K h h (cos + 1/3)^2, in eV and Å."""
-    i, j, r, vector = neighbor_list("ijdD", atoms, SILICON.r_cut)
-    fade, fade_slope = septic(r, SILICON.r_on, SILICON.r_cut)
+    i, j, r, vector = neighbor_list("ijdD", atoms, SILICON.pairs[1])
+    fade, fade_slope = septic(r, *SILICON.pairs)
     four = (SILICON.a / r) ** 4
     u = SILICON.repulsion * four**2 - SILICON.attraction * four
     du = (-8 * SILICON.repulsion * four**2 + 4 * SILICON.attraction * four) / r
     energy = 0.5 * float(u @ fade)
     pull = (0.5 * (du * fade + u * fade_slope) / r)[:, None] * vector  # slope by each vector
+    fade, fade_slope = septic(r, *SILICON.triplets)
     decay = np.exp(-SILICON.k * (r - SILICON.a))
     h, dh = decay * fade, decay * (fade_slope - SILICON.k * fade)
     for atom in range(len(atoms)):
@@ -258,12 +259,12 @@ def silicon_images():
     images = []
     for scale in np.linspace(0.94, 1.06, 9):
         crystal = bulk("Si", "diamond", a=5.43 * scale, cubic=True)
-        crystal.positions += rng.normal(0, 0.18, crystal.positions.shape)
+        crystal.positions += rng.normal(0, 0.12, crystal.positions.shape)
         images.append(crystal)
     for n in (3, 4, 5):
         cluster = bulk("Si", "diamond", a=5.43, cubic=True)[:n]
         cluster.pbc = False
-        cluster.positions += rng.normal(0, 0.18, cluster.positions.shape)
+        cluster.positions += rng.normal(0, 0.12, cluster.positions.shape)
         images.append(cluster)
     for n, atoms in enumerate(images):
         add_silicon_labels(atoms)
@@ -297,13 +298,16 @@ def silicon(silicon_images):
 
 @pytest.fixture(scope="session")
 def silicon_design(silicon):
-    """These data, projected, with pairs up to 5 Å and triplets up to 4.2 Å."""
+    """These data, projected."""
     from symreg.cutoff import Cutoff
     from symreg.loss import LossSettings
     from symreg.projection import build_design
 
-    pairs, triplets = (Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (5.0, 4.2))
-    return build_design(silicon, pairs, triplets, r0=2.35, loss=LossSettings())
+    cutoffs = [
+        Cutoff(kind="septic", r_cut=r_cut, r_on=r_on)
+        for r_on, r_cut in (SILICON.pairs, SILICON.triplets)
+    ]
+    return build_design(silicon, *cutoffs, r0=SILICON.a, loss=LossSettings())
 
 
 @pytest.fixture(scope="session")

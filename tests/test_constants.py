@@ -18,6 +18,7 @@ from symreg.constants import (
 )
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
+from symreg.expression.parsing import TRIPLET
 from symreg.forms import FORMS, terms_of_form
 from symreg.kernels.batch import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
 from symreg.loss import LossSettings
@@ -182,7 +183,10 @@ OUTCOMES = [FITTED, FITTED, FITTED, NOT_FINITE, TAIL, DEPENDENT, NOT_FINITE, FIT
 
 def result(fitter, candidates):
     """Loss, outcome, fingerprint, weights and constants of each candidate."""
-    fits = fitter.fit(pack([terms(*texts) for texts in candidates], fitter.design.keys))
+    return rows_of(fitter.fit(pack([terms(*texts) for texts in candidates], fitter.design.keys)))
+
+
+def rows_of(fits):
     starts, constants = fits.batch.term_start, fits.batch.constant_start
     rows = []
     for k, (first, last) in enumerate(pairwise(starts)):
@@ -428,3 +432,189 @@ def test_fit_without_a_finite_jacobian_does_not_depend_on_the_candidate_before(a
     texts = ("sqrt(exp(-9.0*x^6))",)
     alone = result(argon, [texts])[0]
     assert result(argon, [(before,), texts])[1].tobytes() == alone.tobytes()
+
+
+# Three-body terms
+
+SI2, SI3 = ("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si"))
+FAR, NEAR = Cutoff(kind="septic", r_cut=5.0, r_on=3.0), Cutoff(kind="septic", r_cut=4.2, r_on=2.52)
+STILLINGER_WEBER = "exp(-a*(x1 - 1))*exp(-a*(x2 - 1))*(c + b)^2"
+
+
+def silicon_terms(*texts, **start):
+    """Terms of pairs in x and of triplets in x1, x2 and c; no function has a c in its name."""
+    return tuple(
+        Term(*SI3, parse(text, start, TRIPLET))
+        if "x1" in text or "c" in text
+        else Term(*SI2, parse(text, start))
+        for text in texts
+    )
+
+
+@pytest.fixture(scope="module")
+def exact_silicon(silicon_images):
+    """Stillinger-Weber-like labels without noise."""
+    design = build_design(
+        from_atoms(silicon_images), FAR, NEAR, r0=2.35, loss=LOSS, fixed_e0={"Si": 0.0}
+    )
+    return Fitter(design)
+
+
+@pytest.fixture(scope="module")
+def silicon_fitter(silicon_design):
+    """Noisy labels."""
+    return Fitter(silicon_design)
+
+
+def numpy_residual(fitter, expression):
+    """Weighted errors from node values by numpy."""
+    problem = fitter.problem
+    return problem.matrix @ fitter.coordinates(expression) - problem.target
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STILLINGER_WEBER,
+        "exp(-a*(x1 + x2 - 2))*(c + b)^2",
+        "exp(-a*(x1 - 1))*exp(-a*(x2 - 1))*(c^2 + 2*b*c + b^2)",
+    ],
+    ids=["separable", "general", "other angular factor"],
+)
+def test_stillinger_weber_is_recovered_from_other_constants(exact_silicon, silicon_like, text):
+    start = silicon_terms("x^-7.2", "x^-4.4", text, a=2.7, b=0.6)
+    found, loss = exact_silicon.refit(start)
+    weights = silicon_like.repulsion, -silicon_like.attraction, silicon_like.bend
+    constants = -8, -4, silicon_like.k * silicon_like.a, 1 / 3
+    # Labels move by 1e-4 of their spread when what the data hardly feel is left out.
+    assert numbers(found) == pytest.approx([*weights, *constants], rel=2e-4)
+    spread = 0.5 * float(exact_silicon.problem.target @ exact_silicon.problem.target)
+    assert exact_silicon.design.error(loss) < 1e-3 * exact_silicon.design.error(spread)
+    assert exact_silicon.fit(pack([start], exact_silicon.design.keys)).outcomes[0] == FITTED
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("x^-8.0", "x^-4.0", STILLINGER_WEBER),
+        ("x^-8", "x^-4", "x1^-2.0*x2^-2.0*(c + b)^2", "1*1*c"),
+        ("x^-8", "x^-4.0", "exp(-a*(x1 + x2))*(c + b)^2", "x1*x2*c"),
+        ("x^-8.0", "x^-4.0", "exp(-a*x1 - 3*x2)*(c + b)^2"),
+    ],
+    ids=["Stillinger-Weber", "two separable", "general and separable", "leaning"],
+)
+def test_three_body_fit_is_that_of_scipy_over_all_constants(silicon_fitter, texts):
+    start = silicon_terms(*texts, a=3.2, b=0.4)
+    found, loss = silicon_fitter.refit(start)
+    guess = silicon_fitter.weigh(Expression(start, (1.0,) * len(start)))
+    by_scipy = least_squares(
+        lambda values: numpy_residual(silicon_fitter, with_numbers(guess, values)),
+        numbers(guess),
+        x_scale="jac",
+        xtol=1e-15,
+        ftol=1e-15,
+        gtol=1e-15,
+    )
+    assert np.isfinite(loss)
+    assert loss == pytest.approx(by_scipy.cost + 0.5 * silicon_fitter.problem.rest, rel=1e-8)
+    np.testing.assert_allclose(numbers(found), by_scipy.x, rtol=1e-3)
+
+
+TRIPLET_CANDIDATES = (
+    (STILLINGER_WEBER, "x^-8"),
+    ("exp(-a*(x1 + x2))*(c + b)^2", "x^-8.1"),
+    ("x1*x2*c", "2*x1*x2*c", "x^-4"),
+    ("x1^2*x2^2*c", "(x1*x2)^2*c", "x1*x2*c^2"),
+    ("x1*x2*c^2", "x1*x2*(1 - c^2)", "x1*x2*1"),
+    ("log(x1 - 1.0)*log(x2 - 1.0)*c", "x^-4"),
+    ("x1*x2*log(c)", "x^-4"),
+    ("log(x1 - x2)*c",),
+    ("exp(800.0*x1)*exp(800.0*x2)*c",),
+    ("x1*x2*exp(900.0*c)", "x^-4"),
+    ("x1*x2/c", "x^-8"),
+    ("x1*x2*exp(-200*(c - 0.1)^2)",),
+    ("1/(x1 + x2 - 2.2)",),
+    ("1/(x - 1.2)", "x1*x2*c"),
+    ("x1*x2*(c + 1/3)^2", "1"),
+    ("x^-8",),
+)
+TRIPLET_OUTCOMES = [
+    FITTED, FITTED, DEPENDENT, DEPENDENT, DEPENDENT, NOT_FINITE, NOT_FINITE, NOT_FINITE,
+    NOT_FINITE, NOT_FINITE, TAIL, TAIL, TAIL, TAIL, FITTED, FITTED,
+]  # fmt: skip
+
+
+def silicon_result(fitter, candidates):
+    """Loss, outcome, fingerprint, weights and constants of each candidate."""
+    packed = [silicon_terms(*texts, a=2.7, b=0.6) for texts in candidates]
+    return rows_of(fitter.fit(pack(packed, fitter.design.keys)))
+
+
+def test_each_candidate_with_triplets_has_an_outcome(silicon_fitter):
+    found = silicon_result(silicon_fitter, TRIPLET_CANDIDATES)
+    assert [int(row[1]) for row in found] == TRIPLET_OUTCOMES
+    for row in found:
+        assert np.isfinite(row[0]) == (row[1] in (FITTED, DEPENDENT))
+
+
+def test_fit_with_triplets_does_not_depend_on_its_neighbours_in_the_batch(silicon_fitter):
+    together = silicon_result(silicon_fitter, TRIPLET_CANDIDATES)
+    order = np.random.default_rng(0).permutation(len(TRIPLET_CANDIDATES))
+    turned = silicon_result(silicon_fitter, [TRIPLET_CANDIDATES[k] for k in order])
+    for place, k in enumerate(order):
+        assert turned[place].tobytes() == together[k].tobytes()
+        alone = silicon_result(silicon_fitter, [TRIPLET_CANDIDATES[k]])[0]
+        assert alone.tobytes() == together[k].tobytes()
+
+
+def test_redundant_three_body_terms_get_no_weight(silicon_fitter):
+    twice, loss = silicon_fitter.refit(silicon_terms("x^-8", "x1*x2*c", "x1*x2*c*2", "x^-4"))
+    once, expected = silicon_fitter.refit(silicon_terms("x^-8", "x1*x2*c", "x^-4"))
+    assert twice.weights[2] == 0
+    assert loss == pytest.approx(expected)
+    assert twice.weights[:2] == pytest.approx(once.weights[:2])
+    # The same function, once as a product and once as it is.
+    mixed, _ = silicon_fitter.refit(silicon_terms("x1^2*x2^2*c", "(x1*x2)^2*c", "x^-8"))
+    assert mixed.weights[1] == 0
+
+
+@pytest.mark.parametrize(("exponent", "outcome"), [("-1.0", FITTED), ("-2.001", CANCELLING)])
+def test_three_body_terms_that_nearly_cancel_are_no_candidate(silicon_fitter, exponent, outcome):
+    texts = "x1^-2*x2^-2*(c + 1/3)^2", f"x1^{exponent}*x2^{exponent}*(c + 1/3)^2", "x^-8"
+    batch = pack([silicon_terms(*texts)], silicon_fitter.design.keys)
+    fits = silicon_fitter.fit(batch, FitSettings(max_steps=0))
+    assert fits.outcomes[0] == outcome
+    assert np.isfinite(fits.losses[0]) == (outcome == FITTED)
+    generous = replace(POLISH, max_steps=0, most_cancellation=np.inf)
+    assert silicon_fitter.fit(batch, generous).outcomes[0] == FITTED
+
+
+def test_columns_with_triplets_are_the_derivatives_of_the_predictions(silicon_fitter):
+    texts = "a*x^-6.5", STILLINGER_WEBER, "exp(-a*x1)*(x2 + b*c)"
+    expression = Expression(silicon_terms(*texts, a=2.7, b=0.6), (0.5, 9.0, -0.3))
+    columns, at = silicon_fitter.columns(expression), numbers(expression)
+    gap = numpy_residual(silicon_fitter, expression)
+    np.testing.assert_allclose(
+        silicon_fitter.residual(expression), gap, atol=1e-9 * np.abs(gap).max()
+    )
+    assert columns.shape == (silicon_fitter.problem.target.size, 3 + 2 + 2 + 2)
+    for k, value in enumerate(at):
+        step = 1e-6 * max(1.0, abs(value)) * np.eye(at.size)[k]
+        up, down = (
+            numpy_residual(silicon_fitter, with_numbers(expression, at + s * step)) for s in (1, -1)
+        )
+        numeric = (up - down) / (2 * step[k])
+        np.testing.assert_allclose(columns[:, k], numeric, atol=1e-6 * np.abs(numeric).max())
+
+
+def test_constants_of_triplets_have_intervals(silicon_fitter, silicon_like):
+    found, _ = silicon_fitter.refit(silicon_terms("x^-8", "x^-4", STILLINGER_WEBER, a=2.7, b=0.6))
+    result = intervals(silicon_fitter, found, bootstrap(silicon_fitter.design, 20))
+    assert result.samples == 20
+    truth = [silicon_like.bend, silicon_like.k * 2.35, 1 / 3]
+    place = [2, 3, 4]
+    assert (np.abs(numbers(found)[place] - truth) < 4 * result.standard_error[place]).all()
+    assert (result.standard_error > 0).all()
+    assert (result.low <= result.high).all()
+    assert (result.low < numbers(found)).all()
+    assert (numbers(found) < result.high).all()

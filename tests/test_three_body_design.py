@@ -207,8 +207,7 @@ def test_floor_tells_the_errors_of_its_solution(silicon_design):
 def test_three_body_terms_close_the_gap_that_pairs_leave(silicon_images):
     # More labels than the 168 + 32 columns.
     structures = from_atoms(silicon_images)
-    cutoff = replace(TRIPLETS, r_on=2.6)
-    design = design_of(structures, cutoff, cutoff)
+    design = design_of(structures)
     assert design.n_labels > 300
     assert design.pair_floor.error > 1.0
     assert design.floor.error < 2e-3 * design.pair_floor.error
