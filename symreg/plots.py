@@ -30,8 +30,6 @@ _CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _MARKS = ("o", "s", "^", "D", "v", "P")
 WIDEST = 1.5
 """A known form is drawn up to this many times the complexity of the front."""
-FARTHEST = 30.0
-"""A floor is drawn down to this part of the lowest error of the front."""
 ANGLES = np.linspace(0.0, 180.0, 361)
 """Where functions of the angle are drawn, in degrees."""
 
@@ -55,8 +53,7 @@ def pareto(
     complexity: Sequence[int],
     error: Sequence[float],
     *,
-    floor: float | None = None,
-    pair_floor: float | None = None,
+    floors: Mapping[str, float] | None = None,
     recommended: int | None = None,
     baselines: Mapping[str, tuple[int, float]] | None = None,
 ) -> Figure:
@@ -66,10 +63,8 @@ def pareto(
     ----------
     complexity, error
         The members of the front, simplest first.
-    floor
-        The lowest training error of any smooth terms; noted at the edge if it is far below.
-    pair_floor
-        The same of pair terms alone, for fronts with three-body terms.
+    floors
+        Lowest training errors by what reaches them.
     recommended
         Index of the recommended member.
     baselines
@@ -87,10 +82,10 @@ def pareto(
     near = {name: point for name, point in (baselines or {}).items() if point[0] <= far}
     for mark, (name, point) in zip(cycle("s^DvPX<>"), near.items(), strict=False):
         axes.plot(*point, mark, color=GREY, markersize=5.5, label=name)
-    if pair_floor is not None:
-        _floor(axes, "floor of pair terms", pair_floor, error)
-    if floor is not None and floor > 0:
-        _floor(axes, "floor: the best any smooth term could do", floor, error)
+    for name, floor in (floors or {}).items():
+        if floor > 0:
+            axes.axhline(floor, color="black", linestyle="--", linewidth=1)
+            _note(axes, f"floor: the best of {name}", floor)
     axes.set_xlabel("complexity")
     axes.set_ylabel("training error (in units of σ)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -309,23 +304,19 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _floor(axes: Axes, text: str, height: float, error: Sequence[float]) -> None:
-    """Draw a floor with words just below its left end; far below the front, only the words."""
-    low, high = axes.get_ylim()
-    shown = height >= min(error, default=height) / FARTHEST
-    end = height if shown else low
-    axes.set_ylim(min(low, end / (high / end) ** 0.12), max(high, 1.3 * end))
-    if shown:
-        axes.axhline(height, color="black", linestyle="--", linewidth=1)
+def _note(axes: Axes, text: str, height: float) -> None:
+    """Write just below a horizontal line, at the left end."""
     axes.annotate(
-        text if shown else f"{text}, {height:.1g}, far below",
-        (0, height if shown else axes.get_ylim()[0]),
+        text,
+        (0, height),
         xycoords=axes.get_yaxis_transform(),
         textcoords="offset points",
-        xytext=(4, -4 if shown else 4),
-        va="top" if shown else "bottom",
+        xytext=(4, -4),
+        va="top",
         fontsize=8,
     )
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, height / (high / height) ** 0.12), high)
 
 
 def _span(axes: Axes) -> tuple[float, float]:

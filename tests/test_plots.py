@@ -24,7 +24,7 @@ def test_a_front_is_drawn_with_floor_choice_and_known_forms(tmp_path):
     figure = plots.pareto(
         [5, 9, 11],
         [2.5, 0.4, 0.1],
-        floor=0.08,
+        floors={"any smooth pair term": 0.08},
         recommended=2,
         baselines={"Morse": (14, 0.5), "far": (99, 1.0)},
     )
@@ -47,18 +47,16 @@ def test_a_run_draws_its_own_front(small_run, tmp_path):
     assert png(figure, tmp_path) > 1000
 
 
-def test_a_floor_far_below_the_front_is_told_and_not_drawn():
-    figure = plots.pareto([5, 9], [2.5, 0.4], floor=1e-5, pair_floor=1.5)
-    (axes,) = figure.axes
-    pairs, far = (text.get_text() for text in axes.texts)
-    assert pairs == "floor of pair terms"
-    assert far.endswith("1e-05, far below")
-    assert 0.1 < axes.get_ylim()[0] < 0.4
+def test_every_floor_is_drawn_with_what_reaches_it():
+    floors = {"any smooth pair term": 1.5, "smooth pair terms and 1 product": 0.2}
+    (axes,) = plots.pareto([5, 9], [2.5, 0.4], floors=floors).axes
+    assert [text.get_text() for text in axes.texts] == [f"floor: the best of {n}" for n in floors]
+    assert axes.get_ylim()[0] < 0.2
     assert axes.get_ylim()[1] > 2.5
 
 
 def test_an_empty_front_is_an_empty_figure(tmp_path):
-    assert png(plots.pareto([], [], floor=0.1), tmp_path) > 1000
+    assert png(plots.pareto([], [], floors={"pairs": 0.1}), tmp_path) > 1000
 
 
 def test_parity_states_the_error_and_leaves_missing_labels_out(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import ase.io
 import numpy as np
 import pytest
@@ -6,10 +8,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from symreg import report
 from symreg.cutoff import Cutoff
-from symreg.expression import Expression
+from symreg.expression import Expression, Term, parse
 from symreg.formula import Formula
 from symreg.potential import Potential
-from symreg.report.page import number, powers
+from symreg.report.page import formula_lines, number, powers
 from symreg.runs import RunFolder, open_run
 from symreg.structures import DataSettings, read_structures
 
@@ -74,6 +76,46 @@ def test_a_full_page_shows_curve_parity_checks_and_lammps(full_run, structures):
     assert '<td class="text fail">FAILED</td>' in page
     assert "&lt;not&gt; at 2 Å" in page
     assert "2e−09 eV/Å" in page
+
+
+TRIPLET = ("x1", "x2", "c")
+
+
+def test_a_page_writes_and_draws_the_factors_of_three_body_terms(full_run):
+    best = full_run.best()
+    bend = Term("three-body", ("Ar",) * 3, parse("exp(-x1)*exp(-x2)*(c + 0.5)^2", {}, TRIPLET))
+    old = best.potential.formula
+    expression = Expression((*old.expression.terms, bend), (*old.expression.weights, -2.0))
+    formula = replace(old, expression=expression, cutoff_three_body=old.cutoff)
+    Potential(formula).save(best.folder / "potential.json")
+    records = [dict(member.record) for member in full_run.front]
+    records[2]["terms"] = expression.to_dict()
+    RunFolder(full_run.folder).write_front(records)
+    run_file = full_run.folder / "run.toml"
+    text = run_file.read_text(encoding="utf-8").replace("three_body = false", "three_body = true")
+    run_file.write_text(text, encoding="utf-8")
+    page = report.write(open_run(full_run.folder)).read_text(encoding="utf-8")
+    arguments = "(x<sub>1</sub>, x<sub>2</sub>, c)"
+    assert f"ψ<sub>Ar-Ar-Ar</sub>{arguments} = −2 h(x<sub>1</sub>) h(x<sub>2</sub>) p(c)" in page
+    assert "h(x) = exp(−x)" in page
+    assert "p(c) = (c + 0.5)<sup>2</sup>" in page
+    assert r"p(c) = \left(c + 0.5\right)^{2}" in page
+    assert "septic, 4.2 Å, for each of both distances" in page
+    for name in ("factors", "triplet"):
+        assert (full_run.folder / "plots" / f"{name}-Ar-Ar-Ar.png").exists()
+
+
+def test_terms_that_are_no_products_are_written_as_means():
+    terms = [
+        Term("three-body", ("Si",) * 3, parse(text, {}, TRIPLET)) for text in ("x1*c", "1*1*c")
+    ]
+    lines = list(formula_lines(Expression(tuple(terms), (1.5, -2.0))))
+    assert [(line.name, line.species, line.text) for line in lines] == [
+        ("ψ", "", "1.5 (q1(x1, x2, c) + q1(x2, x1, c))/2 - 2 h2(x1) h2(x2) p2(c)"),
+        ("q", "1", "x1*c"),
+        ("h", "2", "1"),
+        ("p", "2", "c"),
+    ]
 
 
 def test_a_page_reaches_for_nothing_outside_itself(full_run):

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,22 @@ def test_parts_of_a_front_are_fronts(small_run):
     assert [member.complexity for member in front] == [5, 9]
     assert front.floor == 0.08
     assert repr(front).splitlines()[1].split()[:2] == ["5", "2.5"]
+
+
+@pytest.mark.parametrize(("coarser", "n_floors"), [(0.075, 4), (2.0, 3)])
+def test_a_run_with_triplets_has_a_floor_for_every_kind_of_terms(small_run, coarser, n_floors):
+    products = [{"products": 1, "error": 0.09}, {"products": 2, "error": 0.08}]
+    record = {"error": 0.07, "error_coarser": coarser, "pair": {"error": 0.2}, "products": products}
+    RunFolder(small_run).write_json("floor.json", record)
+    run = open_run(small_run)
+    assert list(run.front.floors.values()) == [0.2, 0.09, 0.08, 0.07][:n_floors]
+    assert run.floor_of(run.best()) == ("any smooth pair term", 0.2)
+    entry = {"kind": "three-body", "species": ["Si"] * 3, "weight": 1.0, "constants": {}}
+    for formula, floor in [("1*1*c", 0.09), ("exp(x1 + x2 + c)", 0.07)]:
+        terms = [*run.best().record["terms"], {**entry, "formula": formula}]
+        member = replace(run.best(), record={**run.best().record, "terms": terms})
+        found = run.floor_of(member)
+        assert found is None if floor not in run.front.floors.values() else found[1] == floor
 
 
 def test_a_finished_run_is_never_overwritten(small_run):

@@ -38,8 +38,8 @@ def front_text(run: Run, chosen: Member) -> str:
         mark = "*" if m.number == chosen.number else " "
         numbers = f"{m.number:>6} {m.complexity:>10} {m.n_constants:>9} {m.error:>9.4g}"
         lines.append(f"{mark} {numbers}  {m.expression}")
-    for floor, note in run.floors:
-        lines.append(f"  {'floor':>6} {' ' * 17}    {floor:>9.4g}  {note}")
+    for name, floor in run.front.floors.items():
+        lines.append(f"  {'floor':>6} {' ' * 17}    {floor:>9.4g}  the best of {name}")
     return "\n".join(lines)
 
 
@@ -62,14 +62,11 @@ def member_text(run: Run, member: Member) -> str:
         cells = {q: _rmse_mae(errors.get(q)) for q, _ in _labelled(member)}
         if any(cells.values()):
             lines.append(f"          {_error_row(split, cells)}")
-    if run.front.floor:
-        ratio = "{:.3g} times the floor{}".format
-        parts = [ratio(member.error / run.front.floor, "")] if run.floor_is_known else []
-        if run.front.pair_floor:
-            parts.insert(0, ratio(member.error / run.front.pair_floor, " of pair terms"))
-        if parts:
-            text = f"floor     training error {member.error:.4g} is "
-            lines.append(text + ", ".join(parts))
+    if found := run.floor_of(member):
+        name, floor = found
+        of = f" of {name}" if len(run.front.floors) > 1 else ""
+        text = f"training error {member.error:.4g} is {member.error / floor:.3g} times the floor"
+        lines.append(f"floor     {text}{of}")
     return "\n".join(lines)
 
 

@@ -33,8 +33,7 @@ def draw(run: Run, member: Member, structures: Structures | None) -> dict[str, F
         "front": plots.pareto(
             [m.complexity for m in members],
             [m.error for m in members],
-            floor=run.front.floor,
-            pair_floor=run.front.pair_floor,
+            floors=run.front.floors,
             recommended=[m.number for m in members].index(member.number),
             baselines={name: (b["complexity"], b["error"]) for name, b in known.items()},
         )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 QUANTITIES = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
 DIGITS = 8
 CAPTIONS = {
-    "front": "Every formula of the front, and the floor: the lowest training error that any "
-    "smooth terms could reach on these data at these cutoffs.",
+    "front": "Every formula of the front, and the floors: the lowest training errors that smooth "
+    "terms could reach on these data at these cutoffs.",
     "pair": "The pair function of the recommended formula with its cutoff.",
     "factors": "The factors of the products in the three-body function: h with the cutoff "
     "function, and p times its weight.",
@@ -106,6 +106,7 @@ def _content(run: Run, member: Member) -> dict[str, Any]:
         "member": member,
         "lines": list(formula_lines(Expression.from_dict(member.record["terms"]))),
         "latex": _latex(member),
+        "floor": run.floor_of(member),
         "cutoff_three_body": run.settings.terms.cutoff_function_three_body,
         "terms": run.settings.terms,
         "quantities": quantities,
@@ -128,10 +129,10 @@ def formula_lines(expression: Expression) -> Iterator[Line]:
         terms = [(term.tree, weight) for term, weight in own if term[:2] == key]
         total, factors = "", []
         for n, (tree, weight) in enumerate(terms, 1):
-            sign = " - " if weight < 0 else " + " if n > 1 else ""
+            sign = ("+ ", "- ")[weight < 0] if n > 1 else ("", "-")[weight < 0]
             number = str(n) if len(terms) > 1 else ""
             names, lines = _factors(tree, number)
-            total += f"{sign}{abs(weight):.{DIGITS}g} {names}"
+            total += f"{' ' if total else ''}{sign}{abs(weight):.{DIGITS}g} {names}"
             factors += lines
         yield Line("ψ", index, "x1, x2, c", total)
         yield from factors

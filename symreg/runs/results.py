@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 UNCERTAIN = 1.5
 """A floor that falls by more than this factor from a coarser to a finer grid is not known."""
+ANY_TERMS = "any smooth pair and three-body terms"
+"""What reaches the lowest floor of runs with three-body terms."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,13 @@ class Front(Sequence[Member]):
         self,
         members: Sequence[Member],
         floor: float | None = None,
-        pair_floor: float | None = None,
+        floors: Mapping[str, float] | None = None,
     ) -> None:
         self._members = tuple(sorted(members, key=lambda member: member.complexity))
         self.floor = floor
         """The lowest training error that any smooth terms could reach."""
-        self.pair_floor = pair_floor
-        """The same of pair terms alone, for runs with three-body terms."""
+        self.floors = dict(floors or {})
+        """Lowest training errors by what reaches them, as far as they are known."""
 
     @overload
     def __getitem__(self, index: int) -> Member: ...
@@ -90,7 +92,7 @@ class Front(Sequence[Member]):
     def __getitem__(self, index: int | slice) -> Member | Front:
         """Take a member, or a part of the front."""
         if isinstance(index, slice):
-            return Front(self._members[index], self.floor, self.pair_floor)
+            return Front(self._members[index], self.floor, self.floors)
         return self._members[index]
 
     def __len__(self) -> int:
@@ -113,9 +115,9 @@ class Front(Sequence[Member]):
             formula = f"<code>{escape(m.expression)}</code>"
             cells = (m.complexity, m.n_constants, f"{m.error:.4g}", formula)
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-        for name, floor in (("floor of pairs", self.pair_floor), ("floor", self.floor)):
-            if floor is not None:
-                rows.append(f"<tr><td></td><td>{name}</td><td>{floor:.4g}</td><td></td></tr>")
+        for name, floor in self.floors.items():
+            words = f"<td>floor</td><td>{floor:.4g}</td><td>{escape(name)}</td>"
+            rows.append(f"<tr><td></td>{words}</tr>")
         stream = io.BytesIO()
         self.plot().savefig(stream, format="png", dpi=100)
         image = base64.b64encode(stream.getvalue()).decode("ascii")
@@ -130,8 +132,7 @@ class Front(Sequence[Member]):
         return plots.pareto(
             [m.complexity for m in self],
             [m.error for m in self],
-            floor=self.floor,
-            pair_floor=self.pair_floor,
+            floors=self.floors,
             recommended=None if chosen is None else self._members.index(chosen),
         )
 
@@ -180,25 +181,16 @@ class Run:
     front: Front
     """Members, simplest first."""
 
-    @property
-    def floor_is_known(self) -> bool:
-        """Whether the floor hardly falls from a coarser grid to a finer one, as with many data."""
-        floor = self.front.floor or 0.0
-        return bool(floor) and (self.floor.get("error_coarser") or 0.0) <= UNCERTAIN * floor
+    def floor_of(self, member: Member) -> tuple[str, float] | None:
+        """What kind of terms a member has, and the lowest training error of such terms."""
+        from symreg.expression import Expression
 
-    @property
-    def floors(self) -> list[tuple[float, str]]:
-        """Lowest training errors with what reaches them: pair terms, then triplets too if asked."""
-        best = "the best that any smooth {} could do"
-        if self.front.floor is None:
-            return []
-        doubt = "" if self.floor_is_known else "; not known: the data are too few to tell"
-        if self.front.pair_floor is None:
-            return [(self.front.floor, best.format("pair term") + doubt)]
-        return [
-            (self.front.pair_floor, best.format("pair term")),
-            (self.front.floor, best.format("pair and three-body terms") + doubt),
-        ]
+        terms = Expression.from_dict(member.record["terms"]).terms
+        triplets = [term.tree for term in terms if term.kind == "three-body"]
+        name = ANY_TERMS
+        if all(tree.factors for tree in triplets):
+            name = _floor_name(len(triplets))
+        return (name, self.front.floors[name]) if name in self.front.floors else None
 
     @cached_property
     def settings(self) -> Settings:
@@ -275,8 +267,26 @@ def open_run(folder: str | Path) -> Run:
         manifest=files.read_json(manifest),
         data=_optional(folder / "data.json"),
         floor=floor,
-        front=Front(members, floor.get("error"), floor.get("pair", {}).get("error")),
+        front=Front(members, floor.get("error"), _floors(floor)),
     )
+
+
+def _floors(record: Mapping[str, Any]) -> dict[str, float]:
+    """The floors of ``floor.json`` by name; one that a finer grid would lower is left out."""
+    floor = record.get("error")
+    if floor is None:
+        return {}
+    found = {_floor_name(0): record.get("pair", record)["error"]}
+    found |= {_floor_name(p["products"]): p["error"] for p in record.get("products", ())}
+    if "pair" in record and (record.get("error_coarser") or 0.0) <= UNCERTAIN * floor:
+        found[ANY_TERMS] = floor
+    return found
+
+
+def _floor_name(products: int) -> str:
+    if not products:
+        return "any smooth pair term"
+    return f"smooth pair terms and {products} product{'s' if products > 1 else ''}"
 
 
 def _optional(path: Path) -> Any:
