@@ -5,6 +5,7 @@ import pytest
 
 from symreg.expression import Term, parse
 from symreg.expression.canonical import ONE, X, build
+from symreg.expression.parsing import TRIPLET
 from symreg.individuals import (
     Gene,
     Individual,
@@ -21,6 +22,8 @@ from symreg.individuals import (
 from symreg.scoring import pack
 
 KEYS = (("pair", ("Ar", "Ar")), ("pair", ("Ar", "Kr")))
+MIXED = (*KEYS, ("three-body", ("Ar", "Ar", "Ar")))
+C = ("c",)
 X12 = ("powi", -12, X)
 MORSE = ("exp", ("mul", ("const", -3.5), ("sub", X, ("const", 1.25))))
 
@@ -98,6 +101,38 @@ def test_arrays_hold_a_population_exactly():
     ]
     again = from_arrays(to_arrays(population))
     assert all(equal(a, b) for a, b in zip(population, again, strict=True))
+
+
+def test_arrays_hold_three_body_terms_exactly():
+    product = ("product", MORSE, ("powi", 2, ("add", ("const", 1 / 3), C)))
+    general = ("mul", ("powi", -3, ("x1",)), ("exp", ("mul", ("const", -0.1), ("add", ("x2",), C))))
+    population = [
+        Individual((Gene(0, X12), Gene(2, product)), 0.1 / 3, (1e-300, -2.5), (0.3, -0.0), 7),
+        Individual((Gene(2, general), Gene(2, ("product", ONE, ONE))), 2.0, (0.1, -1.0)),
+    ]
+    arrays = to_arrays(population)
+    again = from_arrays(arrays)
+    assert all(equal(a, b) for a, b in zip(population, again, strict=True))
+    assert [[gene.tree for gene in i.genes] for i in again] == [
+        [X12, product],
+        [general, ("product", ONE, ONE)],
+    ]
+    assert {name: array.tobytes() for name, array in to_arrays(again).items()} == {
+        name: array.tobytes() for name, array in arrays.items()
+    }
+    packed = pack([terms_from(i.genes, MIXED) for i in population], MIXED)
+    for ours, theirs in zip(encode([i.genes for i in population]), packed, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_terms_of_triplets_become_genes_without_the_scales_of_their_factors():
+    text = "(4*exp(-2.0*x1))*(4*exp(-2.0*x2))*(3.5*(c + 0.5)^2)"
+    (gene,) = genes_of([Term(*MIXED[2], parse(text, variable=TRIPLET))], MIXED)
+    radial = ("exp", ("mul", ("const", -2.0), X))
+    assert gene == Gene(2, ("product", radial, ("powi", 2, ("add", ("const", 0.5), C))))
+    (term,) = terms_from([gene], MIXED)
+    assert term.tree.factors is not None
+    assert str(term.tree) == "exp(-2.0*x1)*exp(-2.0*x2)*(0.5 + c)^2"
 
 
 def test_arrays_are_plain_numbers():

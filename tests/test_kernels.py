@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from symreg.expression import parse
-from symreg.kernels.linear import solve_weights
+from symreg.kernels.linear import least_gain, solve_weights
 from symreg.kernels.pairs import add_pair_observables
 from symreg.kernels.programs import BLOCK, MAX_CONSTANTS, MAX_NODES, evaluate, evaluate_values
 from symreg.scoring import tree_arrays
@@ -195,6 +195,23 @@ def test_redundant_column_gets_no_weight():
     expected = np.linalg.lstsq(columns[[0, 2]].T, target, rcond=None)[0]
     np.testing.assert_allclose(weights[[0, 2]], expected, rtol=1e-12)
     np.testing.assert_allclose(columns @ residual, 0, atol=1e-12)
+
+
+def test_least_gain_is_how_the_residual_grows_without_a_column():
+    rng = np.random.default_rng(0)
+    columns, target = rng.standard_normal((4, 30)), rng.standard_normal(30)
+    columns[3] = 3 * columns[0]
+    weights, upper = np.empty(4), np.empty((4, 4))
+    residual = np.empty(30)
+    solve_weights(columns, target, np.empty((4, 30)), upper, weights, residual)
+    growth = []
+    for t in range(3):
+        kept = columns[[k for k in range(3) if k != t]]
+        left = target - np.linalg.lstsq(kept.T, target, rcond=None)[0] @ kept
+        growth.append(left @ left - residual @ residual)
+    found, gain = least_gain(upper, weights)
+    assert found == np.argmin(growth)
+    assert gain == pytest.approx(min(growth), rel=1e-9)
 
 
 def test_column_of_zeros_is_redundant():
