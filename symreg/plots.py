@@ -30,6 +30,8 @@ _CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _MARKS = ("o", "s", "^", "D", "v", "P")
 WIDEST = 1.5
 """A known form is drawn up to this many times the complexity of the front."""
+MOST_NAMES = 6
+"""With more known forms than that their names stand beside the figure."""
 ANGLES = np.linspace(0.0, 180.0, 361)
 """Where functions of the angle are drawn, in degrees."""
 
@@ -70,7 +72,10 @@ def pareto(
     baselines
         Complexity and error of known forms, by name; far more complex ones are left out.
     """
-    figure, axes = _figure(5.4, 3.8)
+    far = WIDEST * max(complexity, default=np.inf)
+    near = {name: point for name, point in (baselines or {}).items() if point[0] <= far}
+    beside = len(near) > MOST_NAMES
+    figure, axes = _figure(7.6 if beside else 5.4, 3.8)
     axes.set_yscale("log")
     axes.step(complexity, error, where="post", color=BLUE, linewidth=1, alpha=0.5)
     axes.plot(complexity, error, "o", color=BLUE, markersize=5, label="Pareto front")
@@ -78,9 +83,7 @@ def pareto(
         chosen = (complexity[recommended], error[recommended])
         ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.6, "markersize": 11}
         axes.plot(*chosen, "o", color=VERMILION, label="recommended", **ring)
-    far = WIDEST * max(complexity, default=np.inf)
-    near = {name: point for name, point in (baselines or {}).items() if point[0] <= far}
-    for mark, (name, point) in zip(cycle("s^DvPX<>"), near.items(), strict=False):
+    for mark, (name, point) in zip(cycle("s^DvPX<>*hpd8"), near.items(), strict=False):
         axes.plot(*point, mark, color=GREY, markersize=5.5, label=name)
     for name, floor in (floors or {}).items():
         if floor > 0:
@@ -90,7 +93,10 @@ def pareto(
     axes.set_ylabel("training error (in units of σ)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(left=0)
-    axes.legend(loc="upper right", fontsize=8)
+    if beside:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    else:
+        axes.legend(loc="upper right")
     return figure
 
 
