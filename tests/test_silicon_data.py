@@ -63,7 +63,7 @@ def test_package_reads_it_without_warnings():
 
 
 def test_structures_are_those_of_the_script(images):
-    built = [atoms for atoms in compute.structures() if atoms.info["name"] in images]
+    built = compute.structures()
     assert [atoms.info["name"] for atoms in built] == list(images)
     for atoms in built:
         kept = images[atoms.info["name"]]
@@ -75,8 +75,8 @@ def test_structures_are_those_of_the_script(images):
 
 def test_forces_sum_to_zero(images):
     for atoms in images.values():
-        # The threshold of the density leaves about 1e-4 eV/Å on an atom.
-        assert_allclose(atoms.get_forces().sum(axis=0), 0, atol=2e-4)
+        # The threshold of the density leaves up to 1e-3 eV/Å on an atom.
+        assert_allclose(atoms.get_forces().sum(axis=0), 0, atol=1e-3)
 
 
 def test_stress_is_given_where_periodic(images):
@@ -124,7 +124,7 @@ def test_record_says_how_the_data_were_made(record, images):
     assert {"python", "gpaw", "gpaw-data", "numpy", "scipy", "ase"} <= set(record["versions"])
     assert record["method"]["cutoff_eV"] == compute.SETTINGS.cutoff
     assert record["method"]["smearing_eV"] == compute.SETTINGS.smearing
-    assert record["structures"] == len(images)
+    assert record["structures"] == len(images) == 107
     assert record["wall_s"] > 0
 
 
@@ -136,6 +136,12 @@ def test_every_kind_was_labelled_twice_within_1_mev_per_atom(record, images):
     assert again["largest"]["energy_meV_per_atom"] < 1
     assert again["largest"]["forces_eV_per_angstrom"] < 2e-3
     assert again["largest"]["stress_eV_per_cubic_angstrom"] < 2e-5
+
+
+def test_record_has_every_test_of_convergence(record):
+    assert {name: set(rows) for name, rows in record["convergence"].items()} == {
+        name: set(tests) for name, tests in compute.DATA.convergence.items()
+    }
 
 
 def test_plane_waves_are_converged(record):
