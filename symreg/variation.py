@@ -199,7 +199,7 @@ class Variation:
 
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
         """Canonical order without duplicates; empty when a limit is broken."""
-        split = {Gene(g.key, part) for g in genes for part in terms_of(g.tree)}
+        split = {Gene(g.key, self._typed(g, u)) for g in genes for u in terms_of(g.tree)}
         if not split or len(split) > self.settings.max_terms * len(self.keys):
             return ()
         if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
@@ -212,6 +212,10 @@ class Variation:
         if any(cost(g.tree) > MAX_NODES for g in split):
             return ()
         return tuple(sorted(split, key=repr))
+
+    def _typed(self, gene: Gene, tree: Nested) -> Nested:
+        """A three-body function that is 1 as a product: a number alone would count as radial."""
+        return ("product", ONE, ONE) if tree == ONE and self.keys[gene.key][0] != "pair" else tree
 
     def _random_gene(self, key: int) -> Gene:
         kind = self._root(key)

@@ -9,6 +9,7 @@ from symreg.individuals import from_arrays
 from symreg.islands import Islands, IslandSettings, processes, run_epoch
 from symreg.pipeline import checkpoint
 from symreg.runs import RunFolder
+from symreg.variation import VariationSettings
 
 SETTINGS = IslandSettings(
     islands=2, generations_per_epoch=3, evolution=EvolutionSettings(population_size=30)
@@ -79,6 +80,25 @@ def test_a_checkpoint_holds_a_state_exactly(argon_design, states, tmp_path):
     assert seconds == 12.5
     (last,) = islice(Islands(argon_design, SETTINGS).search(state), 1)
     assert signature(last) == signature(states[1])
+
+
+@pytest.mark.parametrize("general", [False, True], ids=["separable", "general"])
+def test_checkpoints_and_processes_keep_three_body_terms_to_the_last_bit(
+    silicon_design, tmp_path, general
+):
+    variation = VariationSettings(max_complexity=40, general=general)
+    settings = IslandSettings(**{**vars(SETTINGS), "variation": variation})
+    first, second = islice(Islands(silicon_design, settings).search(), 2)
+    kinds = {key for p in second.populations for i in from_arrays(p) for key, _ in i.genes}
+    assert kinds == {0, 1}
+    checkpoint.write(RunFolder(tmp_path), first, 1.0, "abc")
+    state, _ = checkpoint.read(RunFolder(tmp_path), "abc")
+    assert signature(state) == signature(first)
+    path = tmp_path / "design.npz"
+    silicon_design.save(path)
+    with processes(2, path, settings) as executor:
+        (again,) = islice(Islands(silicon_design, settings, (), executor).search(state), 1)
+    assert signature(again) == signature(second)
 
 
 def test_epochs_and_candidates_are_counted(states):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -6,27 +7,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symreg.expression.canonical import nested, tree_of
-from symreg.individuals import Individual, cost, decode, encode, n_constants
+from symreg.expression import Expression, parse
+from symreg.expression.canonical import LEAVES, nested, tree_of
+from symreg.expression.parsing import TRIPLET
+from symreg.individuals import Individual, cost, decode, encode, n_constants, terms_from
 from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
 from symreg.primitives import WEIGHT_COST
 from symreg.variation import (
     HIGHEST_EXPONENT,
     LOWEST_EXPONENT,
     Radial,
+    Separable,
+    Triplet,
     Variation,
     VariationSettings,
 )
 
 seeds = st.integers(0, 2**32 - 1)
 KEYS = tuple(("pair", pair) for pair in (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr")))
+MIXED = (("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si")))
 GRID = np.linspace(0.7, 1.7, 9)
+TRIPLETS = np.array(np.meshgrid(GRID[::2], GRID[::2], np.linspace(-1, 1, 5))).reshape(3, -1)
 SETTINGS = VariationSettings(max_complexity=25, max_terms=3)
+LARGER = replace(SETTINGS, max_complexity=40)
+KINDS = {
+    "pairs": (KEYS[:2], SETTINGS),
+    "separable": (MIXED, LARGER),
+    "general": (MIXED, replace(LARGER, general=True)),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def descendants(seed, generations=6, count=30):
+def descendants(seed, kind, generations=6, count=30):
     """Random genes and some generations of their children; constants as fits may leave them."""
-    variation, rng = Variation(SETTINGS, KEYS[:2]), np.random.default_rng(seed)
+    keys, settings = KINDS[kind]
+    variation, rng = Variation(settings, keys), np.random.default_rng(seed)
     parents = variation.random(count, rng)
     yield from parents
     for _ in range(generations):
@@ -43,22 +58,26 @@ def nodes(tree):
             yield from nodes(operand)
 
 
-@settings(max_examples=30)
-@given(seeds)
-def test_every_individual_respects_the_limits(seed):
-    for genes in descendants(seed):
-        assert 1 <= len(genes) <= SETTINGS.max_terms * 2
+@every_kind
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_every_individual_respects_the_limits(seed, kind):
+    limits = KINDS[kind][1]
+    for genes in descendants(seed, kind):
+        assert 1 <= len(genes) <= limits.max_terms * 2
         assert {gene.key for gene in genes} <= {0, 1}
         total = sum(cost(gene.tree) + WEIGHT_COST for gene in genes)
-        assert total <= SETTINGS.max_complexity
-        assert all(n_constants(gene.tree) <= MAX_CONSTANTS for gene in genes)
+        assert total <= limits.max_complexity
+        assert sum(n_constants(gene.tree) for gene in genes) <= limits.max_constants
+        assert limits.max_constants <= MAX_CONSTANTS
         assert all(len(list(nodes(gene.tree))) <= MAX_NODES for gene in genes)
 
 
-@settings(max_examples=30)
-@given(seeds)
-def test_exponents_stay_within_bounds_and_constants_finite(seed):
-    for gene in chain.from_iterable(descendants(seed)):
+@every_kind
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_exponents_stay_within_bounds_and_constants_finite(seed, kind):
+    for gene in chain.from_iterable(descendants(seed, kind)):
         for node in nodes(gene.tree):
             if node[0] == "powi":
                 assert LOWEST_EXPONENT <= node[1] <= HIGHEST_EXPONENT
@@ -66,34 +85,39 @@ def test_exponents_stay_within_bounds_and_constants_finite(seed):
                 assert math.isfinite(node[1])
 
 
-@settings(max_examples=30)
-@given(seeds)
-def test_every_individual_is_canonical_and_has_no_term_twice(seed):
-    for genes in descendants(seed):
+@every_kind
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_every_individual_is_canonical_and_has_no_term_twice(seed, kind):
+    for genes in descendants(seed, kind):
         assert len(set(genes)) == len(genes)
         assert all(nested(tree_of(gene.tree)) == gene.tree for gene in genes)
 
 
-@settings(max_examples=30)
-@given(seeds)
-def test_decoding_undoes_encoding(seed):
-    candidates = list(descendants(seed, generations=2))
+@every_kind
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_decoding_undoes_encoding(seed, kind):
+    candidates = list(descendants(seed, kind, generations=2))
     assert decode(encode(candidates)) == candidates
 
 
-@settings(max_examples=30)
-@given(seeds)
-def test_one_generator_state_gives_the_same_children(seed):
-    assert list(descendants(seed, 2)) == list(descendants(seed, 2))
+@every_kind
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_one_generator_state_gives_the_same_children(seed, kind):
+    assert list(descendants(seed, kind, 2)) == list(descendants(seed, kind, 2))
 
 
-@settings(max_examples=30)
-@given(seeds)
-def test_deap_trees_keep_types_and_function(seed):
-    variation = Variation(SETTINGS, KEYS[:1])
-    for gene in chain.from_iterable(descendants(seed, generations=2)):
+@every_kind
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_deap_trees_keep_types_and_function(seed, kind):
+    keys, limits = KINDS[kind]
+    variation = Variation(limits, keys)
+    for gene in chain.from_iterable(descendants(seed, kind, generations=2)):
         tree = variation._deap(gene.tree)
-        needed = [Radial]
+        needed = [root(gene, keys)]
         for node in tree:  # in prefix order each node fills the place that waits for it
             assert issubclass(node.ret, needed.pop())
             needed.extend(reversed(node.args if node.arity else []))
@@ -101,10 +125,86 @@ def test_deap_trees_keep_types_and_function(seed):
         # Other integers than 1 turn into constants: equal, but from then on fitted.
         back = variation._canonical(tree)
         assert cost(back) <= cost(gene.tree)
-        np.testing.assert_allclose(tree_of(back)(GRID), tree_of(gene.tree)(GRID), rtol=1e-9)
+        points = (GRID,) if keys[gene.key][0] == "pair" else TRIPLETS
+        found, expected = (tree_of(u)(*points) for u in (back, gene.tree))
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * size_of(expected))
 
 
-@pytest.mark.parametrize("n_keys", [1, 3])
-def test_every_kind_and_species_is_drawn(n_keys):
-    genes = Variation(SETTINGS, KEYS[:n_keys]).random(100, np.random.default_rng(0))
-    assert {gene.key for g in genes for gene in g} == set(range(n_keys))
+def root(gene, keys):
+    """Type that the root of a tree must have."""
+    if keys[gene.key][0] == "pair":
+        return Radial
+    return Separable if gene.tree[0] == "product" else Triplet
+
+
+def size_of(values):
+    return np.abs(values[np.isfinite(values)]).max(initial=0)
+
+
+def variables(tree):
+    return {node[0] for node in nodes(tree)} & set(LEAVES)
+
+
+@every_kind
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_functions_have_the_variables_of_their_kind(seed, kind):
+    keys, limits = KINDS[kind]
+    for key, tree in chain.from_iterable(descendants(seed, kind)):
+        operators = [node[0] for node in nodes(tree)]
+        if keys[key][0] == "pair":
+            assert variables(tree) <= {"x"}
+            assert "product" not in operators
+        elif tree[0] == "product":
+            radial, angular = tree[1:]
+            assert variables(radial) <= {"x"}
+            assert variables(angular) <= {"c"}
+            assert operators.count("product") == 1
+            angles = [node for node in nodes(angular) if node[0] in ("powi", "pow", "log", "sqrt")]
+            # The cosine is negative half of the time: no function that needs more than 0.
+            assert all(node[0] == "powi" for node in angles)
+        else:
+            assert limits.general
+            assert variables(tree) <= {"x1", "x2", "c"}
+            assert "product" not in operators
+
+
+@pytest.mark.parametrize("general", [False, True])
+def test_general_functions_are_made_when_asked_for(general):
+    variation = Variation(replace(LARGER, general=general), MIXED)
+    genes = chain.from_iterable(variation.random(200, np.random.default_rng(0)))
+    found = {tree[0] == "product" for key, tree in genes if key == 1}
+    assert found == ({True, False} if general else {True})
+
+
+@pytest.mark.parametrize("kind", ["separable", "general"])
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_text_of_a_three_body_function_reads_back_to_it(seed, kind):
+    for key, nested_form in chain.from_iterable(descendants(seed, kind, generations=3)):
+        if key == 1:
+            tree = tree_of(nested_form)
+            again = parse(str(tree), variable=TRIPLET)
+            assert again == tree
+            assert nested(again) == nested_form
+
+
+@pytest.mark.parametrize("kind", ["separable", "general"])
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_expressions_with_three_body_terms_come_back_from_plain_data(seed, kind):
+    for genes in descendants(seed, kind, generations=1):
+        weights = np.linspace(-1, 2, len(genes))
+        expression = Expression(terms_from(genes, MIXED), tuple(map(float, weights)))
+        assert Expression.from_dict(expression.to_dict()) == expression
+        assert sum(map(cost, (gene.tree for gene in genes))) == expression.complexity - 2 * len(
+            genes
+        )
+
+
+@pytest.mark.parametrize("keys", [KEYS[:1], KEYS, MIXED], ids=["one pair", "pairs", "triplets"])
+def test_every_kind_and_species_is_drawn(keys):
+    genes = Variation(SETTINGS, keys).random(100, np.random.default_rng(0))
+    assert {gene.key for g in genes for gene in g} == set(range(len(keys)))
+    if keys == MIXED:  # both kinds at once, but for the few terms that come to nothing
+        assert sum({gene.key for gene in g} == {0, 1} for g in genes) > 90
