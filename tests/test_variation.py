@@ -3,20 +3,28 @@ import os
 import random
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 from deap import gp
 
-from symreg.expression.canonical import ONE, X
+from symreg.expression import Expression, Term, parse
+from symreg.expression.canonical import ONE, X, tree_of
+from symreg.expression.parsing import TRIPLET
 from symreg.individuals import Gene, Individual, cost
 from symreg.kernels.programs import MAX_NODES
 from symreg.variation import (
+    DEGREES,
     EXPONENTS,
     MUTATIONS,
+    Angular,
     Constant,
+    Degree,
     Integer,
     Radial,
+    Separable,
+    Triplet,
     Variation,
     VariationSettings,
     primitive_set,
@@ -25,6 +33,10 @@ from symreg.variation import (
 X6, X12 = ("powi", -6, X), ("powi", -12, X)
 MORSE = ("exp", ("mul", ("const", -3.5), X))
 KEYS = (("pair", ("Ar", "Ar")),)
+MIXED = (*KEYS, ("three-body", ("Ar", "Ar", "Ar")))
+C = ("c",)
+SW = ("product", MORSE, ("powi", 2, ("add", ("const", 1 / 3), C)))
+GENERAL = ("mul", ("powi", -3, ("x1",)), ("exp", ("mul", ("const", -0.4), ("add", ("x2",), C))))
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +44,10 @@ def variation():
     return Variation(VariationSettings(), KEYS)
 
 
-def only(monkeypatch, name):
+def only(monkeypatch, name, keys=KEYS):
     """Let one mutation happen and nothing else."""
     monkeypatch.setattr("symreg.variation.MUTATIONS", ((name, 1.0),))
-    return Variation(VariationSettings(crossover_rate=0.0), KEYS)
+    return Variation(VariationSettings(crossover_rate=0.0), keys)
 
 
 def children(variation, *parents, pairs=40, seed=1):
@@ -44,12 +56,14 @@ def children(variation, *parents, pairs=40, seed=1):
 
 
 HISTORY = """
+import sys
 import numpy as np
 from symreg.individuals import Individual
 from symreg.variation import Variation, VariationSettings
 
-keys = ("pair", ("Ar", "Ar")), ("pair", ("Ar", "Kr"))
-variation, rng = Variation(VariationSettings(), keys), np.random.default_rng(3)
+other = ("pair", ("Ar", "Kr")) if sys.argv[1] == "pairs" else ("three-body", ("Ar", "Ar", "Ar"))
+settings = VariationSettings(general=sys.argv[1] == "general")
+variation, rng = Variation(settings, [("pair", ("Ar", "Ar")), other]), np.random.default_rng(3)
 genes = variation.random(60, rng)
 for _ in range(4):
     chosen = [Individual(genes[k]) for k in rng.integers(len(genes), size=120)]
@@ -58,10 +72,11 @@ print(genes)
 """
 
 
-def test_a_fresh_process_with_other_hashes_makes_the_same_children():
+@pytest.mark.parametrize("others", ["separable", "general", "pairs"])
+def test_a_fresh_process_with_other_hashes_makes_the_same_children(others):
     found = [
         subprocess.run(
-            [sys.executable, "-c", HISTORY],
+            [sys.executable, "-c", HISTORY, others],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
@@ -76,6 +91,8 @@ def test_a_fresh_process_with_other_hashes_makes_the_same_children():
 def test_types_have_hashes_that_do_not_depend_on_addresses():
     found = [hash(kind) for kind in (Radial, Constant, Integer)]
     assert found == [2675356108, 840742798, 2511508119]
+    kinds = Angular, Triplet, Separable, Degree
+    assert [hash(kind) for kind in kinds] == [zlib.crc32(k.__name__.encode()) for k in kinds]
 
 
 def test_the_state_of_the_global_stream_does_not_matter(variation):
@@ -92,6 +109,16 @@ def test_the_primitive_set_is_typed():
     assert pset.mapping["pow"].args == [Radial, Constant]
     assert [t.value for t in pset.terminals[Integer]] == list(EXPONENTS)
     assert not {0, 1} & set(EXPONENTS)
+    assert pset.mapping["product"].args == [Radial, Angular]
+    assert pset.mapping["product"].ret is pset.ret is Separable
+    assert pset.mapping["powi_c"].args == [Degree, Angular]
+    assert [t.value for t in pset.terminals[Degree]] == list(DEGREES)
+    assert min(DEGREES) > 1
+    # A constant may stand in functions of every kind; no function of one kind may in another.
+    kinds = Radial, Angular, Triplet, Separable
+    assert all(issubclass(Constant, kind) for kind in kinds[:3])
+    for one in kinds:
+        assert [issubclass(one, other) for other in kinds] == [one is other for other in kinds]
 
 
 def test_rates_of_mutations_sum_to_one():
@@ -131,6 +158,57 @@ def test_an_added_term_leaves_the_others(monkeypatch):
 def test_every_mutation_makes_something_new(monkeypatch, name):
     parent = (Gene(0, X12), Gene(0, ("mul", MORSE, X6)), Gene(0, ONE))
     assert set(children(only(monkeypatch, name), parent)) - {parent}
+
+
+@pytest.mark.parametrize("name", [name for name, _ in MUTATIONS])
+def test_every_mutation_of_three_body_terms_makes_something_new(monkeypatch, name):
+    parent = (Gene(0, X12), Gene(1, SW), Gene(1, GENERAL))
+    variation = only(monkeypatch, name, MIXED)
+    made = set(children(variation, parent, pairs=120)) - {tuple(sorted(parent, key=repr))}
+    triplets = {tuple(gene for gene in genes if gene.key == 1) for genes in made}
+    assert len(triplets - {parent[1:], parent[:0:-1]}) > 1
+
+
+def test_a_constant_mutation_changes_radial_and_angular_factors(monkeypatch):
+    made = children(only(monkeypatch, "constant", MIXED), (Gene(1, SW),))
+    assert len({tree[1] for ((_, tree),) in made}) > 30
+    assert len({tree[2] for ((_, tree),) in made}) > 30
+    assert {tree[0] for ((_, tree),) in made} == {"product"}
+
+
+def test_exponents_of_angular_functions_stay_small_and_positive(monkeypatch):
+    made = children(only(monkeypatch, "exponent", MIXED), (Gene(1, ("product", X6, C)),))
+    angular = {tree[2] for ((_, tree),) in made} - {C}
+    assert {part[0] for part in angular} <= {"powi"}
+    assert {part[1] for part in angular} <= set(DEGREES)
+
+
+def test_a_constant_three_body_function_can_be_varied_on():
+    # A number has no variable; taken for radial it would become a function of x.
+    variation = Variation(VariationSettings(general=True), MIXED)
+    ((gene,),) = [variation._tidy([Gene(1, ("const", 2.5))])]
+    assert gene == Gene(1, ("product", ONE, ONE))
+    made = {g.tree for genes in children(variation, (gene,), pairs=200) for g in genes if g.key}
+    assert ("product", ONE, ONE) in made
+    for tree in made:
+        Expression((Term(*MIXED[1], tree_of(tree)),), (1.0,)).text()
+        assert parse(str(tree_of(tree)), variable=TRIPLET) == tree_of(tree)
+
+
+def test_a_separable_parent_has_separable_children():
+    variation = Variation(VariationSettings(crossover_rate=0.5), MIXED)
+    other = Gene(1, ("product", X, ("exp", ("mul", ("const", 0.3), C))))
+    made = children(variation, (Gene(0, X12), Gene(1, SW)), (Gene(0, X6), other), pairs=200)
+    found = {gene.tree for genes in made for gene in genes if gene.key == 1}
+    assert len(found) > 30
+    assert {tree[0] for tree in found} == {"product"}
+    assert any(tree[1] == X and tree[2] == SW[2] for tree in found)  # factors are exchanged
+
+
+def test_too_many_constants_are_not_born():
+    few = Variation(VariationSettings(max_constants=1), MIXED)
+    assert few._tidy([Gene(0, MORSE)])
+    assert not few._tidy([Gene(0, MORSE), Gene(1, SW)])
 
 
 def test_crossover_mixes_the_terms_of_two_parents():

