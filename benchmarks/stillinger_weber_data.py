@@ -9,7 +9,7 @@ and clusters of 2 to 8 atoms; no two atoms closer than 1.9 Å. Two files come ou
   Rev. B 31, 5262 (1985), with the energy scale of 2.1683 eV, computed by LAMMPS's ``sw``. The
   exact path, with their cutoff functions, must agree to 1e-8 eV/Å, or the script fails;
 - ``stillinger_weber_septic.extxyz``: the same potential times symreg's default cutoff function, at
-  3.6 Å and so inside of its own cutoff at 3.77 Å, computed by the exact path.
+  3.4 Å and so inside of its own cutoff at 3.77 Å, computed by the exact path.
 
 Atoms alone have no energy in either.
 """
@@ -45,7 +45,7 @@ PUBLISHED = (
     Cutoff(kind="stillinger_weber", r_cut=REACH * SIGMA, s=GAMMA * SIGMA),
 )
 """Cutoff functions of pairs and of triplets."""
-SEPTIC = (Cutoff(kind="septic", r_cut=3.6, r_on=0.6 * 3.6),) * 2
+SEPTIC = (Cutoff(kind="septic", r_cut=3.4, r_on=0.6 * 3.4),) * 2
 
 AGREEMENT = 1e-8
 """Largest difference to LAMMPS in eV, eV/Å and eV/Å^3."""

@@ -65,7 +65,9 @@ class Island:
     ) -> None:
         self.fitter = fitter
         self.settings = settings
-        self.variation = Variation(variation, fitter.design.keys)
+        design = fitter.design
+        x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
+        self.variation = Variation(variation, design.keys, x_range)
 
     def fit(
         self,

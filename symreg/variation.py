@@ -71,6 +71,9 @@ LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
 LARGEST_CONSTANT = 1e4
 """Constants beyond it only undo each other; scales belong to the weights."""
 
+CHAINS = 0.4
+"""Fraction of random subtrees that are compositions of functions of one variable."""
+
 _SUFFIX: dict[Any, str] = {Radial: "", Angular: "_c", Triplet: "_t"}
 _VARIABLES: dict[Any, tuple[str, ...]] = {
     Radial: ("x",),
@@ -123,13 +126,14 @@ class VariationSettings:
 
 
 MUTATIONS = (
-    ("point", 0.16),
-    ("subtree", 0.16),
-    ("insert", 0.10),
+    ("point", 0.14),
+    ("subtree", 0.14),
+    ("insert", 0.09),
     ("shrink", 0.08),
     ("constant", 0.10),
-    ("exponent", 0.12),
-    ("add", 0.10),
+    ("exponent", 0.11),
+    ("shift", 0.08),
+    ("add", 0.08),
     ("duplicate", 0.05),
     ("drop", 0.08),
     ("replace", 0.05),
@@ -146,10 +150,18 @@ class Variation:
         Limits and rates.
     keys
         Kinds and species that a term can have.
+    x_range
+        Smallest and largest reduced distance of the data.
     """
 
-    def __init__(self, settings: VariationSettings, keys: Sequence[Key]) -> None:
+    def __init__(
+        self,
+        settings: VariationSettings,
+        keys: Sequence[Key],
+        x_range: tuple[float, float] = (0.8, 2.5),
+    ) -> None:
         self.settings = settings
+        self.x_range = x_range
         self.keys = tuple(keys)
         self.pset = primitive_set()
         self._ephemeral = next(
@@ -230,6 +242,8 @@ class Variation:
 
     def _grow(self, kind: type, depth: int) -> list[Any]:
         """Random subtree of a type; DEAP's generators need primitives of every type."""
+        if kind in _SUFFIX and depth > 1 and random.random() < CHAINS:
+            return self._chain(kind)
         primitives, terminals = self.pset.primitives[kind], self.pset.terminals[kind]
         if terminals and (depth <= 0 or not primitives or random.random() < 0.15):
             terminal = random.choice(terminals)
@@ -242,7 +256,54 @@ class Variation:
             nodes += self._grow(argument, depth - 1)
         return nodes
 
+    def _chain(self, kind: type) -> list[Any]:
+        """Random composition of functions of one variable, with shifts and scales in between.
+
+        Most radial and angular functions of the literature are such; growing node by node rarely
+        makes one of several links.
+        """
+        mapping, suffix = self.pset.mapping, _SUFFIX[kind]
+        nodes: list[Any] = [self._variables[random.choice(_VARIABLES[kind])]]
+        links = ("power", "power", "exp", *(("log", "sqrt") if kind is Radial else ()))
+        for _ in range(random.choice((1, 1, 2, 2, 3))):
+            link = random.choice(links)
+            if link == "exp":
+                scale = self._constant(_random_constant())
+                nodes = [mapping["exp" + suffix], mapping["mul" + suffix], scale, *nodes]
+                continue
+            exponent = self._random_exponent(mapping["powi" + suffix].args[0])
+            if random.random() < 0.5:
+                singular = link != "power" or exponent.value < 0
+                shift = self._random_shift(kind, singular and len(nodes) == 1)
+                nodes = [mapping["add" + suffix], shift, *nodes]
+            if link == "power":
+                nodes = [mapping["powi" + suffix], exponent, *nodes]
+            else:
+                nodes = [mapping[link], *nodes]
+        return nodes
+
+    def _random_shift(self, kind: type, singular: bool) -> Any:
+        """A constant to add to a variable, which puts no singularity into its range.
+
+        Elsewhere fitting could not move it: a candidate with a pole is not valid. Compare interval
+        arithmetic in M. Keijzer, EuroGP 2003, LNCS 2610, 70.
+        """
+        low, high = (-1.0, 1.0) if kind is Angular else self.x_range
+        width = high - low
+        if not singular:
+            return self._constant(-random.uniform(low - 0.5 * width, high + 0.5 * width))
+        gap = width * math.exp(random.gauss(-1.0, 1.0))
+        return self._constant(gap - low if random.random() < 0.5 else -high - gap)
+
+    def _random_exponent(self, kind: type) -> Any:
+        """An integer exponent, small ones more often."""
+        known = self.pset.terminals[kind]
+        (exponent,) = random.choices(known, [1.0 / abs(e.value) for e in known])
+        return exponent
+
     def _expression(self, pset: gp.PrimitiveSetTyped, type_: type) -> list[Any]:  # noqa: ARG002
+        if type_ in _SUFFIX and random.random() < CHAINS:
+            return self._chain(type_)
         return self._grow(type_, random.choice((0, 1, 1, 2)))
 
     def _mutate(self, genes: Sequence[Gene]) -> list[Gene]:
@@ -279,13 +340,29 @@ class Variation:
             (tree,) = gp.mutShrink(tree)
         elif name == "constant":
             places = [k for k, node in enumerate(tree) if node.ret is Constant]
+            spread = random.choice((0.01, 0.5))  # to go on with a fit, or to begin elsewhere
             for k in places:
-                list.__setitem__(
-                    tree, k, self._constant(tree[k].value * math.exp(random.gauss(0.0, 0.5)))
-                )
+                factor = math.exp(random.gauss(0.0, spread))
+                list.__setitem__(tree, k, self._constant(tree[k].value * factor))
+        elif name == "shift":
+            self._shift(tree)
         else:
             self._mutate_exponent(tree)
         return tree
+
+    def _shift(self, tree: gp.PrimitiveTree) -> None:
+        """Move the origin of one variable."""
+        place = self._random_variable(tree)
+        if place is not None:
+            variable = tree[place]
+            plus = self.pset.mapping["add" + _SUFFIX[variable.ret]]
+            shift = self._random_shift(variable.ret, random.random() < 0.5)
+            tree[place : place + 1] = [plus, shift, variable]
+
+    def _random_variable(self, tree: gp.PrimitiveTree) -> int | None:
+        """Where one of the variables stands, if there is any."""
+        places = [k for k, node in enumerate(tree) if node in self._variables.values()]
+        return random.choice(places) if places else None
 
     def _mutate_exponent(self, tree: gp.PrimitiveTree) -> None:
         """Shift an integer exponent, or give x one."""
@@ -296,25 +373,25 @@ class Variation:
             shifted = tree[place].value + random.choice((-3, -2, -1, 1, 2, 3))
             list.__setitem__(tree, place, known.get(shifted, tree[place]))
             return
-        variables = [k for k, node in enumerate(tree) if node in self._variables.values()]
-        if variables:
-            place = random.choice(variables)
+        place = self._random_variable(tree)
+        if place is not None:
             variable = tree[place]
             power = self.pset.mapping["powi" + _SUFFIX[variable.ret]]
-            exponent = random.choice(self.pset.terminals[power.args[0]])
+            exponent = self._random_exponent(power.args[0])
             tree[place : place + 1] = [power, exponent, variable]
 
     def _crossover(self, one: Sequence[Gene], two: Sequence[Gene]) -> list[Gene]:
         """Exchange a term, or subtrees between two terms."""
         a = random.randrange(len(one))
         alike = [gene for gene in two if gene.key == one[a].key]
-        other = random.choice(alike or two)
+        # Terms of other kinds have radial parts too.
+        other = random.choice(alike if alike and random.random() < 0.9 else two)
         changed = list(one)
         chance = random.random()
         if not alike or chance < 0.3:
             changed.append(random.choice(two))
         elif chance < 0.6:
-            changed[a] = other
+            changed[a] = random.choice(alike)
         else:
             tree, _ = gp.cxOnePoint(self._deap(one[a].tree), self._deap(other.tree))
             changed[a] = Gene(one[a].key, self._canonical(tree))

@@ -49,7 +49,7 @@ that nearly cancel each other."""
 
 NO_GAIN = 1e-4
 """A term without which the squared residual grows by less than this part of it is spare."""
-_MOST_REJECTIONS = 6
+_MOST_REJECTIONS = 9
 _LARGEST_DAMPING = 1e12
 
 

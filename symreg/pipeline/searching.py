@@ -233,7 +233,7 @@ class _Search:
                 "generation": generation,
                 "seconds": round(seconds, 3),
                 "candidates": state.candidates,
-                "lowest_error": candidates[-1].error if candidates else None,
+                "lowest_error": min((i.error for i in state.front), default=None),
                 "front_size": len(candidates),
             },
         )
