@@ -27,6 +27,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#666666",
 )
 _CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+_CURVES = (BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
 _MARKS = ("o", "s", "^", "D", "v", "P")
 WIDEST = 1.5
 """A known form is drawn up to this many times the complexity of the front."""
@@ -77,12 +78,7 @@ def pareto(
     beside = len(near) > MOST_NAMES
     figure, axes = _figure(7.6 if beside else 5.4, 3.8)
     axes.set_yscale("log")
-    axes.step(complexity, error, where="post", color=BLUE, linewidth=1, alpha=0.5)
-    axes.plot(complexity, error, "o", color=BLUE, markersize=5, label="Pareto front")
-    if recommended is not None:
-        chosen = (complexity[recommended], error[recommended])
-        ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.6, "markersize": 11}
-        axes.plot(*chosen, "o", color=VERMILION, label="recommended", **ring)
+    _front(axes, complexity, error, recommended)
     for mark, (name, point) in zip(cycle("s^DvPX<>*hpd8"), near.items(), strict=False):
         axes.plot(*point, mark, color=GREY, markersize=5.5, label=name)
     for name, floor in (floors or {}).items():
@@ -93,11 +89,23 @@ def pareto(
     axes.set_ylabel("training error (in units of σ)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(left=0)
+    corner: dict[str, Any] = {"loc": "upper right"}
     if beside:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
-    else:
-        axes.legend(loc="upper right")
+        corner = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": 8}
+    axes.legend(**corner)
     return figure
+
+
+def _front(
+    axes: Axes, complexity: Sequence[int], error: Sequence[float], recommended: int | None
+) -> None:
+    """Draw all members, and a ring around the recommended one."""
+    axes.step(complexity, error, where="post", color=BLUE, linewidth=1, alpha=0.5)
+    axes.plot(complexity, error, "o", color=BLUE, markersize=5, label="Pareto front")
+    if recommended is not None:
+        chosen = (complexity[recommended], error[recommended])
+        ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.6, "markersize": 11}
+        axes.plot(*chosen, "o", color=VERMILION, label="recommended", **ring)
 
 
 def parity(
@@ -180,7 +188,7 @@ def potential_curve(
             r,
             scale * curve.energy(r),
             "-" if k == 0 else "--",
-            color=(BLUE, GREEN, PURPLE, ORANGE)[k % 4],
+            color=_CURVES[k % 6],
             linewidth=1.6 if k == 0 else 1.2,
             label=curve.name,
         )
@@ -250,7 +258,7 @@ def triplet_curve(curves: Sequence[Curve]) -> Figure:
 
 def _lines(axes: Axes, curves: Sequence[Curve], where: NDArray[np.float64]) -> None:
     for k, curve in enumerate(curves):
-        axes.plot(where, curve.energy(where), color=_CYCLE[k % 6], label=curve.name)
+        axes.plot(where, curve.energy(where), color=_CURVES[k % 6], label=curve.name)
     axes.axhline(0.0, color="black", linewidth=0.6, zorder=0)
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)

@@ -184,6 +184,7 @@ def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:
                 "n_constants": expression.n_constants,
                 "error": prepared.design.error(loss),
                 "expression": expression.text(),
+                "terms": expression.to_dict(),
                 "source": form.source,
             }
     return found
