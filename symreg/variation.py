@@ -373,12 +373,12 @@ class Variation:
             shifted = tree[place].value + random.choice((-3, -2, -1, 1, 2, 3))
             list.__setitem__(tree, place, known.get(shifted, tree[place]))
             return
-        place = self._random_variable(tree)
-        if place is not None:
-            variable = tree[place]
+        chosen = self._random_variable(tree)
+        if chosen is not None:
+            variable = tree[chosen]
             power = self.pset.mapping["powi" + _SUFFIX[variable.ret]]
             exponent = self._random_exponent(power.args[0])
-            tree[place : place + 1] = [power, exponent, variable]
+            tree[chosen : chosen + 1] = [power, exponent, variable]
 
     def _crossover(self, one: Sequence[Gene], two: Sequence[Gene]) -> list[Gene]:
         """Exchange a term, or subtrees between two terms."""
@@ -462,7 +462,7 @@ def root_of(tree: Nested) -> type:
 def is_sane(tree: Nested) -> bool:
     """Whether constants are of sensible size and exponents within bounds."""
     if tree[0] == "const":
-        return abs(tree[1]) <= LARGEST_CONSTANT
+        return bool(abs(tree[1]) <= LARGEST_CONSTANT)
     if tree[0] == "pow" and tree[2][0] == "const":
         return LOWEST_EXPONENT <= tree[2][1] <= HIGHEST_EXPONENT and is_sane(tree[1])
     if tree[0] == "powi":

@@ -75,14 +75,16 @@ class Tree:
         Three-body functions take both reduced distances and the cosine, and are symmetric in the
         distances.
         """
-        if x2 is None:
+        if x2 is None or c is None:
             return self._evaluate({"x": x, "c": x})
         factors = self.factors
         if factors is not None:
             radial, angular = factors
-            return np.asarray(radial(x) * radial(x2) * angular._evaluate({"c": c}))
+            with np.errstate(all="ignore"):
+                return np.asarray(radial(x) * radial(x2) * angular(c))
         one, two = ({"x1": a, "x2": b, "c": c} for a, b in ((x, x2), (x2, x)))
-        return np.asarray(0.5 * (self._evaluate(one) + self._evaluate(two)))
+        with np.errstate(all="ignore"):
+            return np.asarray(0.5 * (self._evaluate(one) + self._evaluate(two)))
 
     def _evaluate(self, variables: Mapping[str, Any]) -> NDArray[np.float64]:
         stack: list[NDArray[np.float64]] = []
