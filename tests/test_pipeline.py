@@ -254,6 +254,20 @@ def test_a_search_may_start_from_the_path_of_a_run_file(argon_file, tmp_path):
 # The other commands
 
 
+@pytest.mark.parametrize("name", ["argon", "silicon"])
+def test_a_demo_takes_its_data_from_the_package_and_writes_where_it_is_called(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pipeline.commands, "search", lambda settings, **_: settings)
+    monkeypatch.chdir(tmp_path)
+    settings = pipeline.demo(name)
+    assert settings.folder == tmp_path / f"{name}-demo"
+    assert all((settings.base / path).is_file() for path in settings.data.train)
+    assert settings.search.epochs is not None  # for the same front everywhere
+    assert settings.search.minutes is None
+    assert pipeline.demo(name, "there").folder == tmp_path / "there"
+
+
 def test_a_dry_run_tells_the_plan_and_writes_nothing(search_settings, tmp_path):
     text = pipeline.dry_run(search_settings(tmp_path / "run"))
     assert "structures  14 train, 4 validation; 18 with energy, 18 with forces" in text
