@@ -8,6 +8,7 @@ from symreg.constants import Fitter
 from symreg.evolution import EvolutionSettings, Generation, Island
 from symreg.expression.canonical import X
 from symreg.individuals import Gene, Individual, to_arrays
+from symreg.kernels.batch import NO_GAIN
 from symreg.selection import front
 from symreg.variation import VariationSettings
 
@@ -88,9 +89,10 @@ def test_survivors_are_valid_and_carry_what_fitting_found(island, history):
         assert all(i.weights)
         assert np.isfinite(i.fingerprint).all()
         assert i.complexity <= VariationSettings().max_complexity
-    again = island.fit([(i.genes, i.born) for i in population])
-    for new, old in zip(again, population, strict=True):
-        assert new.error <= old.error * (1 + 1e-6)  # constants and weights belong together
+    for old in population:
+        (new,) = island.fit([(old.genes, old.born)])
+        # Constants and weights belong together; a term that turns out spare may be gone.
+        assert new.error <= old.error * (1 + NO_GAIN)
 
 
 def test_candidates_that_leave_their_domain_or_have_a_pole_are_not_fitted(island):
