@@ -259,12 +259,12 @@ def silicon_images():
     images = []
     for scale in np.linspace(0.94, 1.06, 9):
         crystal = bulk("Si", "diamond", a=5.43 * scale, cubic=True)
-        crystal.positions += rng.normal(0, 0.12, crystal.positions.shape)
+        crystal.positions += rng.normal(0, 0.07, crystal.positions.shape)
         images.append(crystal)
     for n in (3, 4, 5):
         cluster = bulk("Si", "diamond", a=5.43, cubic=True)[:n]
         cluster.pbc = False
-        cluster.positions += rng.normal(0, 0.12, cluster.positions.shape)
+        cluster.positions += rng.normal(0, 0.07, cluster.positions.shape)
         images.append(cluster)
     for n, atoms in enumerate(images):
         add_silicon_labels(atoms)

@@ -82,11 +82,8 @@ def test_a_checkpoint_holds_a_state_exactly(argon_design, states, tmp_path):
     assert signature(last) == signature(states[1])
 
 
-@pytest.mark.parametrize("general", [False, True], ids=["separable", "general"])
-def test_checkpoints_and_processes_keep_three_body_terms_to_the_last_bit(
-    silicon_design, tmp_path, general
-):
-    variation = VariationSettings(max_complexity=40, general=general)
+def test_checkpoints_and_processes_keep_three_body_terms_to_the_last_bit(silicon_design, tmp_path):
+    variation = VariationSettings(max_complexity=40, general=True)
     settings = IslandSettings(**{**vars(SETTINGS), "variation": variation})
     first, second = islice(Islands(silicon_design, settings).search(), 2)
     kinds = {key for p in second.populations for i in from_arrays(p) for key, _ in i.genes}
