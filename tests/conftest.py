@@ -252,24 +252,34 @@ def add_silicon_labels(atoms):
     return atoms
 
 
-@pytest.fixture(scope="session")
-def silicon_images():
-    """Rattled crystals and clusters of silicon with Stillinger-Weber-like labels."""
+def make_silicon(rattle):
+    """Crystals and clusters, atoms moved by ``rattle`` in Å, with Stillinger-Weber-like labels."""
     rng = np.random.default_rng(3)
     images = []
     for scale in np.linspace(0.94, 1.06, 9):
         crystal = bulk("Si", "diamond", a=5.43 * scale, cubic=True)
-        crystal.positions += rng.normal(0, 0.07, crystal.positions.shape)
         images.append(crystal)
     for n in (3, 4, 5):
         cluster = bulk("Si", "diamond", a=5.43, cubic=True)[:n]
         cluster.pbc = False
-        cluster.positions += rng.normal(0, 0.07, cluster.positions.shape)
         images.append(cluster)
     for n, atoms in enumerate(images):
+        atoms.positions += rng.normal(0, rattle, atoms.positions.shape)
         add_silicon_labels(atoms)
         atoms.info |= {"group": "cluster" if len(atoms) < 8 else "bulk", "trajectory": f"run {n}"}
     return images
+
+
+@pytest.fixture(scope="session")
+def silicon_images():
+    """Rattled silicon with large forces."""
+    return make_silicon(0.12)
+
+
+@pytest.fixture(scope="session")
+def calm_silicon_images():
+    """Rattled silicon with forces as in data for a potential."""
+    return make_silicon(0.07)
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,10 @@ class StoppedError(Exception):
 
 
 @pytest.fixture(scope="module")
-def silicon_file(silicon_images, tmp_path_factory):
+def silicon_file(calm_silicon_images, tmp_path_factory):
     """Stillinger-Weber-like labels with noise, in a file."""
     rng = np.random.default_rng(11)
-    noisy = [atoms.copy() for atoms in silicon_images]
+    noisy = [atoms.copy() for atoms in calm_silicon_images]
     for atoms in noisy:
         atoms.info["energy"] += len(atoms) * rng.normal(0, 0.005)
         atoms.arrays["forces"] += rng.normal(0, 0.05, atoms.positions.shape)
