@@ -115,7 +115,7 @@ def test_compositions_that_are_all_alike_leave_no_member_out(mixtures, search):
     alike = [atoms.copy() for atoms in mixtures if len(atoms) > 2]
     for atoms in alike:
         atoms.info["energy"] += rng.normal(0, 0.002) * len(atoms)
-    run = search(alike)
+    run = search(alike, epochs=4, max_complexity=50)
     assert len(run.front) > 1
     assert "left out" not in (run.folder / "log.txt").read_text(encoding="utf-8")
     for member in run.front:
