@@ -607,6 +607,17 @@ def test_columns_with_triplets_are_the_derivatives_of_the_predictions(silicon_fi
         np.testing.assert_allclose(columns[:, k], numeric, atol=1e-6 * np.abs(numeric).max())
 
 
+def test_grid_of_pairs_may_be_coarser_than_that_of_triplets(silicon):
+    design = build_design(silicon, FAR, NEAR, r0=2.35, loss=LOSS, n_nodes=8)
+    fitter = Fitter(design)
+    texts = "x", STILLINGER_WEBER, "exp(-a*(x1 + x2))*(c + 0.8)"
+    batch = pack([silicon_terms(*texts, a=3.2, b=0.4)], design.keys)
+    fits = fitter.fit(batch, FitSettings(max_steps=0))
+    assert fits.outcomes[0] == FITTED
+    made = Expression(silicon_terms(*texts, a=3.2, b=0.4), (1.0, 1.0, 1.0))
+    assert fits.losses[0] == pytest.approx(fitter.loss(fitter.weigh(made)), rel=1e-9)
+
+
 def test_constants_of_triplets_have_intervals(silicon_fitter, silicon_like):
     found, _ = silicon_fitter.refit(silicon_terms("x^-8", "x^-4", STILLINGER_WEBER, a=2.7, b=0.6))
     result = intervals(silicon_fitter, found, bootstrap(silicon_fitter.design, 20))

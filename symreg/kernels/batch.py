@@ -402,7 +402,8 @@ def fit_batch(
         n = max(n, last - first)
         k = max(k, batch.constant_start[last] - batch.constant_start[first])
     m, p = grid.x.shape[1], grid.target.size
-    scratch, found = registers(MAX_ROWS, MAX_CONSTANTS, m), factors(grid.tensor)
+    width = max(m, grid.tensor.x.size, grid.tensor.c.size)
+    scratch, found = registers(MAX_ROWS, MAX_CONSTANTS, width), factors(grid.tensor)
     weighing, turning = _weighing(n, m, p), _turning(k, m, p)
     for individual in range(starts.size - 1):
         first, last = starts[individual], starts[individual + 1]
