@@ -126,17 +126,19 @@ class VariationSettings:
 
 
 MUTATIONS = (
-    ("point", 0.14),
-    ("subtree", 0.14),
-    ("insert", 0.09),
-    ("shrink", 0.08),
-    ("constant", 0.10),
-    ("exponent", 0.11),
-    ("shift", 0.08),
+    ("point", 0.12),
+    ("subtree", 0.12),
+    ("insert", 0.08),
+    ("shrink", 0.07),
+    ("constant", 0.09),
+    ("exponent", 0.10),
+    ("shift", 0.07),
     ("add", 0.08),
     ("duplicate", 0.05),
-    ("drop", 0.08),
+    ("drop", 0.07),
     ("replace", 0.05),
+    ("factor", 0.06),
+    ("borrow", 0.04),
 )
 """Mutations and their rates."""
 
@@ -314,9 +316,15 @@ class Variation:
             return [*changed, self._random_gene(random.randrange(len(self.keys)))]
         place = random.randrange(len(changed))
         key = changed[place].key
-        if name == "drop" and len(changed) > 1:
+        separable = [k for k, gene in enumerate(changed) if gene.tree[0] == "product"]
+        pairs = [k for k, gene in enumerate(changed) if self.keys[gene.key][0] == "pair"]
+        if name == "factor" and separable:
+            self._replace_factor(changed, random.choice(separable))
+        elif name == "borrow" and separable and pairs:
+            self._borrow(changed, random.choice(separable), random.choice(pairs))
+        elif name == "drop" and len(changed) > 1:
             del changed[place]
-        elif name in ("drop", "replace"):
+        elif name in ("drop", "replace", "factor", "borrow"):
             changed[place] = self._random_gene(key)
         elif name == "duplicate":
             other = random.choice(("point", "subtree", "constant", "exponent"))
@@ -324,6 +332,26 @@ class Variation:
         else:
             changed[place] = self._mutate_gene(name, changed[place])
         return changed
+
+    def _replace_factor(self, genes: list[Gene], place: int) -> None:
+        """Give a separable term another radial or another angular factor."""
+        key, (product, radial, angular) = genes[place]
+        if random.random() < 0.5:
+            radial = self._canonical(self._expression(self.pset, Radial))
+        else:
+            angular = self._canonical(self._expression(self.pset, Angular))
+        genes[place] = Gene(key, (product, radial, angular))
+
+    def _borrow(self, genes: list[Gene], triplet: int, pair: int) -> None:
+        """Let a pair term and a radial factor share a function: the same lengths govern both."""
+        key, (product, radial, angular) = genes[triplet]
+        chance = random.random()
+        if chance < 1 / 3:
+            genes.append(Gene(genes[pair].key, radial))
+        elif chance < 2 / 3:
+            genes[pair] = Gene(genes[pair].key, build("mul", genes[pair].tree, radial))
+        else:
+            genes[triplet] = Gene(key, (product, genes[pair].tree, angular))
 
     def _mutate_gene(self, name: str, gene: Gene) -> Gene:
         tree = self._mutate_tree(name, self._deap(gene.tree))

@@ -29,7 +29,7 @@ MOST_NEIGHBOURS = 200
 SMOOTHNESS = 0.5
 """Functions that pass the tail test have coefficients that fall at least like this to the power of
 their degree, in every coordinate."""
-NEGLIGIBLE = 1e-6
+NEGLIGIBLE = 3e-8
 """Combinations of such coefficients that move the labels less than this part of what the strongest
 combination does are left out."""
 
