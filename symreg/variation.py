@@ -136,9 +136,10 @@ MUTATIONS = (
     ("add", 0.08),
     ("duplicate", 0.05),
     ("drop", 0.07),
-    ("replace", 0.05),
-    ("factor", 0.06),
-    ("borrow", 0.04),
+    ("replace", 0.04),
+    ("factor", 0.05),
+    ("borrow", 0.03),
+    ("limit", 0.03),
 )
 """Mutations and their rates."""
 
@@ -324,6 +325,8 @@ class Variation:
             self._borrow(changed, random.choice(separable), random.choice(pairs))
         elif name == "drop" and len(changed) > 1:
             del changed[place]
+        elif name == "limit":
+            changed[place] = Gene(key, _limit(changed[place].tree))
         elif name in ("drop", "replace", "factor", "borrow"):
             changed[place] = self._random_gene(key)
         elif name == "duplicate":
@@ -472,6 +475,25 @@ class Variation:
                 stack.append(self._leaves[node.value])
         nested: Nested = stack.pop()
         return nested
+
+
+STEEP = 5
+"""Powers of sums at least this high may stand for exponentials."""
+
+
+def _limit(tree: Nested) -> Nested:
+    """Put exp(n u / a) in place of a high power (a + u)^n, of which it is the limit.
+
+    Fits reach such powers first, for they are cheaper and an exponential is hardly told from them.
+    """
+    if not any(isinstance(u, tuple) for u in tree[1:]):
+        return tree
+    operands = [_limit(u) if isinstance(u, tuple) else u for u in tree[1:]]
+    if tree[0] == "powi" and abs(tree[1]) >= STEEP and operands[1][0] == "add":
+        shift, rest = operands[1][1:]
+        if shift[0] == "const" and shift[1] != 0:
+            return build("exp", build("mul", ("const", tree[1] / shift[1]), rest))
+    return build(tree[0], *operands)
 
 
 def root_of(tree: Nested) -> type:

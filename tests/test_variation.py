@@ -154,20 +154,33 @@ def test_an_added_term_leaves_the_others(monkeypatch):
     assert max(map(len, made)) > 1
 
 
+POWER = ("powi", -14, ("add", ("const", 2.0), X))
+
+
+def test_a_high_power_of_a_sum_becomes_its_exponential_limit(monkeypatch):
+    made = set(children(only(monkeypatch, "limit"), (Gene(0, POWER),)))
+    assert made == {(Gene(0, ("exp", ("mul", ("const", -7.0), X))),)}
+    x = np.linspace(0.9, 1.1, 5)
+    power, limit = (tree_of(tree)(x) for tree in (POWER, ("exp", ("mul", ("const", -4.67), X))))
+    np.testing.assert_allclose(power / power[2], limit / limit[2], rtol=0.01)
+
+
 @pytest.mark.parametrize("name", [name for name, _ in MUTATIONS])
 def test_every_mutation_makes_something_new(monkeypatch, name):
-    parent = (Gene(0, X12), Gene(0, ("mul", MORSE, X6)), Gene(0, ONE))
+    parent = (Gene(0, X12), Gene(0, ("mul", MORSE, X6)), Gene(0, ONE), Gene(0, POWER))
     assert set(children(only(monkeypatch, name), parent)) - {parent}
 
 
 @pytest.mark.parametrize("name", [name for name, _ in MUTATIONS])
 def test_every_mutation_of_three_body_terms_makes_something_new(monkeypatch, name):
-    parent = (Gene(0, X12), Gene(1, SW), Gene(1, GENERAL))
+    steep = Gene(1, ("product", POWER, C))
+    parent = (Gene(0, X12), Gene(1, SW), Gene(1, GENERAL), steep)
     variation = only(monkeypatch, name, MIXED)
     made = set(children(variation, parent, pairs=120)) - {tuple(sorted(parent, key=repr))}
     key = 0 if name == "borrow" else 1  # a borrowed radial factor makes pair terms above all
     parts = {tuple(gene for gene in genes if gene.key == key) for genes in made}
-    assert len(parts - {parent[:1], parent[1:], parent[:0:-1]}) > 1
+    kept = tuple(gene for gene in sorted(parent, key=repr) if gene.key == key)
+    assert len(parts - {kept}) > (name != "limit")
 
 
 def test_a_constant_mutation_changes_radial_and_angular_factors(monkeypatch):
