@@ -255,6 +255,8 @@ class _Printer:
             op = "sub" if left.startswith("-") else "add"
             left, right = right, left.removeprefix("-")
             left_precedence, right_precedence = right_precedence, _ATOM
+        if op == "add" and not self.exact and right.startswith("-") and right_precedence > own:
+            op, right = "sub", right[1:]
         if left_precedence < own:
             left = f"({left})"
         if right_precedence <= own or right.startswith("-"):
