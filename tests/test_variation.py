@@ -46,7 +46,7 @@ def variation():
 
 def only(monkeypatch, name, keys=KEYS):
     """Let one mutation happen and nothing else."""
-    monkeypatch.setattr("symreg.variation.MUTATIONS", ((name, 1.0),))
+    monkeypatch.setattr("symreg.variation.operators.MUTATIONS", ((name, 1.0),))
     return Variation(VariationSettings(crossover_rate=0.0), keys)
 
 
@@ -264,6 +264,6 @@ def test_a_power_of_a_power_is_not_born(variation):
 
 
 def test_an_exponent_out_of_the_set_survives_the_way_through_deap(variation):
-    tree = variation._deap(("powi", -24, X))
+    tree = variation.trees.deap(("powi", -24, X))
     assert isinstance(tree, gp.PrimitiveTree)
-    assert variation._canonical(tree) == ("powi", -24, X)
+    assert variation.trees.nested(tree) == ("powi", -24, X)

@@ -116,14 +116,14 @@ def test_deap_trees_keep_types_and_function(seed, kind):
     keys, limits = KINDS[kind]
     variation = Variation(limits, keys)
     for gene in chain.from_iterable(descendants(seed, kind, generations=2)):
-        tree = variation._deap(gene.tree)
+        tree = variation.trees.deap(gene.tree)
         needed = [root(gene, keys)]
         for node in tree:  # in prefix order each node fills the place that waits for it
             assert issubclass(node.ret, needed.pop())
             needed.extend(reversed(node.args if node.arity else []))
         assert not needed
         # Other integers than 1 turn into constants: equal, but from then on fitted.
-        back = variation._canonical(tree)
+        back = variation.trees.nested(tree)
         assert cost(back) <= cost(gene.tree)
         points = (GRID,) if keys[gene.key][0] == "pair" else TRIPLETS
         found, expected = (tree_of(u)(*points) for u in (back, gene.tree))

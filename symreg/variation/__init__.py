@@ -1,0 +1,39 @@
+"""Variation: how new individuals arise from old ones, with DEAP's operators on typed trees.
+
+DEAP draws from Python's global random stream. Every public method here that calls DEAP seeds
+that stream from the generator it is given.
+"""
+
+from symreg.variation.limits import HIGHEST_EXPONENT, LOWEST_EXPONENT, VariationSettings, is_sane
+from symreg.variation.operators import MUTATIONS, Variation
+from symreg.variation.types import (
+    DEGREES,
+    EXPONENTS,
+    Angular,
+    Constant,
+    Degree,
+    Integer,
+    Radial,
+    Separable,
+    Triplet,
+    primitive_set,
+)
+
+__all__ = [
+    "DEGREES",
+    "EXPONENTS",
+    "HIGHEST_EXPONENT",
+    "LOWEST_EXPONENT",
+    "MUTATIONS",
+    "Angular",
+    "Constant",
+    "Degree",
+    "Integer",
+    "Radial",
+    "Separable",
+    "Triplet",
+    "Variation",
+    "VariationSettings",
+    "is_sane",
+    "primitive_set",
+]

@@ -1,0 +1,193 @@
+"""Random individuals, and the mutations and crossover that make new ones of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+from deap import gp
+
+from symreg.expression.canonical import ONE, Nested, build, terms_of
+from symreg.individuals import Gene, Individual, Key, cost, n_constants
+from symreg.kernels.programs import MAX_NODES
+from symreg.primitives import WEIGHT_COST
+from symreg.variation.limits import VariationSettings, is_sane
+from symreg.variation.mutations import limit, mutate_tree
+from symreg.variation.trees import Trees
+from symreg.variation.types import Angular, Radial, Separable, Triplet
+
+MUTATIONS = (
+    ("point", 0.12),
+    ("subtree", 0.12),
+    ("insert", 0.08),
+    ("shrink", 0.07),
+    ("constant", 0.09),
+    ("exponent", 0.10),
+    ("shift", 0.07),
+    ("add", 0.08),
+    ("duplicate", 0.05),
+    ("drop", 0.07),
+    ("replace", 0.04),
+    ("factor", 0.05),
+    ("borrow", 0.03),
+    ("limit", 0.03),
+)
+"""Mutations and their rates."""
+
+
+class Variation:
+    """Makes individuals.
+
+    Parameters
+    ----------
+    settings
+        Limits and rates.
+    keys
+        Kinds and species that a term can have.
+    x_range
+        Smallest and largest reduced distance of the data.
+    """
+
+    def __init__(
+        self,
+        settings: VariationSettings,
+        keys: Sequence[Key],
+        x_range: tuple[float, float] = (0.8, 2.5),
+    ) -> None:
+        self.settings = settings
+        self.keys = tuple(keys)
+        self.trees = Trees(x_range)
+
+    def random(self, count: int, rng: np.random.Generator) -> list[tuple[Gene, ...]]:
+        """Random individuals of one to three terms; with triplets, of one or two of each kind."""
+        random.seed(int(rng.integers(2**63)))
+        found: list[tuple[Gene, ...]] = []
+        mixed = {kind for kind, _ in self.keys} != {"pair"}
+        while len(found) < count:
+            if mixed:
+                every = range(len(self.keys))
+                keys = [key for key in every for _ in range(random.choice((1, 1, 2)))]
+            else:
+                keys = [
+                    random.randrange(len(self.keys)) for _ in range(random.choice((1, 2, 2, 3)))
+                ]
+            genes = self._tidy([self._random_gene(key) for key in keys])
+            if genes:
+                found.append(genes)
+        return found
+
+    def vary(
+        self, parents: Sequence[Individual], rng: np.random.Generator
+    ) -> list[tuple[tuple[Gene, ...], int]]:
+        """Offspring of each two parents in turn, with its birth; some parents have none."""
+        random.seed(int(rng.integers(2**63)))
+        offspring = []
+        for one, two in zip(parents[::2], parents[1::2], strict=True):
+            if random.random() < self.settings.crossover_rate:
+                genes, born = self._crossover(one.genes, two.genes), min(one.born, two.born)
+            else:
+                genes, born = self._mutate(one.genes), one.born
+            tidy = self._tidy(genes)
+            if tidy:
+                offspring.append((tidy, born))
+        return offspring
+
+    def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
+        """Canonical order without duplicates; empty when a limit is broken."""
+        split = {Gene(g.key, self._typed(g, u)) for g in genes for u in terms_of(g.tree)}
+        if not split or len(split) > self.settings.max_terms * len(self.keys):
+            return ()
+        if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
+            return ()
+        if sum(n_constants(g.tree) for g in split) > self.settings.max_constants:
+            return ()
+        if not all(is_sane(g.tree) for g in split):
+            return ()
+        # No node costs less than 1. Compiled code has room for so many and does not check.
+        if any(cost(g.tree) > MAX_NODES for g in split):
+            return ()
+        return tuple(sorted(split, key=repr))
+
+    def _typed(self, gene: Gene, tree: Nested) -> Nested:
+        """A three-body function that is 1 as a product: a number alone would count as radial."""
+        return ("product", ONE, ONE) if tree == ONE and self.keys[gene.key][0] != "pair" else tree
+
+    def _random_gene(self, key: int) -> Gene:
+        kind = self._root(key)
+        depth = random.choice((1, 2, 2, 3))
+        return Gene(key, self.trees.nested(self.trees.grow(kind, depth + (kind is Separable))))
+
+    def _root(self, key: int) -> type:
+        """Type of a new tree."""
+        if self.keys[key][0] == "pair":
+            return Radial
+        return Triplet if self.settings.general and random.random() < 0.5 else Separable
+
+    def _mutate(self, genes: Sequence[Gene]) -> list[Gene]:
+        names, rates = zip(*MUTATIONS, strict=True)
+        name = random.choices(names, rates)[0]
+        changed = list(genes)
+        if name == "add":
+            return [*changed, self._random_gene(random.randrange(len(self.keys)))]
+        place = random.randrange(len(changed))
+        key = changed[place].key
+        separable = [k for k, gene in enumerate(changed) if gene.tree[0] == "product"]
+        pairs = [k for k, gene in enumerate(changed) if self.keys[gene.key][0] == "pair"]
+        if name == "factor" and separable:
+            self._replace_factor(changed, random.choice(separable))
+        elif name == "borrow" and separable and pairs:
+            self._borrow(changed, random.choice(separable), random.choice(pairs))
+        elif name == "drop" and len(changed) > 1:
+            del changed[place]
+        elif name == "limit":
+            changed[place] = Gene(key, limit(changed[place].tree))
+        elif name in ("drop", "replace", "factor", "borrow"):
+            changed[place] = self._random_gene(key)
+        elif name == "duplicate":
+            other = random.choice(("point", "subtree", "constant", "exponent"))
+            changed.append(self._mutate_gene(other, changed[place]))
+        else:
+            changed[place] = self._mutate_gene(name, changed[place])
+        return changed
+
+    def _replace_factor(self, genes: list[Gene], place: int) -> None:
+        """Give a separable term another radial or another angular factor."""
+        key, (product, radial, angular) = genes[place]
+        if random.random() < 0.5:
+            radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
+        else:
+            angular = self.trees.nested(self.trees.expression(self.trees.pset, Angular))
+        genes[place] = Gene(key, (product, radial, angular))
+
+    def _borrow(self, genes: list[Gene], triplet: int, pair: int) -> None:
+        """Let a pair term and a radial factor share a function: the same lengths govern both."""
+        key, (product, radial, angular) = genes[triplet]
+        chance = random.random()
+        if chance < 1 / 3:
+            genes.append(Gene(genes[pair].key, radial))
+        elif chance < 2 / 3:
+            genes[pair] = Gene(genes[pair].key, build("mul", genes[pair].tree, radial))
+        else:
+            genes[triplet] = Gene(key, (product, genes[pair].tree, angular))
+
+    def _mutate_gene(self, name: str, gene: Gene) -> Gene:
+        tree = mutate_tree(name, self.trees.deap(gene.tree), self.trees)
+        return Gene(gene.key, self.trees.nested(tree))
+
+    def _crossover(self, one: Sequence[Gene], two: Sequence[Gene]) -> list[Gene]:
+        """Exchange a term, or subtrees between two terms."""
+        a = random.randrange(len(one))
+        alike = [gene for gene in two if gene.key == one[a].key]
+        # Terms of other kinds have radial parts too.
+        other = random.choice(alike if alike and random.random() < 0.9 else two)
+        changed = list(one)
+        chance = random.random()
+        if not alike or chance < 0.3:
+            changed.append(random.choice(two))
+        elif chance < 0.6:
+            changed[a] = random.choice(alike)
+        else:
+            tree, _ = gp.cxOnePoint(self.trees.deap(one[a].tree), self.trees.deap(other.tree))
+            changed[a] = Gene(one[a].key, self.trees.nested(tree))
+        return changed
