@@ -32,8 +32,9 @@ from symreg.evolution import EvolutionSettings, Island
 from symreg.expression import Term, parse
 from symreg.individuals import encode, to_arrays
 from symreg.islands import Arrays, IslandSettings, run_epoch
-from symreg.kernels.batch import FITTED, Batch
+from symreg.kernels.judging import FITTED
 from symreg.kernels.pairs import add_pair_observables
+from symreg.kernels.problem import Batch
 from symreg.kernels.programs import evaluate
 from symreg.loss import LossSettings
 from symreg.neighbours import structure_pairs

@@ -28,7 +28,7 @@ from scipy.optimize import least_squares
 from symreg.constants import Fitter
 from symreg.cutoff import Cutoff
 from symreg.expression import VARIABLES_OF, Expression, Term, parse
-from symreg.kernels.batch import FITTED
+from symreg.kernels.judging import FITTED
 from symreg.loss import LossSettings
 from symreg.projection import build_design
 from symreg.scoring import ExactPath, pack

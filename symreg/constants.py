@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.expression import Expression, Term
-from symreg.kernels.batch import Batch, Grid, Limits, fit_batch
+from symreg.kernels.batch import fit_batch
+from symreg.kernels.problem import Batch, Grid, Limits
 from symreg.kernels.programs import differentiate
 from symreg.kernels.tensor import Tensor, triplet_columns
 from symreg.projection import (
@@ -61,7 +62,7 @@ class Fits:
     weights: Floats
     """eV, shape (T,)."""
     outcomes: NDArray[np.int64]
-    """Codes of ``symreg.kernels.batch``, shape (I,)."""
+    """Codes of ``symreg.kernels.judging``, shape (I,)."""
     spares: NDArray[np.int64]
     """The term that hardly lowers the loss, -1 where all do, shape (I,)."""
     fingerprints: Floats

@@ -11,7 +11,7 @@ import numpy as np
 
 from symreg.constants import QUICK, FitSettings, Fitter
 from symreg.individuals import Gene, Individual, decode, encode, structure
-from symreg.kernels.batch import DEPENDENT, FITTED
+from symreg.kernels.judging import DEPENDENT, FITTED
 from symreg.selection import survivors, tournament, without_duplicates
 from symreg.variation import Variation, VariationSettings, is_sane
 

@@ -13,7 +13,7 @@ from deap import base
 
 from symreg.expression import Term
 from symreg.expression.canonical import Nested, nested, terms_of, tree_of
-from symreg.kernels.batch import Batch
+from symreg.kernels.problem import Batch
 from symreg.primitives import PRIMITIVES, WEIGHT_COST
 
 Key = tuple[str, tuple[str, ...]]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, Tree
-from symreg.kernels.batch import Batch
 from symreg.kernels.pairs import add_pair_observables
+from symreg.kernels.problem import Batch
 from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES, evaluate, evaluate_triplets
 from symreg.kernels.triplets import add_triplet_observables, cosines, fade_triplets
 from symreg.loss import LossSettings

@@ -20,7 +20,7 @@ from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
 from symreg.expression.parsing import TRIPLET
 from symreg.forms import FORMS, terms_of_form
-from symreg.kernels.batch import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
+from symreg.kernels.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
 from symreg.loss import LossSettings
 from symreg.projection import build_design
 from symreg.scoring import pack

@@ -10,7 +10,7 @@ from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
 from symreg.expression.parsing import TRIPLET
 from symreg.individuals import decode, encode, terms_from
-from symreg.kernels.batch import FITTED, TAIL
+from symreg.kernels.judging import FITTED, TAIL
 from symreg.loss import LossSettings
 from symreg.neighbours import structure_pairs
 from symreg.projection import Design, TripletGrid, build_design, load_or_build_design

@@ -8,20 +8,21 @@ are fitted by Levenberg-Marquardt with derivatives carried through the programs.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from symreg.kernels.linear import (
-    dot,
-    least_gain,
-    project,
-    relative_tail,
-    remove,
-    solve_damped,
-    solve_weights,
+from symreg.kernels.judging import DEPENDENT, FITTED, NOT_FINITE, judge
+from symreg.kernels.linear import dot, least_gain, project, remove, solve_damped, solve_weights
+from symreg.kernels.problem import (
+    Batch,
+    Grid,
+    Limits,
+    Turning,
+    Weighing,
+    make_turning,
+    make_weighing,
 )
 from symreg.kernels.programs import (
     MAX_CONSTANTS,
@@ -31,141 +32,15 @@ from symreg.kernels.programs import (
     tree_slopes,
     tree_values,
 )
-from symreg.kernels.tensor import (
-    Factors,
-    Tensor,
-    factors,
-    fill_values,
-    project_triplets,
-    tensor_tail,
-)
+from symreg.kernels.tensor import Factors, factors, project_triplets
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-FITTED, NOT_FINITE, TAIL, DEPENDENT, CANCELLING = 0, 1, 2, 3, 4
-"""Outcomes: a valid candidate, outside its domain, not resolved by the grid, redundant term, terms
-that nearly cancel each other."""
 
 NO_GAIN = 1e-4
 """A term without which the squared residual grows by less than this part of it is spare."""
 _MOST_REJECTIONS = 9
 _LARGEST_DAMPING = 1e12
-
-
-class Batch(NamedTuple):
-    """Candidates as flat arrays: I candidates, T terms, K constants in all."""
-
-    code: Integers
-    """Operator of each node, prefix order, tree after tree."""
-    arg: Integers
-    """Constant, integer or exponent of each node."""
-    node_start: Integers
-    """Where the nodes of each term begin, shape (T+1,)."""
-    constants: Floats
-    """Constants of all terms, shape (K,)."""
-    constant_start: Integers
-    """Where the constants of each term begin, shape (T+1,)."""
-    block: Integers
-    """Block of nodes of each term, shape (T,)."""
-    term_start: Integers
-    """Where the terms of each candidate begin, shape (I+1,)."""
-
-
-class Grid(NamedTuple):
-    """The least-squares problem of P rows: B blocks of M nodes of pairs, and maybe triplets."""
-
-    x: Floats
-    """Reduced distances of the nodes, shape (B, M)."""
-    matrix_t: Floats
-    """Transpose of the upper triangular matrix from node values of pairs, shape (B M, P)."""
-    tensor: Tensor
-    """The same from node values of triplets; empty when there are none."""
-    target: Floats
-    """Right-hand side, shape (P,)."""
-    rest: float
-    """Squared part of the labels that no node values reach."""
-    coefficients: Floats
-    """From node values to Chebyshev coefficients, shape (M, M)."""
-    waves: Floats
-    """Two fixed directions that make fingerprints, shape (2, P)."""
-
-
-class Limits(NamedTuple):
-    """What makes a fitted candidate valid."""
-
-    tail_length: int
-    """How many of the last Chebyshev coefficients count; one less for three-body functions."""
-    tail: float
-    """The certificate of pair functions: largest of these relative to the largest of all."""
-    tensor_tail: float
-    """That of three-body functions, in each coordinate."""
-    cancellation: float
-    """How many times larger than the sum of all a term may be."""
-
-
-class Weighing(NamedTuple):
-    """Scratch for the linear part of a fit of up to n terms."""
-
-    values: Floats
-    """Node values of pair terms, shape (n, M)."""
-    columns: Floats
-    """Their products with the matrix, shape (n, P)."""
-    q: Floats
-    """Orthonormal columns of the same span, shape (n, P)."""
-    upper: Floats
-    """From ``q`` to ``columns``, shape (n, n)."""
-    weights: Floats
-    """Shape (n,)."""
-    residual: Floats
-    """Shape (P,)."""
-
-
-class Turning(NamedTuple):
-    """Scratch for the nonlinear part of a fit of up to k constants."""
-
-    owner: Integers
-    """Term of each constant, shape (k,)."""
-    slopes: Floats
-    """Derivatives of node values of pair terms by constants, shape (k, M)."""
-    jacobian: Floats
-    """Derivatives of the columns by constants, then of the residual, shape (k, P)."""
-    hessian: Floats
-    """J^T J, lower triangle, shape (k, k)."""
-    gradient: Floats
-    """J^T times the residual, shape (k,)."""
-    step: Floats
-    """Shape (k,)."""
-    trial: Floats
-    """Constants being tried, shape (k,)."""
-    best: Floats
-    """Constants of the lowest loss so far, shape (k,)."""
-
-
-@njit(inline="always", error_model="numpy")
-def _weighing(n: int, m: int, p: int) -> Weighing:
-    return Weighing(
-        np.empty((n, m)),
-        np.empty((n, p)),
-        np.empty((n, p)),
-        np.empty((n, n)),
-        np.empty(n),
-        np.empty(p),
-    )
-
-
-@njit(inline="always", error_model="numpy")
-def _turning(k: int, m: int, p: int) -> Turning:
-    return Turning(
-        np.empty(k, np.int64),
-        np.empty((k, m)),
-        np.empty((k, p)),
-        np.empty((k, k)),
-        np.empty(k),
-        np.empty(k),
-        np.empty(k),
-        np.empty(k),
-    )
 
 
 # The compiler's time decides the shape of what follows. Each level of functions that call each
@@ -304,66 +179,6 @@ def _fit(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def judge(
-    batch: Batch,
-    individual: int,
-    grid: Grid,
-    scratch: Registers,
-    found: Factors,
-    limits: Limits,
-    weights: Floats,
-) -> int:
-    """Outcome of a fitted candidate: whether its grid resolves it, and its terms do not cancel."""
-    first, last = batch.term_start[individual], batch.term_start[individual + 1]
-    n_pairs = grid.x.shape[0]
-    largest = max(grid.x.shape[1], found.values.size)
-    values = np.empty((last - first, largest))
-    for term in range(first, last):
-        constants = batch.constants[batch.constant_start[term] : batch.constant_start[term + 1]]
-        code = batch.code[batch.node_start[term] : batch.node_start[term + 1]]
-        arg = batch.arg[batch.node_start[term] : batch.node_start[term + 1]]
-        block, out = batch.block[term], values[term - first]
-        if block < n_pairs:
-            x = grid.x[block]
-            tree_values(code, arg, constants, x, scratch, out[: x.size])
-            tail = relative_tail(grid.coefficients, out[: x.size], limits.tail_length)
-            if not tail <= limits.tail:
-                return TAIL
-        else:
-            fill_values(code, arg, constants, grid.tensor, scratch, found)
-            tail = tensor_tail(code, grid.tensor, found, limits.tail_length - 1)
-            if not tail <= limits.tensor_tail:
-                return TAIL
-            for node in range(found.values.size):
-                out[node] = found.values[node]
-    for block in range(n_pairs + 1):
-        used = found.values.size if block == n_pairs else grid.x.shape[1]
-        if (
-            not _cancellation(batch.block[first:last], block, weights, values[:, :used])
-            <= limits.cancellation
-        ):
-            return CANCELLING
-    return FITTED
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _cancellation(blocks: Integers, block: int, weights: Floats, values: Floats) -> float:
-    """Largest term of a block relative to the largest sum of them all, on the nodes (n, M)."""
-    largest = total = 0.0
-    for node in range(values.shape[1]):
-        value = 0.0
-        for t in range(blocks.size):
-            if blocks[t] == block:
-                part = weights[t] * values[t, node]
-                value += part
-                largest = max(largest, abs(part))
-        total = max(total, abs(value))
-    if largest == 0.0:
-        return 0.0
-    return largest / total if total > 0 else math.inf
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def fit_batch(
     batch: Batch,
     grid: Grid,
@@ -404,7 +219,7 @@ def fit_batch(
     m, p = grid.x.shape[1], grid.target.size
     width = max(m, grid.tensor.x.size, grid.tensor.c.size)
     scratch, found = registers(MAX_ROWS, MAX_CONSTANTS, width), factors(grid.tensor)
-    weighing, turning = _weighing(n, m, p), _turning(k, m, p)
+    weighing, turning = make_weighing(n, m, p), make_turning(k, m, p)
     for individual in range(starts.size - 1):
         first, last = starts[individual], starts[individual + 1]
         loss, redundant, spares[individual] = _fit(
