@@ -169,6 +169,20 @@ def condensed(design: Design) -> Design:
     return replace(design, triplets=grid, cells=cells, floors=(design.pair_floor, design.floor))
 
 
+def _lowest_distances(structures: Structures, cutoff: Cutoff) -> dict[tuple[str, str], float]:
+    """Where the grid of each pair of species begins in Å; only those that come into reach."""
+    closest = closest_distances(structures, max(cutoff.r_cut, NEIGHBOUR_REACH))
+    every = combinations_with_replacement(structures.species, 2)
+    present = [pair for pair in every if closest.get(pair, np.inf) < cutoff.r_cut]
+    if not present:
+        shortest = min(closest.values(), default=np.inf)
+        raise ValueError(
+            f"[terms] r_cut is {cutoff.r_cut:g} Å, but the closest atoms are {shortest:.4g} Å "
+            "apart, so there are no pairs; make r_cut larger"
+        )
+    return {pair: round(MARGIN * closest[pair], 6) for pair in present}
+
+
 def build_design(
     structures: Structures,
     cutoff: Cutoff,
@@ -207,20 +221,11 @@ def build_design(
         If no two atoms are closer than the cutoff, no training labels are left, or there are
         three-body terms but several elements, no triplets, or far too many of them.
     """
-    closest = closest_distances(structures, max(cutoff.r_cut, NEIGHBOUR_REACH))
-    species = structures.species
-    every = list(combinations_with_replacement(species, 2))
-    present = [pair for pair in every if closest.get(pair, np.inf) < cutoff.r_cut]
-    if not present:
-        shortest = min(closest.values(), default=np.inf)
-        raise ValueError(
-            f"[terms] r_cut is {cutoff.r_cut:g} Å, but the closest atoms are {shortest:.4g} Å "
-            "apart, so there are no pairs; make r_cut larger"
-        )
-    r_lo = np.array([round(MARGIN * closest[pair], 6) for pair in present])
+    lowest = _lowest_distances(structures, cutoff)
+    r_lo = np.array(list(lowest.values()))
     design = Design(
-        species=species,
-        pair_keys=tuple(("pair", pair) for pair in present),
+        species=structures.species,
+        pair_keys=tuple(("pair", pair) for pair in lowest),
         r_lo=r_lo,
         r_cut=cutoff.r_cut,
         r0=r0,
@@ -230,7 +235,7 @@ def build_design(
         group_weights=dict(group_weights or {}),
         cells={},
         counts={},
-        triplets=_triplet_grid(species, float(r_lo.min()), cutoff_three_body),
+        triplets=_triplet_grid(structures.species, float(r_lo.min()), cutoff_three_body),
     )
     accumulator = Accumulator(design, cutoff, cutoff_three_body)
     # Every block has a matrix of its own until all is projected; with triplets these are large.
