@@ -23,6 +23,7 @@ from symreg.projection import (
     load_or_build_design,
     product_floors,
 )
+from symreg.runs.results import UNCERTAIN
 from symreg.scoring import ExactPath
 from symreg.structures import DataReport, Structures, read_structures
 
@@ -46,6 +47,14 @@ class Prepared:
     def fitter(self) -> Fitter:
         """Fits candidates to the training data."""
         return Fitter(self.design)
+
+    @property
+    def lowest_floor(self) -> float:
+        """The floor of all terms; that of products where the data are too few to tell it."""
+        floor = self.design.floor
+        if self.products and floor.error_coarser > UNCERTAIN * floor.error:
+            return self.products[-1].error
+        return floor.error
 
     @cached_property
     def resampled(self) -> list[Fitter]:
@@ -164,6 +173,8 @@ def floor_lines(prepared: Prepared) -> list[str]:
         radius = f"{design.triplets.r_cut:g} Å"
         forces = design.floor.rmse["train"].get("forces", {}).get("all")
         shown = "" if forces is None else f", training forces {forces:.3g} eV/Å"
+        if prepared.lowest_floor != design.floor.error:
+            shown = f" ({design.floor.error_coarser:.2g} on a coarser grid: too few data to tell)"
         lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
         errors = ", ".join(f"{floor.error:.4g}" for floor in prepared.products)
         lines.append(f"{errors} with one, two, three separable products")

@@ -157,7 +157,7 @@ class _Search:
             floor["products"] = [asdict(one) for one in prepared.products]
         known = baselines(prepared)
         self.folder.write_json("floor.json", {**floor, "baselines": known})
-        self.progress = Progress(floor_error=design.floor.error)
+        self.progress = Progress(floor_error=prepared.lowest_floor)
         for line in floor_lines(prepared):
             self._tell(f"floor {line}")
         return prepared
@@ -245,7 +245,7 @@ class _Search:
             seconds=seconds,
             candidates=state.candidates,
             candidates_per_second=rate,
-            floor_error=prepared.design.floor.error,
+            floor_error=prepared.lowest_floor,
             front=[
                 (c.expression.complexity, c.error, c.expression.text(named=several))
                 for c in candidates
