@@ -90,6 +90,15 @@ def test_gradient_by_radial_factors_matches_finite_differences(silicon_design):
 
 
 def test_floors_are_told_in_words(silicon_design, floors):
-    lines = floor_lines(SimpleNamespace(design=silicon_design, products=floors))
+    lowest = silicon_design.floor.error
+    prepared = SimpleNamespace(design=silicon_design, products=floors, lowest_floor=lowest)
+    lines = floor_lines(prepared)
     one, two, three = (f"{floor.error:.4g}" for floor in floors)
     assert lines[-1] == f"{one}, {two}, {three} with one, two, three separable products"
+
+
+def test_a_floor_that_falls_with_the_grid_is_said_to_be_unknown(silicon_design, floors):
+    prepared = SimpleNamespace(
+        design=silicon_design, products=floors, lowest_floor=floors[-1].error
+    )
+    assert "on a coarser grid: too few data to tell" in floor_lines(prepared)[1]
