@@ -98,10 +98,12 @@ class Island:
             if not all(is_sane(gene.tree) for gene in genes):
                 continue
             weights = fits.weights[starts[k] : starts[k + 1]]
-            kept = [t for t in range(len(genes)) if weights[t] != 0 and t != fits.spares[k]]
+            kept = tuple(
+                gene for t, gene in enumerate(genes) if weights[t] != 0 and t != fits.spares[k]
+            )
             if len(kept) < len(genes):
-                if kept:
-                    shorter.append((tuple(genes[t] for t in kept), born))
+                if self.variation.is_whole(kept):
+                    shorter.append((kept, born))
                 continue
             loss = float(fits.losses[k])
             size = math.sqrt(2 * loss) or 1.0

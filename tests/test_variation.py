@@ -184,25 +184,28 @@ def test_every_mutation_of_three_body_terms_makes_something_new(monkeypatch, nam
 
 
 def test_a_constant_mutation_changes_radial_and_angular_factors(monkeypatch):
-    made = children(only(monkeypatch, "constant", MIXED), (Gene(1, SW),))
-    assert len({tree[1] for ((_, tree),) in made}) > 30
-    assert len({tree[2] for ((_, tree),) in made}) > 30
-    assert {tree[0] for ((_, tree),) in made} == {"product"}
+    parent = Gene(0, X12), Gene(1, SW)
+    made = children(only(monkeypatch, "constant", MIXED), parent, pairs=100)
+    trees = {gene.tree for genes in made for gene in genes if gene.key == 1}
+    assert len({tree[1] for tree in trees}) > 30
+    assert len({tree[2] for tree in trees}) > 30
+    assert {tree[0] for tree in trees} == {"product"}
 
 
 def test_exponents_of_angular_functions_stay_small_and_positive(monkeypatch):
-    made = children(only(monkeypatch, "exponent", MIXED), (Gene(1, ("product", X6, C)),))
-    angular = {tree[2] for ((_, tree),) in made} - {C}
-    assert {part[0] for part in angular} <= {"powi"}
-    assert {part[1] for part in angular} <= set(DEGREES)
+    parent = Gene(0, X12), Gene(1, ("product", X6, ("powi", 4, C)))
+    made = children(only(monkeypatch, "exponent", MIXED), parent)
+    angular = {gene.tree[2] for genes in made for gene in genes if gene.key == 1} - {C}
+    assert {part[0] for part in angular} == {"powi"}
+    assert {4} < {part[1] for part in angular} <= set(DEGREES)
 
 
 def test_a_constant_three_body_function_can_be_varied_on():
     # A number has no variable; taken for radial it would become a function of x.
     variation = Variation(VariationSettings(general=True), MIXED)
-    ((gene,),) = [variation._tidy([Gene(1, ("const", 2.5))])]
-    assert gene == Gene(1, ("product", ONE, ONE))
-    made = {g.tree for genes in children(variation, (gene,), pairs=200) for g in genes if g.key}
+    genes = variation._tidy([Gene(0, X12), Gene(1, ("const", 2.5))])
+    assert genes == (Gene(0, X12), Gene(1, ("product", ONE, ONE)))
+    made = {g.tree for found in children(variation, genes, pairs=200) for g in found if g.key}
     assert ("product", ONE, ONE) in made
     for tree in made:
         Expression((Term(*MIXED[1], tree_of(tree)),), (1.0,)).text()

@@ -135,17 +135,17 @@ class Accumulator:
         design, start = self.design, self.design.n_e0
         coefficients = chebyshev_coefficients(design.n_nodes)
         triplets = slice(start + design.n_pair_values, design.columns - 1)
-        cells = {}
-        for cell, collected in sorted(self.triangles.items()):
-            matrix = collected.reduce().copy()
+        cells, counts = {}, {}
+        for cell in sorted(self.triangles):
+            # Taken away as it is turned: with triplets all of them twice would be much.
+            collected = self.triangles.pop(cell)
+            matrix, counts[cell] = collected.reduce(), collected.count
             for b in range(len(design.pair_keys)):
                 block = slice(start + b * design.n_nodes, start + (b + 1) * design.n_nodes)
                 matrix[:, block] = matrix[:, block] @ coefficients
             if self.triplet_rows is not None:
                 matrix[:, triplets] = self.triplet_rows.to_node_values(matrix[:, triplets])
-            cells[cell] = matrix
-        counts = {cell: self.triangles[cell].count for cell in cells}
-        cells = {cell: np.asarray(np.linalg.qr(m, mode="r")) for cell, m in cells.items()}
+            cells[cell] = np.asarray(np.linalg.qr(matrix, mode="r"))
         design = replace(design, cells=cells, counts=counts)
         return design if design.triplets is None else condensed(design)
 
@@ -154,17 +154,20 @@ def condensed(design: Design) -> Design:
     """The design with those combinations of three-body node values that the data feel."""
     assert design.triplets is not None
     triplets = slice(design.n_e0 + design.n_pair_values, design.columns - 1)
-    weighted = [
+    weighted = (
         matrix[:, triplets] / (sigma * np.sqrt(design.counts[cell]))
         for cell, matrix in design.cells.items()
         if (sigma := design.loss.sigma(cell[0]))
-    ]
-    grid, turn = design.triplets.felt(np.vstack(weighted))
-    parts = {
-        cell: np.hstack([m[:, : triplets.start], m[:, triplets] @ turn, m[:, -1:]])
+    )
+    rows = _Triangle(design.triplets.size)
+    for part in weighted:
+        rows.add(part)
+    grid, turn = design.triplets.felt(rows.reduce())
+    parts = (
+        (cell, np.hstack([m[:, : triplets.start], m[:, triplets] @ turn, m[:, -1:]]))
         for cell, m in design.cells.items()
-    }
-    cells = {cell: np.asarray(np.linalg.qr(m, mode="r")) for cell, m in parts.items()}
+    )
+    cells = {cell: np.asarray(np.linalg.qr(part, mode="r")) for cell, part in parts}
     # The floor is that of all combinations.
     return replace(design, triplets=grid, cells=cells, floors=(design.pair_floor, design.floor))
 

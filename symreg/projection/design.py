@@ -208,7 +208,9 @@ class Design:
         }
         arrays = {f"cell{n}": matrix for n, matrix in enumerate(self.cells.values())}
         if self.triplets is not None and self.triplets.basis is not None:
-            header["triplets"] = [self.triplets.r_lo, self.triplets.r_cut]
+            grid = self.triplets
+            names = "r_lo", "r_cut", "n_radial", "n_angular"
+            header["triplets"] = {name: getattr(grid, name) for name in names}
             header["floors"] = [asdict(self.pair_floor), asdict(self.floor)]
             arrays["triplet_basis"] = self.triplets.basis
         arrays |= {"header": np.array(json.dumps(header)), "r_lo": self.r_lo}
@@ -230,7 +232,7 @@ class Design:
             if key is not None and header["key"] != key:
                 raise ValueError(f"{path} was made from other data or settings")
             cells = [(str(q), str(g), str(s), int(b)) for q, g, s, b in header["cells"]]
-            ends = header.get("triplets")
+            grid = header.get("triplets")
             return Design(
                 species=tuple(header["species"]),
                 pair_keys=tuple((kind, tuple(pair)) for kind, pair in header["keys"]),
@@ -243,8 +245,8 @@ class Design:
                 group_weights=header["group_weights"],
                 cells={cell: file[f"cell{n}"] for n, cell in enumerate(cells)},
                 counts=dict(zip(cells, header["counts"], strict=True)),
-                triplets=TripletGrid(ends[0], ends[1], file["triplet_basis"]) if ends else None,
-                floors=tuple(Floor(**floor) for floor in header["floors"]) if ends else None,
+                triplets=TripletGrid(**grid, basis=file["triplet_basis"]) if grid else None,
+                floors=tuple(Floor(**floor) for floor in header["floors"]) if grid else None,
             )
 
 

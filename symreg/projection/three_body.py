@@ -119,7 +119,7 @@ class TripletGrid:
         Parameters
         ----------
         rows
-            Weighted rows of all labels, shape (R, K).
+            Weighted rows of all labels, or their triangular matrix, shape (R, K).
 
         Raises
         ------
@@ -127,8 +127,7 @@ class TripletGrid:
             If all rows are zero: there are no triplets.
         """
         smooth = self.smooth
-        upper = np.linalg.qr(rows, mode="r")
-        _, sizes, turned = np.linalg.svd(upper @ smooth, full_matrices=False)
+        _, sizes, turned = np.linalg.svd(rows @ smooth, full_matrices=False)
         if not sizes.size or not sizes[0] > 0:
             raise ValueError(
                 "no atom has two neighbours within [terms] r_cut_three_body, so there are no "

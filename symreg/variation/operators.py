@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from deap import gp
@@ -96,7 +96,7 @@ class Variation:
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
         """Canonical order without duplicates; empty when a limit is broken."""
         split = {Gene(g.key, self._typed(g, u)) for g in genes for u in terms_of(g.tree)}
-        if not split or len(split) > self.settings.max_terms * len(self.keys):
+        if not self.is_whole(split) or len(split) > self.settings.max_terms * len(self.keys):
             return ()
         if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
             return ()
@@ -108,6 +108,10 @@ class Variation:
         if any(cost(g.tree) > MAX_NODES for g in split):
             return ()
         return tuple(sorted(split, key=repr))
+
+    def is_whole(self, genes: Collection[Gene]) -> bool:
+        """Whether there is a pair term: every formula needs one, which keeps atoms apart."""
+        return any(self.keys[gene.key][0] == "pair" for gene in genes)
 
     def _typed(self, gene: Gene, tree: Nested) -> Nested:
         """A three-body function that is 1 as a product: a number alone would count as radial."""
