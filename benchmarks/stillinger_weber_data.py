@@ -45,7 +45,7 @@ PUBLISHED = (
     Cutoff(kind="stillinger_weber", r_cut=REACH * SIGMA, s=GAMMA * SIGMA),
 )
 """Cutoff functions of pairs and of triplets."""
-SEPTIC = (Cutoff(kind="septic", r_cut=3.4, r_on=0.6 * 3.4),) * 2
+SEPTIC = tuple(Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (3.7, 3.1))
 
 AGREEMENT = 1e-8
 """Largest difference to LAMMPS in eV, eV/Å and eV/Å^3."""

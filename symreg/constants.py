@@ -28,6 +28,8 @@ TAIL_ALLOWED = 1e-6
 """A pair function with a larger relative tail is not what its node values say."""
 TENSOR_TAIL_ALLOWED = 1e-4
 """The same for a three-body function, in each of its coordinates."""
+_SINGULAR = 1e-13
+"""Directions that move the labels less than this part of what the strongest does are none."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,17 @@ class Fitter:
             chebyshev_coefficients(design.n_nodes),
             waves / scale,
         )
+
+    def freed(self, columns: Floats) -> Fitter:
+        """Fits to what no combination of these weighted predictions, shape (P, n), can reach."""
+        scale = np.linalg.norm(columns, axis=0)
+        left, sizes, _ = np.linalg.svd(columns / np.where(scale == 0, 1.0, scale))
+        beyond = left[:, int(np.sum(sizes > _SINGULAR * sizes.max(initial=0.0))) :].T
+        both = beyond @ np.column_stack([self.problem.matrix, self.problem.target])
+        upper = triangle([both], both.shape[1])
+        rest = self.problem.rest + float(upper[-1, -1] ** 2)
+        problem = replace(self.problem, matrix=upper[:-1, :-1], target=upper[:-1, -1], rest=rest)
+        return Fitter(self.design, problem)
 
     def _tensor(self) -> Tensor:
         """The three-body part of the problem, by node values."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from symreg.constants import QUICK, FitSettings, Fitter
+from symreg.expression.canonical import Nested
 from symreg.individuals import Gene, Individual, decode, encode, structure
 from symreg.kernels.judging import DEPENDENT, FITTED
 from symreg.selection import survivors, tournament, without_duplicates
@@ -58,16 +59,23 @@ class Island:
         Fits candidates to the data.
     settings, variation
         Sizes, rates and limits.
+    kinds, loans
+        As for ``Variation``.
     """
 
     def __init__(
-        self, fitter: Fitter, settings: EvolutionSettings, variation: VariationSettings
+        self,
+        fitter: Fitter,
+        settings: EvolutionSettings,
+        variation: VariationSettings,
+        kinds: Collection[str] | None = None,
+        loans: Sequence[Nested] = (),
     ) -> None:
         self.fitter = fitter
         self.settings = settings
         design = fitter.design
         x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
-        self.variation = Variation(variation, design.keys, x_range)
+        self.variation = Variation(variation, design.keys, x_range, kinds, loans)
 
     def fit(
         self,

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from symreg.blocks import Blocks
 from symreg.constants import POLISH, Fitter
-from symreg.evolution import EvolutionSettings, Island
+from symreg.evolution import EvolutionSettings
 from symreg.individuals import Gene, Individual, from_arrays, to_arrays
 from symreg.projection import Design
-from symreg.selection import front, survivors, without_duplicates
+from symreg.selection import front
 from symreg.variation import VariationSettings
 
 Arrays = Mapping[str, np.ndarray]
@@ -62,7 +63,7 @@ def _old_objects_frozen() -> Iterator[None]:
 
 
 def run_epoch(
-    island: Island,
+    island: Blocks,
     settings: IslandSettings,
     number: int,
     epoch: int,
@@ -88,18 +89,15 @@ def run_epoch(
         Genes put into a random population.
     """
     rng = np.random.default_rng([settings.seed, number, epoch])
-    size = settings.evolution.population_size
     if population is None:
-        individuals, count = island.begin(rng, seeds), 2 * size
+        individuals, begun = island.begin(rng, seeds)
     else:
         arrived = from_arrays(migrants) if migrants is not None else []
-        met = without_duplicates([*from_arrays(population), *arrived])
-        individuals, count = survivors(met, size, rng), 0
-    first = epoch * settings.generations_per_epoch + 1
+        individuals, begun = island.survivors([*from_arrays(population), *arrived], rng), 0
+    generations = settings.generations_per_epoch
     with _old_objects_frozen():
-        for generation in island.evolve(individuals, settings.generations_per_epoch, rng, first):
-            individuals, count = generation.population, count + generation.candidates
-    return to_arrays(individuals), count
+        individuals, count = island.evolve(individuals, generations, rng, epoch * generations + 1)
+    return to_arrays(individuals), begun + count
 
 
 class Islands:
@@ -127,7 +125,7 @@ class Islands:
         self.settings = settings
         self.seeds = tuple(seeds)
         self.executor = executor
-        self.here = Island(Fitter(design), settings.evolution, settings.variation)
+        self.here = Blocks(Fitter(design), settings.evolution, settings.variation)
 
     def search(self, state: State | None = None) -> Iterator[State]:
         """Yield the state after every epoch, for ever; the caller decides when to stop."""
@@ -152,7 +150,7 @@ class Islands:
             own = populations[number] if populations else None
             migrants = None
             if populations and self.settings.islands > 1:
-                migrants = to_arrays(front(from_arrays(populations[number - 1])))
+                migrants = to_arrays(self.here.front(from_arrays(populations[number - 1])))
             tasks.append((self.settings, number, epoch, own, migrants, self.seeds))
         if self.executor is None:
             return [run_epoch(self.here, *task) for task in tasks]
@@ -161,14 +159,16 @@ class Islands:
 
     def _front(self, known: list[Individual], populations: Sequence[Arrays]) -> list[Individual]:
         """Join the fronts and polish the constants of what is new."""
-        best = front([*known, *(i for arrays in populations for i in from_arrays(arrays))])
+        every = (i for arrays in populations for i in from_arrays(arrays))
+        whole, _ = self.here.parts(every)
+        best = front([*known, *whole])
         old = {id(individual) for individual in known}
         new = [individual for individual in best if id(individual) not in old]
-        polished = self.here.fit([(i.genes, i.born) for i in new], POLISH) if new else []
+        polished = self.here.whole.fit([(i.genes, i.born) for i in new], POLISH) if new else []
         return front([*best, *polished])
 
 
-_island: Island | None = None
+_island: Blocks | None = None
 
 
 def _prepare(path: str, settings: IslandSettings) -> None:
@@ -177,7 +177,7 @@ def _prepare(path: str, settings: IslandSettings) -> None:
 
     global _island
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _island = Island(Fitter(Design.load(Path(path))), settings.evolution, settings.variation)
+    _island = Blocks(Fitter(Design.load(Path(path))), settings.evolution, settings.variation)
 
 
 def _work(

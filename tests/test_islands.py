@@ -3,8 +3,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from symreg.blocks import Blocks
 from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, Island
+from symreg.evolution import EvolutionSettings
 from symreg.individuals import from_arrays
 from symreg.islands import Islands, IslandSettings, processes, run_epoch
 from symreg.pipeline import checkpoint
@@ -44,7 +45,7 @@ def test_processes_find_the_same_to_the_last_bit(argon_design, states, tmp_path,
 
 
 def test_an_epoch_is_a_pure_function(argon_design, states):
-    island = Island(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
+    island = Blocks(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
     own, migrants = states[0].populations
     before = {name: values.copy() for name, values in own.items()}
     first, second = (run_epoch(island, SETTINGS, 0, 1, own, migrants) for _ in range(2))
@@ -54,7 +55,7 @@ def test_an_epoch_is_a_pure_function(argon_design, states):
 
 
 def test_an_epoch_depends_on_island_epoch_seed_and_migrants(argon_design, states):
-    island = Island(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
+    island = Blocks(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
     own, migrants = states[0].populations
     usual = run_epoch(island, SETTINGS, 0, 1, own, migrants)[0]
     other_seed = IslandSettings(**{**vars(SETTINGS), "seed": 1})

@@ -215,7 +215,7 @@ def test_a_constant_three_body_function_can_be_varied_on():
 def test_a_separable_parent_has_separable_children():
     variation = Variation(VariationSettings(crossover_rate=0.5), MIXED)
     other = Gene(1, ("product", X, ("exp", ("mul", ("const", 0.3), C))))
-    made = children(variation, (Gene(0, X12), Gene(1, SW)), (Gene(0, X6), other), pairs=200)
+    made = children(variation, (Gene(0, X12), Gene(1, SW)), (Gene(0, X6), other), pairs=300)
     found = {gene.tree for genes in made for gene in genes if gene.key == 1}
     assert len(found) > 30
     assert {tree[0] for tree in found} == {"product"}

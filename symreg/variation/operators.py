@@ -18,19 +18,19 @@ from symreg.variation.trees import Trees
 from symreg.variation.types import Angular, Radial, Separable, Triplet
 
 MUTATIONS = (
-    ("point", 0.12),
-    ("subtree", 0.12),
-    ("insert", 0.08),
+    ("point", 0.11),
+    ("subtree", 0.11),
+    ("insert", 0.07),
     ("shrink", 0.07),
-    ("constant", 0.09),
+    ("constant", 0.08),
     ("exponent", 0.10),
     ("shift", 0.07),
     ("add", 0.08),
     ("duplicate", 0.05),
-    ("drop", 0.07),
+    ("drop", 0.06),
     ("replace", 0.04),
     ("factor", 0.05),
-    ("borrow", 0.03),
+    ("borrow", 0.08),
     ("limit", 0.03),
 )
 """Mutations and their rates."""
@@ -47,6 +47,11 @@ class Variation:
         Kinds and species that a term can have.
     x_range
         Smallest and largest reduced distance of the data.
+    kinds
+        Kinds that individuals have terms of; all by default. Where they may have pair terms they
+        must have one.
+    loans
+        Functions of x that pair terms may borrow.
     """
 
     def __init__(
@@ -54,24 +59,25 @@ class Variation:
         settings: VariationSettings,
         keys: Sequence[Key],
         x_range: tuple[float, float] = (0.8, 2.5),
+        kinds: Collection[str] | None = None,
+        loans: Sequence[Nested] = (),
     ) -> None:
         self.settings = settings
         self.keys = tuple(keys)
         self.trees = Trees(x_range)
+        self.loans = tuple(loans)
+        self._choice = [k for k, (kind, _) in enumerate(keys) if kinds is None or kind in kinds]
+        self._kinds = {self.keys[k][0] for k in self._choice}
 
     def random(self, count: int, rng: np.random.Generator) -> list[tuple[Gene, ...]]:
         """Random individuals of one to three terms; with triplets, of one or two of each kind."""
         random.seed(int(rng.integers(2**63)))
         found: list[tuple[Gene, ...]] = []
-        mixed = {kind for kind, _ in self.keys} != {"pair"}
         while len(found) < count:
-            if mixed:
-                every = range(len(self.keys))
-                keys = [key for key in every for _ in range(random.choice((1, 1, 2)))]
+            if len(self._kinds) > 1:
+                keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
             else:
-                keys = [
-                    random.randrange(len(self.keys)) for _ in range(random.choice((1, 2, 2, 3)))
-                ]
+                keys = random.choices(self._choice, k=random.choice((1, 2, 2, 3)))
             genes = self._tidy([self._random_gene(key) for key in keys])
             if genes:
                 found.append(genes)
@@ -110,8 +116,12 @@ class Variation:
         return tuple(sorted(split, key=repr))
 
     def is_whole(self, genes: Collection[Gene]) -> bool:
-        """Whether there is a pair term: every formula needs one, which keeps atoms apart."""
-        return any(self.keys[gene.key][0] == "pair" for gene in genes)
+        """Whether there is a term, and a pair term: a formula needs one to keep atoms apart."""
+        return bool(genes) and ("pair" not in self._kinds or bool(self._pairs(genes)))
+
+    def _pairs(self, genes: Collection[Gene]) -> list[int]:
+        """Where pair terms stand."""
+        return [k for k, gene in enumerate(genes) if self.keys[gene.key][0] == "pair"]
 
     def _typed(self, gene: Gene, tree: Nested) -> Nested:
         """A three-body function that is 1 as a product: a number alone would count as radial."""
@@ -133,15 +143,14 @@ class Variation:
         name = random.choices(names, rates)[0]
         changed = list(genes)
         if name == "add":
-            return [*changed, self._random_gene(random.randrange(len(self.keys)))]
+            return [*changed, self._random_gene(random.choice(self._choice))]
         place = random.randrange(len(changed))
         key = changed[place].key
         separable = [k for k, gene in enumerate(changed) if gene.tree[0] == "product"]
-        pairs = [k for k, gene in enumerate(changed) if self.keys[gene.key][0] == "pair"]
         if name == "factor" and separable:
             self._replace_factor(changed, random.choice(separable))
-        elif name == "borrow" and separable and pairs:
-            self._borrow(changed, random.choice(separable), random.choice(pairs))
+        elif name == "borrow" and (separable or self.loans) and self._pairs(changed):
+            self._borrow(changed, separable)
         elif name == "drop" and len(changed) > 1:
             del changed[place]
         elif name == "limit":
@@ -164,16 +173,21 @@ class Variation:
             angular = self.trees.nested(self.trees.expression(self.trees.pset, Angular))
         genes[place] = Gene(key, (product, radial, angular))
 
-    def _borrow(self, genes: list[Gene], triplet: int, pair: int) -> None:
-        """Let a pair term and a radial factor share a function: the same lengths govern both."""
-        key, (product, radial, angular) = genes[triplet]
-        chance = random.random()
-        if chance < 1 / 3:
+    def _borrow(self, genes: list[Gene], separable: Sequence[int]) -> None:
+        """Let pair terms and a radial factor share a function: the same lengths govern both."""
+        pairs = self._pairs(genes)
+        pair, chance = random.choice(pairs), random.random()
+        if separable and chance < 1 / 4:
+            place = random.choice(separable)
+            key, (product, _, angular) = genes[place]
+            genes[place] = Gene(key, (product, genes[pair].tree, angular))
+            return
+        radial = random.choice([*(genes[k].tree[1] for k in separable), *self.loans])
+        if chance < 1 / 2:
             genes.append(Gene(genes[pair].key, radial))
-        elif chance < 2 / 3:
-            genes[pair] = Gene(genes[pair].key, build("mul", genes[pair].tree, radial))
-        else:
-            genes[triplet] = Gene(key, (product, genes[pair].tree, angular))
+            return
+        for k in [pair] if chance < 3 / 4 else pairs:
+            genes[k] = Gene(genes[k].key, build("mul", genes[k].tree, radial))
 
     def _mutate_gene(self, name: str, gene: Gene) -> Gene:
         tree = mutate_tree(name, self.trees.deap(gene.tree), self.trees)

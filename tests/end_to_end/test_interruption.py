@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 import symreg
 from symreg import config, files
+from symreg.blocks import Blocks
 from symreg.cli.commands import app
 from symreg.constants import Fitter
-from symreg.evolution import Island
 from symreg.islands import run_epoch
 from symreg.runs import RunFolder, open_run
 
@@ -226,7 +226,7 @@ def lose_workers(monkeypatch, argon_design):
 
         @contextmanager
         def processes(_workers, _path, settings):
-            island = Island(Fitter(argon_design), settings.evolution, settings.variation)
+            island = Blocks(Fitter(argon_design), settings.evolution, settings.variation)
             yield FailingExecutor(island, losses)
 
         monkeypatch.setattr("symreg.pipeline.searching.processes", processes)
