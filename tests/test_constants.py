@@ -64,6 +64,20 @@ def residual(fitter, expression):
     return problem.matrix @ values.ravel() - problem.target
 
 
+def fitted_by_scipy(fitter, start, errors=residual):
+    """All numbers of these terms by another program, and one that knows nothing of weights."""
+    guess = fitter.weigh(Expression(start, (1.0,) * len(start)))
+    return least_squares(
+        lambda values: errors(fitter, with_numbers(guess, values)),
+        numbers(guess),
+        x_scale="jac",
+        xtol=1e-15,
+        ftol=1e-15,
+        gtol=1e-15,
+        max_nfev=2000,
+    )
+
+
 @pytest.fixture(scope="module")
 def argon(argon_images):
     """Lennard-Jones labels without noise."""
@@ -87,16 +101,7 @@ def mixture(two_elements):
 def test_fit_is_that_of_scipy_over_all_constants(argon, form):
     start = terms_of_form(form, [AR])
     found, loss = argon.refit(start)
-    guess = argon.weigh(Expression(start, (1.0,) * len(start)))
-    by_scipy = least_squares(
-        lambda values: residual(argon, with_numbers(guess, values)),
-        numbers(guess),
-        x_scale="jac",
-        xtol=1e-15,
-        ftol=1e-15,
-        gtol=1e-15,
-        max_nfev=2000,
-    )
+    by_scipy = fitted_by_scipy(argon, start)
     # Where the form is that of the labels nothing is left but the rounding of their sums.
     assert loss == pytest.approx(by_scipy.cost + 0.5 * argon.problem.rest, rel=1e-8, abs=1e-12)
     np.testing.assert_allclose(numbers(found), by_scipy.x, rtol=2e-4)
@@ -106,15 +111,7 @@ def test_fit_of_two_elements_is_that_of_scipy(mixture):
     keys = mixture.design.keys
     start = tuple(Term(*key, parse(text)) for key in keys for text in ("x^-11.5", "x^-6"))
     found, loss = mixture.refit(start)
-    guess = mixture.weigh(Expression(start, (1.0,) * len(start)))
-    by_scipy = least_squares(
-        lambda values: residual(mixture, with_numbers(guess, values)),
-        numbers(guess),
-        x_scale="jac",
-        xtol=1e-15,
-        ftol=1e-15,
-        gtol=1e-15,
-    )
+    by_scipy = fitted_by_scipy(mixture, start)
     assert loss == pytest.approx(by_scipy.cost + 0.5 * mixture.problem.rest, rel=1e-9)
     np.testing.assert_allclose(numbers(found), by_scipy.x, rtol=1e-4)
 
@@ -506,15 +503,7 @@ def test_stillinger_weber_is_recovered_from_other_constants(exact_silicon, silic
 def test_three_body_fit_is_that_of_scipy_over_all_constants(silicon_fitter, texts):
     start = silicon_terms(*texts, a=3.2, b=0.4)
     found, loss = silicon_fitter.refit(start)
-    guess = silicon_fitter.weigh(Expression(start, (1.0,) * len(start)))
-    by_scipy = least_squares(
-        lambda values: numpy_residual(silicon_fitter, with_numbers(guess, values)),
-        numbers(guess),
-        x_scale="jac",
-        xtol=1e-15,
-        ftol=1e-15,
-        gtol=1e-15,
-    )
+    by_scipy = fitted_by_scipy(silicon_fitter, start, numpy_residual)
     assert np.isfinite(loss)
     assert loss == pytest.approx(by_scipy.cost + 0.5 * silicon_fitter.problem.rest, rel=1e-8)
     np.testing.assert_allclose(numbers(found), by_scipy.x, rtol=1e-3)
