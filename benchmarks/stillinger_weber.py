@@ -7,8 +7,8 @@ production primitive set, nothing of the form supplied but the cutoff functions:
 
 a. the published ones, ``stillinger_weber`` with its range, so that the envelopes are given; what is
    to be found are A, B, p = 4, q = 0, lambda and cos theta_0;
-b. ``septic`` at 3.7 Å for pairs and 3.1 Å for triplets, by which the data's potential is multiplied;
-   sigma, a and gamma are to be found as well.
+b. ``septic`` at 3.7 Å for pairs and 3.1 Å for triplets, by which the data's potential is
+   multiplied; sigma, a and gamma are to be found as well.
 
 Success: after simplification a member of the front has exactly the published terms, exponents as
 integers, and all constants, in the published units, within 0.5 %. Time: reading, projecting,

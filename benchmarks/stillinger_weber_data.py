@@ -9,8 +9,8 @@ and clusters of 2 to 8 atoms; no two atoms closer than 1.9 Å. Two files come ou
   Rev. B 31, 5262 (1985), with the energy scale of 2.1683 eV, computed by LAMMPS's ``sw``. The
   exact path, with their cutoff functions, must agree to 1e-8 eV/Å, or the script fails;
 - ``stillinger_weber_septic.extxyz``: the same potential times symreg's default cutoff function, at
-  3.7 Å (pairs) and 3.1 Å (triplets) and so inside of its own cutoff at 3.77 Å, computed by the exact
-  path.
+  3.7 Å (pairs) and 3.1 Å (triplets) and so inside of its own cutoff at 3.77 Å, computed by the
+  exact path.
 
 Atoms alone have no energy in either.
 """

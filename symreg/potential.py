@@ -73,12 +73,15 @@ class Potential:
         """Every function without its cutoff as SymPy in eV: pairs in r (Å), triplets in x1, x2, c.
 
         One expression if there is one pair of species and no triplet, else a dictionary such as
-        ``{"Si-Si": ..., "Si-Si-Si": ...}``.
+        ``{"Si-Si": ..., "Si-Si-Si": ...}``. A many-body function is one of S1, S2, ..., which stand
+        for sums over neighbours of functions of x = r/r0: ``{"Cu": (F, [phi, ...])}``.
         """
         formula = self.formula
         expressions = {f"{a}-{b}": formula.sympy(a, b) for a, b in formula.species_pairs}
         for species in formula.species_triplets:
             expressions["-".join(species)] = formula.sympy_three_body(*species)
+        if formula.many_body is not None:
+            expressions[formula.many_body.species] = formula.many_body.sympy()
         return next(iter(expressions.values())) if len(expressions) == 1 else expressions
 
     def calculator(self) -> FormulaCalculator:
@@ -113,6 +116,11 @@ class Potential:
                 " + sum over triplets j <- i -> k of formula(x1 = r_ij/r0, x2 = r_ik/r0, c = cosine"
                 " of the angle; mean over both orders of j and k) * cutoff_three_body(r_ij) *"
                 " cutoff_three_body(r_ik)"
+            )
+        if self.formula.many_body is not None:
+            meaning += (
+                " + sum over atoms of formula(sums), sum(f) = sum over neighbours of"
+                " f(x = r/r0) * cutoff(r)"
             )
         return {
             "formula": self.formula.expression.text(digits=8),

@@ -34,12 +34,14 @@ PRIMITIVES: dict[str, Primitive] = {
     "x2": Primitive(14, 0, 1),
     "c": Primitive(15, 0, 1),
     "product": Primitive(16, 2, 4),
+    "sum": Primitive(17, 1, 6),
 }
 """Every operator by name. ``powi`` carries its integer exponent, so it has one operand.
 
 ``x`` is a reduced distance; ``x1`` and ``x2`` are those of both neighbours of a centre and ``c`` is
 the cosine of the angle between them. ``product`` stands at the root of a separable three-body
-function h(x1) h(x2) p(c): its operands are h, in ``x``, and p, in ``c``.
+function h(x1) h(x2) p(c): its operands are h, in ``x``, and p, in ``c``. ``sum`` is that of its
+operand, a function of ``x`` times the cutoff function, over all neighbours of an atom.
 """
 
 VARIABLES = ("x", "x1", "x2", "c")
@@ -50,6 +52,9 @@ WEIGHT_COST = 2
 
 FUNCTIONS = ("exp", "log", "sqrt")
 """Operators written as functions in a text formula."""
+
+SUMS = ("x1", "x2", "c")
+"""Leaves in whose places compiled code has the neighbour sums of a many-body function."""
 
 LARGEST_EXPONENT = 64
 """Largest size of an integer exponent, in text formulas and in trees."""

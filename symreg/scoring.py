@@ -16,7 +16,7 @@ from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES, evaluate, evaluate
 from symreg.kernels.triplets import add_triplet_observables, cosines, fade_triplets
 from symreg.loss import LossSettings
 from symreg.neighbours import Pairs, structure_pairs, triplets
-from symreg.primitives import PRIMITIVES
+from symreg.primitives import PRIMITIVES, SUMS
 from symreg.structures import SPLITS, Structures
 
 Floats = NDArray[np.float64]
@@ -98,7 +98,7 @@ class ExactPath:
     structures
         The data.
     cutoff
-        Cutoff function of the pair terms.
+        Cutoff function of the pair terms and of the sums of many-body terms.
     r0
         Unit of reduced distance in Å.
     cutoff_three_body
@@ -146,9 +146,13 @@ class ExactPath:
         kind = data.kind[data.atoms_of(s)]
         sums = np.zeros(kind.size), np.zeros((kind.size, 3)), np.zeros((kind.size, 6))
         keys = expression.keys()
+        parts = {
+            "pair": self._add_pairs,
+            "three-body": self._add_triplets,
+            "many-body": self._add_embedded,
+        }
         for key in keys:
-            add = self._add_pairs if key[0] == "pair" else self._add_triplets
-            add(expression, key, pairs, kind, sums)
+            parts[key[0]](expression, key, pairs, kind, sums)
         return sums
 
     def _add_pairs(
@@ -165,11 +169,40 @@ class ExactPath:
         """The pair function with f_c in eV and its slope in eV/Å at distances ``r`` in Å."""
         phi, slope = np.zeros_like(r), np.zeros_like(r)
         for tree, weight in _trees(expression, key):
-            value, change = _run(tree, r / self.r0)
+            value, change = self._faded(tree, r)
             phi += weight * value
-            slope += weight * change / self.r0
+            slope += weight * change
+        return phi, slope
+
+    def _faded(self, tree: Tree, r: Floats) -> tuple[Floats, Floats]:
+        """A function of the distance with f_c and its slope in 1/Å, at distances ``r`` in Å."""
+        value, slope = _run(tree, r / self.r0)
         fade, fade_slope = self.cutoff.value(r), self.cutoff.slope(r)
-        return phi * fade, slope * fade + phi * fade_slope
+        return value * fade, slope / self.r0 * fade + value * fade_slope
+
+    def _add_embedded(
+        self, expression: Expression, key: Key, pairs: Pairs, kind: Integers, sums: Sums
+    ) -> None:
+        """Add functions of neighbour sums, of atoms of one species among themselves."""
+        species = self.structures.species.index(key[1][0])
+        pairs = pairs.subset((kind[pairs.i] == species) & (kind[pairs.j] == species))
+        pairs = pairs.subset(pairs.r < self.cutoff.r_cut)
+        slope = np.zeros_like(pairs.r)
+        for tree, weight in _trees(expression, key):
+            if tree.embedding is None:
+                raise ValueError("a many-body term holds no sum over neighbours")
+            outer, summands = tree.embedding
+            faded = [self._faded(summand, pairs.r) for summand in summands]
+            densities = np.zeros((len(SUMS), kind.size))
+            for density, (value, _) in zip(densities, faded, strict=False):
+                density += np.bincount(pairs.i, value, kind.size)
+            energy, by_sum = evaluate_triplets(*_arrays(outer), *densities)
+            sums[0][kind == species] += weight * energy[kind == species]
+            for change, (_, steep) in zip(by_sum, faded, strict=False):
+                # Each bond is i -> j and j -> i, and both atoms feel it.
+                slope += weight * (change[pairs.i] + change[pairs.j]) * steep
+        none = np.zeros_like(pairs.r)
+        add_pair_observables(pairs.i, pairs.r, pairs.unit, none, slope, *sums)
 
     def _add_triplets(
         self, expression: Expression, key: Key, pairs: Pairs, kind: Integers, sums: Sums

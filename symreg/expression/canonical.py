@@ -32,10 +32,21 @@ def build(op: str, *operands: Any) -> Nested:
         return _integer_power(*operands)
     if op == "product":
         return (op, *operands)
+    if op == "sum":
+        return _neighbour_sum(operands[0])
     if all(operand[0] in _NUMBERS for operand in operands):
         return _fold(op, [float(operand[1]) for operand in operands])
     rule = _RULES.get(op)
     return rule(*operands) if rule else (op, *operands)
+
+
+def _neighbour_sum(u: Nested) -> Nested:
+    """A sum over neighbours; what scales every addend scales the sum."""
+    if u[0] == "const":
+        return _product(u, ("sum", ONE))
+    if u[0] == "mul" and u[1][0] in _NUMBERS:
+        return _product(u[1], ("sum", u[2]))
+    return ("sum", u)
 
 
 def _fold(op: str, numbers: list[float]) -> Nested:

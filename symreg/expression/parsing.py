@@ -20,6 +20,10 @@ TRIPLET = ("x1", "x2", "c")
 """Variables of three-body functions: both reduced distances, and the cosine of the angle."""
 
 
+NEIGHBOUR_SUM = "sum"
+"""Variable of many-body functions."""
+
+
 def parse(
     text: str,
     values: Mapping[str, float] | None = None,
@@ -27,7 +31,8 @@ def parse(
 ) -> Tree:
     """Read a formula.
 
-    ``x`` (or ``variable``) is the distance; a three-body function has the variables ``TRIPLET``. An
+    ``x`` (or ``variable``) is the distance; a three-body function has the variables ``TRIPLET``;
+    those of a many-body function are sums over neighbours, ``sum(...)`` of a function of x. An
     integer is a literal, a number with a point or an exponent is a constant to be fitted, a name is
     a named constant, the same one wherever it stands. Operators are ``+ - * / ^``, functions
     ``exp log sqrt``.
@@ -55,7 +60,10 @@ def parse(
     (-11.7,)
     """
     variables = (variable,) if isinstance(variable, str) else variable
-    tree = _Parser(text, values or {}, variables).tree()
+    parser = _Parser(text, values or {}, variables)
+    tree = parser.tree()
+    if NEIGHBOUR_SUM in variables:
+        parser.check_sums(tree)
     return _as_product(tree) if "x1" in variables else tree
 
 
@@ -105,6 +113,18 @@ class _Parser:
         if self._kind() != "end":
             raise self._error("expected an operator or the end of the formula")
         return Tree(tuple(nodes), tuple(self.constants), tuple(self.names))
+
+    def check_sums(self, tree: Tree) -> None:
+        """Refuse a many-body function without sums over neighbours, or with too many."""
+        try:
+            embedding = tree.embedding
+        except ValueError as error:
+            raise ValueError(f"formula cannot be read: {error}\n  {self.text}") from None
+        if embedding is None:
+            raise ValueError(
+                "formula cannot be read: a many-body formula holds a sum over neighbours, such as "
+                f"sum(x^-6)\n  {self.text}"
+            )
 
     def _tokenise(self) -> list[tuple[str, str, int]]:
         tokens: list[tuple[str, str, int]] = []
@@ -216,15 +236,28 @@ class _Parser:
                 raise self._error(f"expected '(' after {token}")
             self.index -= 1
             return [Node(token), *self._atom()]
+        if token == NEIGHBOUR_SUM and token in self.variables:
+            return self._neighbour_sum()
         if token in self.variables:
             return [Node(token if token in TRIPLET else "x")]
         if self._kind() == "mark" and self._token() == "(":
             raise self._error(f"{token} is no function; there are {', '.join(FUNCTIONS)}", at)
+        if token in ("x", "r") and self.variables == (NEIGHBOUR_SUM,):
+            raise self._error("distances of neighbours stand inside sum(...)", at)
         if token in ("x", "r"):
             raise self._error(f"the distance is called {self.variables[0]} here", at)
         if token in self.names:
             return [Node("const", self.names.index(token))]
         return [self._constant(float(self.values.get(token, 1.0)), token)]
+
+    def _neighbour_sum(self) -> list[Node]:
+        if not self._take("("):
+            raise self._error("expected '(' after sum")
+        self.index -= 1
+        outside, self.variables = self.variables, ("x",)
+        summand = self._atom()
+        self.variables = outside
+        return [Node(NEIGHBOUR_SUM), *summand]
 
     def _constant(self, value: float, name: str = "") -> Node:
         self.constants.append(value)

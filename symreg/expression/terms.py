@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from symreg.expression.parsing import TRIPLET, parse
+from symreg.expression.parsing import NEIGHBOUR_SUM, TRIPLET, parse
 from symreg.expression.tree import Node, Tree, combine, number_text
 from symreg.primitives import WEIGHT_COST
 
-VARIABLES_OF: dict[str, str | tuple[str, ...]] = {"pair": "x", "three-body": TRIPLET}
+VARIABLES_OF: dict[str, str | tuple[str, ...]] = {
+    "pair": "x",
+    "three-body": TRIPLET,
+    "many-body": NEIGHBOUR_SUM,
+}
 """Names of the variables of each kind of term."""
 
 
@@ -19,11 +23,12 @@ class Term(NamedTuple):
     """One additive contribution: what kind, between which species, and its function."""
 
     kind: str
-    """``pair`` or ``three-body``."""
+    """``pair``, ``three-body`` or ``many-body``."""
     species: tuple[str, ...]
-    """Chemical symbols: two for a pair, sorted; for triplets the centre, then the others sorted."""
+    """Chemical symbols: two for a pair, sorted; for triplets the centre, then the others sorted;
+    for many-body terms the atom."""
     tree: Tree
-    """Function of x = r / r0, or of x1, x2 and the cosine c."""
+    """Function of x = r / r0, of x1, x2 and the cosine c, or of sums over neighbours."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Expression:
         return "; ".join(f"{'-'.join(key[1])}: {part}" for key, part in parts.items())
 
     def _sum(self, key: tuple[str, tuple[str, ...]], digits: int | None) -> str:
-        """The weighted sum of the three-body terms of one kind and species, as text."""
+        """The weighted sum of the terms of one kind and species, as text."""
         text = ""
         for term, weight in zip(self.terms, self.weights, strict=True):
             if (term.kind, term.species) != key:

@@ -1,4 +1,4 @@
-"""Expression trees of pair and three-body functions, and the text they print."""
+"""Expression trees of pair, three-body and many-body functions, and the text they print."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.primitives import PRIMITIVES, VARIABLES
+from symreg.primitives import PRIMITIVES, SUMS, VARIABLES
 
 
 class Node(NamedTuple):
@@ -26,7 +26,9 @@ class Tree:
     """A function of reduced distances x = r / r0 and of a cosine, as nodes in prefix order.
 
     It is a function of ``x`` (pair), of ``x1``, ``x2`` and ``c`` (three-body; it stands for its
-    mean over both orders of the neighbours), or a ``product`` of two factors (separable).
+    mean over both orders of the neighbours), a ``product`` of two factors (separable), or one of
+    neighbour sums, each a ``sum`` of a function of ``x`` (many-body; such a tree has no values of
+    its own, but see ``embedding``).
 
     Examples
     --------
@@ -117,6 +119,37 @@ class Tree:
             return None
         middle = end_of(self.nodes, 1)
         return self.with_nodes(self.nodes[1:middle]), self.with_nodes(self.nodes[middle:])
+
+    @property
+    def embedding(self) -> tuple[Tree, tuple[Tree, ...]] | None:
+        """Function of neighbour sums, in the places of ``SUMS``, and what each sums; else None.
+
+        Raises
+        ------
+        ValueError
+            If there are more different sums than places.
+
+        >>> from symreg.expression import parse
+        >>> outer, summands = parse("sqrt(sum(x^-6))*2.5", variable="sum").embedding
+        >>> str(outer), [str(summand) for summand in summands]
+        ('sqrt(x1)*2.5', ['x^-6'])
+        """
+        summands: list[Tree] = []
+        outer: list[Node] = []
+        place = 0
+        while place < len(self.nodes):
+            node, end = self.nodes[place], place + 1
+            if node.op == "sum":
+                end = end_of(self.nodes, place)
+                summand = self.with_nodes(self.nodes[place + 1 : end])
+                if summand not in summands:
+                    summands.append(summand)
+                if len(summands) > len(SUMS):
+                    raise ValueError(f"a term has more than {len(SUMS)} different neighbour sums")
+                node = Node(SUMS[summands.index(summand)])
+            outer.append(node)
+            place = end
+        return (self.with_nodes(outer), tuple(summands)) if summands else None
 
     def value(self, node: Node) -> tuple[float, str]:
         """Value and name of a constant."""

@@ -2,8 +2,16 @@
 
 from symreg.formula.calculator import FormulaCalculator
 from symreg.formula.closed_form import Formula
+from symreg.formula.many_body import ManyBodyFunction
 from symreg.formula.pair import PairFunction
 from symreg.formula.three_body import ThreeBodyFunction
 from symreg.formula.wall import Wall
 
-__all__ = ["Formula", "FormulaCalculator", "PairFunction", "ThreeBodyFunction", "Wall"]
+__all__ = [
+    "Formula",
+    "FormulaCalculator",
+    "ManyBodyFunction",
+    "PairFunction",
+    "ThreeBodyFunction",
+    "Wall",
+]

@@ -11,6 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
+from symreg.formula.many_body import ManyBodyFunction
 from symreg.formula.three_body import ThreeBodyFunction
 from symreg.neighbours import Pairs, find_pairs, triplets
 
@@ -24,7 +25,8 @@ class FormulaCalculator(Calculator):
     """Energies, forces and stresses of a formula in ASE.
 
     Stresses come with three periodic directions only. ``energies`` holds e0, half of every pair
-    energy of an atom, and the energies of the triplets that it is the centre of.
+    energy of an atom, the energies of the triplets that it is the centre of, and its many-body
+    energy.
 
     Raises
     ------
@@ -56,6 +58,8 @@ class FormulaCalculator(Calculator):
         for species in self.formula.species_triplets:
             function = self.formula.three_body_function(*species)
             _add_triplets(function, pairs, energies, gradient)
+        if self.formula.many_body is not None:
+            _add_embedded(self.formula.many_body, pairs, energies, gradient)
         n = len(atoms)
         forces = _per_atom(pairs.i, gradient, n) - _per_atom(pairs.j, gradient, n)
         total = float(energies.sum())
@@ -116,6 +120,22 @@ def _add_triplets(
             two = slope2 * u2[:, axis] + turn2 * (u1[:, axis] - c * u2[:, axis])
             gradient[near, axis] += np.bincount(first, one, near.size)
             gradient[near, axis] += np.bincount(second, two, near.size)
+
+
+def _add_embedded(
+    function: ManyBodyFunction,
+    pairs: Pairs,
+    energies: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> None:
+    """Add the energies of neighbour sums, and their gradients by pair."""
+    near = np.flatnonzero(pairs.r < function.r_cut)
+    i, densities = pairs.i[near], function.densities(pairs.r[near])
+    sums = np.array([np.bincount(i, value, energies.size) for value, _ in densities])
+    energy, *by_sum = function.energy(sums)
+    energies += energy
+    for change, (_, slope) in zip(by_sum, densities, strict=True):
+        gradient[near] += (change[i] * slope)[:, None] * pairs.unit[near]
 
 
 def _per_atom(

@@ -12,6 +12,7 @@ import sympy
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term
 from symreg.formula.latex import formula_latex
+from symreg.formula.many_body import ManyBodyFunction
 from symreg.formula.pair import PairFunction
 from symreg.formula.radial import R
 from symreg.formula.three_body import ThreeBodyFunction
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Formula:
-    """A potential in closed form: E = sum of e0 + sum over pairs of φ(r/r0) f_c(r) + triplets.
+    """A potential in closed form: E = sum of e0 + sum over pairs of φ(r/r0) f_c(r) + others.
 
-    Every atom i adds ψ(r_ij/r0, r_ik/r0, cos θ) f_3(r_ij) f_3(r_ik) for each two of its neighbours.
+    Every atom i adds ψ(r_ij/r0, r_ik/r0, cos θ) f_3(r_ij) f_3(r_ik) for each two of its neighbours,
+    and F(S_1, S_2, ...), where each S is a sum of a function of r/r0 times f_c(r) over them.
 
     Raises
     ------
     ValueError
         If lengths are out of order, a species has no e0, a term is of a kind not known here, or
-        three-body terms come without their cutoff, without a pair term, or with several species.
+        three-body or many-body terms come without their cutoff, without a pair term, or with
+        several species.
     """
 
     expression: Expression
@@ -67,13 +70,14 @@ class Formula:
                 raise ValueError(f"e0 has no value for species {symbol}")
         for term in self.expression.terms:
             self._check_term(term)
-        if self.species_triplets:
-            self._check_three_body()
+        for kind in ("three-body", "many-body"):
+            if kind in self.kinds:
+                self._check_others(kind)
 
     def _check_term(self, term: Term) -> None:
-        if len(term.species) != {"pair": 2, "three-body": 3}.get(term.kind):
+        if len(term.species) != {"pair": 2, "three-body": 3, "many-body": 1}.get(term.kind):
             raise ValueError(
-                "a formula is made of pair terms and three-body terms; it has a "
+                "a formula is made of pair, three-body and many-body terms; it has a "
                 f"'{term.kind}' term of {len(term.species)} species"
             )
         for symbol in term.species:
@@ -83,19 +87,24 @@ class Formula:
                     f"{', '.join(self.species)}"
                 )
 
-    def _check_three_body(self) -> None:
+    def _check_others(self, kind: str) -> None:
         if len(self.species) > 1:
             raise ValueError(
-                "three-body terms are for formulas of one species; this one describes "
+                f"{kind} terms are for formulas of one species; this one describes "
                 f"{', '.join(self.species)}"
             )
-        if self.cutoff_three_body is None:
+        if kind == "three-body" and self.cutoff_three_body is None:
             raise ValueError("a formula with three-body terms needs cutoff_three_body")
         if not self.species_pairs:
             raise ValueError(
-                f"a formula with three-body terms needs a pair term for "
+                f"a formula with {kind} terms needs a pair term for "
                 f"{'-'.join(2 * self.species)} too: it keeps atoms apart"
             )
+
+    @property
+    def kinds(self) -> set[str]:
+        """Kinds of terms that occur."""
+        return {term.kind for term in self.expression.terms}
 
     @property
     def _cutoffs(self) -> list[Cutoff]:
@@ -175,6 +184,14 @@ class Formula:
             )
             for of in self.species_triplets
         }
+
+    @cached_property
+    def many_body(self) -> ManyBodyFunction | None:
+        """What the sums over its neighbours give an atom; None without many-body terms."""
+        if "many-body" not in self.kinds:
+            return None
+        (symbol,) = self.species
+        return ManyBodyFunction(self.expression, symbol, self.r0, self.cutoff, self.r_lo)
 
     def calculator(self) -> FormulaCalculator:
         """An ASE calculator of this formula."""

@@ -8,6 +8,7 @@ from typing import Any
 import sympy
 
 from symreg.expression import Expression, Node, Tree
+from symreg.primitives import SUMS
 from symreg.simplify import tree_to_sympy
 
 X = {"x": sympy.Symbol("x", positive=True)}
@@ -18,13 +19,16 @@ ONE = (Node("int", 1),)
 
 
 def formula_latex(expression: Expression, digits: int) -> str:
-    r"""Every φ(x) and ψ(x1, x2, c) in eV; lines are joined by ``\\``."""
+    r"""Every φ(x), ψ(x1, x2, c) and F(S1, ...) in eV; lines are joined by ``\\``."""
     lines = []
     for kind, species in sorted(expression.keys()):
         name = "".join(species)
         if kind == "pair":
             right = _function(expression.total(kind, species), X, digits)
             lines.append(rf"\varphi_{{\mathrm{{{name}}}}}(x) = {right}")
+            continue
+        if kind == "many-body":
+            lines += _many_body(expression, species, digits)
             continue
         parts = [
             (term.tree, weight)
@@ -58,10 +62,36 @@ def _three_body(parts: Sequence[tuple[Tree, float]], digits: int) -> tuple[str, 
     return psi, lines
 
 
+def _many_body(expression: Expression, species: tuple[str, ...], digits: int) -> list[str]:
+    """F of neighbour sums, and a line for each of these."""
+    names: dict[Tree, str] = {}
+    total = sympy.Integer(0)
+    for term, weight in zip(expression.terms, expression.weights, strict=True):
+        if (term.kind, term.species) != ("many-body", species) or term.tree.embedding is None:
+            continue
+        outer, summands = term.tree.embedding
+        for summand in summands:
+            names.setdefault(summand, f"S_{len(names) + 1}")
+        symbols = {place: sympy.Symbol(names[u]) for place, u in zip(SUMS, summands, strict=False)}
+        total += _rounded(weight, digits) * _written(outer, symbols, digits)
+    arguments = ", ".join(names.values())
+    lines = [rf"F_{{\mathrm{{{species[0]}}}}}({arguments}) = {sympy.latex(total)}"]
+    for summand, name in names.items():
+        lines.append(rf"{name} = \sum_j \left[ {_function(summand, X, digits)} \right] f_c(r_j)")
+    return lines
+
+
 def _function(tree: Tree, variables: Mapping[str, Any], digits: int) -> str:
-    numbers = [sympy.Float(f"{value:.{digits}g}", digits) for value in tree.constants]
-    return str(sympy.latex(tree_to_sympy(tree, variables, numbers)))
+    return str(sympy.latex(_written(tree, variables, digits)))
+
+
+def _written(tree: Tree, variables: Mapping[str, Any], digits: int) -> Any:
+    return tree_to_sympy(tree, variables, [_rounded(value, digits) for value in tree.constants])
 
 
 def _number(value: float, digits: int) -> str:
-    return str(sympy.latex(sympy.Float(f"{value:.{digits}g}", digits)))
+    return str(sympy.latex(_rounded(value, digits)))
+
+
+def _rounded(value: float, digits: int) -> Any:
+    return sympy.Float(f"{value:.{digits}g}", digits)

@@ -12,45 +12,13 @@ from numpy.typing import NDArray
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Node, Tree
 from symreg.formula.radial import Function, Numbers, RadialFunction, compile_all, evaluate
+from symreg.formula.wall import Clamp
 from symreg.simplify import tree_to_sympy
 
 X1, X2, C = sympy.symbols("x1 x2 c")
 """Reduced distances and the cosine in SymPy; it knows nothing about them, as of ``ANY_R``."""
 VARIABLES = {"x1": X1, "x2": X2, "c": C}
-CLAMP = 0.05
-"""Width of the stretch in which distances below ``r_lo`` come to rest, as a part of ``r_lo``."""
 ONE = Tree((Node("int", 1),))
-
-
-class Clamp(NamedTuple):
-    r"""The distance that triplets see, with three continuous derivatives.
-
-    .. math:: r_\mathrm{eff} = r_\mathrm{lo} - d\,S((r_\mathrm{lo} - r)/d), \quad
-       S(t) = t - \tfrac52 t^4 + 3 t^5 - t^6
-
-    between :math:`r_\mathrm{lo} - d` and :math:`r_\mathrm{lo}`; :math:`r` itself above, and
-    :math:`r_\mathrm{lo} - d/2` below. So triplets cannot beat the wall of the pairs.
-    """
-
-    r_lo: float
-    """In Å."""
-
-    @property
-    def width(self) -> float:
-        """The stretch d in Å."""
-        return CLAMP * self.r_lo
-
-    @property
-    def floor(self) -> float:
-        """Smallest distance in Å that triplets see."""
-        return self.r_lo - 0.5 * self.width
-
-    def __call__(self, r: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Effective distance in Å and its derivative by ``r``."""
-        t = np.clip((self.r_lo - r) / self.width, 0.0, 1.0)
-        distance = self.r_lo - self.width * (t - t**4 * (2.5 - t * (3 - t)))
-        slope = 1 - t**3 * (10 - t * (15 - 6 * t))
-        return np.where(r < self.r_lo, distance, r), slope
 
 
 class Product(NamedTuple):

@@ -1,9 +1,10 @@
-"""The repulsive wall that continues a pair function below its domain."""
+"""Below the domain: the repulsive wall of pairs, and distances at rest for all other terms."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ STEEPEST = 60.0
 """Largest k r_lo of an exponential wall; keeps it below 1e27 times its foot at r = 0."""
 TURN = 0.1
 """Part of ``r_lo`` within which a core has turned repulsive."""
+CLAMP = 0.05
+"""Width of the stretch in which distances below ``r_lo`` come to rest, as a part of ``r_lo``."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,34 @@ class Wall:
         c = self.coefficients
         parts = [f"{c[0]:.8g}", *(f"{c[n]:+.8g}*({r_lo} - r)^{n}" for n in range(1, 5))]
         return f"{' '.join(parts)} for r < {r_lo}"
+
+
+class Clamp(NamedTuple):
+    r"""The distance that triplets and neighbour sums see, with three continuous derivatives.
+
+    .. math:: r_\mathrm{eff} = r_\mathrm{lo} - d\,S((r_\mathrm{lo} - r)/d), \quad
+       S(t) = t - \tfrac52 t^4 + 3 t^5 - t^6
+
+    between :math:`r_\mathrm{lo} - d` and :math:`r_\mathrm{lo}`; :math:`r` itself above, and
+    :math:`r_\mathrm{lo} - d/2` below. So they cannot beat the wall of the pairs.
+    """
+
+    r_lo: float
+    """In Å."""
+
+    @property
+    def width(self) -> float:
+        """The stretch d in Å."""
+        return CLAMP * self.r_lo
+
+    @property
+    def floor(self) -> float:
+        """Smallest distance in Å that they see."""
+        return self.r_lo - 0.5 * self.width
+
+    def __call__(self, r: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Effective distance in Å and its derivative by ``r``."""
+        t = np.clip((self.r_lo - r) / self.width, 0.0, 1.0)
+        distance = self.r_lo - self.width * (t - t**4 * (2.5 - t * (3 - t)))
+        slope = 1 - t**3 * (10 - t * (15 - 6 * t))
+        return np.where(r < self.r_lo, distance, r), slope

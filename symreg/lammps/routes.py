@@ -39,6 +39,8 @@ def make_routes(
         close = difflib.get_close_matches(style, STYLES, 1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise ValueError(f"LAMMPS style is '{style}'; it must be one of {', '.join(STYLES)}{hint}")
+    if formula.many_body is not None:
+        raise ValueError("a formula with many-body terms cannot be written for LAMMPS yet")
     if style == "plugin":
         return [plugin_route(formula)], None
     if formula.species_triplets:

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from ase import Atoms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from symreg.cutoff import KINDS, Cutoff
+from symreg.expression import Expression, Term, parse
+from symreg.expression.canonical import nested, tree_of
+from symreg.formula import Formula
+from symreg.scoring import ExactPath, Prediction
+from symreg.structures import from_atoms
+
+R0, BOX = 2.5, 6.0
+FORMS = (
+    "sqrt(sum(x^-6))",
+    "sum(exp(-2.3*x))^0.6",
+    "log(1.5 + sum(x^-3))",
+    "sum(x^-9)/(0.4 + sum(exp(-x)))",
+    "exp(-0.2*sum(1))*sum(x)",
+    "sum((x - 1.1)^2)^2 - 0.3*sum(x^-1)*sum(x^-2)",
+)
+
+numbers = st.floats(-1, 1).map(lambda value: round(value, 6))
+few = settings(max_examples=15)
+
+
+@st.composite
+def formulas(draw, kinds=KINDS):
+    chosen = draw(st.lists(st.sampled_from(FORMS), min_size=1, max_size=3, unique=True))
+    terms = [Term("pair", ("Cu", "Cu"), parse("x^-6"))]
+    terms += [Term("many-body", ("Cu",), parse(text, variable="sum")) for text in chosen]
+    weights = tuple(draw(numbers) for _ in terms)
+    cutoff = Cutoff(kind=draw(st.sampled_from(kinds)), r_cut=4.4, r_on=3.0)
+    return Formula(Expression(tuple(terms), weights), R0, {"Cu": -0.3}, ("Cu",), cutoff, 0.9)
+
+
+@st.composite
+def crystals(draw):
+    # Four atoms on a coarse grid, then rattled: never on top of each other.
+    corners = draw(st.permutations(range(27)))[:4]
+    grid = np.array([[n // 9, n // 3 % 3, n % 3] for n in corners])
+    rattle = np.reshape(draw(st.lists(numbers, min_size=12, max_size=12)), (4, 3))
+    strain = np.reshape(draw(st.lists(numbers, min_size=9, max_size=9)), (3, 3))
+    pbc = draw(st.sampled_from([True, True, False, (True, True, False)]))
+    cell = BOX * (np.eye(3) + 0.1 * strain)
+    return Atoms("Cu4", scaled_positions=(grid + 0.1 * rattle) / 3, cell=cell, pbc=pbc)
+
+
+def predict(formula, atoms):
+    path = ExactPath(from_atoms([atoms]), formula.cutoff, formula.r0)
+    return path.predict(formula.expression, formula.e0)
+
+
+@few
+@given(formulas(), crystals())
+def test_numba_and_sympy_agree(close, formula, atoms):
+    found = predict(formula, atoms)
+    atoms.calc = formula.calculator()
+    stress = atoms.get_stress() if atoms.pbc.all() else np.full(6, np.nan)
+    energy = np.array([atoms.get_potential_energy()])
+    close(found, Prediction(energy, atoms.get_forces(), stress[None, :]))
+
+
+# The slope of "none" and "poet" jumps at r_cut, that of "cosine" bends.
+SMOOTH = ("septic", "stillinger_weber")
+
+
+@few
+@given(formulas(SMOOTH), crystals(), st.integers(0, 11))
+def test_forces_are_the_slope_of_the_energy(formula, atoms, coordinate):
+    forces = predict(formula, atoms).forces
+    energies = []
+    for step in (1e-5, -1e-5):
+        moved = atoms.copy()
+        moved.positions.ravel()[coordinate] += step
+        energies.append(predict(formula, moved).energy[0])
+    scale = np.abs(forces).max() + 1
+    slope = (energies[0] - energies[1]) / 2e-5
+    assert -slope == pytest.approx(forces.ravel()[coordinate], abs=1e-6 * scale)
+    np.testing.assert_allclose(forces.sum(axis=0), 0, atol=1e-10 * scale)
+
+
+@few
+@given(formulas(SMOOTH), crystals())
+def test_stress_is_the_slope_of_the_energy_with_strain(formula, atoms):
+    atoms.pbc = True
+    stress = predict(formula, atoms).stress[0]
+    numeric = []
+    for a, b in [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]:
+        energies = []
+        for step in (1e-6, -1e-6):
+            strain = np.eye(3)
+            strain[a, b] += step / 2
+            strain[b, a] += step / 2
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+            energies.append(predict(formula, strained).energy[0])
+        numeric.append((energies[0] - energies[1]) / 2e-6 / atoms.get_volume())
+    np.testing.assert_allclose(stress, numeric, atol=1e-6 * (1 + np.abs(stress).max()))
+
+
+@few
+@given(formulas(), crystals(), st.permutations(range(4)), st.tuples(numbers, numbers, numbers))
+def test_order_place_and_turn_do_not_matter(close, formula, atoms, order, shift):
+    still, other = predict(formula, atoms), atoms[list(order)]
+    other.translate(np.multiply(shift, 10))
+    other.rotate(70 * shift[0], (1, 2, 3), rotate_cell=True)
+    turn = np.linalg.solve(atoms.cell.array, other.cell.array)
+    found = predict(formula, other)
+    turned = [turn.T @ _matrix(stress) @ turn for stress in still.stress]
+    voigt = np.array([[s[a, b] for a, b in _VOIGT] for s in turned])
+    close(found, Prediction(still.energy, still.forces[list(order)] @ turn, voigt))
+
+
+_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+def _matrix(stress):
+    xx, yy, zz, yz, xz, xy = stress
+    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+
+
+@few
+@given(formulas(), crystals(), st.sampled_from([(2, 1, 1), (1, 2, 1), (1, 1, 2)]))
+def test_doubling_the_cell_doubles_the_energy(close, formula, atoms, repeat):
+    atoms.pbc = True
+    once, twice = predict(formula, atoms), predict(formula, atoms * repeat)
+    close(twice, Prediction(2 * once.energy, np.tile(once.forces, (2, 1)), once.stress))
+
+
+@few
+@given(st.sampled_from(FORMS), numbers)
+def test_text_and_canonical_forms_are_read_back(text, factor):
+    tree = parse(f"{factor!r}*{text}" if factor > 0 else text, variable="sum")
+    assert parse(str(tree), variable="sum") == tree
+    canonical = nested(tree)
+    assert nested(tree_of(canonical)) == canonical
+    assert parse(tree_of(canonical).text(), variable="sum").embedding is not None

@@ -1,0 +1,131 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from symreg.blocks import ROOM, Blocks
+from symreg.constants import POLISH, Fitter
+from symreg.evolution import EvolutionSettings
+from symreg.expression import Expression, Term, parse
+from symreg.expression.canonical import X
+from symreg.expression.parsing import TRIPLET
+from symreg.individuals import Gene, Individual
+from symreg.kernels.judging import FITTED
+from symreg.projection.design import solve
+from symreg.scoring import pack
+from symreg.variation import VariationSettings
+
+SIZE = 40
+SETTINGS = EvolutionSettings(population_size=SIZE)
+LIMITS = VariationSettings(max_complexity=45)
+SI2, SI3 = ("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si"))
+PAIR = Term(*SI2, parse("x^-8"))
+SW = Term(*SI3, parse("exp(-3.5*x1)*exp(-3.5*x2)*(c + 0.3)^2", variable=TRIPLET))
+
+
+@pytest.fixture(scope="module")
+def fitter(silicon_design):
+    return Fitter(silicon_design)
+
+
+@pytest.fixture(scope="module")
+def blocks(fitter):
+    return Blocks(fitter, SETTINGS, LIMITS)
+
+
+@pytest.fixture(scope="module")
+def evolved(blocks):
+    rng = np.random.default_rng(0)
+    begun, _ = blocks.begin(rng)
+    return begun, *blocks.evolve(begun, 3, rng)
+
+
+def lowest(fitter, columns):
+    return solve(fitter.problem, columns)[1]
+
+
+def test_a_three_body_term_is_fitted_as_if_beside_the_best_pair_function(fitter, blocks):
+    fits = blocks.alone.fitter.fit(pack([[SW]], fitter.design.keys), POLISH)
+    assert fits.outcomes[0] == FITTED
+    fitted = Term(*SI3, SW.tree.with_constants(fits.batch.constants.tolist()))
+    pairs = fitter.problem.matrix[:, : fitter.design.n_pair_values]
+    column = fitter.columns(Expression((fitted,), (1.0,)))[:, :1]
+    together = lowest(fitter, np.hstack([pairs, column]))
+    assert fits.losses[0] == pytest.approx(together, rel=1e-9)
+    assert fits.losses[0] < fitter.refit([PAIR, SW])[1]
+
+
+def test_a_pair_term_is_fitted_as_if_three_body_terms_followed(fitter):
+    # Compiled code reads the triangle above the diagonal alone.
+    held = fitter.columns(Expression((SW,), (2.0,)))
+    freed = fitter.freed(held)
+    assert np.array_equal(freed.problem.matrix, np.triu(freed.problem.matrix))
+    fits = freed.fit(pack([[PAIR]], fitter.design.keys))
+    column = fitter.columns(Expression((PAIR,), (1.0,)))
+    assert fits.losses[0] == pytest.approx(lowest(fitter, np.hstack([column, held])), rel=1e-9)
+
+
+def test_columns_that_are_zero_or_alike_free_nothing_more(fitter):
+    column = fitter.columns(Expression((SW,), (1.0,)))[:, :1]
+    once = fitter.freed(column)
+    again = fitter.freed(np.hstack([column, 3 * column, 0 * column]))
+    one, two = (f.fit(pack([[PAIR]], fitter.design.keys)).losses[0] for f in (once, again))
+    assert one == pytest.approx(two, rel=1e-12)
+
+
+def test_every_block_begins_and_stays_within_its_limits(blocks, evolved):
+    begun, population, count = evolved
+    for individuals in (begun, population):
+        whole, alone = blocks.parts(individuals)
+        assert SIZE / 2 < len(whole) <= SIZE
+        assert SIZE / 2 < len(alone) <= SIZE
+        assert all(i.complexity <= LIMITS.max_complexity for i in whole)
+        assert all(i.complexity <= ROOM * LIMITS.max_complexity for i in alone)
+        assert all(any(g.key == 0 for g in i.genes) for i in whole)
+        assert all({g.key for g in i.genes} == {1} for i in alone)
+    assert count > 12 * SIZE
+
+
+def test_pair_terms_are_found_around_the_best_three_body_terms(blocks, evolved):
+    begun, _, _ = evolved
+    whole, alone = blocks.parts(begun)
+    completed, count = blocks._completed(alone, 20, np.random.default_rng(1))
+    assert count > 10 * SIZE
+    kept = {gene.tree[0] for i in completed for gene in i.genes if gene.key == 1}
+    assert completed
+    assert kept == {"product"}
+    held = {tuple(g.key for g in i.genes).count(1) for i in completed}
+    assert held <= {len(i.genes) for i in alone}
+    assert min(i.error for i in completed) < min(i.error for i in whole)
+
+
+def test_the_front_of_each_block_travels(blocks, evolved):
+    _, population, _ = evolved
+    whole, alone = blocks.parts(blocks.front(population))
+    assert whole
+    assert alone
+    assert min(i.error for i in whole) == min(i.error for i in blocks.parts(population)[0])
+
+
+def test_three_body_terms_that_leave_no_room_are_not_completed(fitter, evolved):
+    _, alone = Blocks(fitter, SETTINGS, LIMITS).parts(evolved[1])
+    smallest = min(i.complexity for i in alone)
+    narrow = Blocks(fitter, SETTINGS, replace(LIMITS, max_complexity=smallest))
+    assert narrow._completed(alone, 5, np.random.default_rng(0)) == ([], 0)
+
+
+def test_without_triplets_there_is_one_block(argon_design):
+    blocks = Blocks(Fitter(argon_design), SETTINGS, LIMITS)
+    begun, count = blocks.begin(np.random.default_rng(0), [(Gene(0, X),)])
+    assert blocks.alone is None
+    assert count == 2 * SIZE
+    assert blocks.parts(begun) == (begun, [])
+    assert len(blocks.survivors([*begun, *begun], np.random.default_rng(0))) <= SIZE
+
+
+def test_what_has_no_pair_term_is_not_whole(blocks):
+    pair, triplet = Gene(0, X), Gene(1, ("product", X, ("c",)))
+    individuals = Individual((pair, triplet)), Individual((triplet,)), Individual((pair,))
+    whole, alone = blocks.parts(individuals)
+    assert whole == [individuals[0], individuals[2]]
+    assert alone == [individuals[1]]

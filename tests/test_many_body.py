@@ -1,0 +1,223 @@
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc100
+from ase.calculators.eam import EAM
+
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression, Term, parse
+from symreg.expression.canonical import build, nested, terms_of
+from symreg.formula import Formula
+from symreg.potential import Potential
+from symreg.scoring import ExactPath
+from symreg.structures import from_atoms
+
+R0, R_LO = 2.55, 1.9
+SEPTIC = Cutoff(kind="septic", r_cut=6.0, r_on=3.6)
+GUPTA = (0.1, "exp(-11.0*(x - 1))"), (-1.3, "sqrt(sum(exp(-4.6*(x - 1))))")
+
+
+def expression_of(*parts):
+    """Weights with formulas, of pairs or of neighbour sums."""
+    terms = [
+        Term("many-body", ("Cu",), parse(text, variable="sum"))
+        if "sum" in text
+        else Term("pair", ("Cu", "Cu"), parse(text))
+        for _, text in parts
+    ]
+    return Expression(tuple(terms), tuple(float(weight) for weight, _ in parts))
+
+
+def formula_of(*parts, cutoff=SEPTIC, r0=R0, r_lo=R_LO):
+    return Formula(expression_of(*parts), r0, {"Cu": -0.2}, ("Cu",), cutoff, r_lo)
+
+
+def computed(formula, atoms):
+    atoms = atoms.copy()
+    atoms.calc = formula.calculator()
+    return atoms
+
+
+def test_published_sutton_chen_labels_are_reproduced(shared_data):
+    # POET, Hernandez et al., npj Comput. Mater. 5, 112 (2019): constants of 4 and 5 digits.
+    images = ase.io.read(shared_data / "sutton_chen_copper.extxyz", index="::40")
+    cutoff = Cutoff(kind="poet", r_cut=5.0, r_on=3.0)
+    structures = from_atoms(images)
+    path, free = ExactPath(structures, cutoff, 1.0), {"Cu": 0.0}
+    parts = [path.predict(expression_of((1.0, t)), free) for t in ("x^-9", "sqrt(sum(x^-6))")]
+    columns = np.array([part.energy for part in parts]).T
+    weights = np.linalg.lstsq(columns, structures.energy, rcond=None)[0]
+    assert 0.5 * weights[0] == pytest.approx(644.52, abs=0.005)
+    assert weights[1] ** 2 == pytest.approx(527.6, abs=0.05)
+    assert np.abs(columns @ weights - structures.energy).max() < 32e-8
+    forces = weights[0] * parts[0].forces + weights[1] * parts[1].forces
+    np.testing.assert_allclose(forces, structures.forces, atol=3e-5)
+    expression = expression_of((weights[0], "x^-9"), (weights[1], "sqrt(sum(x^-6))"))
+    atoms = computed(Formula(expression, 1.0, free, ("Cu",), cutoff, 1.5), images[0])
+    assert atoms.get_potential_energy() == pytest.approx(structures.energy[0], rel=1e-8)
+
+
+def test_embedded_atoms_are_those_of_ase():
+    formula = formula_of(*GUPTA)
+    pair, many = formula.pair_function("Cu", "Cu"), formula.many_body
+
+    def embedding(order):
+        return lambda rho: many.energy(np.atleast_1d(rho)[None, :])[order]
+
+    def density(order):
+        return lambda r: many.densities(np.atleast_1d(r))[0, order]
+
+    ase_eam = EAM(
+        elements=["Cu"],
+        embedded_energy=np.array([embedding(0)]),
+        electron_density=np.array([density(0)]),
+        phi=np.array([[pair.energy]]),
+        d_embedded_energy=np.array([embedding(1)]),
+        d_electron_density=np.array([density(1)]),
+        d_phi=np.array([[pair.slope]]),
+        cutoff=6.0,
+        form="alloy",
+    )
+    atoms = bulk("Cu", cubic=True).repeat(3)
+    atoms.rattle(0.15, seed=2)
+    ours = computed(formula, atoms)
+    atoms.calc = ase_eam
+    free = -0.2 * len(atoms)
+    assert ours.get_potential_energy() - free == pytest.approx(atoms.get_potential_energy())
+    np.testing.assert_allclose(ours.get_forces(), atoms.get_forces(), atol=1e-9)
+
+
+def test_terms_share_the_sums_that_they_have_in_common():
+    formula = formula_of(
+        *GUPTA, (0.2, "sum(exp(-4.6*(x - 1)))/(1 + sum(x^-3))"), (0.1, "sum(x^-3)^2")
+    )
+    many = formula.many_body
+    assert [str(summand) for summand in many.summands] == ["exp(-4.6*(x - 1))", "x^-3"]
+    sums = np.array([[4.0, 0.0], [9.0, 0.0]])
+    energy, by_first, by_second = many.energy(sums)
+    assert energy == pytest.approx([-1.3 * 2 + 0.2 * 4 / 10 + 0.1 * 81, 0.0])
+    assert by_first[0] == pytest.approx(-1.3 / 4 + 0.2 / 10)
+    assert by_second[0] == pytest.approx(-0.2 * 4 / 100 + 0.1 * 18)
+
+
+def test_an_atom_alone_has_its_own_energy():
+    atoms = computed(formula_of(*GUPTA), Atoms("Cu", cell=[20] * 3, pbc=True))
+    assert atoms.get_potential_energy() == -0.2
+    assert not atoms.get_forces().any()
+    found = ExactPath(from_atoms([Atoms("Cu")]), SEPTIC, R0).predict(
+        formula_of(*GUPTA).expression, {"Cu": -0.2}
+    )
+    assert found.energy == [-0.2]
+    assert not found.forces.any()
+
+
+def test_a_dimer_is_finite_from_the_wall_to_the_cutoff():
+    formula = formula_of(*GUPTA)
+    for r in [0.2, 1.0, 1.85, 1.9, 3.0, 5.999999, 6.0, 6.1]:
+        dimer = computed(formula, Atoms("Cu2", [[0, 0, 0], [0, 0, r]]))
+        assert np.isfinite(dimer.get_potential_energy())
+        assert np.isfinite(dimer.get_forces()).all()
+    assert computed(formula, Atoms("Cu2", [[0, 0, 0], [0, 0, 0.2]])).get_potential_energy() > 50
+
+
+def test_sums_rest_below_the_domain():
+    many = formula_of(*GUPTA).many_body
+    found = many.densities(np.array([0.1, 1.0, many.clamp.r_lo - many.clamp.width, 1.9, 2.0]))[0]
+    assert found[0, 0] == found[0, 1] == pytest.approx(found[0, 2])
+    assert not found[1, :2].any()
+    slope = -4.6 / R0 * found[0, 3:]
+    assert found[1, 3:] == pytest.approx(slope)
+
+
+def test_slabs_one_atom_cells_and_mixed_periodicity_agree_with_the_exact_path():
+    formula = formula_of(*GUPTA)
+    slab = fcc100("Cu", (1, 1, 3), vacuum=8.0)
+    slab.pbc = (True, True, False)
+    for atoms in (slab, bulk("Cu"), Atoms("Cu", cell=[2.5, 30, 30], pbc=(True, False, False))):
+        found = ExactPath(from_atoms([atoms]), SEPTIC, R0).predict(formula.expression, formula.e0)
+        ours = computed(formula, atoms)
+        assert ours.get_potential_energy() == pytest.approx(found.energy[0], rel=1e-12)
+        np.testing.assert_allclose(ours.get_forces(), found.forces, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1.0", "holds a sum over neighbours, such as"),
+        ("x + sum(x)", "distances of neighbours stand inside sum"),
+        ("sum(sum(x))", "sum is no function"),
+        ("sum x", r"expected '\(' after sum"),
+        ("sum(x) + sum(x^2) + sum(x^3) + sum(x^4)", "more than 3 different neighbour sums"),
+    ],
+)
+def test_what_is_no_many_body_formula_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse(text, variable="sum")
+
+
+def test_sums_stand_in_no_other_formula():
+    with pytest.raises(ValueError, match="sum is no function"):
+        parse("sum(x)")
+
+
+def test_the_scale_of_a_sum_moves_out():
+    scaled = build("sum", build("mul", ("const", 4.0), ("x",)))
+    assert scaled == ("mul", ("const", 4.0), ("sum", ("x",)))
+    assert terms_of(nested(parse("-2*sqrt(sum(4.0*x))", variable="sum"))) == [
+        ("sqrt", ("sum", ("x",)))
+    ]
+    assert nested(parse("sum(2.5)", variable="sum")) == ("mul", ("const", 2.5), ("sum", ("int", 1)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("log(sum(x))", "for an atom alone"),
+        ("sum(x^2)/sum(x)", "for an atom alone"),
+        ("sum(log(x - 0.9))", "not finite at 1.8"),
+        ("log(0.5 - sum(x))", "for two atoms at 1.9 Å or closer"),
+    ],
+)
+def test_a_form_without_a_value_where_atoms_go_is_refused(text, message):
+    atoms = computed(formula_of((0.1, "x^-9"), (1.0, text)), bulk("Cu"))
+    with pytest.raises(ValueError, match=message):
+        atoms.get_potential_energy()
+
+
+def test_many_body_terms_need_a_pair_term_and_one_species():
+    with pytest.raises(ValueError, match="needs a pair term for Cu-Cu"):
+        formula_of(GUPTA[1])
+    terms = (
+        Term("pair", ("Cu", "Ni"), parse("x^-9")),
+        Term("many-body", ("Cu",), parse("sum(x)", variable="sum")),
+    )
+    with pytest.raises(ValueError, match="for formulas of one species"):
+        Formula(
+            Expression(terms, (1.0, 1.0)), 2.5, {"Cu": 0.0, "Ni": 0.0}, ("Cu", "Ni"), SEPTIC, 1.9
+        )
+
+
+def test_a_potential_is_written_and_read_back(tmp_path):
+    potential = Potential(formula_of(*GUPTA))
+    potential.save(tmp_path / "potential.json")
+    again = Potential.load(tmp_path / "potential.json")
+    assert again.formula == potential.formula
+    assert again.constants == {"w1": 0.1, "w2": -1.3, "c1": -11.0, "c2": -4.6}
+    assert "sum(f) = sum over neighbours" in potential.to_dict()["information"]["meaning"]
+
+
+def test_sympy_and_latex_name_the_sums():
+    potential = Potential(formula_of(*GUPTA))
+    function, summands = potential.sympy()["Cu"]
+    assert float(function.subs("S1", 4)) == pytest.approx(-2.6)
+    assert float(summands[0].subs("x", 1)) == 1.0
+    many, first, pair = potential.latex(3).split(" \\\\\n")
+    assert many == r"F_{\mathrm{Cu}}(S_1) = - 1.3 \sqrt{S_{1}}"
+    assert first == r"S_1 = \sum_j \left[ 99.4 e^{- 4.6 x} \right] f_c(r_j)"
+    assert pair.startswith(r"\varphi_{\mathrm{CuCu}}(x) = ")
+
+
+def test_lammps_is_refused_with_a_reason(tmp_path):
+    with pytest.raises(ValueError, match="many-body terms cannot be written for LAMMPS yet"):
+        Potential(formula_of(*GUPTA)).export_lammps(tmp_path)
