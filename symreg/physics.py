@@ -95,10 +95,22 @@ def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
 
 
 def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> DimerCurve:
-    """Energy and force of a pair of atoms from half of its ``r_lo`` to the cutoff radius."""
+    """Energy and force of a pair of atoms from half of its ``r_lo`` to the cutoff radius.
+
+    Both as far as they are more than those of atoms alone.
+    """
     function = formula.pair_function(a, b)
     r = np.linspace(0.5 * function.r_lo, function.r_cut, points)
     energy, slope = function.derivatives(r, 1)
+    if formula.many_body is not None:
+        densities = formula.many_body.densities(r)
+        alone = formula.many_body.energy(np.zeros((len(densities), 1)))[0]
+        embedded, *by_sum = formula.many_body.energy(densities[:, 0])
+        energy += 2 * (embedded - alone)
+        # At the cutoff itself the density is zero and need not have a slope.
+        inner = (densities[:, 1] != 0).all(axis=0)
+        for change, (_, steep) in zip(by_sum, densities, strict=True):
+            slope[inner] += 2 * (change * steep)[inner]
     return DimerCurve(r, energy, -slope)
 
 

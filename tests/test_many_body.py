@@ -9,6 +9,7 @@ from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
 from symreg.expression.canonical import build, nested, terms_of
 from symreg.formula import Formula
+from symreg.physics import dimer_curve
 from symreg.potential import Potential
 from symreg.scoring import ExactPath
 from symreg.structures import from_atoms
@@ -218,6 +219,10 @@ def test_sympy_and_latex_name_the_sums():
     assert pair.startswith(r"\varphi_{\mathrm{CuCu}}(x) = ")
 
 
-def test_lammps_is_refused_with_a_reason(tmp_path):
-    with pytest.raises(ValueError, match="many-body terms cannot be written for LAMMPS yet"):
-        Potential(formula_of(*GUPTA)).export_lammps(tmp_path)
+def test_the_curve_of_a_dimer_counts_both_atoms():
+    formula = formula_of(*GUPTA)
+    curve = dimer_curve(formula, "Cu", "Cu", 200)
+    for n in (5, 80, 150, 198):
+        dimer = computed(formula, Atoms("Cu2", [[0, 0, 0], [0, 0, curve.r[n]]]))
+        assert curve.energy[n] == pytest.approx(dimer.get_potential_energy() + 0.4, abs=1e-12)
+        assert curve.force[n] == pytest.approx(dimer.get_forces()[1, 2], abs=1e-12)

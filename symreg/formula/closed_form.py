@@ -191,7 +191,8 @@ class Formula:
         if "many-body" not in self.kinds:
             return None
         (symbol,) = self.species
-        return ManyBodyFunction(self.expression, symbol, self.r0, self.cutoff, self.r_lo)
+        r_lo = self.r_lo_pairs.get(f"{symbol}-{symbol}", self.r_lo)
+        return ManyBodyFunction(self.expression, symbol, self.r0, self.cutoff, r_lo)
 
     def calculator(self) -> FormulaCalculator:
         """An ASE calculator of this formula."""

@@ -38,8 +38,8 @@ def choose_dynamics(formula: Formula) -> Dynamics:
     # A close-packed crystal's fastest mode has omega^2 of about 8 u'' / m.
     stiffness = 8 * max(abs(float(function.curvature(np.array([d]))[0])) for function in functions)
     hottest = 1000.0
-    if formula.species_triplets:
-        stiffness, hottest = max(stiffness, _stiffness_of_angles(formula, d)), 300.0
+    if formula.kinds != {"pair"}:
+        stiffness, hottest = max(stiffness, _stiffness_of_crystal(formula, d)), 300.0
     depth = max(float(-function.energy(r).min()) for function in functions)
     mass = min(atomic_masses[atomic_numbers[symbol]] for symbol in formula.species)
     omega = np.sqrt(max(stiffness, 1e-2) / mass)  # 1 / ASE's unit of time
@@ -50,8 +50,8 @@ def choose_dynamics(formula: Formula) -> Dynamics:
     )
 
 
-def _stiffness_of_angles(formula: Formula, d: float) -> float:
-    """Twice what draws an atom of diamond back to its place, in eV/Å^2: its fastest modes."""
+def _stiffness_of_crystal(formula: Formula, d: float) -> float:
+    """Twice what draws an atom of a crystal back to its place, in eV/Å^2: its fastest modes."""
     atoms = crystal(formula, d, 2, np.random.default_rng(SEED))
     atoms.calc = formula.calculator()
     atoms.positions[0, 0] += 0.01

@@ -56,8 +56,9 @@ def export(
     style
         For pairs ``table``; ``lepton``; ``native`` (only with cutoff "none" and a form that LAMMPS
         has). With three-body terms ``meam`` (products: a table and splines); ``sw`` (terms of
-        Stillinger and Weber's form). ``plugin``, generated C++, for all of them. ``auto``: a table
-        or splines where possible, and the exact routes beside it.
+        Stillinger and Weber's form). With many-body terms ``eam`` (functions of one sum over
+        neighbours). ``plugin``, generated C++, for all of them. ``auto``: a table or splines where
+        possible, and the exact routes beside it.
     provenance
         For ``README.md`` and the table's first line: ``date``, ``contributor``, ``citation``,
         ``data``, ``errors`` and whatever else is known.
@@ -138,17 +139,17 @@ def measure_parity(
 
 def with_plugin(formula: Formula, routes: list[Route]) -> tuple[list[Route], str | None]:
     """The routes with the library of a plugin among its files, and whether it was built."""
-    others = [route for route in routes if route.style != "plugin"]
-    plugins = [route for route in routes if route.style == "plugin"]
+    plugins = [n for n, route in enumerate(routes) if route.style == "plugin"]
     if not plugins:
         return routes, None
-    (route,) = plugins
+    (n,) = plugins
     library = plugin_names(formula)["library"]
     try:
-        content = build_plugin(route.files, library)
+        content = build_plugin(routes[n].files, library)
     except RuntimeError as error:
         return routes, f"not built: {error}"
-    return [*others, replace(route, files={**route.files, library: content})], BUILT
+    built = replace(routes[n], files={**routes[n].files, library: content})
+    return [*routes[:n], built, *routes[n + 1 :]], BUILT
 
 
 def module_name(route: Route, is_first: bool) -> str:

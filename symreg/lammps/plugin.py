@@ -13,9 +13,10 @@ from typing import Any
 import sympy
 
 from symreg.cutoff import SWITCHED, Cutoff
-from symreg.formula import Formula, PairFunction, ThreeBodyFunction
+from symreg.formula import Formula, ManyBodyFunction, PairFunction, ThreeBodyFunction
 from symreg.formula.radial import ANY_R, Numbers, R, cutoff_to_sympy
 from symreg.formula.three_body import X1, X2, C
+from symreg.formula.wall import Clamp
 from symreg.lammps.ccode import assignments, constants, function, number
 
 TEMPLATE = Path(__file__).with_name("pair_symreg.cpp.in")
@@ -108,7 +109,10 @@ def plugin_source(formula: Formula) -> str:
     """The C++ source of the pair style."""
     names = plugin_names(formula)
     three_body = [formula.three_body_function(*of) for of in formula.species_triplets]
-    functions, radial, triplet = _three_body(three_body[0]) if three_body else (_NO_CLAMP, "", "")
+    functions, radial, triplet = _three_body(three_body[0]) if three_body else ("", "", "")
+    many_body = formula.many_body
+    sums, densities, embedding = _many_body(many_body) if many_body else ("", "", "")
+    clamps = [function.clamp for function in (*three_body, many_body) if function is not None]
     cutoff = formula.cutoff_three_body if three_body else None
     marks = {
         "TITLE": "-".join(formula.species),
@@ -120,9 +124,12 @@ def plugin_source(formula: Formula) -> str:
         "R_CUT_PAIR": number(formula.cutoff.r_cut),
         "R_CUT_TRIPLET": number(0.0 if cutoff is None else cutoff.r_cut),
         "PRODUCTS": str(len(three_body[0].products) if three_body else 0),
-        "FUNCTIONS": _pairs(formula) + functions,
+        "SUMS": str(len(many_body.summands) if many_body else 0),
+        "FUNCTIONS": _pairs(formula) + _clamp(clamps) + functions + sums,
         "RADIAL": radial,
         "TRIPLET": triplet,
+        "DENSITIES": densities,
+        "EMBEDDING": embedding,
     }
     text = TEMPLATE.read_text(encoding="utf-8")
     for mark, replacement in marks.items():
@@ -185,12 +192,9 @@ def _fade(name: str, cutoff: Cutoff) -> str:
     return function(name, arguments, body, "Cutoff function and its slope.")
 
 
-_NO_CLAMP = function("effective", ["double r", "double &"], ["return r;"], "Not used.", "double")
-
-
 def _three_body(triplet: ThreeBodyFunction) -> tuple[str, str, str]:
     """Functions of triplets, what fills a neighbour, and the sum over all terms."""
-    parts = [_clamp(triplet), _fade("fade_triplet", triplet.cutoff)]
+    parts = [_fade("fade_triplet", triplet.cutoff)]
     fill = ["fade_triplet(r, n.fade, n.fade_slope);"]
     add: list[str] = []
     for n, product in enumerate(triplet.products):
@@ -225,6 +229,26 @@ def _three_body(triplet: ThreeBodyFunction) -> tuple[str, str, str]:
     return "\n".join(parts), _indented(fill), _indented(add)
 
 
+def _many_body(many_body: ManyBodyFunction) -> tuple[str, str, str]:
+    """Functions of neighbours, what fills a bond, and the function of all sums."""
+    parts, fill = [], ["double f, df;", "fade_pair(r, f, df);"]
+    for n, radial in enumerate(many_body.radial):
+        parts.append(_values(f"density_{n}", *radial.numbered, ANY_R))
+        fill += [
+            f"density_{n}(r, b.g[{n}], b.g_slope[{n}]);",
+            f"b.g_slope[{n}] = (b.g_slope[{n}]*f + b.g[{n}]*df)*r_slope;",
+            f"b.g[{n}] *= f;",
+        ]
+    expression, numbers = many_body.numbered
+    values = {"energy": expression}
+    body = constants(numbers)
+    for n, symbol in enumerate(many_body.symbols):
+        body.append(f"const double {symbol} = sum[{n}];")
+        body += [f"(void) {symbol};"]
+        values[f"slope[{n}]"] = sympy.diff(expression, symbol)
+    return "\n".join(parts), _indented(fill), _indented([*body, *assignments(values)])
+
+
 def _indented(lines: Sequence[str]) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
@@ -241,8 +265,11 @@ _ADD_PSI = [
 ]
 
 
-def _clamp(triplet: ThreeBodyFunction) -> str:
-    r_lo, width = number(triplet.clamp.r_lo), number(triplet.clamp.width)
+def _clamp(clamps: Sequence[Clamp]) -> str:
+    """The distance that all but pairs see; it is one for all of a species."""
+    if not clamps:
+        return function("effective", ["double r", "double &"], ["return r;"], "Not used.", "double")
+    r_lo, width = number(clamps[0].r_lo), number(clamps[0].width)
     body = [
         f"if (r >= {r_lo}) {{",
         "  slope = 1.0;",
@@ -252,7 +279,7 @@ def _clamp(triplet: ThreeBodyFunction) -> str:
         "slope = 1.0 - t*t*t*(10.0 - t*(15.0 - 6.0*t));",
         f"return {r_lo} - {width}*(t - t*t*t*t*(2.5 - t*(3.0 - t)));",
     ]
-    comment = "Distance that triplets see, and its slope: they do not feel atoms come closer."
+    comment = "Distance that all but pairs see, and its slope: they do not feel atoms come closer."
     return function("effective", ["double r", "double &slope"], body, comment, "double")
 
 
@@ -262,7 +289,7 @@ def _values(name: str, expression: Any, numbers: Numbers, variable: Any) -> str:
     if not expression.has(variable):
         body.insert(0, f"(void) {variable};")
     arguments = [f"double {variable}", "double &value", "double &slope"]
-    return function(name, arguments, body, "One factor of a product, and its slope.")
+    return function(name, arguments, body, "A function of one variable, and its slope.")
 
 
 def _psi(triplet: ThreeBodyFunction) -> str:

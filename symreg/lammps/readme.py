@@ -8,6 +8,7 @@ from typing import Any
 
 from symreg.cutoff import Cutoff
 from symreg.formula import Formula
+from symreg.formula.wall import Clamp
 from symreg.lammps.meam import FORCE_ERROR as SPLINE_ERROR
 from symreg.lammps.plugin import plugin_names
 from symreg.lammps.roundtrip import Route
@@ -17,11 +18,13 @@ from symreg.lammps.table import FORCE_ERROR, R_MIN
 TRIPLETS = (
     " + sum over triplets j <- i -> k of ψ(x1 = x_ij, x2 = x_ik, c = cos θ) f_3(r_ij) f_3(r_ik)"
 )
+SUMS = " + sum over atoms of F; sum(f) = sum over neighbours of f(x) f_c(r)"
 ROUTES = {
     "lepton": "by `pair_style lepton`, exact and slower",
     "meam": "by `pair_style hybrid/overlay` of a table and one `meam/spline` for each product",
     "sw": "by `pair_style hybrid/overlay` of a table and LAMMPS's own `sw` for the triplets, whose "
     "energies per atom LAMMPS shares among the three atoms",
+    "eam": "by `pair_style eam/alloy`, from tables",
     "plugin": "by a pair style of its own in C++, exact and fast",
 }
 RUN = """\
@@ -64,13 +67,14 @@ def readme_text(
 def _formula_text(formula: Formula) -> str:
     lines = [
         "E = sum of e0 + sum over pairs of φ(x) f_c(r)"
-        f"{TRIPLETS if formula.species_triplets else ''}; x = r / r0; energies in eV, r in Å.\n",
+        f"{TRIPLETS if formula.species_triplets else ''}"
+        f"{SUMS if formula.many_body else ''}; x = r / r0; energies in eV, r in Å.\n",
     ]
     for pair in formula.species_pairs:
         tree = formula.expression.total("pair", pair)
         lines.append(f"    φ({'-'.join(pair)}) = {tree}")
         lines += [f"        {name} = {value!r}" for name, value in tree.named.items()]
-    lines += _three_body_lines(formula)
+    lines += _other_lines(formula)
     lines.append(f"\n- r0 = {formula.r0!r} Å")
     lines += [f"- e0({symbol}) = {formula.e0[symbol]!r} eV" for symbol in formula.species]
     lines.append(f"- f_c: {_cutoff_text(formula.cutoff)}")
@@ -81,15 +85,17 @@ def _formula_text(formula: Formula) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _three_body_lines(formula: Formula) -> list[str]:
-    """The terms of ψ, each with its weight in front."""
+def _other_lines(formula: Formula) -> list[str]:
+    """The terms of ψ and F, each with its weight in front."""
     lines = []
     expression = formula.expression
     for term, weight in zip(expression.terms, expression.weights, strict=True):
+        name, function = "-".join(term.species), f"{weight!r}*({term.tree.text()})"
         if term.kind == "three-body":
             mean = "" if term.tree.factors else ", mean over both orders of j and k"
-            name = "-".join(term.species)
-            lines.append(f"    ψ({name}) += {weight!r}*({term.tree.text()}){mean}")
+            lines.append(f"    ψ({name}) += {function}{mean}")
+        elif term.kind == "many-body":
+            lines.append(f"    F({name}) += {function}")
     return lines
 
 
@@ -118,6 +124,13 @@ def _constants_text(constants: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _rest_text(what: str, clamp: Clamp) -> str:
+    return (
+        f"\n{what} do not feel neighbours come closer than {clamp.r_lo - clamp.width:.4g} Å: "
+        f"there they see them at {clamp.floor:.4g} Å."
+    )
+
+
 def _range_text(formula: Formula, route: Route) -> str:
     lines = [f"## Valid from {formula.r_lo:.4g} to {formula.r_cut:.4g} Å\n"]
     if route.style == "native":
@@ -129,14 +142,14 @@ def _range_text(formula: Formula, route: Route) -> str:
         for pair in formula.species_pairs:
             wall = formula.pair_function(*pair).wall.text()
             lines.append(f"- {'-'.join(pair)}: {wall}")
-    if formula.species_triplets:
-        clamp = formula.three_body_function(*formula.species_triplets[0]).clamp
-        lines.append(
-            f"\nTriplets do not feel neighbours come closer than {clamp.r_lo - clamp.width:.4g} Å: "
-            f"there they see them at {clamp.floor:.4g} Å."
-        )
-        if route.style == "sw":
-            lines.append("LAMMPS's sw has its own form there.")
+    lines += [
+        _rest_text("Triplets", formula.three_body_function(*species).clamp)
+        for species in formula.species_triplets
+    ]
+    if formula.many_body:
+        lines.append(_rest_text("Sums over neighbours", formula.many_body.clamp))
+    if route.style == "sw":
+        lines.append("LAMMPS's sw has its own form there.")
     if route.style in ("table", "meam", "sw"):
         lines.append(f"\nThe table begins at {route.r_min:.4g} Å; closer atoms stop LAMMPS.")
         if route.r_min > R_MIN:

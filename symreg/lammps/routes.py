@@ -9,6 +9,8 @@ from dataclasses import replace
 from itertools import combinations_with_replacement
 
 from symreg.formula import Formula, ThreeBodyFunction
+from symreg.lammps.eam import FORCE_ERROR as EAM_ERROR
+from symreg.lammps.eam import eam_file
 from symreg.lammps.lepton import lepton_string
 from symreg.lammps.meam import FORCE_ERROR, meam_files
 from symreg.lammps.native import native_coefficients
@@ -21,7 +23,9 @@ PAIR_STYLES = ("table", "lepton", "native", "plugin")
 """Routes of formulas of pairs."""
 THREE_BODY_STYLES = ("meam", "sw", "plugin")
 """Routes of formulas with three-body terms."""
-STYLES = ("auto", "table", "lepton", "native", "meam", "sw", "plugin")
+MANY_BODY_STYLES = ("eam", "plugin")
+"""Routes of formulas with many-body terms."""
+STYLES = ("auto", "table", "lepton", "native", "meam", "sw", "eam", "plugin")
 """What ``export`` can be asked for."""
 
 
@@ -39,10 +43,12 @@ def make_routes(
         close = difflib.get_close_matches(style, STYLES, 1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise ValueError(f"LAMMPS style is '{style}'; it must be one of {', '.join(STYLES)}{hint}")
-    if formula.many_body is not None:
-        raise ValueError("a formula with many-body terms cannot be written for LAMMPS yet")
     if style == "plugin":
         return [plugin_route(formula)], None
+    if formula.many_body is not None:
+        return _many_body_routes(formula, style, first_line), None
+    if style == "eam":
+        raise ValueError("style 'eam' is for many-body terms, and this formula has none")
     if formula.species_triplets:
         return _three_body_routes(formula, style, first_line)
     if style in THREE_BODY_STYLES:
@@ -78,6 +84,23 @@ def _three_body_routes(
         with suppress(ValueError):  # few terms are of this form
             routes.append(stillinger_route(table, function, first_line))
     return [*routes, plugin_route(formula)], tables if routes else None
+
+
+def _many_body_routes(formula: Formula, style: str, first_line: str) -> list[Route]:
+    """The file where it is exact enough, and the plugin; that first where it is not."""
+    if style not in ("auto", *MANY_BODY_STYLES):
+        raise ValueError(
+            f"style '{style}' does not compute many-body terms, and this formula has some: use "
+            "style 'eam' or 'plugin'"
+        )
+    if style == "eam":
+        return [eam_route(formula, first_line)]
+    routes = [plugin_route(formula)]
+    with suppress(ValueError):  # several sums, or one that changes its sign
+        eam = eam_route(formula, first_line)
+        exact = eam.splines is not None and eam.splines["within_promise"]
+        routes.insert(0 if exact else 1, eam)
+    return routes
 
 
 def type_pairs(formula: Formula) -> list[tuple[int, int, str, str]]:
@@ -161,6 +184,20 @@ def _overlay(
     return Route(
         name, _commands(lines), {**table.files, **files}, r_min, atom_energies=name != "sw"
     )
+
+
+def eam_route(formula: Formula, first_line: str) -> Route:
+    """``eam/alloy``, for one sum over neighbours."""
+    file = eam_file(formula)
+    name = f"{file.symbol}.eam.alloy"
+    record = {
+        "knots": file.density.values.size,
+        "predicted_forces_error": file.force_error,
+        "predicted_dimer_error": file.dimer_error,
+        "within_promise": max(file.force_error, file.dimer_error) < EAM_ERROR,
+    }
+    commands = _commands(["pair_style eam/alloy", f"pair_coeff * * {name} {file.symbol}"])
+    return Route("eam", commands, {name: file.text(first_line)}, 0.0, splines=record)
 
 
 def plugin_route(formula: Formula) -> Route:

@@ -38,23 +38,26 @@ class Specimen:
 def typical_distance(formula: Formula) -> float:
     """Neighbour distance in Å at which atoms are bound best; r0 where they are not bound.
 
-    That is the distance in diamond if there are triplets, else the one in a dimer.
+    That is the distance in a dimer of pair terms alone, else the one in the crystal of ``crystal``.
     """
     near = formula.cutoff_three_body if formula.species_triplets else None
     r_cut = formula.cutoff.r_cut if near is None else near.r_cut
-    if near is None:
+    if formula.kinds == {"pair"}:
         r = np.linspace(formula.r_lo, r_cut, 2000)[1:-1]
         best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
     else:
-        # All four neighbours of an atom stay within the cutoff of triplets.
+        # All nearest neighbours of an atom stay within the cutoff.
         r = np.linspace(1.03 * formula.r_lo, 0.95 * r_cut, 80)
-        best = [np.array([_diamond_energy(formula, float(d)) for d in r]).argmin()]
+        best = [np.array([_crystal_energy(formula, float(d)) for d in r]).argmin()]
     inner = [float(r[n]) for n in best if 0 < n < r.size - 1]
     return max(inner) if inner else float(np.clip(formula.r0, formula.r_lo, r_cut))
 
 
-def _diamond_energy(formula: Formula, d: float) -> float:
-    atoms = bulk(formula.species[0], "diamond", a=4 * d / np.sqrt(3))
+def _crystal_energy(formula: Formula, d: float) -> float:
+    if formula.species_triplets:
+        atoms = bulk(formula.species[0], "diamond", a=4 * d / np.sqrt(3))
+    else:
+        atoms = bulk(formula.species[0], "fcc", a=np.sqrt(2) * d)
     atoms.calc = formula.calculator()
     return float(atoms.get_potential_energy())
 

@@ -1,0 +1,127 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from symreg.cutoff import Cutoff
+from symreg.expression import Expression, Term, parse
+from symreg.formula import Formula
+from symreg.lammps import export
+from symreg.lammps.eam import FORCE_ERROR, POINTS, Table, eam_file
+
+needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
+
+PAIR = (0.1, "exp(-11.0*(x - 1))")
+GUPTA = (-1.3, "sqrt(sum(exp(-4.6*(x - 1))))")
+SMOOTH = (-0.5, "sum(exp(-4.6*(x - 1)))"), (0.01, "sum(exp(-4.6*(x - 1)))^2")
+RATIO = (0.2, "sum(x^-4)/(1 + sum(x^-3))")
+QUANTITIES = ("energy_per_atom_max", "forces_max", "virial_per_atom_max")
+
+
+def formula_of(*parts, r_cut=5.5):
+    terms = [
+        Term("many-body", ("Cu",), parse(text, variable="sum"))
+        if "sum" in text
+        else Term("pair", ("Cu", "Cu"), parse(text))
+        for _, text in parts
+    ]
+    expression = Expression(tuple(terms), tuple(weight for weight, _ in parts))
+    cutoff = Cutoff(kind="septic", r_cut=r_cut, r_on=0.6 * r_cut)
+    return Formula(expression, 2.55, {"Cu": -0.2}, ("Cu",), cutoff, 1.9)
+
+
+@pytest.mark.lammps
+@needs_compiler
+def test_plugin_computes_any_function_of_sums(tmp_path):
+    parity = export(formula_of(PAIR, GUPTA, RATIO), tmp_path)
+    assert (parity["status"], parity["style"]) == ("run", "plugin")
+    assert list(parity["routes"]) == ["plugin"]
+    for quantity in QUANTITIES:
+        assert parity[quantity] < 1e-11
+    record = parity["routes"]["plugin"]
+    assert record["wall_forces_relative_max"] < 1e-12
+    assert record["finite_difference_max"] < 1e-7
+    assert record["two_ranks"]["forces_max"] < 1e-12
+    assert {"dimers", "close dimers", "cluster 2", "lattice"} <= set(record["checks"])
+    text = (tmp_path / "README.md").read_text()
+    assert "F(Cu) += -1.3*(sqrt(sum(exp(-4.6*(x - 1)))))" in text
+    assert "Sums over neighbours do not feel neighbours come closer than" in text
+
+
+@pytest.mark.lammps
+def test_tables_compute_a_smooth_function_of_one_sum(tmp_path):
+    parity = export(formula_of(PAIR, *SMOOTH), tmp_path)
+    assert (parity["status"], parity["style"]) == ("run", "eam")
+    assert parity["splines"]["within_promise"]
+    for quantity in QUANTITIES:
+        assert parity[quantity] < FORCE_ERROR
+    record = parity["routes"]["eam"]
+    assert record["finite_difference_max"] < 1e-7
+    assert record["two_ranks"]["forces_max"] < 1e-12
+    assert next(iter(parity["routes"])) == "eam"
+
+
+@pytest.mark.lammps
+@needs_compiler
+def test_where_tables_are_poor_for_dimers_the_plugin_comes_first(tmp_path):
+    formula = formula_of(PAIR, GUPTA)
+    parity = export(formula, tmp_path)
+    assert parity["style"] == "plugin"
+    file, checks = eam_file(formula), parity["routes"]["eam"]["checks"]
+    # A square root has no slope at zero, where a dimer's sum goes.
+    assert file.force_error < FORCE_ERROR < file.dimer_error
+    for name in ("rattled", "lattice"):
+        assert checks[name]["forces_max"] < FORCE_ERROR
+    assert FORCE_ERROR < checks["dimers"]["forces_max"] < file.dimer_error
+
+
+def test_the_tables_are_interpolated_as_by_cubics():
+    x = np.linspace(0.0, 2.0, 201)
+    table = Table(0.01, x**3 - x)
+    inner = np.linspace(0.03, 1.96, 500)
+    value, slope = table.derivatives(inner)
+    np.testing.assert_allclose(value, inner**3 - inner, atol=1e-13)
+    np.testing.assert_allclose(slope, 3 * inner**2 - 1, atol=1e-10)
+
+
+def test_tables_are_as_long_as_the_promise_needs(monkeypatch):
+    formula = formula_of(PAIR, *SMOOTH)
+    file = eam_file(formula)
+    assert file.density.values.size in POINTS
+    assert file.force_error < FORCE_ERROR
+    monkeypatch.setattr("symreg.lammps.eam.POINTS", (500, 1000))
+    short = eam_file(formula)
+    assert short.density.values.size == 1000
+    assert short.force_error > FORCE_ERROR
+
+
+def test_a_sum_of_negative_addends_is_turned_around():
+    turned = (-0.5, "sum(-(exp(-4.6*(x - 1))))"), (0.01, "sum(-exp(-4.6*(x - 1)))^2")
+    file = eam_file(formula_of(PAIR, (0.5, turned[0][1]), turned[1]))
+    same = eam_file(formula_of(PAIR, *SMOOTH))
+    np.testing.assert_allclose(file.density.values, same.density.values, atol=1e-12)
+    np.testing.assert_allclose(file.embedding.values, same.embedding.values, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((GUPTA, RATIO), "functions of one sum over neighbours; this formula has others"),
+        (((1.0, "sum(x - 1.5)^2"),), "needs a sum over neighbours of one sign"),
+        (((1.0, "log(5 - sum(exp(-4.6*(x - 1))))"),), "F is not finite for a sum of 5"),
+    ],
+)
+def test_what_tables_cannot_say_is_refused_with_advice(parts, message, tmp_path):
+    with pytest.raises(ValueError, match=rf"{message}.*use style 'plugin'"):
+        export(formula_of(PAIR, *parts), tmp_path, style="eam")
+
+
+@pytest.mark.parametrize("style", ["table", "lepton", "native", "meam", "sw"])
+def test_styles_without_many_body_terms_are_refused(style, tmp_path):
+    with pytest.raises(ValueError, match="use style 'eam' or 'plugin'"):
+        export(formula_of(PAIR, GUPTA), tmp_path, style=style)
+
+
+def test_eam_is_refused_for_pairs(tmp_path):
+    with pytest.raises(ValueError, match="'eam' is for many-body terms, and this formula has none"):
+        export(formula_of(PAIR), tmp_path, style="eam")
