@@ -213,7 +213,7 @@ def export(
     style: Annotated[
         str,
         typer.Option(
-            help="auto; of pairs table, lepton, native; with triplets meam, sw; of both plugin."
+            help="auto; of pairs table, lepton, native; with triplets meam, sw; of all plugin."
         ),
     ] = "auto",
     to: Annotated[
