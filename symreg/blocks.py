@@ -17,7 +17,6 @@ from symreg.constants import Fitter
 from symreg.evolution import EvolutionSettings, Island
 from symreg.expression import Expression
 from symreg.individuals import Gene, Individual, n_constants, terms_from
-from symreg.primitives import WEIGHT_COST
 from symreg.selection import front, survivors, without_duplicates
 from symreg.variation import VariationSettings
 
@@ -71,7 +70,10 @@ class Blocks:
         found, fitted = self.whole.begin(rng, seeds), 2 * self.settings.population_size
         if self.alone is None:
             return found, fitted
-        return [*found, *self.alone.begin(rng)], 2 * fitted
+        try:
+            return [*found, *self.alone.begin(rng)], 2 * fitted
+        except ValueError:  # nothing is left to them beside the best pair function
+            return found, 2 * fitted
 
     def front(self, individuals: Iterable[Individual]) -> list[Individual]:
         """The fronts of both."""
@@ -96,7 +98,7 @@ class Blocks:
         """One block after another; the population and the candidates fitted."""
         whole, alone = self.parts(individuals)
         count = 0
-        if self.alone is not None:
+        if self.alone is not None and alone:
             for generation in self.alone.evolve(alone, generations, rng, first):
                 alone, count = generation.population, count + generation.candidates
             completed, candidates = self._completed(alone, CHEAPER * generations, rng)
@@ -125,12 +127,14 @@ class Blocks:
             max_complexity=self.limits.max_complexity - held.complexity,
             max_constants=self.limits.max_constants - sum(n_constants(g.tree) for g in held.genes),
         )
-        if not left.max_complexity > WEIGHT_COST:
-            return [], 0
         loans = [gene.tree[1] for gene in held.genes if gene.tree[0] == "product"]
         around = fitter.freed(fitter.columns(terms))
         island = Island(around, self.settings, left, ("pair",), loans)
-        population, count = island.begin(rng), 2 * self.settings.population_size
+        count = 2 * self.settings.population_size
+        try:
+            population = island.begin(rng)
+        except ValueError:  # too little complexity is left, or nothing that pair terms could do
+            return [], count
         for generation in island.evolve(population, generations, rng):
             population, count = generation.population, count + generation.candidates
         candidates = [((*i.genes, *held.genes), held.born) for i in front(population)]

@@ -111,7 +111,21 @@ def test_three_body_terms_that_leave_no_room_are_not_completed(fitter, evolved):
     _, alone = Blocks(fitter, SETTINGS, LIMITS).parts(evolved[1])
     smallest = min(i.complexity for i in alone)
     narrow = Blocks(fitter, SETTINGS, replace(LIMITS, max_complexity=smallest))
-    assert narrow._completed(alone, 5, np.random.default_rng(0)) == ([], 0)
+    assert narrow._completed(alone, 5, np.random.default_rng(0)) == ([], 2 * SIZE)
+
+
+def test_where_pair_functions_leave_nothing_only_whole_individuals_evolve(silicon_design):
+    fitter = Fitter(silicon_design)
+    values = silicon_design.nodes[0] ** -6
+    labels = fitter.problem.matrix[:, : values.size] @ values
+    pairs_only = replace(fitter.problem, target=labels)
+    blocks = Blocks(Fitter(silicon_design, pairs_only), SETTINGS, LIMITS)
+    rng = np.random.default_rng(0)
+    begun, _ = blocks.begin(rng)
+    population, _ = blocks.evolve(begun, 2, rng)
+    whole, alone = blocks.parts(population)
+    assert whole
+    assert not alone
 
 
 def test_without_triplets_there_is_one_block(argon_design):

@@ -64,6 +64,11 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
         ('[terms]\ncutoff = "quintic"', "[terms] cutoff is 'quintic'; it must be one of none"),
         ('[terms]\nr0 = "far"', '[terms] r0 is "far"; it must be "nearest" or a length'),
         ('[terms]\ne0 = "zero"', '[terms] e0 is "zero"; it must be "fit", "isolated" or a table'),
+        (
+            '[terms]\nthree_body = "separable"\nmax_complexity = 12',
+            "[terms] max_complexity is 12; it must be at least 20, or there is nothing to search",
+        ),
+        ("[terms]\nmax_complexity = 2", "[terms] max_complexity is 2; it must be at least 3, or"),
         ('[terms]\nthree_body = "any"', '[terms] three_body is "any"; it must be "separable",'),
         ("[terms]\nr_cut_three_body = 4.0", "[terms] r_cut_three_body has no effect without"),
         ('[terms]\ncutoff_three_body = "none"', "[terms] cutoff_three_body has no effect without"),

@@ -273,6 +273,13 @@ def test_children_beyond_a_limit_are_not_born():
     assert all(len(genes) == 1 for genes in made)
 
 
+def test_limits_that_leave_no_individual_are_refused():
+    # It went on for ever.
+    variation = Variation(VariationSettings(max_complexity=7), MIXED, kinds=("three-body",))
+    with pytest.raises(ValueError, match="max_complexity is 7: hardly any formula of three-body"):
+        variation.random(2, np.random.default_rng(0))
+
+
 def test_a_tree_that_compiled_code_has_no_room_for_is_not_born():
     variation = Variation(VariationSettings(max_complexity=10 * MAX_NODES), KEYS)
     tree = X

@@ -13,6 +13,8 @@ from symreg.loss import LossSettings
 from symreg.structures.settings import DataSettings
 
 MODES = ("evolution",)
+SMALLEST, SMALLEST_THREE_BODY = 3, 20
+"""Least ``max_complexity``: of one pair term, and of some choice of pair and three-body terms."""
 
 
 class SettingsError(ValueError):
@@ -114,8 +116,11 @@ class TermSettings:
         else:
             valid = all(math.isfinite(value) for value in self.e0.values())
             _require(bool(self.e0) and valid, "[terms] e0", dict(self.e0), needed)
-        at_least = "at least 3, the size of the smallest formula"
-        _require(self.max_complexity >= 3, "[terms] max_complexity", self.max_complexity, at_least)
+        least = SMALLEST if self.three_body is False else SMALLEST_THREE_BODY
+        needed = f"at least {least}, or there is nothing to search"
+        _require(
+            self.max_complexity >= least, "[terms] max_complexity", self.max_complexity, needed
+        )
         try:
             _ = self.cutoff_function, self.cutoff_function_three_body
         except ValueError as error:

@@ -34,6 +34,8 @@ MUTATIONS = (
     ("limit", 0.03),
 )
 """Mutations and their rates."""
+MOST_TRIES = 400
+"""Random individuals made for each that is within the limits; beyond it there are none."""
 
 
 class Variation:
@@ -70,10 +72,16 @@ class Variation:
         self._kinds = {self.keys[k][0] for k in self._choice}
 
     def random(self, count: int, rng: np.random.Generator) -> list[tuple[Gene, ...]]:
-        """Random individuals of one to three terms; with triplets, of one or two of each kind."""
+        """Random individuals of one to three terms; with triplets, of one or two of each kind.
+
+        Raises
+        ------
+        ValueError
+            If hardly any is within the limits.
+        """
         random.seed(int(rng.integers(2**63)))
         found: list[tuple[Gene, ...]] = []
-        while len(found) < count:
+        for _ in range(MOST_TRIES * count):
             if len(self._kinds) > 1:
                 keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
             else:
@@ -81,7 +89,12 @@ class Variation:
             genes = self._tidy([self._random_gene(key) for key in keys])
             if genes:
                 found.append(genes)
-        return found
+            if len(found) == count:
+                return found
+        raise ValueError(
+            f"[terms] max_complexity is {self.settings.max_complexity}: hardly any formula of "
+            f"{' and '.join(sorted(self._kinds))} terms is as short as that; make it larger"
+        )
 
     def vary(
         self, parents: Sequence[Individual], rng: np.random.Generator
