@@ -110,7 +110,7 @@ def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> Dimer
         # At the cutoff itself the density is zero and need not have a slope.
         inner = (densities[:, 1] != 0).all(axis=0)
         for change, (_, steep) in zip(by_sum, densities, strict=True):
-            slope[inner] += 2 * (change * steep)[inner]
+            slope[inner] += 2 * change[inner] * steep[inner]
     return DimerCurve(r, energy, -slope)
 
 
