@@ -60,6 +60,7 @@ def shape(request):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("front_only")
 def test_a_search_goes_on_to_the_same_front_after_a_break(silicon_settings, tmp_path, shape):
     small = {"three_body": shape, "population_size": 30, "max_complexity": 26}

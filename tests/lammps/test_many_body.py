@@ -61,6 +61,7 @@ def test_tables_compute_a_smooth_function_of_one_sum(tmp_path):
     assert next(iter(parity["routes"])) == "eam"
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 @needs_compiler
 def test_where_tables_are_poor_for_dimers_the_plugin_comes_first(tmp_path):
