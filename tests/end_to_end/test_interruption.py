@@ -163,7 +163,10 @@ main()
 """
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [(signal.SIGINT, 2), pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow)],
+)
 def test_the_command_saves_prints_and_can_be_resumed(search_settings, tmp_path, number, workers):
     settings = search_settings(tmp_path / "run", workers=workers, epochs=EPOCHS)
     run_file = tmp_path / "run.toml"

@@ -139,6 +139,7 @@ def test_stillinger_weber_goes_by_all_routes(stillinger_weber, tmp_path):
         assert max(parity["routes"][style][quantity] for quantity in QUANTITIES) < promise
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 def test_native_sw_of_triplets_computes_several_terms(make_silicon, tmp_path):
     formula = make_silicon(
@@ -162,6 +163,7 @@ def test_every_cutoff_function_goes_through_lammps(make_silicon, tmp_path, kind,
         assert parity["routes"][style]["forces_max"] < promise
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 @needs_compiler
 def test_plugin_computes_pairs_of_two_species(alloy, tmp_path):
