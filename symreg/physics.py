@@ -107,10 +107,10 @@ def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> Dimer
         alone = formula.many_body.energy(np.zeros((len(densities), 1)))[0]
         embedded, *by_sum = formula.many_body.energy(densities[:, 0])
         energy += 2 * (embedded - alone)
-        # At the cutoff itself the density is zero and need not have a slope.
-        inner = (densities[:, 1] != 0).all(axis=0)
         for change, (_, steep) in zip(by_sum, densities, strict=True):
-            slope[inner] += 2 * change[inner] * steep[inner]
+            # At the cutoff itself the sums are zero, where F need not have a slope.
+            felt = steep != 0
+            slope[felt] += 2 * change[felt] * steep[felt]
     return DimerCurve(r, energy, -slope)
 
 

@@ -219,8 +219,9 @@ def test_sympy_and_latex_name_the_sums():
     assert pair.startswith(r"\varphi_{\mathrm{CuCu}}(x) = ")
 
 
-def test_the_curve_of_a_dimer_counts_both_atoms():
-    formula = formula_of(*GUPTA)
+@pytest.mark.parametrize("other", [(), ((0.3, "sum(1)^2"),)], ids=["one sum", "a level one too"])
+def test_the_curve_of_a_dimer_counts_both_atoms(other):
+    formula = formula_of(*GUPTA, *other)
     curve = dimer_curve(formula, "Cu", "Cu", 200)
     for n in (5, 80, 150, 198):
         dimer = computed(formula, Atoms("Cu2", [[0, 0, 0], [0, 0, curve.r[n]]]))
