@@ -227,7 +227,7 @@ def compile_all() -> None:
     began = time.process_time()
     structures = argon(2)  # its labels come from the exact path: slopes and sums over pairs
     design = build_design(structures, CUTOFF, r0=R0, loss=LossSettings())
-    candidates = Variation(VariationSettings(), 1).random(20, np.random.default_rng(0))
+    candidates = Variation(VariationSettings(), design.keys).random(20, np.random.default_rng(0))
     fitter = Fitter(design)
     fitter.fit(encode(candidates))
     total = time.process_time() - began
