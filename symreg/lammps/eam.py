@@ -80,6 +80,11 @@ class EamFile:
     dimer_error: float
     """The same for two atoms: where F is not smooth at 0, as a square root, it is large."""
 
+    @property
+    def largest_sum(self) -> float:
+        """Where the table of F ends."""
+        return float(self.embedding.step * (self.embedding.values.size - 1))
+
     def text(self, first_line: str) -> str:
         """The file; LAMMPS reads ``UNITS:`` from its first line."""
         number = atomic_numbers[self.symbol]
@@ -100,13 +105,13 @@ def eam_file(formula: Formula) -> EamFile:
         If there are several different sums, one that changes its sign, or none, or F is not finite
         as far as sums of close-packed atoms go.
     """
-    many_body, (symbol,) = formula.many_body, formula.species
+    many_body = formula.many_body
     if many_body is None or len(many_body.summands) != 1 or formula.species_triplets:
         raise ValueError(
             "style 'eam' is for pairs and functions of one sum over neighbours; this formula has "
             "others: use style 'plugin'"
         )
-    pair = formula.pair_function(symbol, symbol)
+    pair = formula.pair_function(many_body.species, many_body.species)
     sign = _sign(many_body)
     largest = _largest_sum(many_body, COMPRESSED * typical_distance(formula))
     for points in POINTS:

@@ -9,7 +9,6 @@ from typing import Any
 from symreg.cutoff import Cutoff
 from symreg.formula import Formula
 from symreg.formula.wall import Clamp
-from symreg.lammps.meam import FORCE_ERROR as SPLINE_ERROR
 from symreg.lammps.plugin import plugin_names
 from symreg.lammps.roundtrip import Route
 from symreg.lammps.specimens import type_names
@@ -175,13 +174,20 @@ def _parity_text(parity: Mapping[str, Any]) -> str:
     else:
         lines.append(f"LAMMPS: {parity['status']}")
     if splines := parity.get("splines"):
-        promise = (
-            "" if splines["within_promise"] else f" This misses the promise of {SPLINE_ERROR:g}."
-        )
+        dimer = splines.get("predicted_dimer_error")
         lines.append(
             f"\nSplines of {splines['knots']} knots; predicted interpolation error "
-            f"{splines['predicted_forces_error']:.1e} eV/Å.{promise}"
+            f"{splines['predicted_forces_error']:.1e} eV/Å"
+            + ("." if dimer is None else f", of two atoms alone {dimer:.1e} eV/Å.")
+            + (
+                ""
+                if splines["within_promise"]
+                else f" This misses the promise of {splines['promise']:g}."
+            )
         )
+        if "largest_sum" in splines:
+            largest = splines["largest_sum"]
+            lines.append(f"F is tabulated up to a sum of {largest:.4g}, and straight beyond.")
     if parity.get("plugin", "built") != "built":
         lines.append(f"\nThe plugin was {parity['plugin']}")
     if table:

@@ -152,6 +152,7 @@ def meam_route(table: Route, function: ThreeBodyFunction, first_line: str) -> Ro
     record = {
         "knots": max(file.knots for file in splines),
         "predicted_forces_error": error,
+        "promise": FORCE_ERROR,
         "within_promise": error < FORCE_ERROR,
     }
     route = _overlay("meam", "meam/spline", table, files, symbol, table.r_min)
@@ -194,6 +195,8 @@ def eam_route(formula: Formula, first_line: str) -> Route:
         "knots": file.density.values.size,
         "predicted_forces_error": file.force_error,
         "predicted_dimer_error": file.dimer_error,
+        "largest_sum": file.largest_sum,
+        "promise": EAM_ERROR,
         "within_promise": max(file.force_error, file.dimer_error) < EAM_ERROR,
     }
     commands = _commands(["pair_style eam/alloy", f"pair_coeff * * {name} {file.symbol}"])

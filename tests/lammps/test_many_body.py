@@ -55,6 +55,9 @@ def test_tables_compute_a_smooth_function_of_one_sum(tmp_path):
     assert parity["splines"]["within_promise"]
     for quantity in QUANTITIES:
         assert parity[quantity] < FORCE_ERROR
+    text = (tmp_path / "README.md").read_text()
+    assert "of two atoms alone" in text
+    assert "and straight beyond" in text
     record = parity["routes"]["eam"]
     assert record["finite_difference_max"] < 1e-7
     assert record["two_ranks"]["forces_max"] < 1e-12
