@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_crystals import crystals, numbers, strained, stress_from
 
 from symreg.cutoff import KINDS, Cutoff
 from symreg.expression import Expression, Term, parse
@@ -11,13 +11,12 @@ from symreg.loss import LossSettings
 from symreg.scoring import ExactPath, Prediction, errors, training_loss
 from symreg.structures import from_atoms
 
-R0, R_CUT, R_ON, BOX = 3.0, 5.0, 3.5, 6.0
+R0, R_CUT, R_ON = 3.0, 5.0, 3.5
 FORMS = ("x^-12", "x^-6.3", "exp(-3.1*x)", "log(x + 0.5)/x", "sqrt(x^2 + 0.3)*exp(-x)", "1")
 PAIRS = (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr"))
-SYMBOLS = ("Ar", "Ar", "Ar", "Kr", "Kr")
+CRYSTALS = crystals(("Ar", "Ar", "Ar", "Kr", "Kr"))
 SMOOTH = ("septic", "stillinger_weber")
 
-numbers = st.floats(-1, 1).map(lambda value: round(value, 6))
 few = settings(max_examples=15)
 
 
@@ -35,25 +34,13 @@ def cutoffs(kinds):
     return st.builds(Cutoff, kind=st.sampled_from(kinds), r_cut=st.just(R_CUT), r_on=st.just(R_ON))
 
 
-@st.composite
-def crystals(draw):
-    # Five atoms on a coarse grid, then rattled: never on top of each other.
-    corners = draw(st.permutations(range(27)))[: len(SYMBOLS)]
-    grid = np.array([[n // 9, n // 3 % 3, n % 3] for n in corners])
-    rattle = np.reshape(draw(st.lists(numbers, min_size=15, max_size=15)), (5, 3))
-    strain = np.reshape(draw(st.lists(numbers, min_size=9, max_size=9)), (3, 3))
-    pbc = draw(st.sampled_from([True, True, False, (True, True, False)]))
-    cell = BOX * (np.eye(3) + 0.1 * strain)
-    return Atoms(SYMBOLS, scaled_positions=(grid + 0.1 * rattle) / 3, cell=cell, pbc=pbc)
-
-
 def predict(expression, cutoff, *images, e0=(-0.3, -0.7)):
     path = ExactPath(from_atoms(images), cutoff, R0)
     return path.predict(expression, dict(zip(("Ar", "Kr"), e0, strict=True)))
 
 
 @few
-@given(expressions(), cutoffs(KINDS), crystals())
+@given(expressions(), cutoffs(KINDS), CRYSTALS)
 def test_numba_and_sympy_agree(close, expression, cutoff, atoms):
     found = predict(expression, cutoff, atoms)
     formula = Formula(expression, R0, {"Ar": -0.3, "Kr": -0.7}, ("Ar", "Kr"), cutoff, r_lo=0.1)
@@ -70,7 +57,7 @@ def test_numba_and_sympy_agree(close, expression, cutoff, atoms):
 
 
 @few
-@given(expressions(), cutoffs(SMOOTH), crystals(), st.integers(0, 14))
+@given(expressions(), cutoffs(SMOOTH), CRYSTALS, st.integers(0, 14))
 def test_forces_are_the_slope_of_the_energy(expression, cutoff, atoms, coordinate):
     moved = [atoms.copy(), atoms.copy()]
     for copy, step in zip(moved, (1e-5, -1e-5), strict=True):
@@ -83,25 +70,17 @@ def test_forces_are_the_slope_of_the_energy(expression, cutoff, atoms, coordinat
 
 
 @few
-@given(expressions(), cutoffs(SMOOTH), crystals())
+@given(expressions(), cutoffs(SMOOTH), CRYSTALS)
 def test_stress_is_the_slope_of_the_energy_with_strain(expression, cutoff, atoms):
     atoms.pbc = True
-    images = [atoms]
-    for a, b in [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]:
-        for step in (1e-6, -1e-6):
-            strain = np.eye(3)
-            strain[a, b] += step / 2
-            strain[b, a] += step / 2
-            images.append(atoms.copy())
-            images[-1].set_cell(atoms.cell.array @ strain, scale_atoms=True)
-    found = predict(expression, cutoff, *images)
-    numeric = np.diff(found.energy[1:].reshape(6, 2)[:, ::-1])[:, 0] / 2e-6 / atoms.get_volume()
+    found = predict(expression, cutoff, atoms, *strained(atoms))
+    numeric = stress_from(found.energy[1:], atoms)
     stress = found.stress[0]
     np.testing.assert_allclose(stress, numeric, atol=1e-5 * (1 + np.abs(stress).max()))
 
 
 @few
-@given(expressions(), cutoffs(KINDS), crystals(), st.tuples(numbers, numbers, numbers))
+@given(expressions(), cutoffs(KINDS), CRYSTALS, st.tuples(numbers, numbers, numbers))
 def test_moving_everything_changes_nothing(close, expression, cutoff, atoms, shift):
     moved = atoms.copy()
     moved.translate(np.multiply(shift, 10))
@@ -110,7 +89,7 @@ def test_moving_everything_changes_nothing(close, expression, cutoff, atoms, shi
 
 
 @few
-@given(expressions(), cutoffs(KINDS), crystals(), st.floats(0, 360))
+@given(expressions(), cutoffs(KINDS), CRYSTALS, st.floats(0, 360))
 def test_forces_and_stress_turn_with_the_structure(close, expression, cutoff, atoms, angle):
     turned = atoms.copy()
     turned.rotate(angle, (1, 2, 3), rotate_cell=True)
@@ -122,7 +101,7 @@ def test_forces_and_stress_turn_with_the_structure(close, expression, cutoff, at
 
 
 @few
-@given(expressions(), cutoffs(KINDS), crystals(), st.permutations(range(5)))
+@given(expressions(), cutoffs(KINDS), CRYSTALS, st.permutations(range(5)))
 def test_order_of_atoms_does_not_matter(close, expression, cutoff, atoms, order):
     order = list(order)
     still = predict(expression, cutoff, atoms)
@@ -131,7 +110,7 @@ def test_order_of_atoms_does_not_matter(close, expression, cutoff, atoms, order)
 
 
 @few
-@given(expressions(), cutoffs(KINDS), crystals(), st.integers(0, 2))
+@given(expressions(), cutoffs(KINDS), CRYSTALS, st.integers(0, 2))
 def test_doubling_the_cell_doubles_the_energy(close, expression, cutoff, atoms, axis):
     atoms.pbc = True
     repeat = [1, 1, 1]
@@ -141,14 +120,14 @@ def test_doubling_the_cell_doubles_the_energy(close, expression, cutoff, atoms, 
 
 
 @few
-@given(expressions(), cutoffs(KINDS), crystals())
+@given(expressions(), cutoffs(KINDS), CRYSTALS)
 def test_forces_sum_to_nothing(expression, cutoff, atoms):
     forces = predict(expression, cutoff, atoms).forces
     np.testing.assert_allclose(forces.sum(0), 0, atol=1e-11 * (1 + np.abs(forces).max()))
 
 
 @few
-@given(expressions(), cutoffs(KINDS), crystals(), crystals())
+@given(expressions(), cutoffs(KINDS), CRYSTALS, CRYSTALS)
 def test_structures_do_not_see_each_other(expression, cutoff, one, other):
     both = predict(expression, cutoff, one, other)
     alone = predict(expression, cutoff, other)
@@ -158,7 +137,7 @@ def test_structures_do_not_see_each_other(expression, cutoff, one, other):
 
 
 @few
-@given(expressions(), crystals(), st.lists(numbers, min_size=2, max_size=2))
+@given(expressions(), CRYSTALS, st.lists(numbers, min_size=2, max_size=2))
 def test_prediction_of_its_own_labels_has_no_error(expression, atoms, e0):
     cutoff = Cutoff(kind="septic", r_cut=R_CUT, r_on=R_ON)
     found = predict(expression, cutoff, atoms, e0=e0)

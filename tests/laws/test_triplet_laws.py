@@ -3,6 +3,7 @@ import pytest
 from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_crystals import crystals, numbers, strained, stress_from
 
 from symreg.cutoff import KINDS, Cutoff
 from symreg.expression import Expression, Term, parse
@@ -11,7 +12,8 @@ from symreg.formula import Formula
 from symreg.scoring import ExactPath, Prediction
 from symreg.structures import from_atoms
 
-R0, BOX = 2.4, 6.0
+R0 = 2.4
+CRYSTALS = crystals(("Si",) * 4)
 FORMS = (
     "exp(1.2/(x1 - 1.9))*exp(1.2/(x2 - 1.9))*(c + 1/3)^2",
     "x1^-4*x2^-4*(1 - c^2)",
@@ -24,7 +26,6 @@ FORMS = (
     "1",
 )
 
-numbers = st.floats(-1, 1).map(lambda value: round(value, 6))
 few = settings(max_examples=25)
 
 
@@ -42,18 +43,6 @@ def expressions(draw):
     return Expression(tuple(terms), tuple(draw(numbers) for _ in terms))
 
 
-@st.composite
-def crystals(draw):
-    # Four atoms on a coarse grid, then rattled: never on top of each other.
-    corners = draw(st.permutations(range(27)))[:4]
-    grid = np.array([[n // 9, n // 3 % 3, n % 3] for n in corners])
-    rattle = np.reshape(draw(st.lists(numbers, min_size=12, max_size=12)), (4, 3))
-    strain = np.reshape(draw(st.lists(numbers, min_size=9, max_size=9)), (3, 3))
-    pbc = draw(st.sampled_from([True, True, False, (True, True, False)]))
-    cell = BOX * (np.eye(3) + 0.1 * strain)
-    return Atoms("Si4", scaled_positions=(grid + 0.1 * rattle) / 3, cell=cell, pbc=pbc)
-
-
 def cutoffs(kind="septic", pair_radius=3.4):
     """Three-body terms reach 4 Å; pair terms less far, or farther."""
     pair = Cutoff(kind="septic", r_cut=pair_radius, r_on=2.5)
@@ -66,7 +55,7 @@ def predict(expression, *images, **settings):
 
 
 @few
-@given(expressions(), crystals(), st.sampled_from(KINDS))
+@given(expressions(), CRYSTALS, st.sampled_from(KINDS))
 def test_numba_and_sympy_agree(close, expression, atoms, kind):
     found = predict(expression, atoms, kind=kind)
     pair, three_body = cutoffs(kind)
@@ -82,7 +71,7 @@ def test_numba_and_sympy_agree(close, expression, atoms, kind):
 
 
 @few
-@given(expressions(), crystals(), st.integers(0, 11))
+@given(expressions(), CRYSTALS, st.integers(0, 11))
 def test_forces_are_the_slope_of_the_energy(expression, atoms, coordinate):
     moved = [atoms.copy(), atoms.copy()]
     for copy, step in zip(moved, (1e-5, -1e-5), strict=True):
@@ -95,25 +84,17 @@ def test_forces_are_the_slope_of_the_energy(expression, atoms, coordinate):
 
 
 @few
-@given(expressions(), crystals())
+@given(expressions(), CRYSTALS)
 def test_stress_is_the_slope_of_the_energy_with_strain(expression, atoms):
     atoms.pbc = True
-    images = [atoms]
-    for a, b in [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]:
-        for step in (1e-6, -1e-6):
-            strain = np.eye(3)
-            strain[a, b] += step / 2
-            strain[b, a] += step / 2
-            images.append(atoms.copy())
-            images[-1].set_cell(atoms.cell.array @ strain, scale_atoms=True)
-    found = predict(expression, *images)
-    numeric = np.diff(found.energy[1:].reshape(6, 2)[:, ::-1])[:, 0] / 2e-6 / atoms.get_volume()
+    found = predict(expression, atoms, *strained(atoms))
+    numeric = stress_from(found.energy[1:], atoms)
     scale = 1 + np.abs(found.stress[0]).max() + np.abs(found.energy[0]) / atoms.get_volume()
     np.testing.assert_allclose(found.stress[0], numeric, atol=1e-6 * scale)
 
 
 @few
-@given(expressions(), crystals(), st.tuples(numbers, numbers, numbers))
+@given(expressions(), CRYSTALS, st.tuples(numbers, numbers, numbers))
 def test_moving_everything_changes_nothing(close, expression, atoms, shift):
     moved = atoms.copy()
     moved.translate(np.multiply(shift, 10))
@@ -122,7 +103,7 @@ def test_moving_everything_changes_nothing(close, expression, atoms, shift):
 
 
 @few
-@given(expressions(), crystals(), st.floats(0, 360))
+@given(expressions(), CRYSTALS, st.floats(0, 360))
 def test_forces_and_stress_turn_with_the_structure(close, expression, atoms, angle):
     turned = atoms.copy()
     turned.rotate(angle, (1, 2, 3), rotate_cell=True)
@@ -134,7 +115,7 @@ def test_forces_and_stress_turn_with_the_structure(close, expression, atoms, ang
 
 
 @few
-@given(expressions(), crystals(), st.permutations(range(4)))
+@given(expressions(), CRYSTALS, st.permutations(range(4)))
 def test_order_of_atoms_does_not_matter(close, expression, atoms, order):
     order = list(order)
     still, other = predict(expression, atoms), predict(expression, atoms[order])
@@ -142,14 +123,14 @@ def test_order_of_atoms_does_not_matter(close, expression, atoms, order):
 
 
 @few
-@given(st.sampled_from(FORMS), crystals())
+@given(st.sampled_from(FORMS), CRYSTALS)
 def test_swapping_both_neighbours_changes_nothing(close, text, atoms):
     swapped = text.replace("x1", "first").replace("x2", "x1").replace("first", "x2")
     close(predict(three_body(swapped), atoms), predict(three_body(text), atoms))
 
 
 @few
-@given(expressions(), crystals(), st.integers(0, 2))
+@given(expressions(), CRYSTALS, st.integers(0, 2))
 def test_doubling_the_cell_doubles_the_energy(close, expression, atoms, axis):
     atoms.pbc = True
     repeat = [1, 1, 1]
@@ -159,14 +140,14 @@ def test_doubling_the_cell_doubles_the_energy(close, expression, atoms, axis):
 
 
 @few
-@given(expressions(), crystals())
+@given(expressions(), CRYSTALS)
 def test_forces_sum_to_nothing(expression, atoms):
     forces = predict(expression, atoms).forces
     np.testing.assert_allclose(forces.sum(0), 0, atol=1e-11 * (1 + np.abs(forces).max()))
 
 
 @few
-@given(expressions(), crystals(), st.sampled_from(KINDS))
+@given(expressions(), CRYSTALS, st.sampled_from(KINDS))
 def test_atom_beyond_the_cutoff_is_not_felt(close, expression, atoms, kind):
     atoms.pbc = False
     far = atoms + Atoms("Si", [atoms.positions[0] + [25, 0, 0]])
@@ -179,7 +160,7 @@ def test_atom_beyond_the_cutoff_is_not_felt(close, expression, atoms, kind):
 
 
 @few
-@given(st.sampled_from(FORMS), crystals())
+@given(st.sampled_from(FORMS), CRYSTALS)
 def test_reach_of_the_pair_terms_does_not_matter_to_triplets(close, text, atoms):
     expression = three_body(text)
     close(predict(expression, atoms, pair_radius=3.0), predict(expression, atoms, pair_radius=7.0))
