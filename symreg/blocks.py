@@ -1,9 +1,9 @@
-"""Search by blocks: three-body terms while the pair functions are free, pair terms around them.
+"""Search by blocks: other terms while the pair functions are free, pair terms around them.
 
-A good three-body term is worth little beside poor pair terms, and the other way round, so that a
-search for both at once ends where neither can change alone. By blocks each is judged as if the rest
-were the best possible, as in backfitting (J. H. Friedman and W. Stuetzle, J. Am. Stat. Assoc. 76,
-817, 1981).
+A good three-body or many-body term is worth little beside poor pair terms, and the other way round,
+so that a search for both at once ends where neither can change alone. By blocks each is judged as
+if the rest were the best possible, as in backfitting (J. H. Friedman and W. Stuetzle, J. Am. Stat.
+Assoc. 76, 817, 1981).
 """
 
 from __future__ import annotations
@@ -16,41 +16,52 @@ import numpy as np
 from symreg.constants import Fitter
 from symreg.evolution import EvolutionSettings, Island
 from symreg.expression import Expression
-from symreg.individuals import Gene, Individual, n_constants, terms_from
+from symreg.gate import Gate
+from symreg.individuals import Gene, Individual, n_constants, n_fitted, terms_from
 from symreg.selection import front, survivors, without_duplicates
-from symreg.variation import VariationSettings
+from symreg.variation import VariationSettings, radial_parts
 
 CLOSE = (1.05, 1.5, 3.0)
-"""Pair terms are sought around the simplest three-body terms within these factors of the best."""
+"""Pair terms are sought around the simplest other terms within these factors of the best."""
 ROOM = 2 / 3
-"""Part of the complexity that three-body terms alone may have; the rest is for pair terms."""
+"""Part of the complexity that terms without pairs may have; the rest is for pair terms."""
 CHEAPER = 10
 """Generations of pair terms for each of the others: they are fitted as many times faster."""
 
 
 class Blocks:
-    """The blocks of one island: whole individuals, and three-body terms alone.
+    """The blocks of one island: whole individuals, and those without pair terms, alone.
 
     Parameters
     ----------
     fitter, settings, variation
         As for ``Island``.
+    gate
+        Tests whole individuals, if given.
     """
 
     def __init__(
-        self, fitter: Fitter, settings: EvolutionSettings, variation: VariationSettings
+        self,
+        fitter: Fitter,
+        settings: EvolutionSettings,
+        variation: VariationSettings,
+        gate: Gate | None = None,
     ) -> None:
         self.settings = settings
         self.limits = variation
-        self.whole = Island(fitter, settings, variation)
+        self.whole = Island(fitter, settings, variation, gate=gate)
         self.alone: Island | None = None
-        if fitter.design.triplets is not None:
-            pairs = fitter.problem.matrix[:, : fitter.design.n_pair_values]
-            limits = replace(variation, max_complexity=int(ROOM * variation.max_complexity))
-            self.alone = Island(fitter.freed(pairs), settings, limits, ("three-body",))
+        others = {kind for kind, _ in fitter.design.keys} - {"pair"}
+        if others:
+            limits = replace(
+                variation,
+                max_complexity=int(ROOM * variation.max_complexity),
+                max_fitted=variation.max_fitted and max(variation.max_fitted - 1, 1),
+            )
+            self.alone = Island(fitter.beside_any_pairs(), settings, limits, others)
 
     def parts(self, individuals: Iterable[Individual]) -> tuple[list[Individual], list[Individual]]:
-        """Whole individuals, and those of three-body terms alone."""
+        """Whole individuals, and those without pair terms."""
         whole: list[Individual] = []
         alone: list[Individual] = []
         for individual in individuals:
@@ -102,18 +113,20 @@ class Blocks:
             for generation in self.alone.evolve(alone, generations, rng, first):
                 alone, count = generation.population, count + generation.candidates
             completed, candidates = self._completed(alone, CHEAPER * generations, rng)
+            completed = self.whole.chosen(whole, completed, rng)
             whole = survivors(
                 without_duplicates([*whole, *completed]), self.settings.population_size, rng
             )
             count += candidates
         for generation in self.whole.evolve(whole, generations, rng, first):
             whole, count = generation.population, count + generation.candidates
-        return [*whole, *alone], count
+        best = [i for i in front(whole) if self.whole.is_direct(i.genes)]
+        return [*whole, *self.whole.polished(best), *alone], count
 
     def _completed(
         self, alone: Sequence[Individual], generations: int, rng: np.random.Generator
     ) -> tuple[list[Individual], int]:
-        """Whole individuals: three-body terms that are held, and the best pair terms around them.
+        """Whole individuals: other terms that are held, and the best pair terms around them.
 
         With them the number of candidates fitted.
         """
@@ -126,10 +139,10 @@ class Blocks:
             self.limits,
             max_complexity=self.limits.max_complexity - held.complexity,
             max_constants=self.limits.max_constants - sum(n_constants(g.tree) for g in held.genes),
+            max_fitted=self.limits.max_fitted and self.limits.max_fitted - n_fitted(held.genes),
         )
-        loans = [gene.tree[1] for gene in held.genes if gene.tree[0] == "product"]
-        around = fitter.freed(fitter.columns(terms))
-        island = Island(around, self.settings, left, ("pair",), loans)
+        loans = [part for gene in held.genes for part in radial_parts(gene.tree)]
+        island = Island(fitter.around(terms), self.settings, left, ("pair",), loans)
         count = 2 * self.settings.population_size
         try:
             population = island.begin(rng)

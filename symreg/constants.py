@@ -43,13 +43,19 @@ class FitSettings:
     most_cancellation: float = 100.0
     """A term may be this many times larger than the sum of all. Beyond it the sum is a difference
     of large numbers, and its constants cannot be published to a sensible number of digits."""
+    finite_alone: bool = True
+    """Whether many-body terms must have a finite value for an atom alone."""
+    on_all: bool = True
+    """Whether many-body terms are fitted to all training labels, or to a few for screening."""
 
 
-QUICK = FitSettings()
+QUICK = FitSettings(on_all=False)
 """For every candidate of a search."""
 POLISH = FitSettings(max_steps=100, tolerance=1e-12)
 """For the few candidates that are kept."""
-AS_IT_IS = replace(POLISH, most_cancellation=np.inf)
+AS_IT_STANDS = replace(POLISH, max_steps=0)
+"""For weights alone."""
+AS_IT_IS = replace(POLISH, most_cancellation=np.inf, finite_alone=False)
 """For a form that someone asked for."""
 
 
@@ -69,6 +75,23 @@ class Fits:
     """The term that hardly lowers the loss, -1 where all do, shape (I,)."""
     fingerprints: Floats
     """Shape (I, 2)."""
+
+    def expression(self, terms: Sequence[Term]) -> tuple[Expression, float]:
+        """The one candidate of the batch, whose terms are given, as fitted; and its loss."""
+        starts = self.batch.constant_start
+        fitted = tuple(
+            Term(t.kind, t.species, t.tree.with_constants(self.batch.constants[low:high].tolist()))
+            for t, low, high in zip(terms, starts[:-1], starts[1:], strict=True)
+        )
+        return Expression(fitted, tuple(map(float, self.weights))), float(self.losses[0])
+
+
+def span(columns: Floats) -> Floats:
+    """Orthonormal basis of what columns of any scale span, shape (P, rank)."""
+    scale = np.linalg.norm(columns, axis=0)
+    scaled = columns / np.where(scale == 0, 1.0, scale)
+    left, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
+    return np.asarray(left[:, sizes > _SINGULAR * sizes.max(initial=0.0)])
 
 
 class Fitter:
@@ -98,6 +121,14 @@ class Fitter:
             chebyshev_coefficients(design.n_nodes),
             waves / scale,
         )
+
+    def beside_any_pairs(self) -> Fitter:
+        """Fits as if the best smooth pair function stood beside every candidate."""
+        return self.freed(self.problem.matrix[:, : self.design.n_pair_values])
+
+    def around(self, expression: Expression) -> Fitter:
+        """Fits of pair terms around terms that are held, their constants free to follow."""
+        return self.freed(self.columns(expression))
 
     def freed(self, columns: Floats) -> Fitter:
         """Fits to what no combination of these weighted predictions, shape (P, n), can reach."""
@@ -129,8 +160,17 @@ class Fitter:
             chebyshev_coefficients(triplets.n_angular),
         )
 
-    def fit(self, batch: Batch, settings: FitSettings = QUICK) -> Fits:
-        """Fit all candidates of a batch; the constants in it are the starting values."""
+    def fit(
+        self,
+        batch: Batch,
+        settings: FitSettings = QUICK,
+        bars: Floats | None = None,  # noqa: ARG002
+    ) -> Fits:
+        """Fit all candidates of a batch; the constants in it are the starting values.
+
+        Candidates with many-body terms whose loss is still above their bar, shape (I,), after two
+        steps are given up.
+        """
         n, terms = batch.term_start.size - 1, batch.block.size
         batch = batch._replace(constants=batch.constants.copy())
         losses, weights = np.empty(n), np.empty(terms)
@@ -154,13 +194,11 @@ class Fitter:
         self, terms: Sequence[Term], settings: FitSettings = POLISH
     ) -> tuple[Expression, float]:
         """Fit one list of terms; its expression and loss (inf when it is not valid)."""
-        fits = self.fit(pack([terms], self.design.keys), settings)
-        starts = fits.batch.constant_start
-        fitted = tuple(
-            Term(t.kind, t.species, t.tree.with_constants(fits.batch.constants[low:high].tolist()))
-            for t, low, high in zip(terms, starts[:-1], starts[1:], strict=True)
-        )
-        return Expression(fitted, tuple(map(float, fits.weights))), float(fits.losses[0])
+        return self.fit(pack([terms], self.design.keys), settings).expression(terms)
+
+    def e0(self, expression: Expression) -> Floats:
+        """Energies of free atoms in eV that fit best, shape (n_e0,)."""
+        return self.problem.e0(self.coordinates(expression))
 
     def columns(self, expression: Expression) -> Floats:
         """Derivatives of the weighted predictions by weights, then constants, shape (P, W + K)."""

@@ -91,7 +91,8 @@ class Cutoff:
             return self._poet(np.clip(r, self.r_on, self.r_cut))
         width = self.r_cut - self.r_on
         t = np.clip((r - self.r_on) / width, 0.0, 1.0)
-        value = 1 + t**4 * (-35 + t * (84 + t * (-70 + 20 * t)))
+        # With its zero taken out, so that rounding makes it no negative number below a root.
+        value = (1 - t) ** 4 * (1 + t * (4 + t * (10 + 20 * t)))
         return value, -140 * (t * (1 - t)) ** 3 / width
 
     def _poet(self, r: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

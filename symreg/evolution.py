@@ -5,19 +5,32 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from symreg.constants import QUICK, FitSettings, Fitter
+from symreg.constants import AS_IT_STANDS, POLISH, QUICK, FitSettings, Fitter
+from symreg.expression import Expression
 from symreg.expression.canonical import Nested
-from symreg.individuals import Gene, Individual, decode, encode, structure
+from symreg.gate import Gate
+from symreg.individuals import (
+    Fitness,
+    Gene,
+    Individual,
+    complexity,
+    decode,
+    encode,
+    structure,
+    terms_from,
+)
 from symreg.kernels.judging import DEPENDENT, FITTED
-from symreg.selection import survivors, tournament, without_duplicates
+from symreg.selection import front, survivors, tournament, without_duplicates
 from symreg.variation import Variation, VariationSettings, is_sane
 
 Candidate = tuple[tuple[Gene, ...], int]
 """Genes and birth."""
+HOPELESS = 4.0
+"""How many times the error of the front, at its complexity, a candidate may have in midst a fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +74,8 @@ class Island:
         Sizes, rates and limits.
     kinds, loans
         As for ``Variation``.
+    gate
+        Tests whether individuals are physical; without it none is tested.
     """
 
     def __init__(
@@ -70,9 +85,11 @@ class Island:
         variation: VariationSettings,
         kinds: Collection[str] | None = None,
         loans: Sequence[Nested] = (),
+        gate: Gate | None = None,
     ) -> None:
         self.fitter = fitter
         self.settings = settings
+        self.gate = gate
         design = fitter.design
         x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
         self.variation = Variation(variation, design.keys, x_range, kinds, loans)
@@ -81,22 +98,26 @@ class Island:
         self,
         candidates: Sequence[Candidate],
         settings: FitSettings = QUICK,
+        rivals: Sequence[Individual] = (),
     ) -> list[Individual]:
         """Valid individuals from genes and births, constants fitted and written back.
 
-        Those with a term that hardly lowers the loss are fitted once more without it.
+        Those with a term that hardly lowers the loss are fitted once more without it. What was
+        fitted to the structures for screening alone has no error yet; it may be given up where
+        ``rivals`` are much better.
         """
         fitted: list[Individual] = []
         while candidates:
-            valid, candidates = self._fit(candidates, settings)
+            valid, candidates = self._fit(candidates, settings, rivals)
             fitted += valid
         return fitted
 
     def _fit(
-        self, candidates: Sequence[Candidate], settings: FitSettings
+        self, candidates: Sequence[Candidate], settings: FitSettings, rivals: Sequence[Individual]
     ) -> tuple[list[Individual], list[Candidate]]:
         """Valid individuals, and those of the rest that deserve another fit with fewer terms."""
-        fits = self.fitter.fit(encode([genes for genes, _ in candidates]), settings)
+        every = [genes for genes, _ in candidates]
+        fits = self.fitter.fit(encode(every), settings, self._bars(every, rivals))
         fitted: list[Individual] = []
         shorter: list[Candidate] = []
         starts = fits.batch.term_start
@@ -117,9 +138,83 @@ class Island:
             size = math.sqrt(2 * loss) or 1.0
             one, two = fits.fingerprints[k] / size
             error = self.fitter.design.error(loss)
-            shape = (float(one), float(two))
-            fitted.append(Individual(genes, error, tuple(map(float, weights)), shape, born))
+            found = Individual(genes, error, tuple(map(float, weights)), (one, two), born)
+            if not settings.on_all and self.is_direct(genes):
+                found = replace(found, error=math.inf, screened=error)
+            fitted.append(found)
         return fitted, shorter
+
+    def _bars(
+        self, candidates: Sequence[Sequence[Gene]], rivals: Sequence[Individual]
+    ) -> np.ndarray | None:
+        """Losses above which candidates are not worth the rest of their fit."""
+        best = front([_by_screening(i) for i in rivals])
+        if not best or not any(map(self.is_direct, candidates)):
+            return None
+        sizes = [i.complexity for i in best]
+        losses = [self.fitter.design.loss_of(HOPELESS * i.error) for i in best]
+        places = np.searchsorted(sizes, [complexity(genes) for genes in candidates], "right") - 1
+        return np.where(places < 0, np.inf, np.array(losses)[places])
+
+    def is_direct(self, genes: Sequence[Gene]) -> bool:
+        """Whether the projected design cannot tell what the genes predict."""
+        return any(self.fitter.design.keys[gene.key][0] == "many-body" for gene in genes)
+
+    def chosen(
+        self,
+        population: Sequence[Individual],
+        fitted: Sequence[Individual],
+        rng: np.random.Generator,
+    ) -> list[Individual]:
+        """Those of the newly fitted that would survive by what screening says of all, scored.
+
+        The others are left out: a score over all labels costs many times what screening does.
+        """
+        waiting = [i for i in fitted if not math.isfinite(i.error)]
+        if not waiting:
+            return list(fitted)
+        screened = [_by_screening(i) for i in (*population, *fitted)]
+        best = survivors(without_duplicates(screened), self.settings.population_size, rng)
+        names = {id(view.genes) for view in best}
+        direct = [i for i in waiting if id(i.genes) in names]
+        return [*(i for i in fitted if math.isfinite(i.error)), *self.scored(direct)]
+
+    def scored(self, individuals: Sequence[Individual]) -> list[Individual]:
+        """Individuals with their weights and errors over all training labels, and gated."""
+        if not individuals:
+            return []
+        fits = self.fitter.fit(encode([i.genes for i in individuals]), AS_IT_STANDS)
+        starts = fits.batch.term_start
+        scored = []
+        for k, individual in enumerate(individuals):
+            if fits.outcomes[k] in (FITTED, DEPENDENT):
+                weights = tuple(map(float, fits.weights[starts[k] : starts[k + 1]]))
+                error = self.fitter.design.error(float(fits.losses[k]))
+                scored.append(replace(individual, error=error, weights=weights, fitness=Fitness()))
+        return [self.gated(individual) for individual in scored]
+
+    def gated(self, individual: Individual) -> Individual:
+        """The individual with the number of conditions of the gate that it breaks."""
+        if self.gate is None:
+            return individual
+        terms = terms_from(individual.genes, self.fitter.design.keys)
+        broken = self.gate.broken(Expression(terms, individual.weights))
+        return replace(individual, violation=len(broken), fitness=Fitness())
+
+    def polished(self, individuals: Sequence[Individual]) -> list[Individual]:
+        """Individuals with their constants fitted to all training labels, as well as can be."""
+        if not individuals:
+            return []
+        found = self.fit([(i.genes, i.born) for i in individuals], POLISH)
+        known = {structure(i.genes): i.screened for i in individuals}
+        return [
+            self.gated(
+                replace(i, screened=known.get(structure(i.genes), i.error), fitness=Fitness())
+            )
+            if self.is_direct(i.genes)
+            else i
+            for i in found
+        ]
 
     def begin(
         self, rng: np.random.Generator, seeds: Sequence[tuple[Gene, ...]] = ()
@@ -133,7 +228,8 @@ class Island:
         """
         size = self.settings.population_size
         genes = [*seeds, *self.variation.random(2 * size, rng)]
-        valid = without_duplicates(self.fit([(g, 0) for g in genes]))
+        fitted = self.fit([(g, 0) for g in genes])
+        valid = without_duplicates(self.chosen([], fitted, rng))
         if not valid:
             raise ValueError(
                 "no candidate could be fitted; the training labels may hold no more than the "
@@ -174,6 +270,15 @@ class Island:
                 tried[shape] += 1
                 if tried[shape] <= self.settings.tries:
                     fresh.append((genes, born))
-            fitted = self.fit(fresh) if fresh else []
+            fitted = (
+                self.chosen(population, self.fit(fresh, rivals=population), rng) if fresh else []
+            )
             population = survivors(without_duplicates([*population, *fitted]), size, rng)
             yield Generation(number, population, len(fresh))
+
+
+def _by_screening(individual: Individual) -> Individual:
+    """The individual as the structures for screening show it, like all candidates."""
+    if math.isnan(individual.screened):
+        return individual
+    return replace(individual, error=individual.screened, violation=0, fitness=Fitness())

@@ -22,6 +22,10 @@ class Form:
     """Formulas of its three-body terms in x1, x2 and c, the cosine of the angle."""
     cutoff: str = ""
     """The cutoff function that makes it what its name says; any if empty."""
+    embedded: tuple[str, ...] = ()
+    """Formulas of its many-body terms, in sums over neighbours."""
+    in_angstrom: bool = False
+    """Whether it has a length inside an exponent, so that x must be the distance in Å."""
 
     @property
     def is_separable(self) -> bool:
@@ -131,14 +135,66 @@ THREE_BODY_FORMS = (
 )
 """Potentials with three-body terms."""
 
+_POET = "A. Hernandez et al., npj Comput. Mater. 5, 112 (2019)"
+
+MANY_BODY_FORMS = (
+    Form(
+        "Gupta",
+        ("exp(-11.0*x)",),
+        "R. P. Gupta, Phys. Rev. B 23, 6265 (1981); F. Cleri and V. Rosato, Phys. Rev. B 48, 22 "
+        "(1993)",
+        embedded=("sqrt(sum(exp(-4.6*x)))",),
+    ),
+    Form(
+        "Sutton-Chen",
+        ("x^-9.5",),
+        "A. P. Sutton and J. Chen, Phil. Mag. Lett. 61, 139 (1990); real exponents",
+        embedded=("sqrt(sum(x^-6.5))",),
+    ),
+    Form(
+        "Finnis-Sinclair-like",
+        ("(x - c)^2", "x*(x - c)^2", "x^2*(x - c)^2"),
+        "M. W. Finnis and J. E. Sinclair, Phil. Mag. A 50, 45 (1984); polynomials that end by the "
+        "cutoff function, not each by itself",
+        is_seed=False,
+        embedded=("sqrt(sum((x - 1.9)^2))",),
+    ),
+    Form(
+        "Johnson-like EAM",
+        ("exp(-8.0*x)",),
+        "R. A. Johnson, Phys. Rev. B 37, 3924 (1988); two powers of one exponential density",
+        is_seed=False,
+        embedded=("sum(exp(-b*x))^m - c*sum(exp(-b*x))^n",),
+    ),
+    Form(
+        "POET GP1",
+        ("x^(10.21 - 5.47*x) - 0.21^x",),
+        _POET,
+        is_seed=False,
+        embedded=("1/sum(0.33^x)",),
+        in_angstrom=True,
+    ),
+    Form(
+        "POET GP3",
+        ("x^(3.98 - 3.93*x)",),
+        _POET,
+        is_seed=False,
+        embedded=("1/sum(1)", "sum(x^(11.73 - 2.93*x))/sum(1)"),
+        in_angstrom=True,
+    ),
+)
+"""Potentials with functions of neighbour sums. GP2 is GP3 and a constant energy of each atom."""
+
 _STARTS = {
     "Morse": {"a": 6.0, "b": 1.0},
     "Tang-Toennies": {"b": 14.0, "c": 1.5, "d": 0.3},
+    "Finnis-Sinclair-like": {"c": 1.6},
+    "Johnson-like EAM": {"b": 5.0, "m": 0.5, "n": 1.2, "c": 0.1},
 }
 
 
 def known_forms(
-    keys: Collection[tuple[str, tuple[str, ...]]], cutoffs: Collection[str] = ()
+    keys: Collection[tuple[str, tuple[str, ...]]], cutoffs: Collection[str] = (), r0: float = 0.0
 ) -> tuple[Form, ...]:
     """Forms that terms of these kinds and species can express.
 
@@ -148,18 +204,24 @@ def known_forms(
         Kinds and species of terms.
     cutoffs
         Cutoff functions of all kinds of terms.
+    r0
+        Unit of reduced distance in Å; some forms need 1.
     """
-    if all(kind == "pair" for kind, _ in keys):
-        return FORMS
-    usable = [f for f in THREE_BODY_FORMS if not f.cutoff or set(cutoffs) == {f.cutoff}]
-    return (*FORMS, *usable)
+    kinds = {kind for kind, _ in keys}
+    found = list(FORMS)
+    if "three-body" in kinds:
+        found += [f for f in THREE_BODY_FORMS if not f.cutoff or set(cutoffs) == {f.cutoff}]
+    if "many-body" in kinds:
+        found += [f for f in MANY_BODY_FORMS if not f.in_angstrom or r0 == 1.0]
+    return tuple(found)
 
 
 def terms_of_form(form: Form, keys: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Term, ...]:
     """The terms of a form for every pair of species, each with constants of its own."""
     start = _STARTS.get(form.name, {})
+    texts = {"pair": form.terms, "three-body": form.triplets, "many-body": form.embedded}
     return tuple(
         Term(kind, species, parse(text, start, VARIABLES_OF[kind]))
         for kind, species in keys
-        for text in (form.terms if kind == "pair" else form.triplets)
+        for text in texts[kind]
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -46,11 +46,15 @@ class Individual:
     fingerprint: tuple[float, float] = (math.nan, math.nan)
     born: int = 0
     """Generation in which it, or the oldest of its ancestors since it was random, arose."""
+    screened: float = math.nan
+    """Error on the structures for screening; NaN where all were counted from the first."""
+    violation: int = 0
+    """How many of the physical conditions of the gate it breaks."""
     fitness: Fitness = field(default_factory=Fitness)
 
     def __post_init__(self) -> None:
         """Count its complexity and set its fitness, once."""
-        self.complexity = sum(cost(gene.tree) + WEIGHT_COST for gene in self.genes)
+        self.complexity = complexity(self.genes)
         self.fitness.values = math.log(max(self.error, 1e-300)), self.complexity
 
 
@@ -65,6 +69,16 @@ def cost(tree: Nested) -> int:
         if isinstance(operand, tuple):
             total += cost(operand)
     return total
+
+
+def complexity(genes: Iterable[Gene]) -> int:
+    """Costs of all nodes, and two for each weight."""
+    return sum([cost(gene.tree) + WEIGHT_COST for gene in genes])
+
+
+def n_fitted(genes: Iterable[Gene]) -> int:
+    """Fitted reals: weights, and constants in the trees."""
+    return sum([1 + n_constants(gene.tree) for gene in genes])
 
 
 def structure(genes: Sequence[Gene]) -> tuple[Any, ...]:
@@ -175,6 +189,8 @@ def to_arrays(population: Sequence[Individual]) -> dict[str, np.ndarray]:
     arrays["error"] = np.array([individual.error for individual in population])
     arrays["fingerprint"] = np.array([i.fingerprint for i in population]).reshape(-1, 2)
     arrays["born"] = np.array([individual.born for individual in population], dtype=np.int64)
+    arrays["screened"] = np.array([individual.screened for individual in population])
+    arrays["violation"] = np.array([i.violation for i in population], dtype=np.int64)
     return arrays
 
 
@@ -189,6 +205,8 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[Individual]:
             tuple(map(float, arrays["weights"][starts[k] : starts[k + 1]])),
             (float(arrays["fingerprint"][k, 0]), float(arrays["fingerprint"][k, 1])),
             int(arrays["born"][k]),
+            float(arrays["screened"][k]),
+            int(arrays["violation"][k]),
         )
         for k, genes in enumerate(decode(batch))
     ]

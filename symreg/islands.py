@@ -10,15 +10,17 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from symreg.blocks import Blocks
-from symreg.constants import POLISH, Fitter
+from symreg.constants import Fitter
+from symreg.direct import Labelled
 from symreg.evolution import EvolutionSettings
-from symreg.individuals import Gene, Individual, from_arrays, to_arrays
+from symreg.gate import Gate
+from symreg.individuals import Fitness, Gene, Individual, from_arrays, to_arrays
 from symreg.projection import Design
 from symreg.selection import front
 from symreg.variation import VariationSettings
@@ -49,6 +51,8 @@ class State:
     """One for each island."""
     front: list[Individual]
     """The best of all islands and epochs, constants polished, simplest first."""
+    rejected: list[Individual] = field(default_factory=list)
+    """Those that would stand on the front, did they not break conditions of the gate."""
 
 
 @contextmanager
@@ -113,6 +117,8 @@ class Islands:
         Genes put into the first populations.
     executor
         Runs epochs elsewhere; made by ``processes``. None runs them here, one after another.
+    fitter, gate
+        What fits and tests candidates; by default the design alone.
     """
 
     def __init__(
@@ -121,11 +127,13 @@ class Islands:
         settings: IslandSettings,
         seeds: Sequence[tuple[Gene, ...]] = (),
         executor: Executor | None = None,
+        fitter: Fitter | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.settings = settings
         self.seeds = tuple(seeds)
         self.executor = executor
-        self.here = Blocks(Fitter(design), settings.evolution, settings.variation)
+        self.here = Blocks(fitter or Fitter(design), settings.evolution, settings.variation, gate)
 
     def search(self, state: State | None = None) -> Iterator[State]:
         """Yield the state after every epoch, for ever; the caller decides when to stop."""
@@ -133,13 +141,10 @@ class Islands:
             epoch = state.epoch if state else 0
             results = self._epoch(epoch, state.populations if state else None)
             populations = tuple(arrays for arrays, _ in results)
-            known = state.front if state else []
-            state = State(
-                epoch + 1,
-                (state.candidates if state else 0) + sum(count for _, count in results),
-                populations,
-                self._front(known, populations),
-            )
+            known, rejected = (state.front, state.rejected) if state else ([], [])
+            front, rejected = self._front(known, rejected, populations)
+            candidates = (state.candidates if state else 0) + sum(count for _, count in results)
+            state = State(epoch + 1, candidates, populations, front, rejected)
             yield state
 
     def _epoch(
@@ -157,27 +162,47 @@ class Islands:
         futures = [self.executor.submit(_work, *task) for task in tasks]
         return [future.result() for future in futures]
 
-    def _front(self, known: list[Individual], populations: Sequence[Arrays]) -> list[Individual]:
-        """Join the fronts and polish the constants of what is new."""
+    def _front(
+        self,
+        known: Sequence[Individual],
+        rejected: Sequence[Individual],
+        populations: Sequence[Arrays],
+    ) -> tuple[list[Individual], list[Individual]]:
+        """Join the fronts and polish the constants of what is new; with those that are rejected."""
         every = (i for arrays in populations for i in from_arrays(arrays))
         whole, _ = self.here.parts(every)
         best = front([*known, *whole])
         old = {id(individual) for individual in known}
-        new = [individual for individual in best if id(individual) not in old]
-        polished = self.here.whole.fit([(i.genes, i.born) for i in new], POLISH) if new else []
-        return front([*best, *polished])
+        island = self.here.whole
+        # Islands polish what only they can: it takes their time, not that of all.
+        new = [i for i in best if id(i) not in old and not island.is_direct(i.genes)]
+        best = front([*best, *island.polished(new)])
+        broken = [i for i in (*rejected, *whole) if i.violation]
+        lawless = front([replace(i, violation=0, fitness=Fitness()) for i in (*best, *broken)])
+        names = {id(i.genes) for i in lawless}
+        return best, [i for i in broken if id(i.genes) in names]
 
 
 _island: Blocks | None = None
 
 
 def _prepare(path: str, settings: IslandSettings) -> None:
-    """Set up a worker: the data come from a file, Ctrl-C is for the parent alone."""
+    """Set up a worker: the data come from files, Ctrl-C is for the parent alone."""
     import signal
 
     global _island
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _island = Blocks(Fitter(Design.load(Path(path))), settings.evolution, settings.variation)
+    design = Design.load(Path(path))
+    fitter, gate = Fitter(design), None
+    if design.many_body:
+        data = Labelled.load(labels_beside(Path(path)))
+        fitter, gate = data.fitter(design), data.gate(design)
+    _island = Blocks(fitter, settings.evolution, settings.variation, gate)
+
+
+def labels_beside(design: Path) -> Path:
+    """Where workers find the labels themselves, which many-body terms need."""
+    return design.with_name("labels.npz")
 
 
 def _work(

@@ -16,6 +16,7 @@ from ase.units import GPa
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from symreg.curves import pole
 from symreg.formula import Formula, ThreeBodyFunction
 
 POINTS = 2000
@@ -128,25 +129,14 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
     r_lo = formula.pair_function(a, b).r_lo
     # Not the last point: a plain truncation is judged by `_fading`.
     inside = [part[:-1][curve.r[:-1] >= r_lo] for part in curve]
-    if (pole := _pole(inside[0], inside[1], -inside[2])) is not None:
-        return [Check(f"{name} is finite", False, f"the formula has a pole near {pole:.4g} Å")]
+    if (place := pole(inside[0], inside[1], -inside[2])) is not None:
+        return [Check(f"{name} is finite", False, f"the formula has a pole near {place:.4g} Å")]
     return [
         Check(f"{name} is finite", True, f"from {curve.r[0]:.4g} to {curve.r[-1]:.4g} Å"),
         _repulsion(formula, a, b, f"{name} repels at short range"),
         _wells(curve, formula.pair_function(a, b).r_lo, f"{name} has at most one well"),
         _fading(formula, a, b, f"{name} fades at the cutoff"),
     ]
-
-
-def _pole(
-    x: NDArray[np.float64], energy: NDArray[np.float64], slope: NDArray[np.float64]
-) -> float | None:
-    """Where the energy jumps in a way that the slopes on both sides do not explain."""
-    step = x[1] - x[0]
-    missing = np.abs(np.diff(energy) - 0.5 * step * (slope[1:] + slope[:-1]))
-    explained = 0.5 * step * (np.abs(slope[1:]) + np.abs(slope[:-1]))
-    jumps = missing > 0.1 * explained + 1e-6 * np.abs(energy).max()
-    return float(x[missing.argmax()]) if jumps.any() else None
 
 
 def _repulsion(formula: Formula, a: str, b: str, name: str) -> Check:
@@ -231,13 +221,13 @@ def _triplet_pole(function: ThreeBodyFunction) -> str:
     for fixed, other in itertools.product(distances, distances):
         first, second = np.full(POINTS, fixed), np.full(POINTS, other)
         energy, _, _, slope = function.derivatives(first, second, c)
-        if (pole := _pole(c, energy, slope)) is not None:
-            return f"the formula has a pole near cosine {pole:.4g}"
+        if (place := pole(c, energy, slope)) is not None:
+            return f"the formula has a pole near cosine {place:.4g}"
     for fixed, cosine in itertools.product(distances, (-1.0, -0.3, 0.3, 1.0)):
         others = np.full(r.size, fixed), np.full(r.size, cosine)
         energy, slope, _, _ = function.derivatives(r, *others)
-        if (pole := _pole(r, energy, slope)) is not None:
-            return f"the formula has a pole near {pole:.4g} Å"
+        if (place := pole(r, energy, slope)) is not None:
+            return f"the formula has a pole near {place:.4g} Å"
     return ""
 
 

@@ -18,6 +18,7 @@ from symreg.loss import LossSettings
 from symreg.neighbours import Pairs, structure_pairs, triplets
 from symreg.primitives import PRIMITIVES, SUMS
 from symreg.structures import SPLITS, Structures
+from symreg.wall import Clamp, Wall
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -103,6 +104,9 @@ class ExactPath:
         Unit of reduced distance in Å.
     cutoff_three_body
         Cutoff function of the three-body terms.
+    r_lo
+        Where the domain begins in Å: below it pairs meet a wall, and distances in all other terms
+        come to rest, as in the finished formula. Without it formulas hold as they stand.
     """
 
     def __init__(
@@ -111,12 +115,14 @@ class ExactPath:
         cutoff: Cutoff,
         r0: float,
         cutoff_three_body: Cutoff | None = None,
+        r_lo: float | None = None,
     ) -> None:
         self.structures = structures
+        self.r_lo = 0.0 if r_lo is None else r_lo
         self.cutoff = cutoff
         self.cutoff_three_body = cutoff_three_body
         self.r0 = r0
-        self._reach = max(c.r_cut for c in (cutoff, cutoff_three_body) if c)
+        self.reach: float = max(c.r_cut for c in (cutoff, cutoff_three_body) if c)
         self._kept: dict[int, Pairs] = {}
         self._n_kept = 0
 
@@ -134,16 +140,19 @@ class ExactPath:
         stress = np.full((len(data), 6), np.nan)
         for s in range(len(data)):
             atoms = data.atoms_of(s)
-            energies, on_atoms, virial = self._sums(expression, s)
+            pairs, kind = self._pairs(s), data.kind[atoms]
+            energies, on_atoms, virial = self.sums(expression, pairs, kind)
             energy[s] = energies.sum() + free[data.kind[atoms]].sum()
             forces[atoms] = on_atoms
             if data.pbc[s].all():
                 stress[s] = virial.sum(axis=0) / abs(np.linalg.det(data.cell[s]))
         return Prediction(energy, forces, stress)
 
-    def _sums(self, expression: Expression, s: int) -> Sums:
-        data, pairs = self.structures, self._pairs(s)
-        kind = data.kind[data.atoms_of(s)]
+    def sums(self, expression: Expression, pairs: Pairs, kind: Integers) -> Sums:
+        """Energies (N,), forces (N, 3) and virials (N, 6) of N atoms with these pairs; e0 left out.
+
+        ``kind`` is the index of each atom's element among the species of the structures.
+        """
         sums = np.zeros(kind.size), np.zeros((kind.size, 3)), np.zeros((kind.size, 6))
         keys = expression.keys()
         parts = {
@@ -167,6 +176,14 @@ class ExactPath:
 
     def pair_term(self, expression: Expression, key: Key, r: Floats) -> tuple[Floats, Floats]:
         """The pair function with f_c in eV and its slope in eV/Å at distances ``r`` in Å."""
+        below = r < self.r_lo
+        phi, slope = self._weighted(expression, key, np.maximum(r, self.r_lo))
+        if below.any():
+            wall = self._wall(expression, key)
+            phi[below], slope[below] = (wall.derivative(r[below], n) for n in (0, 1))
+        return phi, slope
+
+    def _weighted(self, expression: Expression, key: Key, r: Floats) -> tuple[Floats, Floats]:
         phi, slope = np.zeros_like(r), np.zeros_like(r)
         for tree, weight in _trees(expression, key):
             value, change = self._faded(tree, r)
@@ -174,11 +191,25 @@ class ExactPath:
             slope += weight * change
         return phi, slope
 
+    def _wall(self, expression: Expression, key: Key) -> Wall:
+        """What stands below ``r_lo``; higher derivatives there are differences of slopes."""
+        step = 1e-3 * self.r_lo
+        phi, slope = self._weighted(expression, key, self.r_lo + step * np.array([-1.0, 0.0, 1.0]))
+        second = (slope[2] - slope[0]) / (2 * step)
+        third = (slope[2] - 2 * slope[1] + slope[0]) / step**2
+        if not np.isfinite([phi[1], slope[1], second, third]).all():
+            return Wall("core", self.r_lo, (np.nan,) * 5)
+        return Wall.join(self.r_lo, float(phi[1]), float(slope[1]), float(second), float(third))
+
     def _faded(self, tree: Tree, r: Floats) -> tuple[Floats, Floats]:
         """A function of the distance with f_c and its slope in 1/Å, at distances ``r`` in Å."""
         value, slope = _run(tree, r / self.r0)
         fade, fade_slope = self.cutoff.value(r), self.cutoff.slope(r)
         return value * fade, slope / self.r0 * fade + value * fade_slope
+
+    def _at_rest(self, r: Floats) -> tuple[Floats, Floats]:
+        """Distances in Å as all but pair terms see them, and their derivatives by ``r``."""
+        return Clamp(self.r_lo)(r) if self.r_lo else (r, np.ones_like(r))
 
     def _add_embedded(
         self, expression: Expression, key: Key, pairs: Pairs, kind: Integers, sums: Sums
@@ -188,11 +219,12 @@ class ExactPath:
         pairs = pairs.subset((kind[pairs.i] == species) & (kind[pairs.j] == species))
         pairs = pairs.subset(pairs.r < self.cutoff.r_cut)
         slope = np.zeros_like(pairs.r)
+        distance, rest = self._at_rest(pairs.r)
         for tree, weight in _trees(expression, key):
             if tree.embedding is None:
                 raise ValueError("a many-body term holds no sum over neighbours")
             outer, summands = tree.embedding
-            faded = [self._faded(summand, pairs.r) for summand in summands]
+            faded = [self._faded(summand, distance) for summand in summands]
             densities = np.zeros((len(SUMS), kind.size))
             for density, (value, _) in zip(densities, faded, strict=False):
                 density += np.bincount(pairs.i, value, kind.size)
@@ -200,7 +232,7 @@ class ExactPath:
             sums[0][kind == species] += weight * energy[kind == species]
             for change, (_, steep) in zip(by_sum, faded, strict=False):
                 # Each bond is i -> j and j -> i, and both atoms feel it.
-                slope += weight * (change[pairs.i] + change[pairs.j]) * steep
+                slope += weight * (change[pairs.i] + change[pairs.j]) * steep * rest
         none = np.zeros_like(pairs.r)
         add_pair_observables(pairs.i, pairs.r, pairs.unit, none, slope, *sums)
 
@@ -213,8 +245,9 @@ class ExactPath:
         centre, *others = (self.structures.species.index(name) for name in key[1])
         chosen = (kind[pairs.i] == centre) & np.isin(kind[pairs.j], others)
         pairs = pairs.subset(chosen & (pairs.r < cutoff.r_cut))
-        fade = cutoff.value(pairs.r), cutoff.slope(pairs.r)
-        parts = [(_psi(tree, pairs.r / self.r0), w) for tree, w in _trees(expression, key)]
+        distance, rest = self._at_rest(pairs.r)
+        fade = cutoff.value(distance), cutoff.slope(distance) * rest
+        parts = [(_psi(tree, distance / self.r0), w) for tree, w in _trees(expression, key)]
         for first, second in triplets(pairs, kind.size, _TRIPLETS_TOGETHER):
             if others[0] != others[1]:
                 mixed = kind[pairs.j[first]] != kind[pairs.j[second]]
@@ -225,7 +258,8 @@ class ExactPath:
                 value, change = function(first, second, cosine)
                 psi += weight * value
                 slopes += weight * change
-            slopes[:2] /= self.r0
+            slopes[0] *= rest[first] / self.r0
+            slopes[1] *= rest[second] / self.r0
             fade_triplets(first, second, *fade, psi, slopes)
             add_triplet_observables(
                 pairs.i, pairs.j, pairs.r, pairs.unit, first, second, cosine, psi, slopes, *sums
@@ -234,7 +268,7 @@ class ExactPath:
     def _pairs(self, s: int) -> Pairs:
         pairs = self._kept.get(s)
         if pairs is None:
-            pairs = structure_pairs(self.structures, s, self._reach)
+            pairs = structure_pairs(self.structures, s, self.reach)
             if self._n_kept + len(pairs) <= _KEPT_PAIRS:
                 self._kept[s] = pairs
                 self._n_kept += len(pairs)

@@ -38,9 +38,18 @@ def without_duplicates(individuals: Iterable[Individual]) -> list[Individual]:
 def survivors(
     individuals: Sequence[Individual], size: int, rng: np.random.Generator
 ) -> list[Individual]:
-    """The next population by NSGA-II (Deb et al., IEEE Trans. Evol. Comput. 6, 182, 2002)."""
+    """The next population by NSGA-II with constrained domination.
+
+    Whoever breaks no condition of the gate comes before all who break one, and these go by how
+    many they break (Deb et al., IEEE Trans. Evol. Comput. 6, 182, 2002, section VI).
+    """
     random.seed(int(rng.integers(2**63)))
-    chosen: list[Individual] = tools.selNSGA2(list(individuals), size, nd="log")
+    chosen: list[Individual] = []
+    for broken in sorted({individual.violation for individual in individuals}):
+        alike = [i for i in individuals if i.violation == broken]
+        left = size - len(chosen)
+        if left > 0:
+            chosen += tools.selNSGA2(alike, min(left, len(alike)), nd="log")
     return chosen
 
 
@@ -53,9 +62,13 @@ def tournament(
 
 
 def front(individuals: Iterable[Individual]) -> list[Individual]:
-    """Individuals that no other beats in error and complexity, simplest first."""
+    """Individuals that no other beats in error and complexity, simplest first.
+
+    Those that break a condition of the gate are left out.
+    """
     best: list[Individual] = []
     for individual in sorted(individuals, key=lambda i: (i.complexity, i.error)):
-        if math.isfinite(individual.error) and (not best or individual.error < best[-1].error):
+        better = math.isfinite(individual.error) and (not best or individual.error < best[-1].error)
+        if better and not individual.violation:
             best.append(individual)
     return best

@@ -87,7 +87,7 @@ def test_a_mistake_ends_in_one_line_and_exit_code_1(tmp_path, run_file):
         (("run", run_file, "--set", "generation=3"), "there is no setting 'generation'"),
         (("run", run_file, "--set", "seed"), "--set seed has no value"),
         (("run", run_file, "--set", "terms.three_body=angular"), "three_body is"),
-        (("run", run_file, "--set", "terms.many_body=true"), "many-body terms are not"),
+        (("run", run_file, "--set", "terms.max_constants=0"), "max_constants is 0"),
         (("show", tmp_path), "holds no run"),
         (("fit", "x", "a.extxyz", "--cutoff", "soft"), "cutoff is 'soft'; it must be one of"),
     ]:

@@ -44,7 +44,9 @@ def test_evolution_goes_on_only_when_asked(island, monkeypatch):
     population = island.begin(rng)
     fits = []
     fit = island.fit
-    monkeypatch.setattr(island, "fit", lambda *words: fits.append(1) or fit(*words))
+    monkeypatch.setattr(
+        island, "fit", lambda *words, **named: fits.append(1) or fit(*words, **named)
+    )
     generations = island.evolve(population, 10**9, rng, first=7)
     assert fits == []
     assert [g.number for g in islice(generations, 2)] == [7, 8]

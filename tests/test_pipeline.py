@@ -10,10 +10,9 @@ import symreg
 from symreg import files, pipeline
 from symreg.expression import Term, parse
 from symreg.pipeline import delivery
-from symreg.pipeline.commands import find_crystals
 from symreg.pipeline.preparation import prepare
 from symreg.runs import RunFolder, open_run
-from symreg.structures import from_atoms
+from symreg.structures import crystals, from_atoms
 
 CONTRACT = [
     "complexity",
@@ -295,7 +294,7 @@ def test_an_atom_alone_in_a_box_is_no_crystal():
         atoms.info |= {"energy": energy, "group": f"side {int(side)}"}
         atoms.arrays["forces"] = np.zeros((1, 3))
         images.append(atoms)
-    (crystal,) = find_crystals(from_atoms(images))
+    (crystal,) = crystals(from_atoms(images))
     assert crystal.cell[0, 0] == 3.6
 
 

@@ -489,8 +489,8 @@ def test_damaged_file_is_built_anew(kept, damage):
 
 def test_file_of_another_format_is_built_anew(kept, monkeypatch):
     kept()
-    monkeypatch.setattr("symreg.projection.design._FORMAT", 2)
-    with pytest.raises(ValueError, match="format 1, not 2"):
+    monkeypatch.setattr("symreg.projection.design._FORMAT", 3)
+    with pytest.raises(ValueError, match="format 2, not 3"):
         Design.load(kept.path)
     assert kept()[1]
 

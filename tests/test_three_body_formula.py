@@ -8,7 +8,7 @@ from ase.build import bulk
 from symreg.cutoff import KINDS, Cutoff
 from symreg.expression import Expression, Term, parse
 from symreg.formula import Formula
-from symreg.formula.wall import Clamp
+from symreg.wall import Clamp
 
 TRIPLET = ("x1", "x2", "c")
 R0, R_LO = 2.35, 1.9

@@ -13,8 +13,8 @@ from symreg.loss import LossSettings
 from symreg.structures.settings import DataSettings
 
 MODES = ("evolution",)
-SMALLEST, SMALLEST_THREE_BODY = 3, 20
-"""Least ``max_complexity``: of one pair term, and of some choice of pair and three-body terms."""
+SMALLEST, SMALLEST_OTHERS = 3, 20
+"""Least ``max_complexity``: of one pair term, and of some choice of pair and other terms."""
 
 
 class SettingsError(ValueError):
@@ -49,8 +49,8 @@ class TermSettings:
     """Pair terms phi(r / r0)."""
     three_body: bool | str = False
     """Three-body terms psi(r_ij / r0, r_ik / r0, cos): ``separable``, ``general`` or false."""
-    many_body: bool | str = False
-    """Many-body terms; not available in this version."""
+    many_body: bool = False
+    """Many-body terms F(S_1, ...), each S the sum of a function of r / r0 over neighbours."""
     r_cut: float = 6.0
     """Cutoff radius in Å."""
     r_cut_three_body: float | None = None
@@ -77,13 +77,11 @@ class TermSettings:
     """Put known forms into the first population."""
     max_complexity: int = 60
     """Largest complexity of a formula."""
+    max_constants: int | None = None
+    """Most fitted constants of a formula, its weights included; any number if not given."""
 
     def __post_init__(self) -> None:
         """Reject settings that cannot run, before any structure is read."""
-        if self.many_body is not False:
-            raise SettingsError(
-                "many-body terms are not available in this version; set [terms] many_body = false"
-            )
         if self.three_body is True:
             object.__setattr__(self, "three_body", "separable")
         shapes = ("separable", "general")
@@ -116,11 +114,16 @@ class TermSettings:
         else:
             valid = all(math.isfinite(value) for value in self.e0.values())
             _require(bool(self.e0) and valid, "[terms] e0", dict(self.e0), needed)
-        least = SMALLEST if self.three_body is False else SMALLEST_THREE_BODY
+        plain = self.three_body is False and not self.many_body
+        least = SMALLEST if plain else SMALLEST_OTHERS
         needed = f"at least {least}, or there is nothing to search"
         _require(
             self.max_complexity >= least, "[terms] max_complexity", self.max_complexity, needed
         )
+        if self.max_constants is not None:
+            needed = f"at least {2 - plain}: each term has a weight"
+            fits = self.max_constants >= 2 - plain
+            _require(fits, "[terms] max_constants", self.max_constants, needed)
         try:
             _ = self.cutoff_function, self.cutoff_function_three_body
         except ValueError as error:

@@ -51,12 +51,12 @@ def _neighbour_sum(u: Nested) -> Nested:
 
 def _fold(op: str, numbers: list[float]) -> Nested:
     try:
-        return ("const", float(_ARITHMETIC[op](*numbers)))
+        return ("const", float(ARITHMETIC[op](*numbers)))
     except (ValueError, ZeroDivisionError, OverflowError):
         return ("const", math.nan)
 
 
-_ARITHMETIC: dict[str, Any] = {
+ARITHMETIC: dict[str, Any] = {
     "add": lambda u, v: u + v,
     "sub": lambda u, v: u - v,
     "mul": lambda u, v: u * v,

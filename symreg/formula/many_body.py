@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Tree
 from symreg.formula.radial import Function, Numbers, RadialFunction, compile_all, evaluate
-from symreg.formula.wall import Clamp
 from symreg.primitives import SUMS
 from symreg.simplify import tree_to_sympy
+from symreg.wall import Clamp
 
 
 class Embedding(NamedTuple):

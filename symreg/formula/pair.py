@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression
 from symreg.formula.radial import HIGHEST, RadialFunction
-from symreg.formula.wall import Wall
+from symreg.wall import Wall
 
 
 class PairFunction:

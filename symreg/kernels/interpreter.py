@@ -79,7 +79,8 @@ def run_values(program: Integers, n_instructions: int, rows: Floats, scratch: Fl
                 out[k] = exp(a[k])
         elif op == _POW:
             for k in range(out.size):
-                out[k] = exp(b[k] * log(a[k]))
+                # Neighbour sums of an atom alone are zero, and powers of them too.
+                out[k] = 0.0 if a[k] == 0.0 and b[k] > 0.0 else exp(b[k] * log(a[k]))
         elif op == _LOG:
             for k in range(out.size):
                 out[k] = log(a[k])
@@ -117,7 +118,7 @@ def _value_and_partials(
     elif op == _POW:
         for k in range(out.size):
             logarithm = log(a[k])
-            value = exp(b[k] * logarithm)
+            value = 0.0 if a[k] == 0.0 and b[k] > 0.0 else exp(b[k] * logarithm)
             out[k] = value
             da[k] = b[k] * value / a[k]
             db[k] = value * logarithm

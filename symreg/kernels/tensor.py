@@ -207,6 +207,18 @@ def triplet_columns(
     return column, slopes
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def triplet_values(
+    code: Integers, arg: Integers, constants: Floats, tensor: Tensor, length: int
+) -> tuple[Floats, float]:
+    """Node values of one three-body function, and the worst relative tail of ``length``."""
+    found = factors(tensor)
+    width = max(tensor.x.size, tensor.c.size)
+    scratch = registers(INPUTS + constants.size + code.size, constants.size, width)
+    fill_values(code, arg, constants, tensor, scratch, found)
+    return found.values, tensor_tail(code, tensor, found, length)
+
+
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
 def _add_scaled(factor: float, row: Floats, total: Floats) -> None:
     for r in range(total.size):

@@ -16,7 +16,7 @@ from symreg.individuals import from_arrays, to_arrays
 from symreg.islands import State
 from symreg.runs import CHECKPOINT, RunFolder
 
-FORMAT = 2
+FORMAT = 3
 
 
 def origin(settings: Settings, data_hash: str) -> str:
@@ -42,7 +42,8 @@ def write(folder: RunFolder, state: State, seconds: float, origin: str) -> None:
     arrays: dict[str, NDArray[Any]] = {"header": np.array(json.dumps(header))}
     for number, population in enumerate(state.populations):
         arrays |= {f"island{number}_{name}": values for name, values in population.items()}
-    arrays |= {f"front_{name}": values for name, values in to_arrays(state.front).items()}
+    for part, individuals in (("front", state.front), ("rejected", state.rejected)):
+        arrays |= {f"{part}_{name}": values for name, values in to_arrays(individuals).items()}
     folder.write_arrays(CHECKPOINT, **arrays)
 
 
@@ -80,8 +81,8 @@ def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Sta
     populations = [_part(arrays, f"island{n}_") for n in range(header["islands"])]
     for population in populations:
         from_arrays(population)  # now, not in the middle of an epoch
-    front = from_arrays(_part(arrays, "front_"))
-    return State(header["epoch"], header["candidates"], tuple(populations), front)
+    front, rejected = (from_arrays(_part(arrays, f"{part}_")) for part in ("front", "rejected"))
+    return State(header["epoch"], header["candidates"], tuple(populations), front, rejected)
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
 
 from symreg import config
@@ -18,10 +17,7 @@ from symreg.pipeline.preparation import Prepared, baselines, cautions, floor_lin
 from symreg.pipeline.searching import OnProgress, search
 from symreg.runs import Member, Run, RunFolder, open_run
 from symreg.scoring import errors
-from symreg.structures import Structures, isolated_atoms
-
-AT_REST = 0.01
-"""Largest force in eV/Å on an atom of a structure that counts as a crystal."""
+from symreg.structures import crystals as crystals_in
 
 
 def demo(
@@ -106,7 +102,7 @@ def validate(folder: str | Path) -> str:
     if not run.front:
         raise ValueError(f"{folder} has no front yet; `symreg resume {folder}`")
     prepared = prepare(run.settings)
-    crystals = find_crystals(prepared.structures)
+    crystals = crystals_in(prepared.structures)
     return "\n".join(
         _validate_member(RunFolder(run.folder), prepared, member, crystals) for member in run.front
     )
@@ -130,23 +126,6 @@ def _validate_member(
         for found in report.checks
     ]
     return "\n".join(lines)
-
-
-def find_crystals(structures: Structures) -> list[Atoms]:
-    """The lowest structure of each group among those fully periodic and without forces.
-
-    An atom alone in a periodic box is none.
-    """
-    lowest: dict[str, tuple[float, int]] = {}
-    for s in np.flatnonzero(~isolated_atoms(structures)).tolist():
-        atoms = structures.atoms_of(s)
-        largest = np.abs(structures.forces[atoms]).max(initial=0.0)
-        energy = float(structures.energy[s] / structures.n_atoms[s])
-        if structures.pbc[s].all() and largest < AT_REST and np.isfinite(energy):
-            lowest[structures.group[s]] = min(
-                (energy, s), lowest.get(structures.group[s], (np.inf, s))
-            )
-    return [structures.to_atoms(s) for _, s in lowest.values()]
 
 
 def export(

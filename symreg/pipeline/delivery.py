@@ -81,7 +81,8 @@ def _shortened(prepared: Prepared, expression: Expression) -> Expression:
 def _domain(prepared: Prepared) -> Domain:
     """Ranges of x of pairs and of triplets."""
     low = float(prepared.design.r_lo.min()) / prepared.r0
-    domain = {"pair": (low, prepared.cutoff.r_cut / prepared.r0)}
+    reach = prepared.cutoff.r_cut / prepared.r0
+    domain = {"pair": (low, reach), "many-body": (low, reach)}
     if prepared.cutoff_three_body is not None:
         domain["three-body"] = low, prepared.cutoff_three_body.r_cut / prepared.r0
     return domain
@@ -118,18 +119,22 @@ def allowed_difference(prepared: Prepared, error: float) -> float:
 
 def quick_record(prepared: Prepared, candidate: Candidate, number: int) -> dict[str, Any]:
     """What the projected design alone tells of a member, for a front that is still evolving."""
-    expression = candidate.expression
-    coordinates = prepared.fitter.coordinates(expression)
-    fitted = prepared.design.n_e0
-    e0 = prepared.design.training.e0(coordinates) if fitted else np.empty(0)
-    found = prepared.design.rmse(e0, coordinates)
-    return {
-        **_description(prepared, candidate, number),
-        "errors": {
-            split: {quantity: {"rmse": groups["all"]} for quantity, groups in by.items()}
+    expression, design = candidate.expression, prepared.design
+    record = _description(prepared, candidate, number)
+    if any(term.kind == "many-body" for term in expression.terms):
+        found = errors(prepared.structures, prepared.exact.predict(expression, record["e0"]))
+        by_split = {
+            split: {quantity: {"rmse": groups["all"]["rmse"]} for quantity, groups in by.items()}
             for split, by in found.items()
-        },
+        }
+        return {**record, "errors": by_split}
+    e0 = [record["e0"][name] for name in design.species] if design.n_e0 else []
+    rmse = design.rmse(np.array(e0), prepared.fitter.coordinates(expression))
+    by_split = {
+        split: {quantity: {"rmse": groups["all"]} for quantity, groups in by.items()}
+        for split, by in rmse.items()
     }
+    return {**record, "errors": by_split}
 
 
 def _description(prepared: Prepared, candidate: Candidate, number: int) -> dict[str, Any]:
@@ -180,7 +185,9 @@ def _constants(
     prepared: Prepared, expression: Expression
 ) -> tuple[list[dict[str, Any]], list[list[float]]]:
     """Names, values and intervals of all constants, and their correlations."""
-    found = intervals(prepared.fitter, expression, prepared.resampled)
+    # Bootstrap samples weigh the projected design anew, and many-body terms are not in it.
+    direct = any(term.kind == "many-body" for term in expression.terms)
+    found = intervals(prepared.fitter, expression, () if direct else prepared.resampled)
     entries = []
     for k, (name, value) in enumerate(Potential(formula(prepared, expression)).constants.items()):
         entries.append(

@@ -13,8 +13,10 @@ from threadpoolctl import threadpool_limits
 from symreg.config import Settings
 from symreg.constants import AS_IT_IS, Fitter, bootstrap
 from symreg.cutoff import Cutoff
+from symreg.direct import Labelled
 from symreg.expression import Expression, Term
 from symreg.forms import Form, known_forms, terms_of_form
+from symreg.gate import Gate
 from symreg.neighbours import nearest_neighbour_mean
 from symreg.projection import (
     Design,
@@ -46,7 +48,17 @@ class Prepared:
     @cached_property
     def fitter(self) -> Fitter:
         """Fits candidates to the training data."""
-        return Fitter(self.design)
+        return self.labelled.fitter(self.design) if self.design.many_body else Fitter(self.design)
+
+    @cached_property
+    def gate(self) -> Gate | None:
+        """Tests candidates, where there may be many-body terms."""
+        return self.labelled.gate(self.design) if self.design.many_body else None
+
+    @property
+    def labelled(self) -> Labelled:
+        """The structures as many-body terms need them."""
+        return Labelled(self.structures, self.cutoff, self.cutoff_three_body)
 
     @property
     def lowest_floor(self) -> float:
@@ -76,7 +88,7 @@ class Prepared:
     def forms(self) -> tuple[Form, ...]:
         """Known forms that can be fitted to these data."""
         cutoffs = [c.kind for c in (self.cutoff, self.cutoff_three_body) if c is not None]
-        return known_forms(self.design.keys, cutoffs)
+        return known_forms(self.design.keys, cutoffs, self.r0)
 
     @cached_property
     def spread(self) -> float:
@@ -88,7 +100,7 @@ class Prepared:
         """Energies of free atoms in eV: given, or those that fit best."""
         if self.fixed_e0 is not None:
             return self.fixed_e0
-        found = self.design.training.e0(self.fitter.coordinates(expression))
+        found = self.fitter.e0(expression)
         return dict(zip(self.design.species, map(float, found), strict=True))
 
     def error(self, expression: Expression) -> float:
@@ -124,6 +136,7 @@ def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
             loss=settings.loss,
             fixed_e0=fixed_e0,
             group_weights=settings.data.weights,
+            many_body=bool(terms.many_body),
         )
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor

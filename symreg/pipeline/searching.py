@@ -20,7 +20,7 @@ from symreg.config import Settings
 from symreg.evolution import EvolutionSettings
 from symreg.forms import terms_of_form
 from symreg.individuals import Gene, genes_of
-from symreg.islands import Islands, IslandSettings, State, processes
+from symreg.islands import Islands, IslandSettings, State, labels_beside, processes
 from symreg.pipeline import checkpoint
 from symreg.pipeline.delivery import candidate_of, deliver, pareto, quick_record
 from symreg.pipeline.preparation import (
@@ -190,6 +190,8 @@ class _Search:
     def _states(self, prepared: Prepared, state: State | None) -> Generator[State, None, None]:
         """The state after every epoch, for ever; an epoch that lost a worker is run again."""
         settings = island_settings(self.settings)
+        if prepared.design.many_body:
+            prepared.labelled.save(labels_beside(self.design_file))
         workers = min(self.settings.search.workers, settings.islands)
         losses = 0
         while losses < MOST_LOSSES:
@@ -197,7 +199,14 @@ class _Search:
                 executor = None
                 if workers > 1:
                     executor = stack.enter_context(processes(workers, self.design_file, settings))
-                islands = Islands(prepared.design, settings, _seeds(prepared), executor)
+                islands = Islands(
+                    prepared.design,
+                    settings,
+                    _seeds(prepared),
+                    executor,
+                    prepared.fitter,
+                    prepared.gate,
+                )
                 try:
                     for reached in islands.search(state):
                         state, losses = reached, 0
@@ -280,6 +289,7 @@ def island_settings(settings: Settings) -> IslandSettings:
         evolution=EvolutionSettings(population_size=search.population_size),
         variation=VariationSettings(
             max_complexity=settings.terms.max_complexity,
+            max_fitted=settings.terms.max_constants,
             general=settings.terms.three_body == "general",
         ),
     )

@@ -195,6 +195,7 @@ def build_design(
     loss: LossSettings,
     fixed_e0: Mapping[str, float] | None = None,
     group_weights: Mapping[str, float] | None = None,
+    many_body: bool = False,
     n_nodes: int | None = None,
 ) -> Design:
     """Project all structures of all splits.
@@ -215,15 +216,19 @@ def build_design(
         Energies of free atoms in eV by species; fitted when None.
     group_weights
         Weights of groups that do not count 1.
+    many_body
+        Whether formulas may hold many-body terms; the design itself is of the others.
     n_nodes
         Nodes per pair of species; by default what r^-12 needs.
 
     Raises
     ------
     ValueError
-        If no two atoms are closer than the cutoff, no training labels are left, or there are
-        three-body terms but several elements, no triplets, or far too many of them.
+        If no two atoms are closer than the cutoff, no training labels are left, there are
+        three-body or many-body terms but several elements, no triplets, or far too many of them.
     """
+    if many_body:
+        _one_element(structures.species, "many-body", "many_body")
     lowest = _lowest_distances(structures, cutoff)
     r_lo = np.array(list(lowest.values()))
     design = Design(
@@ -238,6 +243,7 @@ def build_design(
         group_weights=dict(group_weights or {}),
         cells={},
         counts={},
+        many_body=many_body,
         triplets=_triplet_grid(structures.species, float(r_lo.min()), cutoff_three_body),
     )
     accumulator = Accumulator(design, cutoff, cutoff_three_body)
@@ -251,17 +257,21 @@ def build_design(
     return finished
 
 
+def _one_element(species: tuple[str, ...], kind: str, setting: str) -> None:
+    if len(species) > 1:
+        raise ValueError(
+            f"{kind} terms are available for one element; the data hold {', '.join(species)}: "
+            f"set [terms] {setting} = false, or leave the structures with other elements out of "
+            "[data]"
+        )
+
+
 def _triplet_grid(
     species: tuple[str, ...], r_lo: float, cutoff: Cutoff | None
 ) -> TripletGrid | None:
     if cutoff is None:
         return None
-    if len(species) > 1:
-        raise ValueError(
-            "three-body terms are available for one element; the data hold "
-            f"{', '.join(species)}: set [terms] three_body = false, or leave the structures with "
-            "other elements out of [data]"
-        )
+    _one_element(species, "three-body", "three_body")
     if not r_lo < cutoff.r_cut:
         raise ValueError(
             f"[terms] r_cut_three_body is {cutoff.r_cut:g} Å, but the closest atoms are "
@@ -280,6 +290,7 @@ def load_or_build_design(
     loss: LossSettings,
     fixed_e0: Mapping[str, float] | None = None,
     group_weights: Mapping[str, float] | None = None,
+    many_body: bool = False,
 ) -> Design:
     """``build_design`` kept in a file, for the next time and for worker processes.
 
@@ -291,7 +302,7 @@ def load_or_build_design(
         If the file cannot be written.
     """
     cutoffs = [c.to_dict() for c in (cutoff, cutoff_three_body) if c is not None]
-    settings = [*cutoffs, r0, asdict(loss), fixed_e0, dict(group_weights or {})]
+    settings = [*cutoffs, r0, asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     try:
@@ -306,6 +317,7 @@ def load_or_build_design(
         loss=loss,
         fixed_e0=fixed_e0,
         group_weights=group_weights,
+        many_body=many_body,
     )
     design.save(path, key)
     return design

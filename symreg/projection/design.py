@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from symreg.files import write_arrays
@@ -24,7 +25,7 @@ Key = tuple[str, tuple[str, ...]]
 Cell = tuple[str, str, str, int]
 """What one triangular matrix covers: quantity, group, split, bootstrap block."""
 
-_FORMAT = 1
+_FORMAT = 2
 _SINGULAR = 1e-10
 """Singular values of the e0 columns below this part of the largest count as zero."""
 
@@ -68,15 +69,18 @@ class Design:
 
     triplets: TripletGrid | None = None
     """Grid of the three-body terms of the one element, if there are any."""
+    many_body: bool = False
+    """Whether formulas may hold functions of neighbour sums, of the one element."""
     floors: tuple[Floor, ...] | None = None
     """The floor of pair terms and of all terms, where they were found before."""
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """Kinds and species that terms can have: those of pairs, then that of triplets."""
-        if self.triplets is None:
-            return self.pair_keys
-        return (*self.pair_keys, ("three-body", 3 * self.species))
+        """Kinds and species that terms can have: pairs, then triplets, then many-body terms."""
+        keys = self.pair_keys
+        if self.triplets is not None:
+            keys = (*keys, ("three-body", 3 * self.species))
+        return (*keys, ("many-body", self.species)) if self.many_body else keys
 
     @property
     def n_e0(self) -> int:
@@ -160,6 +164,10 @@ class Design:
         """Error in tables: root of twice the loss per quantity, in units of the sigmas."""
         return float(np.sqrt(2.0 * max(loss, 0.0) / len(self.quantities)))
 
+    def loss_of(self, error: float) -> float:
+        """The loss of an error as in tables."""
+        return 0.5 * len(self.quantities) * error**2
+
     def rmse(self, e0: Floats, coordinates: Floats) -> dict[str, dict[str, dict[str, float]]]:
         """Root mean squared errors, by split, quantity and group ("all" for all groups).
 
@@ -205,6 +213,7 @@ class Design:
             "group_weights": dict(self.group_weights),
             "cells": list(self.cells),
             "counts": [self.counts[cell] for cell in self.cells],
+            "many_body": self.many_body,
         }
         arrays = {f"cell{n}": matrix for n, matrix in enumerate(self.cells.values())}
         if self.triplets is not None and self.triplets.basis is not None:
@@ -245,6 +254,7 @@ class Design:
                 group_weights=header["group_weights"],
                 cells={cell: file[f"cell{n}"] for n, cell in enumerate(cells)},
                 counts=dict(zip(cells, header["counts"], strict=True)),
+                many_body=header["many_body"],
                 triplets=TripletGrid(**grid, basis=file["triplet_basis"]) if grid else None,
                 floors=tuple(Floor(**floor) for floor in header["floors"]) if grid else None,
             )
@@ -337,6 +347,13 @@ def solve(problem: Problem, columns: Floats) -> tuple[Floats, float]:
     """Least squares with columns of any scale; solution and loss."""
     scale = np.linalg.norm(columns, axis=0)
     scale[scale == 0] = 1.0
-    solution = np.linalg.lstsq(columns / scale, problem.target, rcond=1e-13)[0] / scale
+    try:
+        found = np.linalg.lstsq(columns / scale, problem.target, rcond=1e-13)[0]
+    except np.linalg.LinAlgError:
+        # Divide and conquer fails on some matrices that nothing is wrong with.
+        found = scipy.linalg.lstsq(
+            columns / scale, problem.target, cond=1e-13, lapack_driver="gelsy"
+        )[0]
+    solution = found / scale
     gap = columns @ solution - problem.target
     return solution, 0.5 * (float(gap @ gap) + problem.rest)

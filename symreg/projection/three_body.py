@@ -103,6 +103,13 @@ class TripletGrid:
         values, degrees = self.polynomials
         return np.asarray(values * SMOOTHNESS ** degrees.sum(axis=0))
 
+    @cached_property
+    def turn(self) -> Floats:
+        """From columns of node values to columns of what the data feel, shape (K, k)."""
+        if self.basis is None:
+            return np.eye(self.size)
+        return np.asarray(self.smooth @ (self.smooth.T @ self.basis))
+
     @property
     def lower_degrees(self) -> Floats:
         """Those of the polynomials that have three quarters of the degrees, shape (K, n)."""

@@ -142,6 +142,8 @@ def equal(old: Expression, new: Expression, domain: Domain) -> bool:
     if set(old.keys()) != set(new.keys()):
         return False
     for key in old.keys():  # noqa: SIM118 - no mapping
+        if key[0] == "many-body":  # they are never rewritten
+            continue
         points = _points(key[0], domain)
         a, b = (_values(expression, key, points) for expression in (old, new))
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
@@ -288,7 +290,9 @@ def _replaced(
 def _drop(expression: Expression, judge: _Judge, domain: Domain) -> Expression:
     """Leave out terms, the smallest first, as far as the error allows; each pair keeps one."""
     sizes = [
-        abs(weight) * float(np.abs(term.tree(*_points(term.kind, domain))).max())
+        math.inf  # sums have no domain; tried last
+        if term.kind == "many-body"
+        else abs(weight) * float(np.abs(term.tree(*_points(term.kind, domain))).max())
         for term, weight in zip(expression.terms, expression.weights, strict=True)
     ]
     for t in sorted(range(len(sizes)), key=sizes.__getitem__):

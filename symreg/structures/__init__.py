@@ -1,5 +1,6 @@
 """Structures with energies, forces and stresses, from any file that ASE reads."""
 
+from symreg.structures.crystals import crystals
 from symreg.structures.data import Structures, data_hash
 from symreg.structures.distances import isolated_atoms
 from symreg.structures.frames import from_atoms
@@ -14,6 +15,7 @@ __all__ = [
     "DataSettings",
     "Structures",
     "bootstrap_blocks",
+    "crystals",
     "data_hash",
     "from_atoms",
     "isolated_atoms",

@@ -5,14 +5,17 @@ that stream from the generator it is given.
 """
 
 from symreg.variation.limits import HIGHEST_EXPONENT, LOWEST_EXPONENT, VariationSettings, is_sane
-from symreg.variation.operators import MUTATIONS, Variation
+from symreg.variation.operators import MUTATIONS, Variation, radial_parts
 from symreg.variation.types import (
     DEGREES,
     EXPONENTS,
+    POWERS,
     Angular,
+    Atomic,
     Constant,
     Degree,
     Integer,
+    Power,
     Radial,
     Separable,
     Triplet,
@@ -25,10 +28,13 @@ __all__ = [
     "HIGHEST_EXPONENT",
     "LOWEST_EXPONENT",
     "MUTATIONS",
+    "POWERS",
     "Angular",
+    "Atomic",
     "Constant",
     "Degree",
     "Integer",
+    "Power",
     "Radial",
     "Separable",
     "Triplet",
@@ -36,4 +42,5 @@ __all__ = [
     "VariationSettings",
     "is_sane",
     "primitive_set",
+    "radial_parts",
 ]

@@ -12,10 +12,10 @@ from symreg.expression.canonical import ONE, Nested, build, terms_of
 from symreg.individuals import Gene, Individual, Key, cost, n_constants
 from symreg.kernels.programs import MAX_NODES
 from symreg.primitives import WEIGHT_COST
-from symreg.variation.limits import VariationSettings, is_sane
+from symreg.variation.limits import VariationSettings, is_embedding, is_sane, summands
 from symreg.variation.mutations import limit, mutate_tree
 from symreg.variation.trees import Trees
-from symreg.variation.types import Angular, Radial, Separable, Triplet
+from symreg.variation.types import Angular, Atomic, Radial, Separable, Triplet
 
 MUTATIONS = (
     ("point", 0.11),
@@ -36,6 +36,23 @@ MUTATIONS = (
 """Mutations and their rates."""
 MOST_TRIES = 400
 """Random individuals made for each that is within the limits; beyond it there are none."""
+
+
+def radial_parts(tree: Nested) -> list[Nested]:
+    """Radial factor of a product, or what the neighbour sums of a many-body function sum."""
+    return [tree[1]] if tree[0] == "product" else summands(tree)
+
+
+def with_radial_part(tree: Nested, old: Nested, new: Nested) -> Nested:
+    """The term with another of its radial parts."""
+    if tree[0] == "product":
+        return ("product", new, tree[2])
+    if tree == ("sum", old):
+        return build("sum", new)
+    if tree[0] in ("const", "int", "sum"):
+        return tree
+    operands = [with_radial_part(u, old, new) if isinstance(u, tuple) else u for u in tree[1:]]
+    return build(tree[0], *operands)
 
 
 class Variation:
@@ -114,14 +131,17 @@ class Variation:
 
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
         """Canonical order without duplicates; empty when a limit is broken."""
-        split = {Gene(g.key, self._typed(g, u)) for g in genes for u in terms_of(g.tree)}
+        split = {typed for g in genes for u in terms_of(g.tree) if (typed := self._typed(g, u))}
         if not self.is_whole(split) or len(split) > self.settings.max_terms * len(self.keys):
             return ()
         if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
             return ()
-        if sum(n_constants(g.tree) for g in split) > self.settings.max_constants:
+        nonlinear, most = sum(n_constants(g.tree) for g in split), self.settings.max_fitted
+        if nonlinear > self.settings.max_constants or (most and nonlinear + len(split) > most):
             return ()
         if not all(is_sane(g.tree) for g in split):
+            return ()
+        if not all(is_embedding(g.tree) for g in split if self.keys[g.key][0] == "many-body"):
             return ()
         # No node costs less than 1. Compiled code has room for so many and does not check.
         if any(cost(g.tree) > MAX_NODES for g in split):
@@ -136,9 +156,19 @@ class Variation:
         """Where pair terms stand."""
         return [k for k, gene in enumerate(genes) if self.keys[gene.key][0] == "pair"]
 
-    def _typed(self, gene: Gene, tree: Nested) -> Nested:
-        """A three-body function that is 1 as a product: a number alone would count as radial."""
-        return ("product", ONE, ONE) if tree == ONE and self.keys[gene.key][0] != "pair" else tree
+    def _typed(self, gene: Gene, tree: Nested) -> Gene | None:
+        """A gene of its kind; None where it is nothing.
+
+        A three-body function that is 1 is a product. A bare neighbour sum is a pair function, for
+        over all atoms it is a sum over pairs.
+        """
+        kind = self.keys[gene.key][0]
+        if kind == "many-body":
+            if tree[0] == "sum":
+                return Gene(self._choice[0], tree[1]) if "pair" in self._kinds else None
+            return Gene(gene.key, tree) if summands(tree) else None
+        alone = tree == ONE and kind == "three-body"
+        return Gene(gene.key, ("product", ONE, ONE) if alone else tree)
 
     def _random_gene(self, key: int) -> Gene:
         kind = self._root(key)
@@ -147,8 +177,8 @@ class Variation:
 
     def _root(self, key: int) -> type:
         """Type of a new tree."""
-        if self.keys[key][0] == "pair":
-            return Radial
+        if self.keys[key][0] != "three-body":
+            return Radial if self.keys[key][0] == "pair" else Atomic
         return Triplet if self.settings.general and random.random() < 0.5 else Separable
 
     def _mutate(self, genes: Sequence[Gene]) -> list[Gene]:
@@ -159,11 +189,11 @@ class Variation:
             return [*changed, self._random_gene(random.choice(self._choice))]
         place = random.randrange(len(changed))
         key = changed[place].key
-        separable = [k for k, gene in enumerate(changed) if gene.tree[0] == "product"]
-        if name == "factor" and separable:
-            self._replace_factor(changed, random.choice(separable))
-        elif name == "borrow" and (separable or self.loans) and self._pairs(changed):
-            self._borrow(changed, separable)
+        composed = [k for k, gene in enumerate(changed) if radial_parts(gene.tree)]
+        if name == "factor" and composed:
+            self._replace_part(changed, random.choice(composed))
+        elif name == "borrow" and (composed or self.loans) and self._pairs(changed):
+            self._borrow(changed, composed)
         elif name == "drop" and len(changed) > 1:
             del changed[place]
         elif name == "limit":
@@ -177,25 +207,33 @@ class Variation:
             changed[place] = self._mutate_gene(name, changed[place])
         return changed
 
-    def _replace_factor(self, genes: list[Gene], place: int) -> None:
-        """Give a separable term another radial or another angular factor."""
-        key, (product, radial, angular) = genes[place]
+    def _replace_part(self, genes: list[Gene], place: int) -> None:
+        """Give a term another radial function, or another one of what is around it."""
+        key, tree = genes[place]
+        chosen = random.choice(radial_parts(tree))
         if random.random() < 0.5:
             radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
-        else:
+            genes[place] = Gene(key, with_radial_part(tree, chosen, radial))
+        elif tree[0] == "product":
             angular = self.trees.nested(self.trees.expression(self.trees.pset, Angular))
-        genes[place] = Gene(key, (product, radial, angular))
+            genes[place] = Gene(key, ("product", tree[1], angular))
+        else:
+            around = self.trees.embedded(self.trees.deap(("sum", chosen)))
+            genes[place] = Gene(key, self.trees.nested(around))
 
-    def _borrow(self, genes: list[Gene], separable: Sequence[int]) -> None:
-        """Let pair terms and a radial factor share a function: the same lengths govern both."""
+    def _borrow(self, genes: list[Gene], composed: Sequence[int]) -> None:
+        """Let pair terms and another term share a function: the same lengths govern both."""
         pairs = self._pairs(genes)
         pair, chance = random.choice(pairs), random.random()
-        if separable and chance < 1 / 4:
-            place = random.choice(separable)
-            key, (product, _, angular) = genes[place]
-            genes[place] = Gene(key, (product, genes[pair].tree, angular))
+        if composed and chance < 1 / 4:
+            place = random.choice(composed)
+            key, tree = genes[place]
+            part = random.choice(radial_parts(tree))
+            genes[place] = Gene(key, with_radial_part(tree, part, genes[pair].tree))
             return
-        radial = random.choice([*(genes[k].tree[1] for k in separable), *self.loans])
+        radial = random.choice(
+            [*(part for k in composed for part in radial_parts(genes[k].tree)), *self.loans]
+        )
         if chance < 1 / 2:
             genes.append(Gene(genes[pair].key, radial))
             return

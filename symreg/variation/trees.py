@@ -7,16 +7,17 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from deap import gp
 
-from symreg.expression.canonical import LEAVES, ONE, Nested, build
+from symreg.expression.canonical import LEAVES, ONE, Nested, build, tree_of
 from symreg.variation.types import (
+    EXPONENT,
     SUFFIX,
     VARIABLES,
     Angular,
+    Atomic,
     Constant,
-    Degree,
-    Integer,
     Radial,
     primitive_set,
     random_constant,
@@ -25,6 +26,8 @@ from symreg.variation.types import (
 
 CHAINS = 0.4
 """Fraction of random subtrees that are compositions of functions of one variable."""
+NEIGHBOURS = 12
+"""Neighbours at x = 1 that a random shift of a neighbour sum reckons with."""
 
 
 class Trees:
@@ -43,7 +46,7 @@ class Trees:
             t for t in self.pset.terminals[Constant] if isinstance(t, gp.MetaEphemeral)
         )
         self.exponents: dict[Any, dict[int, Any]] = {
-            kind: {t.value: t for t in self.pset.terminals[kind]} for kind in (Integer, Degree)
+            kind: {t.value: t for t in self.pset.terminals[kind]} for kind in EXPONENT.values()
         }
         names = [name for of_kind in VARIABLES.values() for name in of_kind]
         self._variables = {name: self.pset.mapping[name] for name in names}
@@ -107,6 +110,8 @@ class Trees:
 
     def grow(self, kind: type, depth: int) -> list[Any]:
         """Random subtree of a type; DEAP's generators need primitives of every type."""
+        if kind is Atomic and (depth <= 0 or random.random() < 0.15):
+            return self.neighbour_sum()
         if kind in SUFFIX and depth > 1 and random.random() < CHAINS:
             return self._chain(kind)
         primitives, terminals = self.pset.primitives[kind], self.pset.terminals[kind]
@@ -127,6 +132,8 @@ class Trees:
         Most radial and angular functions of the literature are such; growing node by node rarely
         makes one of several links.
         """
+        if kind is Atomic:
+            return self.embedded(self.neighbour_sum())
         mapping, suffix = self.pset.mapping, SUFFIX[kind]
         nodes: list[Any] = [self._variables[random.choice(VARIABLES[kind])]]
         links = ("power", "power", "exp", *(("log", "sqrt") if kind is Radial else ()))
@@ -146,6 +153,41 @@ class Trees:
             else:
                 nodes = [mapping[link], *nodes]
         return nodes
+
+    def neighbour_sum(self) -> list[Any]:
+        """Sum of a random function of the distance."""
+        inner = self._chain(Radial) if random.random() < 0.7 else self.grow(Radial, 1)
+        return [self.pset.mapping["sum_a"], *inner]
+
+    def embedded(self, nodes: list[Any]) -> list[Any]:
+        """Random function of one variable of a neighbour sum, or of a function of it."""
+        mapping = self.pset.mapping
+        for _ in range(random.choice((1, 1, 1, 2))):
+            link = random.choice(("sqrt", "sqrt", "pow", "log", "exp", "powi", "inverse"))
+            size = self._size(nodes) * math.exp(random.gauss(0.0, 1.0))
+            if link == "sqrt":
+                nodes = [mapping["sqrt_a"], *nodes]
+            elif link == "pow":
+                nodes = [mapping["pow_a"], *nodes, self.constant(random.uniform(0.2, 2.0))]
+            elif link == "exp":
+                scale = random.choice((-1.0, 1.0)) / size
+                nodes = [mapping["exp_a"], mapping["mul_a"], self.constant(scale), *nodes]
+            elif link == "powi":
+                exponent = random.choice(self.pset.terminals[EXPONENT[Atomic]])
+                nodes = [mapping["powi_a"], exponent, *nodes]
+            else:
+                nodes = [mapping["add_a"], self.constant(size), *nodes]
+                inverse = self.exponents[EXPONENT[Atomic]][-1]
+                outer = [mapping["log_a"]] if link == "log" else [mapping["powi_a"], inverse]
+                nodes = [*outer, *nodes]
+        return nodes
+
+    def _size(self, nodes: Sequence[Any]) -> float:
+        """About how large a neighbour sum is in a dense crystal; 1 for anything else."""
+        if nodes[0].name != "sum_a":
+            return 1.0
+        (value,) = tree_of(self.nested(nodes[1:]))(np.ones(1))
+        return NEIGHBOURS * abs(float(value)) if math.isfinite(value) and value != 0 else 1.0
 
     def random_shift(self, kind: type, singular: bool) -> Any:
         """A constant to add to a variable, which puts no singularity into its range.

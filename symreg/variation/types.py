@@ -40,7 +40,11 @@ class Separable(metaclass=_StableType):
     """A product of one radial factor for both neighbours and an angular factor."""
 
 
-class Constant(Radial, Angular, Triplet):
+class Atomic(metaclass=_StableType):
+    """A function of neighbour sums."""
+
+
+class Constant(Radial, Angular, Triplet, Atomic):
     """A real number that is fitted."""
 
 
@@ -52,13 +56,21 @@ class Degree(metaclass=_StableType):
     """A small positive exponent."""
 
 
+class Power(metaclass=_StableType):
+    """A small exponent of either sign."""
+
+
 EXPONENTS = tuple(n for n in range(-14, 9) if n not in (0, 1))
 """Integer exponents of the primitive set."""
 DEGREES = (2, 3, 4, 5, 6)
 """Exponents of functions of the cosine."""
+POWERS = (-3, -2, -1, 2, 3)
+"""Exponents of functions of neighbour sums."""
 
-SUFFIX: dict[Any, str] = {Radial: "", Angular: "_c", Triplet: "_t"}
+SUFFIX: dict[Any, str] = {Radial: "", Angular: "_c", Triplet: "_t", Atomic: "_a"}
 """How the names of the primitives of each type end."""
+EXPONENT: dict[Any, type] = {Radial: Integer, Angular: Degree, Triplet: Integer, Atomic: Power}
+"""Type of the integer exponents of each type."""
 VARIABLES: dict[Any, tuple[str, ...]] = {
     Radial: ("x",),
     Angular: ("c",),
@@ -81,14 +93,15 @@ def primitive_set() -> gp.PrimitiveSetTyped:
         for name in ("add", "sub", "mul", "div"):
             pset.addPrimitive(operator.add, [kind, kind], kind, name=name + suffix)
         pset.addPrimitive(operator.neg, [kind], kind, name="exp" + suffix)
-        exponent = Degree if kind is Angular else Integer
-        pset.addPrimitive(operator.pow, [exponent, kind], kind, name="powi" + suffix)
+        pset.addPrimitive(operator.pow, [EXPONENT[kind], kind], kind, name="powi" + suffix)
         pset.addTerminal(1, kind, name="one" + suffix)
-    for name in ("log", "sqrt"):
-        pset.addPrimitive(operator.neg, [Radial], Radial, name=name)
-    pset.addPrimitive(operator.pow, [Radial, Constant], Radial, name="pow")
+    for kind in (Radial, Atomic):
+        for name in ("log", "sqrt"):
+            pset.addPrimitive(operator.neg, [kind], kind, name=name + SUFFIX[kind])
+        pset.addPrimitive(operator.pow, [kind, Constant], kind, name="pow" + SUFFIX[kind])
     pset.addPrimitive(operator.mul, [Radial, Angular], Separable, name="product")
-    for kind, exponents in ((Integer, EXPONENTS), (Degree, DEGREES)):
+    pset.addPrimitive(operator.neg, [Radial], Atomic, name="sum_a")
+    for kind, exponents in ((Integer, EXPONENTS), (Degree, DEGREES), (Power, POWERS)):
         for n in exponents:
             pset.addTerminal(n, kind)
     pset.addEphemeralConstant("constant", random_constant, Constant)
@@ -99,10 +112,13 @@ def root_of(tree: Nested) -> type:
     """Type of a whole tree; a number alone counts as radial."""
     if tree[0] == "product":
         return Separable
+    found: type = Radial
     stack = [tree]
     while stack:
         node = stack.pop()
-        if node[0] in LEAVES:
-            return Radial if node == X else Triplet
+        if node[0] == "sum":
+            return Atomic
+        if node[0] in LEAVES and node != X:
+            found = Triplet
         stack += [operand for operand in node[1:] if isinstance(operand, tuple)]
-    return Radial
+    return found

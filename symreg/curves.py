@@ -1,0 +1,26 @@
+"""What sampled curves tell: poles between their points, and whether they rise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def pole(x: Floats, energy: Floats, slope: Floats) -> float | None:
+    """Where the energy jumps in a way that the slopes on both sides do not explain.
+
+    Points ascend; None where there is no such place.
+
+    >>> x = np.linspace(1.0, 2.0, 100)
+    >>> round(pole(x, 1 / (x - 1.5), -1 / (x - 1.5) ** 2), 2)
+    1.49
+    >>> pole(x, x**2, 2 * x) is None
+    True
+    """
+    step = np.diff(x)
+    missing = np.abs(np.diff(energy) - 0.5 * step * (slope[1:] + slope[:-1]))
+    explained = 0.5 * step * (np.abs(slope[1:]) + np.abs(slope[:-1]))
+    jumps = missing > 0.1 * explained + 1e-6 * np.abs(energy).max()
+    return float(x[missing.argmax()]) if jumps.any() else None

@@ -1,0 +1,259 @@
+"""Labels of structures as rows, with all that makes them predictions of a formula.
+
+The projected design squeezes the labels for functions that enter linearly. Functions of neighbour
+sums do not, so for them the labels stay: all of them, or those of a few structures for screening.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+from symreg.cutoff import Cutoff
+from symreg.kernels.embedding import Neighbours, add_pulls, add_sum_rows, neighbours
+from symreg.neighbours import Pairs, structure_pairs
+from symreg.projection import Design, chebyshev_coefficients
+from symreg.projection.build import Accumulator
+from symreg.structures import QUANTITIES, SPLITS, Structures
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+TABLE = 512
+"""Points of the table in which pairs look up the slopes of what is summed."""
+MOST_ATOMS, MOST_PAIRS = 4_000, 12_000
+"""Atoms with energies and pairs with forces in the structures for screening, about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """P weighted labels of S structures with N atoms.
+
+    Half the square of predictions minus labels is the loss.
+    """
+
+    matrix: Floats
+    """From coordinates of the design to predictions, shape (P, C)."""
+    free: Floats
+    """Predictions of the energies of free atoms that are fitted, shape (P, n_e0)."""
+    target: Floats
+    """Labels, shape (P,)."""
+    kept: Integers
+    """Which of all labels are there: S energies, 3 N forces, then 6 S' stresses; shape (P,)."""
+    scale: Floats
+    """What a unit of each counts, shape (P,)."""
+    start: Integers
+    """Where the atoms of each structure begin, shape (S + 1,)."""
+    sums: Floats
+    """From node values of what is summed to the sums of every atom, shape (N, M)."""
+    dimers: Floats
+    """The same for an atom alone, then for dimers as far apart as the nodes, shape (1 + M, M)."""
+    pairs: Neighbours
+    """Those of the atoms that have forces here."""
+    structure: Integers
+    """Structure of each atom, shape (N,)."""
+    volume: Floats
+    """Volumes in Å³ of the structures that have stresses here, the first S', shape (S',)."""
+    table: Floats
+    """From node values to slopes with f_c at the points of a table, shape (TABLE, M)."""
+
+    def predictions(self, value: Floats, by_sum: Floats, slopes: Floats) -> Floats:
+        """Weighted predictions of D variants of a function of A neighbour sums, shape (D, P).
+
+        Parameters
+        ----------
+        value, by_sum
+            Function of every atom, (D, N), and its derivatives by the sums, (A, D, N).
+        slopes
+            Those of what is summed at the points of the table, (A, D, TABLE).
+        """
+        variants = len(value)
+        energy = np.add.reduceat(value, self.start[:-1], axis=1) / np.diff(self.start)
+        forces = np.zeros((variants, self.structure.size, 3))
+        virial = np.zeros((variants, self.volume.size, 6))
+        add_pulls(self.pairs, self.structure, slopes, by_sum, forces, virial)
+        virial /= self.volume[:, None]
+        parts = [part.reshape(variants, -1) for part in (energy, forces, virial)]
+        return np.concatenate(parts, axis=1)[:, self.kept] * self.scale
+
+
+def build_rows(
+    structures: Structures,
+    design: Design,
+    cutoff: Cutoff,
+    cutoff_three_body: Cutoff | None,
+    chosen: Sequence[int],
+    with_stresses: int,
+    every: int = 1,
+) -> Rows:
+    """Rows of the structures ``chosen``, some of them with all labels.
+
+    Parameters
+    ----------
+    structures, design
+        The data, of one element, and their design, whose weights and coordinates are used.
+    cutoff, cutoff_three_body
+        Its cutoff functions.
+    chosen
+        Indices of training structures.
+    with_stresses
+        Of so many of these, the first, all labels count.
+    every
+        Of the others the energies, and the forces on one atom in so many.
+    """
+    accumulator = Accumulator(_unreduced(design), cutoff, cutoff_three_body)
+    sizes = structures.n_atoms[chosen]
+    start = np.concatenate([[0], np.cumsum(sizes)])
+    low, step = float(design.r_lo[0]), (design.r_cut - float(design.r_lo[0])) / (TABLE - 1)
+    labels: dict[str, list[Floats]] = {name: [] for name in QUANTITIES}
+    predicted: dict[str, list[Floats]] = {name: [] for name in QUANTITIES}
+    pairs: list[Pairs] = []
+    sums, volume = [], np.empty(with_stresses)
+    for k, s in enumerate(chosen):
+        n, atoms = int(sizes[k]), structures.atoms_of(s)
+        energy, on_atoms, virial = accumulator.rows(structures, s, structures.kind[atoms])
+        labels["energy"].append(np.array([_bound(structures, design, s) / n]))
+        predicted["energy"].append(_coordinates(design, accumulator, energy[None, :] / n))
+        found = structure_pairs(structures, s, cutoff.r_cut)
+        of_sums = np.zeros((n, design.n_nodes))
+        add_sum_rows(found.i, found.r, cutoff.value(found.r), low, design.r_cut, of_sums)
+        sums.append(of_sums @ chebyshev_coefficients(design.n_nodes))
+        counts = np.arange(start[k], start[k + 1]) % (1 if k < with_stresses else every) == 0
+        pairs.append(found.subset(counts[found.i]))
+        labels["forces"].append(np.where(counts[:, None], structures.forces[atoms], np.nan).ravel())
+        predicted["forces"].append(_coordinates(design, accumulator, on_atoms.reshape(3 * n, -1)))
+        if k < with_stresses:
+            volume[k] = structures.volume[s] if structures.pbc[s].all() else np.nan
+            labels["stress"].append(np.where(np.isnan(volume[k]), np.nan, structures.stress[s]))
+            predicted["stress"].append(_coordinates(design, accumulator, virial / volume[k]))
+    weights = np.array([design.group_weights.get(structures.group[s], 1.0) for s in chosen])
+    owner = {
+        "energy": np.arange(len(chosen)),
+        "forces": np.repeat(np.arange(len(chosen)), 3 * sizes),
+        "stress": np.repeat(np.arange(with_stresses), 6),
+    }
+    target = {name: np.concatenate([*found, np.empty(0)]) for name, found in labels.items()}
+    scales = [
+        _scales(design.loss.sigma(name), target[name], weights[owner[name]]) for name in QUANTITIES
+    ]
+    scale, label = np.concatenate(scales), np.concatenate([*target.values()])
+    kept = np.flatnonzero(scale > 0)
+    matrix = np.concatenate([part for name in QUANTITIES for part in predicted[name]])
+    shift = np.repeat(start[:-1], [len(part) for part in pairs])
+    i, j, r, unit = (np.concatenate(column) for column in zip(*map(_columns, pairs), strict=True))
+    of_pairs = np.searchsorted(i + shift, np.arange(start[-1] + 1)), j + shift, r, unit
+    return Rows(
+        matrix=matrix[kept] * scale[kept, None],
+        free=np.repeat(kept < len(chosen), design.n_e0).reshape(-1, design.n_e0)
+        * scale[kept, None],
+        target=label[kept] * scale[kept],
+        kept=kept,
+        scale=scale[kept],
+        start=start,
+        sums=np.concatenate(sums),
+        dimers=np.vstack([np.zeros(design.n_nodes), np.diag(cutoff.value(design.nodes[0]))]),
+        pairs=neighbours(*of_pairs, low, step, TABLE),
+        structure=np.repeat(np.arange(len(chosen)), sizes),
+        volume=volume if scales[-1].any() else np.empty(0),
+        table=_slopes(design, cutoff),
+    )
+
+
+def _columns(pairs: Pairs) -> tuple[Integers, Integers, Floats, Floats]:
+    return pairs.i, pairs.j, pairs.r, pairs.unit
+
+
+def _unreduced(design: Design) -> Design:
+    """The design as it is while rows are collected: with all node values of triplets."""
+    if design.triplets is None:
+        return design
+    return replace(design, triplets=replace(design.triplets, basis=None))
+
+
+def _coordinates(design: Design, accumulator: Accumulator, rows: Floats) -> Floats:
+    """Columns of coordinates from columns of polynomials, shape (R, C)."""
+    n, m = design.n_pair_values, design.n_nodes
+    coefficients = chebyshev_coefficients(m)
+    blocks = [rows[:, b : b + m] @ coefficients for b in range(0, n, m)]
+    if design.triplets is not None and accumulator.triplet_rows is not None:
+        nodes = accumulator.triplet_rows.to_node_values(rows[:, n:])
+        blocks.append(nodes @ design.triplets.turn)
+    return np.hstack(blocks)
+
+
+def _bound(structures: Structures, design: Design, s: int) -> float:
+    """Energy in eV of a structure, less that of free atoms where it is given."""
+    energy = float(structures.energy[s])
+    if design.fixed_e0 is None:
+        return energy
+    known = np.array([design.fixed_e0[name] for name in design.species])
+    return energy - float(known[structures.kind[structures.atoms_of(s)]].sum())
+
+
+def _scales(sigma: float, labels: Floats, weights: Floats) -> Floats:
+    """What a unit of each label counts; zero where there is none."""
+    there = np.isfinite(labels) & (weights > 0)
+    if not sigma or not there.any():
+        return np.zeros(labels.size)
+    weights = np.where(there, weights, 0.0)
+    return np.asarray(np.sqrt(weights / weights.sum()) / sigma)
+
+
+def _slopes(design: Design, cutoff: Cutoff) -> Floats:
+    """From node values to slopes with f_c in 1/Å at the points of the table."""
+    low, high, m = float(design.r_lo[0]), design.r_cut, design.n_nodes
+    r = np.linspace(low, high, TABLE)
+    s, coefficients = 2.0 * (r - low) / (high - low) - 1.0, chebyshev_coefficients(m)
+    value = chebyshev.chebvander(s, m - 1) @ coefficients
+    change = chebyshev.chebval(s, chebyshev.chebder(coefficients, axis=0)).T * 2.0 / (high - low)
+    # At the cutoff itself f_c is that of the inside, or a truncated one would end a point early.
+    inside = np.minimum(r, np.nextafter(high, 0.0))
+    return np.asarray(
+        change * cutoff.value(inside)[:, None] + value * cutoff.slope(inside)[:, None]
+    )
+
+
+def screening_order(structures: Structures, design: Design) -> list[int]:
+    """Training structures that count, such that the first few stand for all groups."""
+    rng = np.random.default_rng(0)
+    members: dict[str, list[int]] = {}
+    for s in np.flatnonzero(structures.split == SPLITS.index("train")).tolist():
+        if design.group_weights.get(structures.group[s], 1.0) > 0:
+            members.setdefault(structures.group[s], []).append(s)
+    places = []
+    for group in sorted(members):
+        n = len(members[group])
+        places += [((k + 0.5) / n, members[group][p]) for k, p in enumerate(rng.permutation(n))]
+    return [s for _, s in sorted(places)]
+
+
+def all_rows(
+    structures: Structures, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff | None = None
+) -> Rows:
+    """Rows of all training structures that count."""
+    order = sorted(screening_order(structures, design))
+    return build_rows(structures, design, cutoff, cutoff_three_body, order, len(order))
+
+
+def screening_rows(
+    structures: Structures, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff | None = None
+) -> Rows | None:
+    """Rows of a few structures that stand for all; None where there are hardly more of them."""
+    order = screening_order(structures, design)
+    atoms = np.cumsum(structures.n_atoms[order])
+    chosen = int(np.searchsorted(atoms, MOST_ATOMS)) + 1
+    counts = [len(structure_pairs(structures, s, cutoff.r_cut)) for s in order[:chosen]]
+    if atoms[-1] < 2 * MOST_ATOMS and sum(counts) < 2 * MOST_PAIRS:
+        return None
+    stresses = bool(design.loss.sigma("stress")) and np.isfinite(structures.stress[order]).any()
+    with_stresses = int(np.searchsorted(np.cumsum(counts), MOST_PAIRS / 2)) + 1 if stresses else 0
+    left = MOST_PAIRS - sum(counts[:with_stresses])
+    every = max(1, math.ceil(sum(counts[with_stresses:]) / max(left, MOST_PAIRS / 4)))
+    return build_rows(
+        structures, design, cutoff, cutoff_three_body, order[:chosen], with_stresses, every
+    )

@@ -1,0 +1,132 @@
+import re
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from numpy.testing import assert_allclose
+
+from symreg.cutoff import Cutoff
+from symreg.expression import VARIABLES_OF, Expression, Term, parse
+from symreg.formula import Formula
+from symreg.gate import Gate
+from symreg.physics import check, dimer_curve
+from symreg.scoring import ExactPath
+from symreg.structures import from_atoms
+
+R0, R_LO = 2.55, 1.9
+SEPTIC = Cutoff(kind="septic", r_cut=5.5, r_on=3.3)
+THREE = Cutoff(kind="septic", r_cut=4.0, r_on=2.4)
+SPECIES = {"pair": ("Cu", "Cu"), "three-body": ("Cu",) * 3, "many-body": ("Cu",)}
+GUPTA = ((3000.0, "pair", "exp(-9.3*x)"), (-20.0, "many-body", "sqrt(sum(exp(-5.1*x)))"))
+
+
+def expression_of(*parts):
+    terms = [
+        Term(kind, SPECIES[kind], parse(text, variable=VARIABLES_OF[kind]))
+        for _, kind, text in parts
+    ]
+    return Expression(tuple(terms), tuple(float(weight) for weight, *_ in parts))
+
+
+def labelled(atoms):
+    atoms.calc = SinglePointCalculator(atoms, energy=-3.0, forces=np.zeros((len(atoms), 3)))
+    return atoms
+
+
+CRYSTALS = [labelled(bulk("Cu", "fcc", a=3.6)), labelled(bulk("Cu", "bcc", a=2.9))]
+CRYSTALS[1].info["group"] = "bcc"
+
+
+def gate_of(cutoff=SEPTIC, three_body=None, structures=CRYSTALS):
+    return Gate(from_atoms(structures), cutoff, R0, R_LO, three_body)
+
+
+@pytest.fixture(scope="module")
+def gate():
+    return gate_of()
+
+
+def test_gupta_passes(gate):
+    assert gate.broken(expression_of(*GUPTA)) == []
+
+
+def test_crystals_are_those_of_the_data_or_face_centred_cubic(gate):
+    assert len(gate.crystals) == 2
+    liquid = bulk("Cu", "fcc", a=3.6, cubic=True)
+    liquid.calc = SinglePointCalculator(liquid, energy=-12.0, forces=np.ones((4, 3)))
+    (only,) = gate_of(structures=[liquid]).crystals
+    assert only.name == "Cu"
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        (((0.3, "pair", "x^-9"), (-0.2, "many-body", "log(sum(x^-6))")), "an atom alone"),
+        (((0.3, "pair", "x^-9"), (0.2, "many-body", "1/sum(x^-6)")), "an atom alone"),
+        (((0.3, "pair", "x^-9"), (0.2, "many-body", "sum(x^-4)/sum(x^-6)")), "an atom alone"),
+        (((0.3, "pair", "x^-9"), (1.0, "many-body", "sqrt(sum(x - 1.2))")), "dimer is not finite"),
+        (((0.3, "pair", "x^-9"), (0.2, "many-body", "1/(sum(x^-6) - 0.7)")), "pole near"),
+        (((0.3, "pair", "x^-9"), (-0.2, "many-body", "sum(x^-6)^0.2")), "without bound"),
+        (((-0.3, "pair", "x^-2"),), "attracts"),
+        (((0.3, "pair", "x^-9"),), "no minimum"),
+        (((0.0003, "pair", "x^-9"), (-0.05, "many-body", "sum(x^-6)^2")), "collapses|no minimum"),
+    ],
+)
+def test_what_is_broken_is_said(gate, parts, reason):
+    broken = "; ".join(gate.broken(expression_of(*parts)))
+    assert re.search(reason, broken), broken
+
+
+def test_an_energy_that_falls_when_squeezed_is_seen(gate):
+    # Two wells, the outer one deeper, the inner one at 0.7 of its volume.
+    outer, inner = "exp(-300.0*(x - 1.35)^2)", "exp(-300.0*(x - 1.2)^2)"
+    parts = ((0.5, "pair", "x^-9"), (-0.4, "pair", outer), (-0.3, "pair", inner))
+    assert any("does not rise" in text for text in gate.broken(expression_of(*parts)))
+
+
+def test_a_truncated_cutoff_is_not_taken_for_a_force_without_bound():
+    gate = gate_of(cutoff=Cutoff(kind="none", r_cut=5.5))
+    assert gate.broken(expression_of((1.0, "pair", "x^-12"), (-2.0, "pair", "x^-6"))) == []
+
+
+def test_triplets_that_pull_atoms_through_the_wall_collapse():
+    gate = gate_of(three_body=THREE)
+    pair = [(1.0, "pair", "x^-12"), (-2.0, "pair", "x^-6")]
+    assert gate.broken(expression_of(*pair)) == []
+    pulling = (-0.3, "three-body", "x1^-8*x2^-8*(c + 1.0)^2")
+    broken = gate.broken(expression_of(*pair, pulling))
+    assert any("crystal Cu collapses to" in text for text in broken)
+
+
+@pytest.mark.parametrize(
+    "extra", [(), ((0.4, "three-body", "exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2"),)]
+)
+def test_energies_below_the_domain_are_those_of_the_finished_formula(extra):
+    expression = expression_of(*GUPTA, *extra)
+    formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO, cutoff_three_body=THREE)
+    images = []
+    for distance in (1.0, 1.5, 1.85, 1.89, 2.1):
+        corners = [[0, 0, 0], [distance, 0, 0], [0, 1.1 * distance, 0], [1.2, 1.3, distance]]
+        images.append(Atoms("Cu4", corners))
+    structures = from_atoms([labelled(atoms) for atoms in images])
+    found = ExactPath(structures, SEPTIC, R0, THREE, r_lo=R_LO).predict(expression, {"Cu": 0.0})
+    for k, atoms in enumerate(images):
+        atoms.calc = formula.calculator()
+        # The wall's foot has its second and third derivative from differences there.
+        assert_allclose(found.energy[k], atoms.get_potential_energy(), rtol=1e-4)
+        here = structures.atoms_of(k)
+        largest = np.abs(atoms.get_forces()).max()
+        assert_allclose(found.forces[here], atoms.get_forces(), atol=1e-3 * largest)
+
+
+def test_dimers_are_those_of_physics(gate):
+    expression = expression_of(*GUPTA)
+    formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO)
+    curve = dimer_curve(formula, "Cu", "Cu")
+    sums = gate.path.sums(expression, gate.pairs, gate.kind)
+    energy = np.add.reduceat(sums[0], gate.start[:-1])[gate.dimers.probes] - 2 * sums[0][0]
+    expected = np.interp(gate.dimers.length, curve.r, curve.energy)
+    assert_allclose(energy, expected, atol=1e-3 * np.abs(expected).max())
+    assert check(formula).passed
