@@ -35,6 +35,12 @@ _LATTICE = 5.3
 _NOISE = {"energy": 0.03, "forces": 0.01, "stress": 1e-4}
 
 
+def shared_data() -> Path:
+    """Folder of the public data: $SYMREG_SHARED_DATA, or ../shared/data beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("SYMREG_SHARED_DATA", beside))
+
+
 def machine() -> str:
     """Processor, cores and versions in one line."""
     try:

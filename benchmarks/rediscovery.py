@@ -22,13 +22,12 @@ Comes out: a line for each seed, and the summary.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from common import machine
+from common import machine, shared_data
 
 from symreg import config
 from symreg.expression import Expression
@@ -100,9 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=5)
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    shared = os.environ.get("SYMREG_SHARED_DATA", beside)
-    parser.add_argument("--data", type=Path, default=Path(shared), help="folder of the data")
+    parser.add_argument("--data", type=Path, default=shared_data(), help="folder of the data")
     options = parser.parse_args()
     settings = settings_for(options.data.resolve())
     prepared = prepare(settings)

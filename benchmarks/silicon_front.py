@@ -15,12 +15,11 @@ RMSE of energies and forces, of the best member up to it: mean and worst over th
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import machine
+from common import machine, shared_data
 
 import symreg
 from symreg import config
@@ -77,9 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--r-cut-three-body", type=float, default=5.0)
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    shared = os.environ.get("SYMREG_SHARED_DATA", beside)
-    parser.add_argument("--data", type=Path, default=Path(shared), help="folder of the data")
+    parser.add_argument("--data", type=Path, default=shared_data(), help="folder of the data")
     parser.add_argument("--out", type=Path, help="folder that keeps the runs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

@@ -168,16 +168,17 @@ class Island:
     ) -> list[Individual]:
         """Those of the newly fitted that would survive by what screening says of all, scored.
 
-        The others are left out: a score over all labels costs many times what screening does.
+        The others are left out: a score over all labels costs many times what screening does, and
+        the gate as much.
         """
-        waiting = [i for i in fitted if not math.isfinite(i.error)]
-        if not waiting:
+        if self.gate is None and all(math.isfinite(i.error) for i in fitted):
             return list(fitted)
         screened = [_by_screening(i) for i in (*population, *fitted)]
         best = survivors(without_duplicates(screened), self.settings.population_size, rng)
         names = {id(view.genes) for view in best}
-        direct = [i for i in waiting if id(i.genes) in names]
-        return [*(i for i in fitted if math.isfinite(i.error)), *self.scored(direct)]
+        ahead = [i for i in fitted if id(i.genes) in names]
+        known = [self.gated(i) for i in ahead if math.isfinite(i.error)]
+        return [*known, *self.scored([i for i in ahead if not math.isfinite(i.error)])]
 
     def scored(self, individuals: Sequence[Individual]) -> list[Individual]:
         """Individuals with their weights and errors over all training labels, and gated."""

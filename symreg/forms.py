@@ -153,7 +153,7 @@ MANY_BODY_FORMS = (
     ),
     Form(
         "Finnis-Sinclair-like",
-        ("(x - c)^2", "x*(x - c)^2", "x^2*(x - c)^2"),
+        ("(x - c)^2*(1 + p*x + q*x^2)",),
         "M. W. Finnis and J. E. Sinclair, Phil. Mag. A 50, 45 (1984); polynomials that end by the "
         "cutoff function, not each by itself",
         is_seed=False,
@@ -188,7 +188,7 @@ MANY_BODY_FORMS = (
 _STARTS = {
     "Morse": {"a": 6.0, "b": 1.0},
     "Tang-Toennies": {"b": 14.0, "c": 1.5, "d": 0.3},
-    "Finnis-Sinclair-like": {"c": 1.6},
+    "Finnis-Sinclair-like": {"c": 1.6, "p": -1.0, "q": 0.3},
     "Johnson-like EAM": {"b": 5.0, "m": 0.5, "n": 1.2, "c": 0.1},
 }
 

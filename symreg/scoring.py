@@ -379,7 +379,8 @@ def errors(
             if not here.any():
                 continue
             parts = {"all": gap[here]}
-            for group in sorted(set(groups[owner[here]])):
+            # Structures that name no group are in one called "all", beside those that do.
+            for group in sorted(set(groups[owner[here]]) - {"all"}):
                 parts[str(group)] = gap[here & (groups[owner] == group)]
             result.setdefault(split, {})[quantity] = {
                 group: {

@@ -2,15 +2,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase import Atoms
-from ase.build import bulk
-from ase.calculators.singlepoint import SinglePointCalculator
+from labelled_copper import (
+    CUTOFF,
+    EMBEDDED,
+    FREE,
+    GUPTA,
+    PAIR,
+    R0,
+    THREE,
+    expression_of,
+    labelled_copper,
+)
 from numpy.testing import assert_allclose
 
 from symreg.constants import AS_IT_IS, AS_IT_STANDS, POLISH, QUICK, Fitter
-from symreg.cutoff import Cutoff
 from symreg.direct import DirectFitter, Labelled, all_rows, rows, screening_rows
-from symreg.expression import VARIABLES_OF, Expression, Term, combine, parse
+from symreg.expression import Expression, Term, combine, parse
 from symreg.kernels.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
 from symreg.loss import LossSettings
 from symreg.projection import build_design
@@ -18,53 +25,12 @@ from symreg.projection.design import solve
 from symreg.scoring import ExactPath, pack, training_loss
 from symreg.structures import from_atoms
 
-R0 = 2.55
-CUTOFF = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)
-THREE = Cutoff(kind="septic", r_cut=3.6, r_on=2.2)
-FREE = {"Cu": -0.3}
 WEIGHTS = {"b": 2.0}
-PAIR, EMBEDDED = "exp(-9.0*x)", "sqrt(sum(exp(-5.0*x)))"
-GUPTA = ((2500.0, "pair", PAIR), (-19.0, "many-body", EMBEDDED))
 PRODUCT = (0.4, "three-body", "exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2")
 
 
-def expression_of(*parts):
-    terms = [
-        Term(kind, SPECIES[kind], parse(text, variable=VARIABLES_OF[kind]))
-        for _, kind, text in parts
-    ]
-    return Expression(tuple(terms), tuple(float(weight) for weight, *_ in parts))
-
-
-SPECIES = {"pair": ("Cu", "Cu"), "three-body": ("Cu",) * 3, "many-body": ("Cu",)}
-
-
 def structures_of(expression, noise=0.0, three_body=False):
-    """Rattled copper, a cluster, a slab and an atom alone, labelled by an expression."""
-    rng = np.random.default_rng(1)
-    images = []
-    for k in range(8):
-        atoms = bulk("Cu", "fcc", a=3.5 + 0.04 * k, cubic=True)
-        atoms.positions += rng.normal(scale=0.08, size=(4, 3))
-        atoms.info["group"] = "ab"[k % 2]
-        images.append(atoms)
-    slab = bulk("Cu", "fcc", a=3.6, cubic=True).repeat((1, 1, 2))
-    slab.pbc = True, True, False
-    slab.positions += rng.normal(scale=0.05, size=(8, 3))
-    cluster = Atoms("Cu3", [[0, 0, 0], [2.4, 0, 0], [0.9, 2.3, 0]])
-    images += [slab, cluster, Atoms("Cu"), bulk("Cu", "fcc", a=3.6)]
-    bare = from_atoms(images)
-    found = ExactPath(bare, CUTOFF, R0, THREE if three_body else None).predict(expression, FREE)
-    for k, atoms in enumerate(images):
-        here = bare.atoms_of(k)
-        labels = {
-            "energy": found.energy[k] + noise * rng.normal(),
-            "forces": found.forces[here] + noise * rng.normal(size=(len(atoms), 3)),
-        }
-        if atoms.pbc.all():
-            labels["stress"] = found.stress[k]
-        atoms.calc = SinglePointCalculator(atoms, **labels)
-    return from_atoms(images)
+    return from_atoms(labelled_copper(expression, noise, THREE if three_body else None))
 
 
 def fitter_of(structures, three_body=False, screen=False, **changed):

@@ -12,7 +12,7 @@ from symreg.constants import AS_IT_IS, Fitter
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression
 from symreg.expression.canonical import nested, terms_of, tree_of
-from symreg.forms import FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
+from symreg.forms import FORMS, MANY_BODY_FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
 from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
 from symreg.loss import LossSettings
 from symreg.neighbours import nearest_neighbour_mean
@@ -41,6 +41,15 @@ N_CONSTANTS_THREE_BODY = {
     "Behler-Parrinello G2 and G4": 8,
     "moment tensors": 8,
 }
+N_CONSTANTS_MANY_BODY = {
+    "Gupta": 4,
+    "Sutton-Chen": 4,
+    "Finnis-Sinclair-like": 6,
+    "Johnson-like EAM": 7,
+    "POET GP1": 6,  # five as published, whose pair sum has a weight of one
+    "POET GP3": 7,
+}
+COPPER = (("pair", ("Cu", "Cu")), ("many-body", ("Cu",)))
 forms = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 three_body_forms = pytest.mark.parametrize("form", THREE_BODY_FORMS, ids=lambda form: form.name)
 TRIPLETS = np.random.default_rng(2).uniform((0.8, 0.8, -1), (1.8, 1.8, 1), (50, 3)).T
@@ -105,19 +114,37 @@ def test_every_pair_of_species_gets_terms_of_its_own(form):
 
 def test_forms_with_shared_constants_are_no_seeds():
     # A search knows no names: a seed with shared constants would lose what ties them.
-    for form in FORMS + THREE_BODY_FORMS:
-        terms = terms_of_form(form, [AR, SILICON[1]])
+    for form in FORMS + THREE_BODY_FORMS + MANY_BODY_FORMS:
+        terms = terms_of_form(form, [AR, SILICON[1], COPPER[1]])
         names = [name for term in terms for name in term.tree.names if name]
-        assert form.is_seed == (not names)
+        assert form.is_seed == (not names and not form.in_angstrom)
 
 
-SEEDS = [form for form in FORMS + THREE_BODY_FORMS if form.is_seed]
+SEEDS = [form for form in FORMS + THREE_BODY_FORMS + MANY_BODY_FORMS if form.is_seed]
 
 
 @pytest.mark.parametrize("form", SEEDS, ids=lambda form: form.name)
 def test_seeds_are_canonical_terms_already(form):
-    for term in terms_of_form(form, [AR, SILICON[1]]):
+    for term in terms_of_form(form, [AR, SILICON[1], COPPER[1]]):
         assert [tree_of(u) for u in terms_of(nested(term.tree))] == [term.tree]
+
+
+@pytest.mark.parametrize("form", MANY_BODY_FORMS, ids=lambda form: form.name)
+def test_a_many_body_form_has_as_many_constants_as_the_literature_gives_it(form):
+    terms = terms_of_form(form, COPPER)
+    count = Expression(terms, (1.0,) * len(terms)).n_constants
+    assert count == N_CONSTANTS_MANY_BODY[form.name]
+    assert {term.kind for term in terms} == {"pair", "many-body"}
+    assert form.source
+
+
+def test_forms_with_a_length_in_an_exponent_are_for_distances_in_angstrom():
+    reduced, lengths = (known_forms(COPPER, ("poet",), r0) for r0 in (2.5, 1.0))
+    assert not any(form.in_angstrom for form in reduced)
+    assert [form for form in lengths if form not in reduced] == [
+        form for form in MANY_BODY_FORMS if form.in_angstrom
+    ]
+    assert not set(MANY_BODY_FORMS) & set(known_forms(COPPER[:1]))
 
 
 def test_morse_is_its_definition():

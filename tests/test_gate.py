@@ -5,10 +5,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from labelled_copper import expression_of
 from numpy.testing import assert_allclose
 
 from symreg.cutoff import Cutoff
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
 from symreg.formula import Formula
 from symreg.gate import Gate
 from symreg.physics import check, dimer_curve
@@ -18,16 +18,7 @@ from symreg.structures import from_atoms
 R0, R_LO = 2.55, 1.9
 SEPTIC = Cutoff(kind="septic", r_cut=5.5, r_on=3.3)
 THREE = Cutoff(kind="septic", r_cut=4.0, r_on=2.4)
-SPECIES = {"pair": ("Cu", "Cu"), "three-body": ("Cu",) * 3, "many-body": ("Cu",)}
 GUPTA = ((3000.0, "pair", "exp(-9.3*x)"), (-20.0, "many-body", "sqrt(sum(exp(-5.1*x)))"))
-
-
-def expression_of(*parts):
-    terms = [
-        Term(kind, SPECIES[kind], parse(text, variable=VARIABLES_OF[kind]))
-        for _, kind, text in parts
-    ]
-    return Expression(tuple(terms), tuple(float(weight) for weight, *_ in parts))
 
 
 def labelled(atoms):

@@ -12,6 +12,7 @@ from symreg.loss import LossSettings
 from symreg.projection import (
     TAIL_LENGTH,
     Design,
+    Problem,
     build_design,
     chebyshev_coefficients,
     chebyshev_nodes,
@@ -19,6 +20,7 @@ from symreg.projection import (
     relative_tail,
     triangle,
 )
+from symreg.projection.design import solve
 from symreg.projection.grid import NODE_COUNTS, RESOLVED, choose_node_count
 from symreg.scoring import ExactPath, errors, training_loss
 from symreg.structures import from_atoms
@@ -485,6 +487,22 @@ def test_damaged_file_is_built_anew(kept, damage):
     assert built
     assert same(again, design)
     assert not kept()[1]
+
+
+def test_a_decomposition_that_does_not_converge_is_done_in_another_way(monkeypatch):
+    rng = np.random.default_rng(0)
+    matrix, target = np.triu(rng.normal(size=(6, 6))), rng.normal(size=6)
+    problem = Problem(matrix, target, 0.5, np.empty((0, 7)))
+    columns = matrix @ rng.normal(size=(6, 3)) * [1.0, 1e8, 1e-8]
+    expected = solve(problem, columns)
+
+    def fails(*_, **__):
+        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
+
+    monkeypatch.setattr(np.linalg, "lstsq", fails)
+    found = solve(problem, columns)
+    np.testing.assert_allclose(found[0], expected[0])
+    assert found[1] == pytest.approx(expected[1])
 
 
 def test_file_of_another_format_is_built_anew(kept, monkeypatch):

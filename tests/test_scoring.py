@@ -400,6 +400,12 @@ def test_prediction_that_is_not_a_number_is_no_absent_label(name):
     assert found["n"] == errors(labelled(), FOUND)["train"][name]["all"]["n"]
 
 
+def test_structures_without_a_group_do_not_stand_for_all():
+    named, unnamed = errors(labelled(group=("a", "all")), FOUND), errors(labelled(), FOUND)
+    for quantity in ("energy", "forces"):
+        assert named["train"][quantity]["all"] == unnamed["train"][quantity]["all"]
+
+
 # Candidates as arrays
 
 

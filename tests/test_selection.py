@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from symreg.expression.canonical import ONE, X
-from symreg.individuals import Gene, Individual
+from symreg.individuals import Fitness, Gene, Individual
 from symreg.selection import front, survivors, tournament, without_duplicates
 
 
@@ -121,3 +122,23 @@ def test_one_generator_state_gives_the_same_parents():
 
 def test_a_constant_is_an_individual_too():
     assert front([Individual((Gene(0, ONE),), 2.0, (1.0,))])[0].complexity == 3
+
+
+def breaking(made, violation):
+    return replace(made, violation=violation, fitness=Fitness())
+
+
+def test_whoever_breaks_a_condition_comes_after_all_who_break_none():
+    rng = np.random.default_rng(0)
+    lawful = [individual(1.0, 3), individual(0.9, 5), individual(0.95, 7)]
+    best_but_broken = breaking(individual(0.1, 3), 1)
+    worse = breaking(individual(0.05, 3), 2)
+    chosen = survivors([worse, best_but_broken, *lawful], 4, rng)
+    assert {id(i) for i in chosen[:3]} == {id(i) for i in lawful}
+    assert chosen[3] is best_but_broken
+    assert survivors([worse, best_but_broken], 5, rng) == [best_but_broken, worse]
+
+
+def test_whoever_breaks_a_condition_is_not_on_the_front():
+    lawful, broken = individual(0.5, 5), breaking(individual(0.1, 3), 1)
+    assert front([broken, lawful]) == [lawful]

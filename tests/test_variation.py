@@ -12,7 +12,7 @@ from deap import gp
 from symreg.expression import Expression, Term, parse
 from symreg.expression.canonical import ONE, X, build, tree_of
 from symreg.expression.parsing import TRIPLET
-from symreg.individuals import Gene, Individual, cost
+from symreg.individuals import Gene, Individual, cost, n_fitted
 from symreg.kernels.programs import MAX_NODES
 from symreg.variation import (
     DEGREES,
@@ -28,6 +28,7 @@ from symreg.variation import (
     Variation,
     VariationSettings,
     primitive_set,
+    radial_parts,
 )
 
 X6, X12 = ("powi", -6, X), ("powi", -12, X)
@@ -35,6 +36,8 @@ MORSE = ("exp", ("mul", ("const", -3.5), X))
 KEYS = (("pair", ("Ar", "Ar")),)
 MIXED = (*KEYS, ("three-body", ("Ar", "Ar", "Ar")))
 C = ("c",)
+EMBEDDED = (("pair", ("Cu", "Cu")), ("many-body", ("Cu",)))
+PAIR, ROOT = Gene(0, ("powi", -9, X)), Gene(1, ("sqrt", ("sum", X6)))
 SW = ("product", MORSE, ("powi", 2, ("add", ("const", 1 / 3), C)))
 GENERAL = ("mul", ("powi", -3, ("x1",)), ("exp", ("mul", ("const", -0.4), ("add", ("x2",), C))))
 
@@ -302,3 +305,78 @@ def test_an_exponent_out_of_the_set_survives_the_way_through_deap(variation):
     tree = variation.trees.deap(("powi", -24, X))
     assert isinstance(tree, gp.PrimitiveTree)
     assert variation.trees.nested(tree) == ("powi", -24, X)
+
+
+# Functions of neighbour sums
+
+
+def tidy(*genes, kinds=None):
+    return Variation(VariationSettings(), EMBEDDED, kinds=kinds)._tidy(genes)
+
+
+def test_a_bare_neighbour_sum_is_a_pair_function():
+    assert tidy(PAIR, Gene(1, ("sum", X12))) == tuple(sorted((PAIR, Gene(0, X12)), key=repr))
+    linear = build("add", ("mul", ("const", 2.0), ("sum", X12)), ROOT.tree)
+    assert set(tidy(PAIR, Gene(1, linear))) == {PAIR, Gene(0, X12), ROOT}
+
+
+def test_beside_free_pair_functions_a_bare_sum_is_nothing():
+    assert tidy(ROOT, Gene(1, ("sum", X12)), kinds=("many-body",)) == (ROOT,)
+    assert tidy(Gene(1, ("sum", X12)), kinds=("many-body",)) == ()
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        ("log", ("sum", X6)),
+        ("powi", -1, ("sum", X6)),
+        ("div", ("sum", X6), ("sum", X12)),
+        ("pow", ("sum", X6), ("const", -0.5)),
+        ("pow", ("sum", X6), ("const", 7.5)),
+        build(
+            "mul", ("sum", X), build("mul", ROOT.tree, ("exp", ("mul", ("sum", X6), ("sum", X12))))
+        ),
+    ],
+    ids=["log", "inverse", "ratio", "negative power", "steep power", "four sums"],
+)
+def test_what_has_no_value_for_an_atom_alone_or_too_many_sums_is_not_bred(tree):
+    assert tidy(PAIR, Gene(1, tree)) == ()
+
+
+def test_fitted_constants_may_be_limited_weights_included():
+    limited = Variation(VariationSettings(max_fitted=3), EMBEDDED)
+    assert limited._tidy([PAIR, ROOT]) != ()
+    assert limited._tidy([PAIR, ROOT, Gene(0, MORSE)]) == ()
+    for genes in limited.random(50, np.random.default_rng(0)):
+        assert n_fitted(genes) <= 3
+
+
+@pytest.mark.parametrize("name", ["factor", "borrow", "point", "subtree", "insert", "exponent"])
+def test_mutations_keep_functions_of_neighbour_sums_what_they_are(monkeypatch, name):
+    variation = only(monkeypatch, name, EMBEDDED)
+    for genes in children(variation, (PAIR, ROOT)):
+        for gene in genes:
+            assert bool(radial_parts(gene.tree)) == (gene.key == 1)
+
+
+def test_a_factor_is_replaced_inside_or_around_a_sum(monkeypatch):
+    found = [
+        next(gene.tree for gene in genes if gene.key == 1)
+        for genes in children(only(monkeypatch, "factor", EMBEDDED), (PAIR, ROOT))
+        if {gene.key for gene in genes} == {0, 1}
+    ]
+    inside = [tree for tree in found if tree[0] == "sqrt" and tree != ROOT.tree]
+    around = [tree for tree in found if radial_parts(tree) == [X6] and tree[0] != "sqrt"]
+    assert inside
+    assert around
+
+
+def test_pairs_borrow_what_is_summed(monkeypatch):
+    borrowed = [
+        gene.tree
+        for genes in children(only(monkeypatch, "borrow", EMBEDDED), (Gene(0, MORSE), ROOT))
+        for gene in genes
+        if gene.key == 0
+    ]
+    assert X6 in borrowed
+    assert build("mul", MORSE, X6) in borrowed

@@ -75,6 +75,6 @@ def table(now: Progress) -> Group:
     for complexity, error, expression in now.front[-ROWS:]:
         drawn.add_row(str(complexity), f"{error:.4g}", Text(expression))
     if now.floor_error is not None:
-        floor = Text("the best that any smooth term could do", style="dim")
+        floor = Text("the best of smooth terms without neighbour sums", style="dim")
         drawn.add_row("floor", f"{now.floor_error:.4g}", floor)
     return Group(Text(headline(now), style="bold"), drawn)

@@ -253,6 +253,7 @@ group_key = "group"            # info key that names a structure's group
 
 [terms]
 three_body = false             # "separable": also h(r_ij) h(r_ik) p(cos); "general": any function
+many_body = false              # true: also functions of sums over neighbours, as metals need
 r_cut = 6.0                    # angstrom
 # r_cut_three_body = 4.2       # angstrom, with three_body; 0.7 r_cut unless given
 cutoff = "septic"              # none, septic, cosine, poet, stillinger_weber
@@ -262,6 +263,7 @@ r0 = "nearest"                 # or a length in angstrom
 e0 = "fit"                     # or "isolated", or {{ Ar = 0.0 }} in eV
 library_seeds = true           # start from known forms; false: find everything
 max_complexity = 60
+# max_constants = 6            # fitted numbers in a formula, weights of its terms included
 
 [loss]                         # errors that count as one
 sigma_energy = 0.005           # eV/atom

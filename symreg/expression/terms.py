@@ -71,14 +71,14 @@ class Expression:
         """All terms as one line; species are named when there are several, or if ``named``."""
         keys = self.keys()
         parts = {
-            key: self.total(*key).text(digits) if key[0] == "pair" else self._sum(key, digits)
+            key: self.total(*key).text(digits) if key[0] == "pair" else self.part_text(key, digits)
             for key in keys
         }
         if len(keys) == 1 and not named:
             return parts[keys[0]]
         return "; ".join(f"{'-'.join(key[1])}: {part}" for key, part in parts.items())
 
-    def _sum(self, key: tuple[str, tuple[str, ...]], digits: int | None) -> str:
+    def part_text(self, key: tuple[str, tuple[str, ...]], digits: int | None) -> str:
         """The weighted sum of the terms of one kind and species, as text."""
         text = ""
         for term, weight in zip(self.terms, self.weights, strict=True):

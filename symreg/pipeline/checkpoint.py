@@ -25,7 +25,7 @@ def origin(settings: Settings, data_hash: str) -> str:
     e0 = terms.e0 if isinstance(terms.e0, str) else dict(terms.e0)
     cutoffs = [terms.cutoff_function, terms.cutoff_function_three_body]
     used = [data_hash, *(c.to_dict() for c in cutoffs if c is not None), terms.r0, e0]
-    used += [asdict(settings.loss), dict(settings.data.weights)]
+    used += [asdict(settings.loss), dict(settings.data.weights), terms.many_body]
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
 

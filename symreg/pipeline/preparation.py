@@ -168,6 +168,11 @@ def cautions(prepared: Prepared) -> list[str]:
             'cutoff = "none" truncates the formula: energies and forces jump at '
             f"{prepared.cutoff.r_cut:g} Å"
         )
+    if prepared.design.many_body and prepared.cutoff.kind in ("poet", "cosine"):
+        found.append(
+            f'cutoff = "{prepared.cutoff.kind}" has one continuous derivative: a root of a sum '
+            f"makes forces jump at {prepared.cutoff.r_cut:g} Å; septic does not"
+        )
     alone = prepared.report.isolated_atoms
     unknown = [name for name in prepared.report.species if alone.get(name) is None]
     if prepared.fixed_e0 is None and unknown:
@@ -191,6 +196,8 @@ def floor_lines(prepared: Prepared) -> list[str]:
         lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
         errors = ", ".join(f"{floor.error:.4g}" for floor in prepared.products)
         lines.append(f"{errors} with one, two, three separable products")
+    if design.many_body:
+        lines.append("of many-body terms is not known: they may go below")
     return lines
 
 

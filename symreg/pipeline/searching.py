@@ -246,6 +246,7 @@ class _Search:
                 "front_size": len(candidates),
             },
         )
+        self._record_rejected(prepared, state)
         numbered, several = enumerate(candidates, 1), len(prepared.design.keys) > 1
         self.folder.write_front([quick_record(prepared, c, number) for number, c in numbered])
         self.progress = Progress(
@@ -262,13 +263,32 @@ class _Search:
         )
         self.on_progress(self.progress)
 
+    def _record_rejected(self, prepared: Prepared, state: State) -> None:
+        """What the gate keeps from the front, and why."""
+        if prepared.gate is None:
+            return
+        rows = []
+        for individual in state.rejected:
+            expression = candidate_of(prepared, individual).expression
+            rows.append(
+                {
+                    "complexity": individual.complexity,
+                    "error": individual.error,
+                    "expression": expression.text(named=True),
+                    "reasons": "; ".join(prepared.gate.broken(expression)),
+                }
+            )
+        self.folder.write_rows("rejected.csv", rows)
+
     def _publish(self, prepared: Prepared) -> None:
         """LAMMPS files of the recommended member, and the page of the run."""
         from symreg import report
 
         run = open_run(self.folder.path)
         if not run.front:
-            self._tell("no candidate was valid: widen [terms] r_cut or check the data")
+            rejected = self.folder.path / "rejected.csv"
+            why = f"; {rejected} says what the gate kept away" if prepared.gate else ""
+            self._tell(f"no candidate was valid: widen [terms] r_cut or check the data{why}")
             return
         best = run.best()
         self._tell(f"writing LAMMPS files of member {best.number} and running LAMMPS on them")

@@ -125,6 +125,9 @@ def formula_lines(expression: Expression) -> Iterator[Line]:
         if key[0] == "pair":
             yield Line("φ", index, "x", expression.total(*key).text(DIGITS))
             continue
+        if key[0] == "many-body":
+            yield Line("F", index, "sums over neighbours", expression.part_text(key, DIGITS))
+            continue
         own = zip(expression.terms, expression.weights, strict=True)
         terms = [(term.tree, weight) for term, weight in own if term[:2] == key]
         total, factors = "", []

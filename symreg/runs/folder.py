@@ -122,6 +122,10 @@ class RunFolder:
         """Replace an npz file of the folder."""
         files.write_arrays(self.path / name, arrays)
 
+    def write_rows(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Replace a CSV file of the folder."""
+        files.write_rows(self.path / name, rows)
+
     def append_row(self, name: str, row: Mapping[str, object]) -> None:
         """Add a line to a CSV file of the folder."""
         files.append_row(self.path / name, row)

@@ -182,10 +182,15 @@ class Run:
     """Members, simplest first."""
 
     def floor_of(self, member: Member) -> tuple[str, float] | None:
-        """What kind of terms a member has, and the lowest training error of such terms."""
+        """What kind of terms a member has, and the lowest training error of such terms.
+
+        None with many-body terms, whose lowest error nobody knows.
+        """
         from symreg.expression import Expression
 
         terms = Expression.from_dict(member.record["terms"]).terms
+        if any(term.kind == "many-body" for term in terms):
+            return None
         triplets = [term.tree for term in terms if term.kind == "three-body"]
         name = ANY_TERMS
         if all(tree.factors for tree in triplets):

@@ -7,25 +7,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symreg.expression import Expression, parse
+from symreg.expression import VARIABLES_OF, Expression, parse
 from symreg.expression.canonical import LEAVES, nested, tree_of
-from symreg.expression.parsing import TRIPLET
 from symreg.individuals import Individual, cost, decode, encode, n_constants, terms_from
 from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
-from symreg.primitives import WEIGHT_COST
+from symreg.primitives import SUMS, WEIGHT_COST
 from symreg.variation import (
     HIGHEST_EXPONENT,
     LOWEST_EXPONENT,
+    Atomic,
     Radial,
     Separable,
     Triplet,
     Variation,
     VariationSettings,
 )
+from symreg.variation.limits import summands
 
 seeds = st.integers(0, 2**32 - 1)
 KEYS = tuple(("pair", pair) for pair in (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr")))
 MIXED = (("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si")))
+EMBEDDED = (("pair", ("Cu", "Cu")), ("many-body", ("Cu",)))
 GRID = np.linspace(0.7, 1.7, 9)
 TRIPLETS = np.array(np.meshgrid(GRID[::2], GRID[::2], np.linspace(-1, 1, 5))).reshape(3, -1)
 SETTINGS = VariationSettings(max_complexity=25, max_terms=3)
@@ -34,6 +36,7 @@ KINDS = {
     "pairs": (KEYS[:2], SETTINGS),
     "separable": (MIXED, LARGER),
     "general": (MIXED, replace(LARGER, general=True)),
+    "many-body": (EMBEDDED, LARGER),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -125,20 +128,46 @@ def test_deap_trees_keep_types_and_function(seed, kind):
         # Other integers than 1 turn into constants: equal, but from then on fitted.
         back = variation.trees.nested(tree)
         assert cost(back) <= cost(gene.tree)
-        points = (GRID,) if keys[gene.key][0] == "pair" else TRIPLETS
-        found, expected = (tree_of(u)(*points) for u in (back, gene.tree))
+        found, expected = (values(u, keys[gene.key][0]) for u in (back, gene.tree))
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * size_of(expected))
+
+
+def values(form, kind):
+    """A function at some points; that of neighbour sums for neighbours of a few distances."""
+    tree = tree_of(form)
+    if kind != "many-body":
+        return tree(*((GRID,) if kind == "pair" else TRIPLETS))
+    outer, summands = tree.embedding
+    sums = [np.lib.stride_tricks.sliding_window_view(s(GRID), 3).sum(axis=1) for s in summands]
+    return outer._evaluate(dict(zip(SUMS, [*sums, sums[0], sums[0]], strict=False)))
 
 
 def root(gene, keys):
     """Type that the root of a tree must have."""
-    if keys[gene.key][0] == "pair":
-        return Radial
+    kind = keys[gene.key][0]
+    if kind != "three-body":
+        return Radial if kind == "pair" else Atomic
     return Separable if gene.tree[0] == "product" else Triplet
 
 
 def size_of(values):
     return np.abs(values[np.isfinite(values)]).max(initial=0)
+
+
+def without_sums(tree):
+    """The function with a number in the place of every neighbour sum."""
+    if tree[0] == "sum":
+        return ("int", 1)
+    return (tree[0], *(without_sums(u) if isinstance(u, tuple) else u for u in tree[1:]))
+
+
+@settings(max_examples=12)
+@given(seed=seeds)
+def test_every_function_of_neighbour_sums_is_finite_for_an_atom_alone(seed):
+    for key, tree in chain.from_iterable(descendants(seed, "many-body")):
+        if key == 1:
+            outer, _ = tree_of(tree).embedding
+            assert np.isfinite(outer._evaluate({name: np.zeros(1) for name in SUMS})).all()
 
 
 def variables(tree):
@@ -154,7 +183,12 @@ def test_functions_have_the_variables_of_their_kind(seed, kind):
         operators = [node[0] for node in nodes(tree)]
         if keys[key][0] == "pair":
             assert variables(tree) <= {"x"}
-            assert "product" not in operators
+            assert not {"product", "sum"} & set(operators)
+        elif keys[key][0] == "many-body":
+            assert 1 <= operators.count("sum") <= len(SUMS)
+            assert tree[0] != "sum"  # that would be a pair function
+            assert variables(without_sums(tree)) == set()
+            assert all("sum" not in [node[0] for node in nodes(part)] for part in summands(tree))
         elif tree[0] == "product":
             radial, angular = tree[1:]
             assert variables(radial) <= {"x"}
@@ -177,34 +211,38 @@ def test_general_functions_are_made_when_asked_for(general):
     assert found == ({True, False} if general else {True})
 
 
-@pytest.mark.parametrize("kind", ["separable", "general"])
+@pytest.mark.parametrize("kind", ["separable", "general", "many-body"])
 @settings(max_examples=12)
 @given(seed=seeds)
-def test_text_of_a_three_body_function_reads_back_to_it(seed, kind):
+def test_text_of_a_function_reads_back_to_it(seed, kind):
+    variable = VARIABLES_OF[KINDS[kind][0][1][0]]
     for key, nested_form in chain.from_iterable(descendants(seed, kind, generations=3)):
         if key == 1:
             tree = tree_of(nested_form)
-            again = parse(str(tree), variable=TRIPLET)
+            again = parse(str(tree), variable=variable)
             assert again == tree
             assert nested(again) == nested_form
 
 
-@pytest.mark.parametrize("kind", ["separable", "general"])
+@pytest.mark.parametrize("kind", ["separable", "general", "many-body"])
 @settings(max_examples=12)
 @given(seed=seeds)
-def test_expressions_with_three_body_terms_come_back_from_plain_data(seed, kind):
+def test_expressions_with_other_terms_come_back_from_plain_data(seed, kind):
     for genes in descendants(seed, kind, generations=1):
         weights = np.linspace(-1, 2, len(genes))
-        expression = Expression(terms_from(genes, MIXED), tuple(map(float, weights)))
+        expression = Expression(terms_from(genes, KINDS[kind][0]), tuple(map(float, weights)))
         assert Expression.from_dict(expression.to_dict()) == expression
         assert sum(map(cost, (gene.tree for gene in genes))) == expression.complexity - 2 * len(
             genes
         )
 
 
-@pytest.mark.parametrize("keys", [KEYS[:1], KEYS, MIXED], ids=["one pair", "pairs", "triplets"])
+@pytest.mark.parametrize(
+    "keys", [KEYS[:1], KEYS, MIXED, EMBEDDED], ids=["one pair", "pairs", "triplets", "sums"]
+)
 def test_every_kind_and_species_is_drawn(keys):
     genes = Variation(SETTINGS, keys).random(100, np.random.default_rng(0))
     assert {gene.key for g in genes for gene in g} == set(range(len(keys)))
-    if keys == MIXED:  # both kinds at once, but for terms that come to nothing
-        assert sum({gene.key for gene in g} == {0, 1} for g in genes) > 60
+    if len(keys) == 2:  # both kinds at once, but for terms that come to nothing or are too long
+        both = sum({gene.key for gene in g} == {0, 1} for g in genes)
+        assert both > (60 if keys == MIXED else 20)

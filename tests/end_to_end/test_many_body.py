@@ -1,0 +1,187 @@
+"""A search with many-body terms, from a file to potentials."""
+
+import json
+import math
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc100
+from ase.calculators.singlepoint import SinglePointCalculator
+from labelled_copper import GUPTA, expression_of, labelled, labelled_copper
+
+import symreg
+from symreg import files
+from symreg.expression import Expression
+from symreg.pipeline.preparation import baselines, prepare
+from symreg.runs import RunFolder
+
+
+class StoppedError(Exception):
+    """What ends a search in these tests."""
+
+
+@pytest.fixture(scope="module")
+def copper_file(tmp_path_factory):
+    """Gupta's labels with noise, in a file."""
+    path = tmp_path_factory.mktemp("data") / "copper.extxyz"
+    ase.io.write(path, labelled_copper(expression_of(*GUPTA), noise=0.02, crystals=12))
+    return path
+
+
+@pytest.fixture(scope="module")
+def copper_settings(search_settings, copper_file):
+    def make(folder, data=copper_file, **changes):
+        terms = {"many_body": True, "r_cut": 5.0, "r_on": 3.0, "max_complexity": 32, "r0": 2.55}
+        return search_settings(folder, data, **terms | {"population_size": 30} | changes)
+
+    return make
+
+
+def front_csv(run):
+    return (run.folder / "front.csv").read_bytes()
+
+
+def kinds_of(member):
+    return {term["kind"] for term in member.record["terms"]}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("front_only")
+def test_a_search_gives_the_same_front_on_two_workers_and_after_a_break(copper_settings, tmp_path):
+    whole = symreg.search(copper_settings(tmp_path / "whole"))
+    two = symreg.search(copper_settings(tmp_path / "two", workers=2))
+    assert front_csv(two) == front_csv(whole)
+
+    def stop(progress):
+        if progress.epoch == 1 and not progress.message:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        symreg.search(copper_settings(tmp_path / "run"), on_progress=stop)
+    assert front_csv(symreg.resume(tmp_path / "run")) == front_csv(whole)
+    assert any("many-body" in kinds_of(member) for member in whole.front)
+    rejected = files.read_rows(whole.folder / "rejected.csv")
+    assert all(row["reasons"] for row in rejected)
+    best = {m.complexity: m.error for m in whole.front}
+    for row in rejected:  # each would stand on the front but for what it breaks
+        rivals = [e for c, e in best.items() if c <= int(row["complexity"])]
+        assert not rivals or float(row["error"]) < 1.02 * min(rivals)
+
+
+@pytest.fixture(scope="module")
+def run(copper_settings, tmp_path_factory):
+    settings = copper_settings(tmp_path_factory.mktemp("runs") / "run", library_seeds=True)
+    return symreg.search(settings)
+
+
+def test_every_member_computes_its_errors_and_passes_the_gate(run, copper_file):
+    prepared = prepare(run.settings)
+    images = ase.io.read(copper_file, ":")
+    names = np.array(prepared.structures.trajectory)
+    validated = set(names[prepared.structures.split == 1])
+    assert any("many-body" in kinds_of(member) for member in run.front)
+    for member in run.front:
+        potential = member.potential
+        squares = []
+        for atoms in images:
+            if atoms.info["trajectory"] in validated:
+                labels, atoms.calc = atoms.calc.results, potential.calculator()
+                gap = atoms.get_potential_energy() - labels["energy"]
+                squares.append((gap / len(atoms)) ** 2)
+                atoms.calc = SinglePointCalculator(atoms, **labels)
+        written = potential.provenance["errors"]["validation"]["energy"]["rmse"]
+        assert math.sqrt(np.mean(squares)) == pytest.approx(written, rel=1e-5)
+        assert prepared.gate.broken(potential.formula.expression) == []
+        if "many-body" in kinds_of(member):
+            names = [check["name"] for check in validation(member)["checks"]]
+            assert "neighbour sums of an atom alone" in names
+
+
+def validation(member):
+    return json.loads((member.folder / "validation.json").read_text(encoding="utf-8"))
+
+
+def test_the_form_that_made_the_labels_is_among_the_seeds_and_stays(run):
+    gupta = run.floor["baselines"]["Gupta"]
+    assert gupta["n_constants"] == 4
+    near = [m for m in run.front if m.complexity <= gupta["complexity"]]
+    assert min(m.error for m in near) <= 1.01 * gupta["error"]
+
+
+def test_lammps_computes_what_the_recommended_member_says(run):
+    parity = json.loads((run.best().folder / "lammps" / "parity.json").read_text(encoding="utf-8"))
+    if parity["status"] != "run":
+        pytest.skip(parity["status"])
+    assert parity["forces_max"] < 1e-5
+
+
+def test_the_page_and_the_summary_name_no_floor_for_many_body_terms(run):
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "sums over neighbours" in page
+    member = next(m for m in run.front if "many-body" in kinds_of(m))
+    assert run.floor_of(member) is None
+    from symreg.cli.summary import member_text
+
+    assert "times the floor" not in member_text(run, member)
+
+
+# Forms that divide by a sum are baselines, where distances are in Å, and never seeds.
+
+
+def test_forms_that_divide_by_a_sum_are_fitted_but_break_the_gate(copper_settings, tmp_path):
+    images = [a for a in labelled_copper(expression_of(*GUPTA), noise=0.02) if len(a) > 1]
+    path = tmp_path / "bound.extxyz"
+    ase.io.write(path, images)
+    prepared = prepare(copper_settings(tmp_path / "run", path, r0=1.0))
+    known = baselines(prepared)
+    for name in ("POET GP1", "POET GP3"):
+        expression = Expression.from_dict(known[name]["terms"])
+        assert np.isfinite(known[name]["error"])
+        assert "an atom alone has no finite energy" in prepared.gate.broken(expression)
+    assert all(not form.is_seed for form in prepared.forms if form.in_angstrom)
+    reduced = prepare(copper_settings(tmp_path / "run", path))
+    assert not any(form.in_angstrom for form in reduced.forms)
+
+
+# Data of every kind
+
+
+PRIMITIVE = [bulk("Cu", "fcc", a=a) for a in (3.4, 3.6, 3.8)]
+DIMERS = [Atoms("Cu2", [[0, 0, 0], [0, 0, r]]) for r in (2.1, 2.4, 3.0)]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [Atoms("Cu", cell=3 * [12.0], pbc=True), *PRIMITIVE],
+        [fcc100("Cu", (1, 1, n), vacuum=8.0) for n in (2, 3, 4)],
+        PRIMITIVE,
+        DIMERS,
+        [bulk("Cu", "bcc", a=2.9), fcc100("Cu", (1, 1, 3), vacuum=8.0), *DIMERS],
+    ],
+    ids=["an atom alone", "slabs", "primitive cells", "dimers", "mixed periodicity"],
+)
+@pytest.mark.usefixtures("front_only")
+def test_structures_of_every_kind_are_searched(copper_settings, tmp_path, images):
+    path = tmp_path / "few.extxyz"
+    for atoms in images:
+        atoms.info.clear()
+    ase.io.write(path, labelled(images, expression_of(*GUPTA), noise=0.01))
+    settings = copper_settings(
+        tmp_path / "run", path, epochs=1, generations_per_epoch=1, population_size=10, islands=1
+    )
+    run = symreg.search(settings)
+    # A few dimers hardly tell what a crystal is like, so the gate may keep all away.
+    assert len(run.front) or files.read_rows(run.folder / "rejected.csv")
+
+
+def test_two_elements_are_refused_with_what_to_do(copper_settings, tmp_path):
+    path = tmp_path / "alloy.extxyz"
+    alloy = bulk("CuAu", "cesiumchloride", a=3.0)
+    alloy.calc = SinglePointCalculator(alloy, energy=-6.0, forces=np.zeros((2, 3)))
+    ase.io.write(path, [alloy])
+    with pytest.raises(ValueError, match=r"many-body terms are available for one element.*Au, Cu"):
+        prepare(copper_settings(tmp_path / "run", path))
+    assert not RunFolder(tmp_path / "run").path.exists()

@@ -1,0 +1,61 @@
+"""Copper of every kind, labelled by an expression: what many-body terms are tested on."""
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from symreg.cutoff import Cutoff
+from symreg.expression import VARIABLES_OF, Expression, Term, parse
+from symreg.scoring import ExactPath
+from symreg.structures import from_atoms
+
+R0 = 2.55
+CUTOFF = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)
+THREE = Cutoff(kind="septic", r_cut=3.6, r_on=2.2)
+FREE = {"Cu": -0.3}
+SPECIES = {"pair": ("Cu", "Cu"), "three-body": ("Cu",) * 3, "many-body": ("Cu",)}
+PAIR, EMBEDDED = "exp(-9.0*x)", "sqrt(sum(exp(-5.0*x)))"
+GUPTA = ((2500.0, "pair", PAIR), (-19.0, "many-body", EMBEDDED))
+
+
+def expression_of(*parts):
+    """Weights, kinds and formulas."""
+    terms = [
+        Term(kind, SPECIES[kind], parse(text, variable=VARIABLES_OF[kind]))
+        for _, kind, text in parts
+    ]
+    return Expression(tuple(terms), tuple(float(weight) for weight, *_ in parts))
+
+
+def labelled_copper(expression, noise=0.0, three_body=None, crystals=8):
+    """Rattled crystals, a slab in vacuum, a cluster, an atom alone, a primitive cell."""
+    rng = np.random.default_rng(1)
+    images = []
+    for k in range(crystals):
+        atoms = bulk("Cu", "fcc", a=3.5 + 0.32 * k / crystals, cubic=True)
+        atoms.positions += rng.normal(scale=0.08, size=(4, 3))
+        atoms.info["group"] = "ab"[k % 2]
+        images.append(atoms)
+    slab = bulk("Cu", "fcc", a=3.6, cubic=True).repeat((1, 1, 2))
+    slab.pbc = True, True, False
+    slab.positions += rng.normal(scale=0.05, size=(8, 3))
+    cluster = Atoms("Cu3", [[0, 0, 0], [2.4, 0, 0], [0.9, 2.3, 0]])
+    images += [slab, cluster, Atoms("Cu"), bulk("Cu", "fcc", a=3.6)]
+    return labelled(images, expression, noise, three_body)
+
+
+def labelled(images, expression, noise=0.0, three_body=None):
+    """The same structures with the labels that an expression gives them."""
+    rng, bare = np.random.default_rng(2), from_atoms(images)
+    found = ExactPath(bare, CUTOFF, R0, three_body).predict(expression, FREE)
+    for k, atoms in enumerate(images):
+        atoms.info["trajectory"] = f"run {k}"
+        labels = {
+            "energy": found.energy[k] + noise * rng.normal(),
+            "forces": found.forces[bare.atoms_of(k)] + noise * rng.normal(size=(len(atoms), 3)),
+        }
+        if atoms.pbc.all():
+            labels["stress"] = found.stress[k]
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+    return images
