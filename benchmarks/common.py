@@ -17,16 +17,20 @@ import numpy as np
 from ase.build import bulk
 from deap import gp
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
 
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, Tree, parse
 from symreg.lammps.worker import preload_mpi
+from symreg.loss import LossSettings
 from symreg.primitives import PRIMITIVES
 from symreg.scoring import ExactPath
 from symreg.structures import Structures
 
 threadpool_limits(1)
+
+Floats = NDArray[np.float64]
 
 CUTOFF = Cutoff(kind="poet", r_cut=7.5, r_on=4.355)
 R0 = 3.76
@@ -180,3 +184,48 @@ def deap_function(tree: Tree) -> Callable[..., NDArray[np.float64]]:
     visit()
     function: Callable[..., NDArray[np.float64]] = gp.compile(gp.PrimitiveTree(nodes), pset)
     return function
+
+
+class AllLabels:
+    """Fits by the exact path: sums over all pairs and triplets for every prediction."""
+
+    def __init__(self, data: Structures, exact: ExactPath, loss: LossSettings) -> None:
+        self.data, self.exact, self.loss = data, exact, loss
+        labels = self._rows(data.energy, data.forces, data.stress)
+        self.there = np.isfinite(labels)
+        self.target = labels[self.there]
+        self.free_atoms = self._rows(
+            data.n_atoms.astype(float), np.zeros_like(data.forces), np.zeros_like(data.stress)
+        )[self.there]
+
+    def _rows(self, energy: Floats, forces: Floats, stress: Floats) -> Floats:
+        """Weighted energies per atom, forces and stresses in one row."""
+        stress = np.where(self.data.pbc.all(axis=1, keepdims=True), stress, np.nan)
+        parts = (
+            (energy / self.data.n_atoms, self.loss.sigma_energy, self.data.energy),
+            (forces, self.loss.sigma_forces, self.data.forces),
+            (stress, self.loss.sigma_stress, self.data.stress),
+        )
+        scaled = [
+            (values / (sigma * np.sqrt(np.isfinite(known).sum()))).ravel()
+            for values, sigma, known in parts
+        ]
+        return np.concatenate(scaled)
+
+    def fit(self, terms: list[Term]) -> float:
+        """The lowest loss from the constants as they are."""
+        sizes = [len(term.tree.constants) for term in terms]
+
+        def residual(constants: Floats) -> Floats:
+            columns, values = [self.free_atoms], list(constants)
+            for term, size in zip(terms, sizes, strict=True):
+                tree = term.tree.with_constants([values.pop(0) for _ in range(size)])
+                one = Expression((term._replace(tree=tree),), (1.0,))
+                found = self.exact.predict(one, dict.fromkeys(self.data.species, 0.0))
+                columns.append(self._rows(found.energy, found.forces, found.stress)[self.there])
+            matrix = np.array(columns).T
+            best = np.linalg.lstsq(matrix, self.target, rcond=1e-12)[0]
+            return np.asarray(matrix @ best - self.target)
+
+        start = np.array([c for term in terms for c in term.tree.constants])
+        return float(least_squares(residual, start, x_scale="jac", ftol=1e-4, max_nfev=12).cost)

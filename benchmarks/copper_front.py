@@ -109,25 +109,24 @@ def validated(prepared: Prepared, expression: Expression) -> dict[str, float]:
     return figures({"validation": every})
 
 
+def published(name: str) -> Expression:
+    """One of POET's formulas, distances in Å."""
+    parts = [
+        (Term(kind, ("Cu",) * (2 if kind == "pair" else 1), parse(text, variable=variable)), weight)
+        for kind, texts in PUBLISHED[name][1].items()
+        for variable in [VARIABLES_OF[kind]]
+        for text, weight in texts.items()
+    ]
+    return Expression(tuple(term for term, _ in parts), tuple(weight for _, weight in parts))
+
+
 def known(case: str, data: Path) -> list[Row]:
     """Published and refitted forms with POET's cutoff function."""
     prepared = prepare(settings_for(case, data, {**POET, "r0": 1.0}))
     reduced = prepare(settings_for(case, data, POET))
     rows: list[Row] = []
-    for name, (count, kinds) in PUBLISHED.items():
-        terms = [
-            (
-                Term(
-                    kind,
-                    ("Cu",) * (2 if kind == "pair" else 1),
-                    parse(t, variable=VARIABLES_OF[kind]),
-                ),
-                w,
-            )
-            for kind, texts in kinds.items()
-            for t, w in texts.items()
-        ]
-        expression = Expression(tuple(t for t, _ in terms), tuple(w for _, w in terms))
+    for name, (count, _) in PUBLISHED.items():
+        expression = published(name)
         rows.append((name, count, expression.complexity, validated(prepared, expression)))
     for form in prepared.forms:
         if form.name in FORMS:

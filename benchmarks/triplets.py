@@ -21,21 +21,17 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from common import copies, interleaved, machine
-from numpy.typing import NDArray
-from scipy.optimize import least_squares
+from common import AllLabels, copies, interleaved, machine
 
 from symreg.constants import Fitter
 from symreg.cutoff import Cutoff
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
+from symreg.expression import VARIABLES_OF, Term, parse
 from symreg.kernels.judging import FITTED
 from symreg.loss import LossSettings
 from symreg.projection import build_design
 from symreg.scoring import ExactPath, pack
 from symreg.structures import Structures, read_structures
 from symreg.structures.settings import DataSettings
-
-Floats = NDArray[np.float64]
 
 SIZES = (1, 3, 10)
 CUTOFFS = tuple(Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (6.0, 4.2))
@@ -73,52 +69,6 @@ def candidates(shape: str, count: int) -> list[list[Term]]:
     return found
 
 
-class AllTriplets:
-    """Fits by the exact path, without the projected design."""
-
-    def __init__(self, data: Structures) -> None:
-        self.data = data
-        self.exact = ExactPath(data, CUTOFFS[0], R0, CUTOFFS[1])
-        labels = self._rows(data.energy, data.forces, data.stress)
-        self.there = np.isfinite(labels)
-        self.target = labels[self.there]
-        self.free_atoms = self._rows(
-            data.n_atoms.astype(float), np.zeros_like(data.forces), np.zeros_like(data.stress)
-        )[self.there]
-
-    def _rows(self, energy: Floats, forces: Floats, stress: Floats) -> Floats:
-        """Weighted energies per atom, forces and stresses in one row."""
-        stress = np.where(self.data.pbc.all(axis=1, keepdims=True), stress, np.nan)
-        parts = (
-            (energy / self.data.n_atoms, LOSS.sigma_energy, self.data.energy),
-            (forces, LOSS.sigma_forces, self.data.forces),
-            (stress, LOSS.sigma_stress, self.data.stress),
-        )
-        scaled = [
-            (values / (sigma * np.sqrt(np.isfinite(known).sum()))).ravel()
-            for values, sigma, known in parts
-        ]
-        return np.concatenate(scaled)
-
-    def fit(self, terms: list[Term]) -> float:
-        """The lowest loss from the constants as they are."""
-        sizes = [len(term.tree.constants) for term in terms]
-
-        def residual(constants: Floats) -> Floats:
-            columns, values = [self.free_atoms], list(constants)
-            for term, size in zip(terms, sizes, strict=True):
-                tree = term.tree.with_constants([values.pop(0) for _ in range(size)])
-                one = Expression((term._replace(tree=tree),), (1.0,))
-                found = self.exact.predict(one, {"Si": 0.0})
-                columns.append(self._rows(found.energy, found.forces, found.stress)[self.there])
-            matrix = np.array(columns).T
-            best = np.linalg.lstsq(matrix, self.target, rcond=1e-12)[0]
-            return np.asarray(matrix @ best - self.target)
-
-        start = np.array([c for term in terms for c in term.tree.constants])
-        return float(least_squares(residual, start, x_scale="jac", ftol=1e-4, max_nfev=12).cost)
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -136,7 +86,7 @@ def main() -> None:
         f"\n| candidates per second | {' | '.join(f'x{size}' for size in SIZES)} | all triplets |"
     )
     print("|---" * (2 + len(SIZES)) + "|")
-    exact = AllTriplets(data)
+    exact = AllLabels(data, ExactPath(data, CUTOFFS[0], R0, CUTOFFS[1]), LOSS)
     for shape in SHAPES:
         batch = pack(candidates(shape, 50), [PAIR, TRIPLETS])
         assert (fitters[1].fit(batch).outcomes == FITTED).mean() > 0.5
