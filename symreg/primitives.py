@@ -41,7 +41,8 @@ PRIMITIVES: dict[str, Primitive] = {
 ``x`` is a reduced distance; ``x1`` and ``x2`` are those of both neighbours of a centre and ``c`` is
 the cosine of the angle between them. ``product`` stands at the root of a separable three-body
 function h(x1) h(x2) p(c): its operands are h, in ``x``, and p, in ``c``. ``sum`` is that of its
-operand, a function of ``x`` times the cutoff function, over all neighbours of an atom.
+operand over all neighbours of an atom, times the cutoff function: a function of ``x``, or a
+``product`` over every two neighbours.
 """
 
 VARIABLES = ("x", "x1", "x2", "c")

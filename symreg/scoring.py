@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,33 @@ class Prediction:
     """eV/Å, shape (N, 3)."""
     stress: Floats
     """eV/Å^3 in Voigt order, shape (S, 6); NaN where not fully periodic."""
+
+
+class Bends(NamedTuple):
+    """A three-body function of T triplets of one structure."""
+
+    pairs: Pairs
+    first: Integers
+    second: Integers
+    """Both pairs of each triplet, shape (T,)."""
+    cosine: Floats
+    psi: Floats
+    """In eV, shape (T,)."""
+    slopes: Floats
+    """By both distances in eV/Å and by the cosine, shape (3, T)."""
+
+    @property
+    def centre(self) -> Integers:
+        """Atom in the middle, shape (T,)."""
+        return self.pairs.i[self.first]
+
+    def add(self, weight: Floats, *sums: Floats) -> None:
+        """Add energies, forces and virials, each triplet weighted as its centre is, shape (N,)."""
+        pairs, factor = self.pairs, weight[self.centre]
+        add_triplet_observables(
+            pairs.i, pairs.j, pairs.r, pairs.unit, self.first, self.second, self.cosine,
+            factor * self.psi, factor * self.slopes, *sums,
+        )  # fmt: skip
 
 
 class ExactPath:
@@ -217,53 +245,79 @@ class ExactPath:
         """Add functions of neighbour sums, of atoms of one species among themselves."""
         species = self.structures.species.index(key[1][0])
         pairs = pairs.subset((kind[pairs.i] == species) & (kind[pairs.j] == species))
-        pairs = pairs.subset(pairs.r < self.cutoff.r_cut)
-        slope = np.zeros_like(pairs.r)
-        distance, rest = self._at_rest(pairs.r)
+        near = pairs.subset(pairs.r < self.cutoff.r_cut)
+        slope = np.zeros_like(near.r)
+        distance, rest = self._at_rest(near.r)
         for tree, weight in _trees(expression, key):
             if tree.embedding is None:
                 raise ValueError("a many-body term holds no sum over neighbours")
             outer, summands = tree.embedding
-            faded = [self._faded(summand, distance) for summand in summands]
             densities = np.zeros((len(SUMS), kind.size))
-            for density, (value, _) in zip(densities, faded, strict=False):
-                density += np.bincount(pairs.i, value, kind.size)
+            steep = [np.zeros_like(slope)] * len(summands)
+            for n, summand in enumerate(summands):
+                if summand.factors is None:
+                    value, change = self._faded(summand, distance)
+                    densities[n] += np.bincount(near.i, value, kind.size)
+                    steep[n] = change * rest
+                else:
+                    for part in self._bends([(summand, 1.0)], pairs, kind.size):
+                        densities[n] += np.bincount(part.centre, part.psi, kind.size)
             energy, by_sum = evaluate_triplets(*_arrays(outer), *densities)
             sums[0][kind == species] += weight * energy[kind == species]
-            for change, (_, steep) in zip(by_sum, faded, strict=False):
+            for change, by_distance, summand in zip(by_sum, steep, summands, strict=False):
                 # Each bond is i -> j and j -> i, and both atoms feel it.
-                slope += weight * (change[pairs.i] + change[pairs.j]) * steep * rest
-        none = np.zeros_like(pairs.r)
-        add_pair_observables(pairs.i, pairs.r, pairs.unit, none, slope, *sums)
+                felt = by_distance != 0
+                both = change[near.i[felt]] + change[near.j[felt]]
+                slope[felt] += weight * both * by_distance[felt]
+                if summand.factors is not None:
+                    spare = np.zeros(kind.size), *sums[1:]
+                    for part in self._bends([(summand, 1.0)], pairs, kind.size):
+                        part.add(weight * change, *spare)
+        none = np.zeros_like(near.r)
+        add_pair_observables(near.i, near.r, near.unit, none, slope, *sums)
 
     def _add_triplets(
         self, expression: Expression, key: Key, pairs: Pairs, kind: Integers, sums: Sums
     ) -> None:
+        centre, *others = (self.structures.species.index(name) for name in key[1])
+        chosen = (kind[pairs.i] == centre) & np.isin(kind[pairs.j], others)
+        mixed = kind if others[0] != others[1] else None
+        parts = _trees(expression, key)
+        for bend in self._bends(parts, pairs.subset(chosen), kind.size, mixed):
+            bend.add(np.ones(kind.size), *sums)
+
+    def _bends(
+        self,
+        parts: Sequence[tuple[Tree, float]],
+        pairs: Pairs,
+        n_atoms: int,
+        kind: Integers | None = None,
+    ) -> Iterator[Bends]:
+        """Weighted three-body functions of all triplets, some at a time, with f_c.
+
+        With ``kind`` only of those whose neighbours are of different kinds.
+        """
         cutoff = self.cutoff_three_body
         if cutoff is None:
             raise ValueError("the formula has three-body terms; they need a cutoff_three_body")
-        centre, *others = (self.structures.species.index(name) for name in key[1])
-        chosen = (kind[pairs.i] == centre) & np.isin(kind[pairs.j], others)
-        pairs = pairs.subset(chosen & (pairs.r < cutoff.r_cut))
+        pairs = pairs.subset(pairs.r < cutoff.r_cut)
         distance, rest = self._at_rest(pairs.r)
         fade = cutoff.value(distance), cutoff.slope(distance) * rest
-        parts = [(_psi(tree, distance / self.r0), w) for tree, w in _trees(expression, key)]
-        for first, second in triplets(pairs, kind.size, _TRIPLETS_TOGETHER):
-            if others[0] != others[1]:
+        functions = [(_psi(tree, distance / self.r0), weight) for tree, weight in parts]
+        for first, second in triplets(pairs, n_atoms, _TRIPLETS_TOGETHER):
+            if kind is not None:
                 mixed = kind[pairs.j[first]] != kind[pairs.j[second]]
                 first, second = first[mixed], second[mixed]
             cosine = cosines(pairs.unit, first, second)
             psi, slopes = np.zeros(first.size), np.zeros((3, first.size))
-            for function, weight in parts:
+            for function, weight in functions:
                 value, change = function(first, second, cosine)
                 psi += weight * value
                 slopes += weight * change
             slopes[0] *= rest[first] / self.r0
             slopes[1] *= rest[second] / self.r0
             fade_triplets(first, second, *fade, psi, slopes)
-            add_triplet_observables(
-                pairs.i, pairs.j, pairs.r, pairs.unit, first, second, cosine, psi, slopes, *sums
-            )
+            yield Bends(pairs, first, second, cosine, psi, slopes)
 
     def _pairs(self, s: int) -> Pairs:
         pairs = self._kept.get(s)

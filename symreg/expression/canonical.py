@@ -46,7 +46,21 @@ def _neighbour_sum(u: Nested) -> Nested:
         return _product(u, ("sum", ONE))
     if u[0] == "mul" and u[1][0] in _NUMBERS:
         return _product(u[1], ("sum", u[2]))
+    if u[0] == "product":
+        scales, factors = zip(*(_scale_of(factor) for factor in u[1:]), strict=True)
+        rest = ("sum", ("product", *factors))
+        scale = scales[0] ** 2 * scales[1]
+        return rest if scale == 1.0 else _product(("const", scale), rest)
     return ("sum", u)
+
+
+def _scale_of(u: Nested) -> tuple[float, Nested]:
+    """A factor of a product as a number and what it multiplies."""
+    if u[0] in _NUMBERS:
+        return float(u[1]), ONE
+    if u[0] == "mul" and u[1][0] in _NUMBERS:
+        return float(u[1][1]), u[2]
+    return 1.0, u
 
 
 def _fold(op: str, numbers: list[float]) -> Nested:

@@ -32,7 +32,8 @@ def parse(
     """Read a formula.
 
     ``x`` (or ``variable``) is the distance; a three-body function has the variables ``TRIPLET``;
-    those of a many-body function are sums over neighbours, ``sum(...)`` of a function of x. An
+    those of a many-body function are sums over neighbours, ``sum(...)`` of a function of x, or of
+    a product h(x1) h(x2) p(c) over every two of them. An
     integer is a literal, a number with a point or an exponent is a constant to be fitted, a name is
     a named constant, the same one wherever it stands. Operators are ``+ - * / ^``, functions
     ``exp log sqrt``.
@@ -69,9 +70,15 @@ def parse(
 
 def _as_product(tree: Tree) -> Tree:
     """A product h(x1) h(x2) p(c) with a ``product`` at its root; any other tree as it is."""
+    nodes = _product_nodes(tree)
+    return tree if nodes is None else tree.with_nodes(nodes)
+
+
+def _product_nodes(tree: Tree) -> tuple[Node, ...] | None:
+    """The nodes of a product h(x1) h(x2) p(c) with a ``product`` at its root; None for others."""
     nodes = tree.nodes
     if [node.op for node in nodes[:2]] != ["mul", "mul"]:
-        return tree
+        return None
     second = end_of(nodes, 2)
     third = end_of(nodes, second)
     one, two, angular = (
@@ -79,7 +86,7 @@ def _as_product(tree: Tree) -> Tree:
     )
     used = [{node.op for node in part} & {"x1", "x2", "c"} for part in (one, two, angular)]
     if not (used[0] <= {"x1"} and used[1] <= {"x2"} and used[2] <= {"c"}):
-        return tree
+        return None
 
     def plain(part: tuple[Node, ...]) -> list[object]:
         """Nodes with values in place of indices, alike for both distances."""
@@ -89,9 +96,9 @@ def _as_product(tree: Tree) -> Tree:
         ]
 
     if plain(one) != plain(two):
-        return tree
+        return None
     radial = tuple(Node("x") if node.op == "x1" else node for node in one)
-    return tree.with_nodes((Node("product"), *radial, *angular))
+    return (Node("product"), *radial, *angular)
 
 
 class _Parser:
@@ -112,7 +119,8 @@ class _Parser:
         nodes = self._sum()
         if self._kind() != "end":
             raise self._error("expected an operator or the end of the formula")
-        return Tree(tuple(nodes), tuple(self.constants), tuple(self.names))
+        # What a product says twice stands in it once.
+        return Tree((), tuple(self.constants), tuple(self.names)).with_nodes(nodes)
 
     def check_sums(self, tree: Tree) -> None:
         """Refuse a many-body function without sums over neighbours, or with too many."""
@@ -254,10 +262,17 @@ class _Parser:
         if not self._take("("):
             raise self._error("expected '(' after sum")
         self.index -= 1
-        outside, self.variables = self.variables, ("x",)
+        at = self.tokens[self.index][2]
+        outside, self.variables = self.variables, ("x", *TRIPLET)
         summand = self._atom()
         self.variables = outside
-        return [Node(NEIGHBOUR_SUM), *summand]
+        used = {node.op for node in summand} & {"x", *TRIPLET}
+        if used <= {"x"}:
+            return [Node(NEIGHBOUR_SUM), *summand]
+        product = _product_nodes(Tree(tuple(summand), tuple(self.constants), tuple(self.names)))
+        if product is None or "x" in used:
+            raise self._error("a sum over two neighbours is one of a product h(x1)*h(x2)*p(c)", at)
+        return [Node(NEIGHBOUR_SUM), *product]
 
     def _constant(self, value: float, name: str = "") -> Node:
         self.constants.append(value)

@@ -27,8 +27,8 @@ class Tree:
 
     It is a function of ``x`` (pair), of ``x1``, ``x2`` and ``c`` (three-body; it stands for its
     mean over both orders of the neighbours), a ``product`` of two factors (separable), or one of
-    neighbour sums, each a ``sum`` of a function of ``x`` (many-body; such a tree has no values of
-    its own, but see ``embedding``).
+    neighbour sums, each a ``sum`` of a function of ``x``, or of a ``product`` over every two
+    neighbours (many-body; such a tree has no values of its own, but see ``embedding``).
 
     Examples
     --------
@@ -267,6 +267,10 @@ class _Printer:
             return f"{base}^{exponent if simple else f'({exponent})'}", _PRECEDENCE["pow"]
         if node.op in _SYMBOL:
             return self._binary(node.op)
+        if node.op == "product":  # inside a sum over two neighbours
+            start, self.position = self.position - 1, end_of(self.tree.nodes, self.position - 1)
+            product = self.tree.with_nodes(self.tree.nodes[start : self.position])
+            return _Printer(product, self.digits, self.exact).text(), _ATOM
         return f"{node.op}({self._next()[0]})", _ATOM
 
     def _leaf(self, node: Node) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from ase import Atoms
@@ -105,21 +105,50 @@ def _add_triplets(
     gradient: NDArray[np.float64],
 ) -> None:
     """Add what triplets do to the energies of their centres and to the gradients by pair."""
-    near = np.flatnonzero(pairs.r < function.r_cut)
-    chosen = Pairs(pairs.i[near], pairs.j[near], pairs.r[near], pairs.unit[near])
-    radials = function.radials(chosen.r)
-    for first, second in triplets(chosen, energies.size):
-        u1, u2 = chosen.unit[first], chosen.unit[second]
-        # Rounding must not push the cosine of atoms in one line out of its domain.
-        c = np.clip(np.einsum("ta,ta->t", u1, u2), -1.0, 1.0)
-        energy, slope1, slope2, slope_c = function.triplets(radials, first, second, c)
-        energies += np.bincount(chosen.i[first], energy, energies.size)
-        turn1, turn2 = slope_c / chosen.r[first], slope_c / chosen.r[second]
+    for bend in _bends(function, pairs, energies.size):
+        energies += bend.energies(energies.size)
+        bend.add(np.ones(energies.size), gradient)
+
+
+class _Bends(NamedTuple):
+    """A three-body function of some triplets."""
+
+    pairs: Pairs
+    near: NDArray[np.int64]
+    """Which of all pairs those are that ``first`` and ``second`` count."""
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    cosine: NDArray[np.float64]
+    values: NDArray[np.float64]
+    """Energy, and slopes by both distances and the cosine, shape (4, T)."""
+
+    def energies(self, n: int) -> NDArray[np.float64]:
+        """Of the centres, shape (n,)."""
+        return np.asarray(np.bincount(self.pairs.i[self.first], self.values[0], n), dtype=float)
+
+    def add(self, weight: NDArray[np.float64], gradient: NDArray[np.float64]) -> None:
+        """Add gradients by pair, each triplet weighted as its centre is, shape (N,)."""
+        pairs, first, second, c = self.pairs, self.first, self.second, self.cosine
+        u1, u2 = pairs.unit[first], pairs.unit[second]
+        _, slope1, slope2, slope_c = self.values * weight[pairs.i[first]]
+        turn1, turn2 = slope_c / pairs.r[first], slope_c / pairs.r[second]
         for axis in range(3):
             one = slope1 * u1[:, axis] + turn1 * (u2[:, axis] - c * u1[:, axis])
             two = slope2 * u2[:, axis] + turn2 * (u1[:, axis] - c * u2[:, axis])
-            gradient[near, axis] += np.bincount(first, one, near.size)
-            gradient[near, axis] += np.bincount(second, two, near.size)
+            gradient[self.near, axis] += np.bincount(first, one, self.near.size)
+            gradient[self.near, axis] += np.bincount(second, two, self.near.size)
+
+
+def _bends(function: ThreeBodyFunction, pairs: Pairs, n: int) -> Iterator[_Bends]:
+    """A three-body function of all triplets, some at a time."""
+    near = np.flatnonzero(pairs.r < function.r_cut)
+    chosen = Pairs(pairs.i[near], pairs.j[near], pairs.r[near], pairs.unit[near])
+    radials = function.radials(chosen.r)
+    for first, second in triplets(chosen, n):
+        # Rounding must not push the cosine of atoms in one line out of its domain.
+        c = np.clip(np.einsum("ta,ta->t", chosen.unit[first], chosen.unit[second]), -1.0, 1.0)
+        values = function.triplets(radials, first, second, c)
+        yield _Bends(chosen, near, first, second, c, values)
 
 
 def _add_embedded(
@@ -132,10 +161,18 @@ def _add_embedded(
     near = np.flatnonzero(pairs.r < function.r_cut)
     i, densities = pairs.i[near], function.densities(pairs.r[near])
     sums = np.array([np.bincount(i, value, energies.size) for value, _ in densities])
+    for n, bends in function.bends.items():
+        for bend in _bends(bends, pairs, energies.size):
+            sums[n] += bend.energies(energies.size)
     energy, *by_sum = function.energy(sums)
     energies += energy
+    for n, bends in function.bends.items():
+        for bend in _bends(bends, pairs, energies.size):
+            bend.add(by_sum[n], gradient)
     for change, (_, slope) in zip(by_sum, densities, strict=True):
-        gradient[near] += (change[i] * slope)[:, None] * pairs.unit[near]
+        felt = slope != 0  # where all neighbours are at the cutoff F need not have a slope
+        along = change[i[felt]] * slope[felt]
+        gradient[near[felt]] += along[:, None] * pairs.unit[near[felt]]
 
 
 def _per_atom(

@@ -93,8 +93,8 @@ class Formula:
                 f"{kind} terms are for formulas of one species; this one describes "
                 f"{', '.join(self.species)}"
             )
-        if kind == "three-body" and self.cutoff_three_body is None:
-            raise ValueError("a formula with three-body terms needs cutoff_three_body")
+        if self.cutoff_three_body is None and (kind == "three-body" or self._has_bends):
+            raise ValueError("a formula with three-body terms or sums needs cutoff_three_body")
         if not self.species_pairs:
             raise ValueError(
                 f"a formula with {kind} terms needs a pair term for "
@@ -105,6 +105,16 @@ class Formula:
     def kinds(self) -> set[str]:
         """Kinds of terms that occur."""
         return {term.kind for term in self.expression.terms}
+
+    @property
+    def _has_bends(self) -> bool:
+        """Whether there is a sum over every two neighbours."""
+        return any(
+            node.op == "product"
+            for term in self.expression.terms
+            if term.kind == "many-body"
+            for node in term.tree.nodes
+        )
 
     @property
     def _cutoffs(self) -> list[Cutoff]:
@@ -192,7 +202,8 @@ class Formula:
             return None
         (symbol,) = self.species
         r_lo = self.r_lo_pairs.get(f"{symbol}-{symbol}", self.r_lo)
-        return ManyBodyFunction(self.expression, symbol, self.r0, self.cutoff, r_lo)
+        cutoffs = self.cutoff, r_lo, self.cutoff_three_body
+        return ManyBodyFunction(self.expression, symbol, self.r0, *cutoffs)
 
     def calculator(self) -> FormulaCalculator:
         """An ASE calculator of this formula."""

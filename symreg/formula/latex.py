@@ -77,6 +77,11 @@ def _many_body(expression: Expression, species: tuple[str, ...], digits: int) ->
     arguments = ", ".join(names.values())
     lines = [rf"F_{{\mathrm{{{species[0]}}}}}({arguments}) = {sympy.latex(total)}"]
     for summand, name in names.items():
+        if summand.factors is not None:
+            written = _function(summand, {**TRIPLET, "x": X["x"]}, digits)
+            bend = rf"\left[ {written} \right] f_3(r_j) f_3(r_k)"
+            lines.append(rf"{name} = \sum_{{j<k}} {bend}")
+            continue
         lines.append(rf"{name} = \sum_j \left[ {_function(summand, X, digits)} \right] f_c(r_j)")
     return lines
 

@@ -11,8 +11,9 @@ import sympy
 from numpy.typing import NDArray
 
 from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Tree
+from symreg.expression import Expression, Term, Tree
 from symreg.formula.radial import Function, Numbers, RadialFunction, compile_all, evaluate
+from symreg.formula.three_body import VARIABLES, ThreeBodyFunction
 from symreg.primitives import SUMS
 from symreg.simplify import tree_to_sympy
 from symreg.wall import Clamp
@@ -32,11 +33,18 @@ class Embedding(NamedTuple):
 class ManyBodyFunction:
     """Σ w F(S_1, S_2, ...) of one atom, where S is the sum of φ(r/r0) f_c(r) over its neighbours.
 
-    Terms share the sums that they have in common.
+    A sum may be one of products h h p over every two neighbours instead, each with the cutoff
+    function of three-body terms. Terms share the sums that they have in common.
     """
 
     def __init__(
-        self, expression: Expression, species: str, r0: float, cutoff: Cutoff, r_lo: float
+        self,
+        expression: Expression,
+        species: str,
+        r0: float,
+        cutoff: Cutoff,
+        r_lo: float,
+        cutoff_three_body: Cutoff | None = None,
     ) -> None:
         """Take the many-body terms of one species; ``r0`` and ``r_lo`` in Å.
 
@@ -58,8 +66,17 @@ class ManyBodyFunction:
         for term, weight in zip(expression.terms, expression.weights, strict=True):
             if (term.kind, term.species) == ("many-body", (species,)):
                 self.terms.append(self._embedding(term.tree, weight))
-        self.radial = [RadialFunction([(summand, 1.0)], r0, cutoff) for summand in self.summands]
-        """The same with the cutoff function."""
+        self.radial: dict[int, RadialFunction] = {}
+        """Those that are functions of one distance, with the cutoff function, by their number."""
+        self.bends: dict[int, ThreeBodyFunction] = {}
+        """Those over every two neighbours."""
+        for n, summand in enumerate(self.summands):
+            if summand.factors is None:
+                self.radial[n] = RadialFunction([(summand, 1.0)], r0, cutoff)
+            elif cutoff_three_body is not None:
+                three = (species, species, species)
+                alone = Expression((Term("three-body", three, summand),), (1.0,))
+                self.bends[n] = ThreeBodyFunction(alone, three, r0, cutoff_three_body, r_lo)
 
     def _embedding(self, tree: Tree, weight: float) -> Embedding:
         if tree.embedding is None:
@@ -73,7 +90,8 @@ class ManyBodyFunction:
 
         Returns
         -------
-        Shape (sums, 2, P). Distances below the domain come to rest, as for triplets.
+        Shape (sums, 2, P); zero for sums over every two neighbours. Distances below the domain
+        come to rest, as for triplets.
         """
         assert self._is_finite
         return self._densities(r)
@@ -81,9 +99,9 @@ class ManyBodyFunction:
     def _densities(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
         effective, slope = self.clamp(r)
         inside = r < self.r_cut
-        values = np.zeros((len(self.radial), 2, r.size))
-        for function, found in zip(self.radial, values, strict=True):
-            found[:, inside] = function.derivatives(effective[inside], 1)
+        values = np.zeros((len(self.summands), 2, r.size))
+        for n, function in self.radial.items():
+            values[n][:, inside] = function.derivatives(effective[inside], 1)
         values[:, 1] *= slope
         return values
 
@@ -113,12 +131,12 @@ class ManyBodyFunction:
         return total, numbers
 
     def sympy(self) -> tuple[Any, list[Any]]:
-        """Σ w F in S1, S2, ..., in eV, and the functions of x = r/r0 that these sum, as SymPy."""
-        x = sympy.Symbol("x")
+        """Σ w F in S1, S2, ..., in eV, and what these sum, in x = r/r0 or in x1, x2 and c."""
+        variables = {"x": sympy.Symbol("x"), **VARIABLES}
         total = sympy.Integer(0)
         for outer, places, weight in self.terms:
             total += sympy.Float(weight) * tree_to_sympy(outer, self._variables(places))
-        return total, [tree_to_sympy(summand, x) for summand in self.summands]
+        return total, [tree_to_sympy(summand, variables) for summand in self.summands]
 
     def _variables(self, places: Sequence[int]) -> dict[str, Any]:
         return dict(zip(SUMS, (self.symbols[place] for place in places), strict=False))

@@ -106,7 +106,8 @@ def eam_file(formula: Formula) -> EamFile:
         as far as sums of close-packed atoms go.
     """
     many_body = formula.many_body
-    if many_body is None or len(many_body.summands) != 1 or formula.species_triplets:
+    radial = many_body is not None and len(many_body.summands) == 1 and not many_body.bends
+    if many_body is None or not radial or formula.species_triplets:
         raise ValueError(
             "style 'eam' is for pairs and functions of one sum over neighbours; this formula has "
             "others: use style 'plugin'"

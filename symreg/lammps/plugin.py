@@ -15,7 +15,7 @@ import sympy
 from symreg.cutoff import SWITCHED, Cutoff
 from symreg.formula import Formula, ManyBodyFunction, PairFunction, ThreeBodyFunction
 from symreg.formula.radial import ANY_R, Numbers, R, cutoff_to_sympy
-from symreg.formula.three_body import X1, X2, C
+from symreg.formula.three_body import X1, X2, C, Product
 from symreg.lammps.ccode import assignments, constants, function, number
 from symreg.wall import Clamp
 
@@ -109,11 +109,17 @@ def plugin_source(formula: Formula) -> str:
     """The C++ source of the pair style."""
     names = plugin_names(formula)
     three_body = [formula.three_body_function(*of) for of in formula.species_triplets]
-    functions, radial, triplet = _three_body(three_body[0]) if three_body else ("", "", "")
     many_body = formula.many_body
+    bends = many_body.bends if many_body else {}
+    functions, radial, triplet = _three_body(three_body[0]) if three_body else ("", "", "")
+    products = len(three_body[0].products) if three_body else 0
+    bending, bend_radial, bend = _bends(bends, products)
+    cutoff = formula.cutoff_three_body if three_body or bends else None
+    if cutoff is not None:
+        functions = _fade("fade_triplet", cutoff) + "\n" + functions
+        radial = _indented(["fade_triplet(r, n.fade, n.fade_slope);"]) + bend_radial + radial
     sums, densities, embedding = _many_body(many_body) if many_body else ("", "", "")
     clamps = [function.clamp for function in (*three_body, many_body) if function is not None]
-    cutoff = formula.cutoff_three_body if three_body else None
     marks = {
         "TITLE": "-".join(formula.species),
         "LIBRARY": names["library"],
@@ -123,9 +129,13 @@ def plugin_source(formula: Formula) -> str:
         "NAMES": ", ".join(f'"{symbol}"' for symbol in formula.species),
         "R_CUT_PAIR": number(formula.cutoff.r_cut),
         "R_CUT_TRIPLET": number(0.0 if cutoff is None else cutoff.r_cut),
-        "PRODUCTS": str(len(three_body[0].products) if three_body else 0),
+        "PRODUCTS": str(products),
+        "TRIPLETS": "true" if three_body else "false",
+        "BENDS": str(len(bends)),
+        "BEND_SUM": ", ".join(map(str, bends)) or "0",
+        "BEND": bend,
         "SUMS": str(len(many_body.summands) if many_body else 0),
-        "FUNCTIONS": _pairs(formula) + _clamp(clamps) + functions + sums,
+        "FUNCTIONS": _pairs(formula) + _clamp(clamps) + functions + bending + sums,
         "RADIAL": radial,
         "TRIPLET": triplet,
         "DENSITIES": densities,
@@ -194,19 +204,12 @@ def _fade(name: str, cutoff: Cutoff) -> str:
 
 def _three_body(triplet: ThreeBodyFunction) -> tuple[str, str, str]:
     """Functions of triplets, what fills a neighbour, and the sum over all terms."""
-    parts = [_fade("fade_triplet", triplet.cutoff)]
-    fill = ["fade_triplet(r, n.fade, n.fade_slope);"]
+    parts: list[str] = []
+    fill: list[str] = []
     add: list[str] = []
     for n, product in enumerate(triplet.products):
-        parts += [
-            _values(f"radial_{n}", *product.radial.numbered, ANY_R),
-            _values(f"angular_{n}", *product.angular, C),
-        ]
-        fill += [
-            f"radial_{n}(r, n.g[{n}], n.g_slope[{n}]);",
-            f"n.g_slope[{n}] = (n.g_slope[{n}]*n.fade + n.g[{n}]*n.fade_slope)*r_slope;",
-            f"n.g[{n}] *= n.fade;",
-        ]
+        parts += _product_functions(product, n)
+        fill += _fill_product(n)
         add += [
             "{",
             "  double p, dp;",
@@ -229,10 +232,52 @@ def _three_body(triplet: ThreeBodyFunction) -> tuple[str, str, str]:
     return "\n".join(parts), _indented(fill), _indented(add)
 
 
+def _product_functions(product: Product, n: int) -> list[str]:
+    """The radial and the angular factor of a product."""
+    return [
+        _values(f"radial_{n}", *product.radial.numbered, ANY_R),
+        _values(f"angular_{n}", *product.angular, C),
+    ]
+
+
+def _fill_product(n: int) -> list[str]:
+    """What a neighbour is to the n-th product; the slope of its cutoff function is still bare."""
+    return [
+        f"radial_{n}(r, n.g[{n}], n.g_slope[{n}]);",
+        f"n.g_slope[{n}] = (n.g_slope[{n}]*n.fade + n.g[{n}]*n.fade_slope)*r_slope;",
+        f"n.g[{n}] *= n.fade;",
+    ]
+
+
+def _bends(bends: Mapping[int, ThreeBodyFunction], first: int) -> tuple[str, str, str]:
+    """Functions of sums over every two neighbours, what fills a neighbour, and what two add.
+
+    Their products are numbered from ``first``, after those of three-body terms.
+    """
+    parts: list[str] = []
+    fill: list[str] = []
+    add: list[str] = []
+    for k, bend in enumerate(bends.values()):
+        n = first + k
+        parts += _product_functions(bend.products[0], n)
+        fill += _fill_product(n)
+        add += [
+            "{",
+            "  double p, dp;",
+            f"  angular_{n}(c, p, dp);",
+            f"  value[{k}] = a.g[{n}]*b.g[{n}]*p;",
+            f"  slope[{k}][0] = a.g_slope[{n}]*b.g[{n}]*p;",
+            f"  slope[{k}][1] = a.g[{n}]*b.g_slope[{n}]*p;",
+            f"  slope[{k}][2] = a.g[{n}]*b.g[{n}]*dp;",
+            "}",
+        ]
+    return "\n".join(parts), _indented(fill), _indented(add)
+
+
 def _many_body(many_body: ManyBodyFunction) -> tuple[str, str, str]:
     """Functions of neighbours, what fills a bond, and the function of all sums."""
     parts, fill = [], ["double f, df;", "fade_pair(r, f, df);"]
-    for n, radial in enumerate(many_body.radial):
+    for n, radial in many_body.radial.items():
         parts.append(_values(f"density_{n}", *radial.numbered, ANY_R))
         fill += [
             f"density_{n}(r, b.g[{n}], b.g_slope[{n}]);",

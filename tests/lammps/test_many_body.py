@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
+from symreg.expression import VARIABLES_OF, Expression, Term, parse
 from symreg.formula import Formula
 from symreg.lammps import export
 from symreg.lammps.eam import FORCE_ERROR, POINTS, Table, eam_file
@@ -14,20 +14,25 @@ needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="there i
 PAIR = (0.1, "exp(-11.0*(x - 1))")
 GUPTA = (-1.3, "sqrt(sum(exp(-4.6*(x - 1))))")
 SMOOTH = (-0.5, "sum(exp(-4.6*(x - 1)))"), (0.01, "sum(exp(-4.6*(x - 1)))^2")
+BENT = (0.3, "log(1 + sum(exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2)*sum(x^-4))")
+PRODUCT = (0.05, "exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.2)")
 RATIO = (0.2, "sum(x^-4)/(1 + sum(x^-3))")
 QUANTITIES = ("energy_per_atom_max", "forces_max", "virial_per_atom_max")
 
 
 def formula_of(*parts, r_cut=5.5):
-    terms = [
-        Term("many-body", ("Cu",), parse(text, variable="sum"))
-        if "sum" in text
-        else Term("pair", ("Cu", "Cu"), parse(text))
+    kinds = [
+        "many-body" if "sum" in text else "three-body" if "x1" in text else "pair"
         for _, text in parts
     ]
+    count = {"pair": 2, "three-body": 3, "many-body": 1}
+    terms = [
+        Term(kind, ("Cu",) * count[kind], parse(text, variable=VARIABLES_OF[kind]))
+        for kind, (_, text) in zip(kinds, parts, strict=True)
+    ]
     expression = Expression(tuple(terms), tuple(weight for weight, _ in parts))
-    cutoff = Cutoff(kind="septic", r_cut=r_cut, r_on=0.6 * r_cut)
-    return Formula(expression, 2.55, {"Cu": -0.2}, ("Cu",), cutoff, 1.9)
+    cutoff, three = (Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (r_cut, 4.1))
+    return Formula(expression, 2.55, {"Cu": -0.2}, ("Cu",), cutoff, 1.9, cutoff_three_body=three)
 
 
 @pytest.mark.lammps
@@ -46,6 +51,21 @@ def test_plugin_computes_any_function_of_sums(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert "F(Cu) += -1.3*(sqrt(sum(exp(-4.6*(x - 1)))))" in text
     assert "Sums over neighbours do not feel neighbours come closer than" in text
+
+
+@pytest.mark.lammps
+@needs_compiler
+@pytest.mark.parametrize(
+    "others", [(), pytest.param((PRODUCT,), marks=pytest.mark.slow)], ids=["alone", "with triplets"]
+)
+def test_plugin_computes_sums_over_every_two_neighbours(tmp_path, others):
+    parity = export(formula_of(PAIR, GUPTA, BENT, *others), tmp_path)
+    assert (parity["status"], parity["style"]) == ("run", "plugin")
+    for quantity in QUANTITIES:
+        assert parity[quantity] < 1e-11
+    record = parity["routes"]["plugin"]
+    assert record["finite_difference_max"] < 1e-7
+    assert record["two_ranks"]["forces_max"] < 1e-12
 
 
 @pytest.mark.lammps
@@ -111,6 +131,7 @@ def test_a_sum_of_negative_addends_is_turned_around():
     ("parts", "message"),
     [
         ((GUPTA, RATIO), "functions of one sum over neighbours; this formula has others"),
+        (((1.0, "sum(x1*x2*c^2)^2"),), "functions of one sum over neighbours; this formula has"),
         (((1.0, "sum(x - 1.5)^2"),), "needs a sum over neighbours of one sign"),
         (((1.0, "log(5 - sum(exp(-4.6*(x - 1))))"),), "F is not finite for a sum of 5"),
     ],

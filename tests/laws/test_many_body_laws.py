@@ -20,6 +20,8 @@ FORMS = (
     "sum(x^-9)/(0.4 + sum(exp(-x)))",
     "exp(-0.2*sum(1))*sum(x)",
     "sum((x - 1.1)^2)^2 - 0.3*sum(x^-1)*sum(x^-2)",
+    "log(1.2 + sum(exp(-x1)*exp(-x2)*(c + 0.4)^2))",
+    "sum(x^-3)*exp(-0.5*sum(x1^-2*x2^-2*(c - 0.2)^2))",
 )
 
 few = settings(max_examples=15)
@@ -32,11 +34,14 @@ def formulas(draw, kinds=KINDS):
     terms += [Term("many-body", ("Cu",), parse(text, variable="sum")) for text in chosen]
     weights = tuple(draw(numbers) for _ in terms)
     cutoff = Cutoff(kind=draw(st.sampled_from(kinds)), r_cut=4.4, r_on=3.0)
-    return Formula(Expression(tuple(terms), weights), R0, {"Cu": -0.3}, ("Cu",), cutoff, 0.9)
+    three = Cutoff(kind=draw(st.sampled_from(kinds)), r_cut=3.9, r_on=2.8)
+    expression = Expression(tuple(terms), weights)
+    return Formula(expression, R0, {"Cu": -0.3}, ("Cu",), cutoff, 0.9, cutoff_three_body=three)
 
 
 def predict(formula, atoms):
-    path = ExactPath(from_atoms([atoms]), formula.cutoff, formula.r0)
+    cutoffs = formula.cutoff, formula.r0, formula.cutoff_three_body
+    path = ExactPath(from_atoms([atoms]), *cutoffs)
     return path.predict(formula.expression, formula.e0)
 
 
