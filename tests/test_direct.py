@@ -88,6 +88,21 @@ def test_loss_is_that_of_the_exact_path(copper, fitter, parts):
     assert found == pytest.approx(exact_loss(copper, fitter, expression), rel=1e-5)
 
 
+BENT = (0.5, "many-body", "log(1.1 + sum(exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2)*sum(x^-3))")
+
+
+def test_loss_with_sums_over_every_two_neighbours_is_that_of_the_exact_path(copper):
+    fitter = fitter_of(copper, three_body=True)
+    expression = expression_of(*GUPTA, BENT)
+    exact = exact_loss(copper, fitter, expression, three_body=True)
+    assert fitter.loss(expression) == pytest.approx(exact, rel=1e-5)
+
+
+def test_without_three_body_terms_there_are_no_sums_over_every_two_neighbours(fitter):
+    fits = one(fitter, expression_of(*GUPTA, BENT), AS_IT_STANDS)
+    assert fits.outcomes[0] == NOT_FINITE
+
+
 def test_terms_of_every_kind_are_weighed_together():
     parts = (*GUPTA, PRODUCT)
     structures = structures_of(expression_of(*parts), three_body=True)
@@ -99,7 +114,7 @@ def test_terms_of_every_kind_are_weighed_together():
     assert fitter.e0(expression) == pytest.approx(FREE["Cu"], abs=1e-4)
 
 
-@pytest.mark.parametrize("parts", [GUPTA, (*GUPTA, PRODUCT)])
+@pytest.mark.parametrize("parts", [GUPTA, (*GUPTA, PRODUCT), (*GUPTA, BENT)])
 def test_slopes_by_constants_are_those_of_differences(copper, parts):
     fitter = fitter_of(copper, three_body=True)
     expression = expression_of(*parts)

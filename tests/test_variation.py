@@ -380,3 +380,24 @@ def test_pairs_borrow_what_is_summed(monkeypatch):
     ]
     assert X6 in borrowed
     assert build("mul", MORSE, X6) in borrowed
+
+
+BEND = ("sum", ("product", X6, ("powi", 2, ("add", ("const", 0.3), C))))
+WITH_TRIPLETS = (EMBEDDED[0], ("three-body", ("Cu", "Cu", "Cu")), EMBEDDED[1])
+
+
+def test_sums_over_every_two_neighbours_need_three_body_terms():
+    gene = Gene(1, ("sqrt", BEND))
+    assert tidy(PAIR, gene) == ()
+    allowed = Variation(VariationSettings(), WITH_TRIPLETS)
+    assert Gene(2, gene.tree) in allowed._tidy([PAIR, Gene(2, gene.tree)])
+
+
+def test_a_bare_sum_over_every_two_neighbours_is_a_three_body_function():
+    variation = Variation(VariationSettings(), WITH_TRIPLETS)
+    assert set(variation._tidy([PAIR, Gene(2, BEND)])) == {PAIR, Gene(1, BEND[1])}
+
+
+def test_what_scales_a_product_scales_its_sum():
+    scaled = ("product", ("mul", ("const", 3.0), X6), ("mul", ("const", -2.0), C))
+    assert build("sum", scaled) == ("mul", ("const", -18.0), ("sum", ("product", X6, C)))

@@ -15,7 +15,15 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from symreg.cutoff import Cutoff
-from symreg.kernels.embedding import Neighbours, add_pulls, add_sum_rows, neighbours
+from symreg.direct.terms import Near, Variants
+from symreg.kernels.embedding import (
+    Bonds,
+    Neighbours,
+    add_bends,
+    add_pulls,
+    add_sum_rows,
+    neighbours,
+)
 from symreg.neighbours import Pairs, structure_pairs
 from symreg.projection import Design, chebyshev_coefficients
 from symreg.projection.build import Accumulator
@@ -59,24 +67,23 @@ class Rows:
     """Structure of each atom, shape (N,)."""
     volume: Floats
     """Volumes in Å³ of the structures that have stresses here, the first S', shape (S',)."""
+    near: Near | None
+    """Pairs within the reach of triplets, where sums may be over every two neighbours."""
     table: Floats
     """From node values to slopes with f_c at the points of a table, shape (TABLE, M)."""
 
-    def predictions(self, value: Floats, by_sum: Floats, slopes: Floats) -> Floats:
-        """Weighted predictions of D variants of a function of A neighbour sums, shape (D, P).
-
-        Parameters
-        ----------
-        value, by_sum
-            Function of every atom, (D, N), and its derivatives by the sums, (A, D, N).
-        slopes
-            Those of what is summed at the points of the table, (A, D, TABLE).
-        """
-        variants = len(value)
-        energy = np.add.reduceat(value, self.start[:-1], axis=1) / np.diff(self.start)
+    def predictions(self, found: Variants) -> Floats:
+        """Weighted predictions of D variants of a function of neighbour sums, shape (D, P)."""
+        variants = len(found.value)
+        energy = np.add.reduceat(found.value, self.start[:-1], axis=1) / np.diff(self.start)
         forces = np.zeros((variants, self.structure.size, 3))
         virial = np.zeros((variants, self.volume.size, 6))
-        add_pulls(self.pairs, self.structure, slopes, by_sum, forces, virial)
+        slopes = found.nodes @ self.table.T
+        add_pulls(self.pairs, self.structure, slopes, found.by_sum, forces, virial)
+        for (a, d), bend in found.bends.items():
+            assert self.near is not None
+            by_sum = found.by_sum[a, d]
+            add_bends(self.near.bonds, bend, self.structure, by_sum, forces[d], virial[d])
         virial /= self.volume[:, None]
         parts = [part.reshape(variants, -1) for part in (energy, forces, virial)]
         return np.concatenate(parts, axis=1)[:, self.kept] * self.scale
@@ -113,7 +120,8 @@ def build_rows(
     labels: dict[str, list[Floats]] = {name: [] for name in QUANTITIES}
     predicted: dict[str, list[Floats]] = {name: [] for name in QUANTITIES}
     pairs: list[Pairs] = []
-    sums, volume = [], np.empty(with_stresses)
+    close: list[Pairs] = []
+    sums, wanted, volume = [], [], np.empty(with_stresses)
     for k, s in enumerate(chosen):
         n, atoms = int(sizes[k]), structures.atoms_of(s)
         energy, on_atoms, virial = accumulator.rows(structures, s, structures.kind[atoms])
@@ -124,7 +132,9 @@ def build_rows(
         add_sum_rows(found.i, found.r, cutoff.value(found.r), low, design.r_cut, of_sums)
         sums.append(of_sums @ chebyshev_coefficients(design.n_nodes))
         counts = np.arange(start[k], start[k + 1]) % (1 if k < with_stresses else every) == 0
+        wanted.append(counts)
         pairs.append(found.subset(counts[found.i]))
+        close.append(structure_pairs(structures, s, triplet_reach(cutoff_three_body)))
         labels["forces"].append(np.where(counts[:, None], structures.forces[atoms], np.nan).ravel())
         predicted["forces"].append(_coordinates(design, accumulator, on_atoms.reshape(3 * n, -1)))
         if k < with_stresses:
@@ -144,9 +154,8 @@ def build_rows(
     scale, label = np.concatenate(scales), np.concatenate([*target.values()])
     kept = np.flatnonzero(scale > 0)
     matrix = np.concatenate([part for name in QUANTITIES for part in predicted[name]])
-    shift = np.repeat(start[:-1], [len(part) for part in pairs])
-    i, j, r, unit = (np.concatenate(column) for column in zip(*map(_columns, pairs), strict=True))
-    of_pairs = np.searchsorted(i + shift, np.arange(start[-1] + 1)), j + shift, r, unit
+    with_forces = np.concatenate(wanted)
+    has_stresses = bool(scales[-1].any())
     return Rows(
         matrix=matrix[kept] * scale[kept, None],
         free=np.repeat(kept < len(chosen), design.n_e0).reshape(-1, design.n_e0)
@@ -157,15 +166,47 @@ def build_rows(
         start=start,
         sums=np.concatenate(sums),
         dimers=np.vstack([np.zeros(design.n_nodes), np.diag(cutoff.value(design.nodes[0]))]),
-        pairs=neighbours(*of_pairs, low, step, TABLE),
+        pairs=neighbours(*_joined(pairs, start), low, step, TABLE),
+        near=_near(
+            _joined(close, start),
+            with_forces | (has_stresses & (np.arange(start[-1]) < start[with_stresses])),
+            cutoff_three_body,
+            design.r0,
+        ),
         structure=np.repeat(np.arange(len(chosen)), sizes),
-        volume=volume if scales[-1].any() else np.empty(0),
+        volume=volume if has_stresses else np.empty(0),
         table=_slopes(design, cutoff),
     )
 
 
-def _columns(pairs: Pairs) -> tuple[Integers, Integers, Floats, Floats]:
-    return pairs.i, pairs.j, pairs.r, pairs.unit
+def _joined(parts: Sequence[Pairs], start: Integers) -> tuple[Integers, Integers, Floats, Floats]:
+    """Where the pairs of each atom begin, neighbours, distances and directions."""
+    shift = np.repeat(start[:-1], [len(part) for part in parts])
+    i, j, r, unit = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("i", "j", "r", "unit")
+    )
+    return np.searchsorted(i + shift, np.arange(start[-1] + 1)), j + shift, r, unit
+
+
+def triplet_reach(cutoff: Cutoff | None) -> float:
+    """Radius of triplets in Å; hardly anything where there are none."""
+    return 1e-3 if cutoff is None else cutoff.r_cut
+
+
+def _near(
+    pairs: tuple[Integers, Integers, Floats, Floats],
+    wanted: NDArray[np.bool_],
+    cutoff: Cutoff | None,
+    r0: float,
+) -> Near | None:
+    """Pairs within the reach of triplets; ``wanted`` are the atoms whose forces count."""
+    if cutoff is None:
+        return None
+    start, j, r, unit = pairs
+    centre = np.repeat(np.arange(start.size - 1), np.diff(start))
+    active = wanted | (np.bincount(centre, wanted[j], wanted.size) > 0)
+    fade = cutoff.value(r), cutoff.slope(r) * r0
+    return Near(Bonds(start, j, r, unit, active), r / r0, *fade, r0)
 
 
 def _unreduced(design: Design) -> Design:

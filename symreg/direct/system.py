@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from symreg.constants import TAIL_ALLOWED, TENSOR_TAIL_ALLOWED, FitSettings, Fitter, span
 from symreg.direct.rows import Rows
-from symreg.direct.terms import Embedding, Part, embedding, variants
+from symreg.direct.terms import Embedding, Part, embedding, is_bend, variants
 from symreg.kernels.batch import NO_GAIN
 from symreg.kernels.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
 from symreg.kernels.linear import least_gain, relative_tail, solve_damped, solve_weights
@@ -103,10 +103,15 @@ class System:
             own = slice(batch.constant_start[t], batch.constant_start[t + 1])
             code, arg = batch.code[nodes], batch.arg[nodes]
             apart = embedding(code, arg) if block == self.many_body else None
-            if apart is None and block == self.many_body:
+            if block == self.many_body and not self._has_room_for(apart):
                 return None
             found.append(Function(block, code, arg, own, apart))
         return found
+
+    def _has_room_for(self, term: Embedding | None) -> bool:
+        """Whether these rows can compute a function of sums."""
+        bends = term is not None and any(map(is_bend, term.summands))
+        return term is not None and (not bends or self.rows.near is not None)
 
     def predictions(
         self, functions: Sequence[Function], constants: Floats, with_slopes: bool
@@ -141,15 +146,15 @@ class System:
             slopes /= steps[:, None]
         return part @ values, slopes[: steps.size] @ part.T
 
-    def _triplets(self, function: Function, constants: Floats) -> tuple[Floats, float]:
+    def _triplets(self, function: Function | Part, constants: Floats) -> tuple[Floats, float]:
         return triplet_values(
             function.code, function.arg, constants, self.grid.tensor, TAIL_LENGTH - 1
         )
 
     def _embedded(self, term: Embedding, constants: Floats, steps: Floats) -> tuple[Floats, Floats]:
         x, rows = self.grid.x[0], self.rows
-        found = variants(term, constants, steps, x, rows.sums)
-        every = rows.predictions(found.value, found.by_sum, found.nodes @ rows.table.T)
+        found = variants(term, constants, steps, x, rows.sums, rows.near)
+        every = rows.predictions(found)
         return every[0], (every[1:] - every[0]) / steps[:, None]
 
     def fit(self, batch: Batch, settings: FitSettings, bar: float = math.inf) -> Fit:
@@ -239,8 +244,13 @@ class System:
         """Whether nodes resolve what is summed, and F is finite: in dimers, and maybe alone."""
         x = self.grid.x[0]
         for part in term.summands:
-            if self._tail(part, constants[part.used], x) != FITTED:
-                return TAIL
+            if is_bend(part):
+                limit, tail = TENSOR_TAIL_ALLOWED, self._triplets(part, constants[part.used])[1]
+                outcome = FITTED if tail <= limit else TAIL
+            else:
+                outcome = self._tail(part, constants[part.used], x)
+            if outcome != FITTED:
+                return outcome
         found = variants(term, constants, _none(), x, self.rows.dimers)
         value = found.value if alone else found.value[:, 1:]
         finite = np.isfinite(value).all() and np.isfinite(found.by_sum[..., 1:]).all()

@@ -267,12 +267,12 @@ class _Parser:
         summand = self._atom()
         self.variables = outside
         used = {node.op for node in summand} & {"x", *TRIPLET}
-        if used <= {"x"}:
-            return [Node(NEIGHBOUR_SUM), *summand]
         product = _product_nodes(Tree(tuple(summand), tuple(self.constants), tuple(self.names)))
-        if product is None or "x" in used:
+        if product is not None and "x" not in used:
+            return [Node(NEIGHBOUR_SUM), *product]
+        if not used <= {"x"}:
             raise self._error("a sum over two neighbours is one of a product h(x1)*h(x2)*p(c)", at)
-        return [Node(NEIGHBOUR_SUM), *product]
+        return [Node(NEIGHBOUR_SUM), *summand]
 
     def _constant(self, value: float, name: str = "") -> Node:
         self.constants.append(value)

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from symreg.kernels.elementary import FASTMATH
+from symreg.kernels.pairs import VOIGT
 from symreg.kernels.programs import evaluate_triplets
 
 Floats = NDArray[np.float64]
@@ -161,3 +162,99 @@ def add_pulls(
                 virial[d, s, 3] += yz
                 virial[d, s, 4] += xz
                 virial[d, s, 5] += xy
+
+
+class Bonds(NamedTuple):
+    """Directed pairs of N atoms within the reach of triplets."""
+
+    start: Integers
+    """Where the pairs of each centre begin, shape (N + 1,)."""
+    j: Integers
+    """Neighbour, shape (P,)."""
+    r: Floats
+    """Distance in Å, shape (P,)."""
+    unit: Floats
+    """Direction from the centre to the neighbour, shape (P, 3)."""
+    active: NDArray[np.bool_]
+    """Centres whose triplets act on an atom that has forces, or a structure with stresses, (N,)."""
+
+
+class Bend(NamedTuple):
+    """What is summed over every two neighbours: g(r_ij) g(r_ik) p(cos)."""
+
+    g: Floats
+    """h(r / r0) f_c(r) at every pair, shape (P,)."""
+    g_slope: Floats
+    """Its derivative in 1/Å."""
+    p: Floats
+    """p at evenly spaced cosines from -1 to 1, shape (T,)."""
+    p_slope: Floats
+
+
+@njit(inline="always", error_model="numpy")
+def _between(table: Floats, cosine: float) -> float:
+    """A function of the cosine by the cubic through four points of its table."""
+    place = (cosine + 1.0) * 0.5 * (table.size - 1)
+    at = min(max(int(place), 1), table.size - 3)
+    t = place - at
+    w0, w1 = -t * (t - 1) * (t - 2) / 6, (t + 1) * (t - 1) * (t - 2) * 0.5
+    w2, w3 = -(t + 1) * t * (t - 2) * 0.5, (t + 1) * t * (t - 1) / 6
+    value: float = w0 * table[at - 1] + w1 * table[at] + w2 * table[at + 1] + w3 * table[at + 2]
+    return value
+
+
+@njit(inline="always", error_model="numpy")
+def _cosine(unit: Floats, p: int, q: int) -> float:
+    dot: float = unit[p, 0] * unit[q, 0] + unit[p, 1] * unit[q, 1] + unit[p, 2] * unit[q, 2]
+    return min(1.0, max(-1.0, dot))
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def bend_sums(bonds: Bonds, bend: Bend, sums: Floats) -> None:
+    """Write the sum over every two neighbours of each atom, shape (N,)."""
+    start, g = bonds.start, bend.g
+    for i in range(sums.size):
+        total = 0.0
+        for p in range(start[i], start[i + 1]):
+            for q in range(p + 1, start[i + 1]):
+                total += g[p] * g[q] * _between(bend.p, _cosine(bonds.unit, p, q))
+        sums[i] = total
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def add_bends(
+    bonds: Bonds,
+    bend: Bend,
+    structure: Integers,
+    by_sum: Floats,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """Add what a sum over every two neighbours does to forces (N, 3) and virials (S', 6).
+
+    ``by_sum`` is dF/dS of every atom, shape (N,); ``structure`` says where each belongs.
+    """
+    start, j, r, unit = bonds.start, bonds.j, bonds.r, bonds.unit
+    on_j, on_k = np.empty(3), np.empty(3)
+    for i in range(by_sum.size):
+        if not bonds.active[i]:
+            continue
+        for p in range(start[i], start[i + 1]):
+            for q in range(p + 1, start[i + 1]):
+                cosine = _cosine(unit, p, q)
+                value = by_sum[i] * _between(bend.p, cosine)
+                first = value * bend.g_slope[p] * bend.g[q]
+                second = value * bend.g[p] * bend.g_slope[q]
+                turn = by_sum[i] * bend.g[p] * bend.g[q] * _between(bend.p_slope, cosine)
+                for a in range(3):
+                    u, v = unit[p, a], unit[q, a]
+                    on_j[a] = -first * u - turn * (v - cosine * u) / r[p]
+                    on_k[a] = -second * v - turn * (u - cosine * v) / r[q]
+                    forces[j[p], a] += on_j[a]
+                    forces[j[q], a] += on_k[a]
+                    forces[i, a] -= on_j[a] + on_k[a]
+                s = structure[i]
+                if s < virial.shape[0]:
+                    for n in range(6):
+                        a, b = VOIGT[n]
+                        virial[s, n] -= r[p] * unit[p, a] * on_j[b] + r[q] * unit[q, a] * on_k[b]

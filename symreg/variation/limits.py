@@ -54,10 +54,14 @@ def summands(tree: Nested) -> list[Nested]:
     return [found for u in tree[1:] if isinstance(u, tuple) for found in summands(u)]
 
 
-def is_embedding(tree: Nested) -> bool:
-    """Whether a function of a few neighbour sums is finite for an atom without neighbours."""
-    count = len(summands(tree))
-    return 0 < count <= len(SUMS) and math.isfinite(_alone(tree))
+def is_embedding(tree: Nested, bends: bool = False) -> bool:
+    """Whether a function of a few neighbour sums is finite for an atom without neighbours.
+
+    With ``bends`` sums may be over every two neighbours.
+    """
+    found = summands(tree)
+    allowed = bends or all(part[0] != "product" for part in found)
+    return allowed and 0 < len(found) <= len(SUMS) and math.isfinite(_alone(tree))
 
 
 def _alone(tree: Nested) -> float:

@@ -39,8 +39,16 @@ MOST_TRIES = 400
 
 
 def radial_parts(tree: Nested) -> list[Nested]:
-    """Radial factor of a product, or what the neighbour sums of a many-body function sum."""
-    return [tree[1]] if tree[0] == "product" else summands(tree)
+    """Radial factor of a product, or those of what neighbour sums sum."""
+    if tree[0] == "product":
+        return [tree[1]]
+    return [_radial(part) for part in summands(tree)]
+
+
+def _radial(summand: Nested) -> Nested:
+    """The function of the distance in what is summed."""
+    radial: Nested = summand[1] if summand[0] == "product" else summand
+    return radial
 
 
 def with_radial_part(tree: Nested, old: Nested, new: Nested) -> Nested:
@@ -49,6 +57,8 @@ def with_radial_part(tree: Nested, old: Nested, new: Nested) -> Nested:
         return ("product", new, tree[2])
     if tree == ("sum", old):
         return build("sum", new)
+    if tree[0] == "sum" and tree[1][:2] == ("product", old):
+        return build("sum", ("product", new, tree[1][2]))
     if tree[0] in ("const", "int", "sum"):
         return tree
     operands = [with_radial_part(u, old, new) if isinstance(u, tuple) else u for u in tree[1:]]
@@ -83,10 +93,13 @@ class Variation:
     ) -> None:
         self.settings = settings
         self.keys = tuple(keys)
-        self.trees = Trees(x_range)
+        self.bends = any(kind == "three-body" for kind, _ in keys)
+        self.trees = Trees(x_range, self.bends)
         self.loans = tuple(loans)
         self._choice = [k for k, (kind, _) in enumerate(keys) if kinds is None or kind in kinds]
         self._kinds = {self.keys[k][0] for k in self._choice}
+        found = [k for k in self._choice if self.keys[k][0] == "three-body"]
+        self._three_body = found[0] if found else None
 
     def random(self, count: int, rng: np.random.Generator) -> list[tuple[Gene, ...]]:
         """Random individuals of one to three terms; with triplets, of one or two of each kind.
@@ -141,7 +154,8 @@ class Variation:
             return ()
         if not all(is_sane(g.tree) for g in split):
             return ()
-        if not all(is_embedding(g.tree) for g in split if self.keys[g.key][0] == "many-body"):
+        sums = [g.tree for g in split if self.keys[g.key][0] == "many-body"]
+        if not all(is_embedding(tree, self.bends) for tree in sums):
             return ()
         # No node costs less than 1. Compiled code has room for so many and does not check.
         if any(cost(g.tree) > MAX_NODES for g in split):
@@ -160,10 +174,12 @@ class Variation:
         """A gene of its kind; None where it is nothing.
 
         A three-body function that is 1 is a product. A bare neighbour sum is a pair function, for
-        over all atoms it is a sum over pairs.
+        over all atoms it is a sum over pairs; over every two neighbours a three-body function.
         """
         kind = self.keys[gene.key][0]
         if kind == "many-body":
+            if tree[0] == "sum" and tree[1][0] == "product":
+                return Gene(self._three_body, tree[1]) if self._three_body is not None else None
             if tree[0] == "sum":
                 return Gene(self._choice[0], tree[1]) if "pair" in self._kinds else None
             return Gene(gene.key, tree) if summands(tree) else None
@@ -218,7 +234,8 @@ class Variation:
             angular = self.trees.nested(self.trees.expression(self.trees.pset, Angular))
             genes[place] = Gene(key, ("product", tree[1], angular))
         else:
-            around = self.trees.embedded(self.trees.deap(("sum", chosen)))
+            inner = next(part for part in summands(tree) if _radial(part) == chosen)
+            around = self.trees.embedded(self.trees.deap(("sum", inner)))
             genes[place] = Gene(key, self.trees.nested(around))
 
     def _borrow(self, genes: list[Gene], composed: Sequence[int]) -> None:

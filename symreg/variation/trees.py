@@ -12,6 +12,7 @@ from deap import gp
 
 from symreg.expression.canonical import LEAVES, ONE, Nested, build, tree_of
 from symreg.variation.types import (
+    BEND,
     EXPONENT,
     SUFFIX,
     VARIABLES,
@@ -19,6 +20,7 @@ from symreg.variation.types import (
     Atomic,
     Constant,
     Radial,
+    Separable,
     primitive_set,
     random_constant,
     root_of,
@@ -26,6 +28,8 @@ from symreg.variation.types import (
 
 CHAINS = 0.4
 """Fraction of random subtrees that are compositions of functions of one variable."""
+BENDS = 0.25
+"""Fraction of random neighbour sums that are over every two neighbours, where they may be."""
 NEIGHBOURS = 12
 """Neighbours at x = 1 that a random shift of a neighbour sum reckons with."""
 
@@ -37,10 +41,13 @@ class Trees:
     ----------
     x_range
         Smallest and largest reduced distance of the data.
+    bends
+        Whether neighbour sums may be over every two neighbours.
     """
 
-    def __init__(self, x_range: tuple[float, float]) -> None:
+    def __init__(self, x_range: tuple[float, float], bends: bool = False) -> None:
         self.x_range = x_range
+        self.bends = bends
         self.pset = primitive_set()
         self._ephemeral = next(
             t for t in self.pset.terminals[Constant] if isinstance(t, gp.MetaEphemeral)
@@ -79,7 +86,8 @@ class Trees:
                 nodes.extend((power, known or gp.Terminal(u[1], False, exponent)))
                 visit(u[2], kind)
             else:
-                nodes.append(mapping[op + suffix])
+                over_two = op == "sum" and u[1][0] == "product"
+                nodes.append(mapping[BEND if over_two else op + suffix])
                 for operand, needed in zip(u[1:], nodes[-1].args, strict=True):
                     visit(operand, needed)
 
@@ -121,6 +129,8 @@ class Trees:
                 terminal = self._variables[random.choice(VARIABLES[kind])]
             return [terminal() if isinstance(terminal, gp.MetaEphemeral) else terminal]
         primitive = random.choice(primitives)
+        if primitive.name == BEND:
+            return self.neighbour_sum()
         nodes = [primitive]
         for argument in primitive.args:
             nodes += self.grow(argument, depth - 1)
@@ -155,7 +165,9 @@ class Trees:
         return nodes
 
     def neighbour_sum(self) -> list[Any]:
-        """Sum of a random function of the distance."""
+        """Sum of a random function of the distance, or of a product over every two neighbours."""
+        if self.bends and random.random() < BENDS:
+            return [self.pset.mapping[BEND], *self.grow(Separable, 2)]
         inner = self._chain(Radial) if random.random() < 0.7 else self.grow(Radial, 1)
         return [self.pset.mapping["sum_a"], *inner]
 

@@ -69,6 +69,8 @@ POWERS = (-3, -2, -1, 2, 3)
 
 SUFFIX: dict[Any, str] = {Radial: "", Angular: "_c", Triplet: "_t", Atomic: "_a"}
 """How the names of the primitives of each type end."""
+BEND = "sum_bend"
+"""Name of the sum over every two neighbours; for expressions both are sums."""
 EXPONENT: dict[Any, type] = {Radial: Integer, Angular: Degree, Triplet: Integer, Atomic: Power}
 """Type of the integer exponents of each type."""
 VARIABLES: dict[Any, tuple[str, ...]] = {
@@ -101,6 +103,7 @@ def primitive_set() -> gp.PrimitiveSetTyped:
         pset.addPrimitive(operator.pow, [kind, Constant], kind, name="pow" + SUFFIX[kind])
     pset.addPrimitive(operator.mul, [Radial, Angular], Separable, name="product")
     pset.addPrimitive(operator.neg, [Radial], Atomic, name="sum_a")
+    pset.addPrimitive(operator.neg, [Separable], Atomic, name=BEND)
     for kind, exponents in ((Integer, EXPONENTS), (Degree, DEGREES), (Power, POWERS)):
         for n in exponents:
             pset.addTerminal(n, kind)

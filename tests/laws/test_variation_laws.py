@@ -28,6 +28,7 @@ seeds = st.integers(0, 2**32 - 1)
 KEYS = tuple(("pair", pair) for pair in (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr")))
 MIXED = (("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si")))
 EMBEDDED = (("pair", ("Cu", "Cu")), ("many-body", ("Cu",)))
+EVERY = (EMBEDDED[0], ("three-body", ("Cu", "Cu", "Cu")), EMBEDDED[1])
 GRID = np.linspace(0.7, 1.7, 9)
 TRIPLETS = np.array(np.meshgrid(GRID[::2], GRID[::2], np.linspace(-1, 1, 5))).reshape(3, -1)
 SETTINGS = VariationSettings(max_complexity=25, max_terms=3)
@@ -37,6 +38,7 @@ KINDS = {
     "separable": (MIXED, LARGER),
     "general": (MIXED, replace(LARGER, general=True)),
     "many-body": (EMBEDDED, LARGER),
+    "every kind": (EVERY, replace(LARGER, max_complexity=60)),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -65,10 +67,10 @@ def nodes(tree):
 @settings(max_examples=12)
 @given(seed=seeds)
 def test_every_individual_respects_the_limits(seed, kind):
-    limits = KINDS[kind][1]
+    keys, limits = KINDS[kind]
     for genes in descendants(seed, kind):
-        assert 1 <= len(genes) <= limits.max_terms * 2
-        assert {gene.key for gene in genes} <= {0, 1}
+        assert 1 <= len(genes) <= limits.max_terms * len(keys)
+        assert {gene.key for gene in genes} <= set(range(len(keys)))
         total = sum(cost(gene.tree) + WEIGHT_COST for gene in genes)
         assert total <= limits.max_complexity
         assert sum(n_constants(gene.tree) for gene in genes) <= limits.max_constants
@@ -137,8 +139,10 @@ def values(form, kind):
     tree = tree_of(form)
     if kind != "many-body":
         return tree(*((GRID,) if kind == "pair" else TRIPLETS))
-    outer, summands = tree.embedding
-    sums = [np.lib.stride_tricks.sliding_window_view(s(GRID), 3).sum(axis=1) for s in summands]
+    outer, parts = tree.embedding
+    # Over two neighbours that are at one distance, at cosines of either sign.
+    each = [part(GRID) if part.factors is None else part(GRID, GRID, GRID - 1.2) for part in parts]
+    sums = [np.lib.stride_tricks.sliding_window_view(one, 3).sum(axis=1) for one in each]
     return outer._evaluate(dict(zip(SUMS, [*sums, sums[0], sums[0]], strict=False)))
 
 
@@ -188,7 +192,12 @@ def test_functions_have_the_variables_of_their_kind(seed, kind):
             assert 1 <= operators.count("sum") <= len(SUMS)
             assert tree[0] != "sum"  # that would be a pair function
             assert variables(without_sums(tree)) == set()
-            assert all("sum" not in [node[0] for node in nodes(part)] for part in summands(tree))
+            for part in summands(tree):
+                inner = [node[0] for node in nodes(part)]
+                assert "sum" not in inner
+                assert variables(part) <= ({"x", "c"} if part[0] == "product" else {"x"})
+                assert part[0] == "product" or "product" not in inner
+                assert part[0] != "product" or kind == "every kind"
         elif tree[0] == "product":
             radial, angular = tree[1:]
             assert variables(radial) <= {"x"}
@@ -211,20 +220,21 @@ def test_general_functions_are_made_when_asked_for(general):
     assert found == ({True, False} if general else {True})
 
 
-@pytest.mark.parametrize("kind", ["separable", "general", "many-body"])
+@pytest.mark.parametrize("kind", ["separable", "general", "many-body", "every kind"])
 @settings(max_examples=12)
 @given(seed=seeds)
 def test_text_of_a_function_reads_back_to_it(seed, kind):
-    variable = VARIABLES_OF[KINDS[kind][0][1][0]]
+    keys, _ = KINDS[kind]
+    variable = VARIABLES_OF[keys[-1][0]]
     for key, nested_form in chain.from_iterable(descendants(seed, kind, generations=3)):
-        if key == 1:
+        if key == len(keys) - 1:
             tree = tree_of(nested_form)
             again = parse(str(tree), variable=variable)
             assert again == tree
             assert nested(again) == nested_form
 
 
-@pytest.mark.parametrize("kind", ["separable", "general", "many-body"])
+@pytest.mark.parametrize("kind", ["separable", "general", "many-body", "every kind"])
 @settings(max_examples=12)
 @given(seed=seeds)
 def test_expressions_with_other_terms_come_back_from_plain_data(seed, kind):
@@ -238,11 +248,17 @@ def test_expressions_with_other_terms_come_back_from_plain_data(seed, kind):
 
 
 @pytest.mark.parametrize(
-    "keys", [KEYS[:1], KEYS, MIXED, EMBEDDED], ids=["one pair", "pairs", "triplets", "sums"]
+    "keys",
+    [KEYS[:1], KEYS, MIXED, EMBEDDED, EVERY],
+    ids=["one pair", "pairs", "triplets", "sums", "all"],
 )
 def test_every_kind_and_species_is_drawn(keys):
-    genes = Variation(SETTINGS, keys).random(100, np.random.default_rng(0))
+    limits = LARGER if keys == EVERY else SETTINGS
+    genes = Variation(limits, keys).random(100, np.random.default_rng(0))
     assert {gene.key for g in genes for gene in g} == set(range(len(keys)))
+    if keys == EVERY:  # sums of both kinds
+        parts = [u[0] == "product" for g in genes for k, t in g if k == 2 for u in summands(t)]
+        assert {True, False} == set(parts)
     if len(keys) == 2:  # both kinds at once, but for terms that come to nothing or are too long
         both = sum({gene.key for gene in g} == {0, 1} for g in genes)
         assert both > (60 if keys == MIXED else 20)
