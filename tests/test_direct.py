@@ -294,6 +294,16 @@ def test_labels_that_are_absent_and_structures_that_do_not_count_are_left_out(co
     assert fitter.loss(expression) == pytest.approx(exact_loss(fewer, fitter, expression), rel=1e-5)
 
 
+def test_energies_of_free_atoms_may_be_given(copper):
+    fitter = fitter_of(copper, fixed_e0=FREE)
+    expression, loss = fitter.refit(expression_of(*GUPTA).terms)
+    path = ExactPath(copper, CUTOFF, R0)
+    found = training_loss(copper, path.predict(expression, FREE), fitter.design.loss, WEIGHTS)
+    assert loss == pytest.approx(found, rel=1e-5)
+    assert fitter.e0(expression).size == 0
+    assert loss >= fitter_of(copper).refit(expression.terms)[1]
+
+
 def test_labels_survive_their_file(copper, tmp_path):
     kept = Labelled(copper, CUTOFF, THREE)
     kept.save(tmp_path / "labels.npz")

@@ -158,8 +158,7 @@ def build_rows(
     has_stresses = bool(scales[-1].any())
     return Rows(
         matrix=matrix[kept] * scale[kept, None],
-        free=np.repeat(kept < len(chosen), design.n_e0).reshape(-1, design.n_e0)
-        * scale[kept, None],
+        free=np.outer((kept < len(chosen)) * scale[kept], np.ones(design.n_e0)),
         target=label[kept] * scale[kept],
         kept=kept,
         scale=scale[kept],

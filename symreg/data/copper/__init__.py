@@ -1,0 +1,1 @@
+"""Copper: DFT energies, forces and stresses, and the script that labels them."""
