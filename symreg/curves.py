@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def pole(x: Floats, energy: Floats, slope: Floats) -> float | None:
+def pole(x: Floats, energy: Floats, slope: Floats, least: float = 1e-6) -> float | None:
     """Where the energy jumps in a way that the slopes on both sides do not explain.
 
-    Points ascend; None where there is no such place.
+    Points ascend; None where there is no such place. A jump counts from ``least`` of the largest
+    energy on: between few points a smooth curve may bend as much as its slopes explain.
 
     >>> x = np.linspace(1.0, 2.0, 100)
     >>> round(pole(x, 1 / (x - 1.5), -1 / (x - 1.5) ** 2), 2)
@@ -22,5 +23,5 @@ def pole(x: Floats, energy: Floats, slope: Floats) -> float | None:
     step = np.diff(x)
     missing = np.abs(np.diff(energy) - 0.5 * step * (slope[1:] + slope[:-1]))
     explained = 0.5 * step * (np.abs(slope[1:]) + np.abs(slope[:-1]))
-    jumps = missing > 0.1 * explained + 1e-6 * np.abs(energy).max()
+    jumps = missing > 0.1 * explained + least * np.abs(energy).max()
     return float(x[missing.argmax()]) if jumps.any() else None

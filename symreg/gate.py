@@ -42,6 +42,8 @@ DENSEST = 0.7
 """Crystals and clusters are squeezed until neighbours are this part of r_lo apart."""
 _DIMERS, _OTHERS = 160, 60
 _LARGEST_CELL, _MOST_CRYSTALS = 8, 4
+_JUMP = 0.05
+"""Part of the largest energy of a dimer by which it has to jump at a pole: points are few."""
 _EDGE = (1e-2, 1e-3, 1e-4, 1e-5)
 """Distances in Å from the cutoff radius at which a force that grows without bound shows."""
 _GROWTH = 1.2
@@ -140,7 +142,7 @@ class Gate:
             yield f"the dimer is not finite at {r[broken][0]:.4g} Å"
             return
         inside = r >= self.r_lo
-        at = pole(r[inside], energy[inside], slope[inside])
+        at = pole(r[inside], energy[inside], slope[inside], _JUMP)
         if at is not None and at < self.r_cut - 2 * _EDGE[0]:
             yield f"the dimer has a pole near {at:.4g} Å"
         near = np.abs(slope[r >= self.r_cut - 1.5 * _EDGE[0]][: len(_EDGE)])

@@ -77,6 +77,13 @@ def test_an_energy_that_falls_when_squeezed_is_seen(gate):
     assert any("does not rise" in text for text in gate.broken(expression_of(*parts)))
 
 
+@pytest.mark.parametrize("text", ["(1.7 - x)^3", "((1.9 - x)^3 - 0.02)^3", "(1.6 - x)^7"])
+def test_a_level_bend_is_not_taken_for_a_pole(gate, text):
+    # Where the slope is zero, too, the points on both sides explain little of what is between.
+    parts = ((4.0, "pair", text), (-0.3, "pair", "x^-3"))
+    assert not any("pole" in reason for reason in gate.broken(expression_of(*parts)))
+
+
 def test_a_truncated_cutoff_is_not_taken_for_a_force_without_bound():
     gate = gate_of(cutoff=Cutoff(kind="none", r_cut=5.5))
     assert gate.broken(expression_of((1.0, "pair", "x^-12"), (-2.0, "pair", "x^-6"))) == []

@@ -75,7 +75,8 @@ def _shortened(prepared: Prepared, expression: Expression) -> Expression:
         slack=slack,
         use_sympy=False,
     )
-    return shorten(simple, refit_linear=prepared.fitter.weigh, error=prepared.error, slack=slack)
+    short = shorten(simple, refit_linear=prepared.fitter.weigh, error=prepared.error, slack=slack)
+    return short if prepared.is_physical(short) else simple
 
 
 def _domain(prepared: Prepared) -> Domain:

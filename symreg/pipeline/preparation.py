@@ -109,9 +109,13 @@ class Prepared:
         return self.design.error(loss) if np.isfinite(loss) else np.inf
 
     def refit(self, expression: Expression) -> Expression | None:
-        """The expression with all constants fitted; None when it is not valid."""
+        """The expression with all constants fitted; None when it is not valid or physical."""
         fitted, loss = self.fitter.refit(expression.terms)
-        return fitted if np.isfinite(loss) else None
+        return fitted if np.isfinite(loss) and self.is_physical(fitted) else None
+
+    def is_physical(self, expression: Expression) -> bool:
+        """Whether an expression passes the gate, where there is one."""
+        return self.gate is None or not self.gate.broken(expression)
 
 
 def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:

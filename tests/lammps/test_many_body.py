@@ -53,11 +53,10 @@ def test_plugin_computes_any_function_of_sums(tmp_path):
     assert "Sums over neighbours do not feel neighbours come closer than" in text
 
 
+@pytest.mark.slow
 @pytest.mark.lammps
 @needs_compiler
-@pytest.mark.parametrize(
-    "others", [(), pytest.param((PRODUCT,), marks=pytest.mark.slow)], ids=["alone", "with triplets"]
-)
+@pytest.mark.parametrize("others", [(), (PRODUCT,)], ids=["alone", "with triplets"])
 def test_plugin_computes_sums_over_every_two_neighbours(tmp_path, others):
     parity = export(formula_of(PAIR, GUPTA, BENT, *others), tmp_path)
     assert (parity["status"], parity["style"]) == ("run", "plugin")
