@@ -229,3 +229,30 @@ class AllLabels:
 
         start = np.array([c for term in terms for c in term.tree.constants])
         return float(least_squares(residual, start, x_scale="jac", ftol=1e-4, max_nfev=12).cost)
+
+
+def over_seeds(count: int, search: Callable[[int], tuple[int, int, float] | None]) -> None:
+    """Print a line for each seed and the summary; times are those of whole calls.
+
+    ``search`` gives epochs, candidates and the largest deviation of a constant; None where nothing
+    was found.
+    """
+    times = []
+    for seed in range(count):
+        began = time.perf_counter()
+        outcome = search(seed)
+        seconds = time.perf_counter() - began
+        if outcome is None:
+            print(f"seed {seed:2d}  not found in {seconds:.0f} s", flush=True)
+            continue
+        epochs, candidates, off = outcome
+        times.append(seconds)
+        print(
+            f"seed {seed:2d}  {seconds:6.1f} s, {epochs} epochs, {candidates} candidates; "
+            f"constants within {off:.1e}",
+            flush=True,
+        )
+    found = f"found {len(times)} of {count}"
+    if times:
+        found += f"; median {np.median(times):.1f} s, worst {max(times):.1f} s"
+    print(found)

@@ -21,14 +21,13 @@ Comes out: a line for each seed, and the summary.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from common import machine
+from common import machine, over_seeds
 from stillinger_weber_data import (
     EPSILON,
     GAMMA,
@@ -178,29 +177,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="most for each seed")
     options = parser.parse_args()
     print(f"{machine()}; case {options.case}, 2 workers")
-    times = []
     with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        data = make(scratch, 0)[options.case == "b"]
-        for seed in range(options.seeds):
-            began = perf_counter()
-            prepared = prepare(settings_for(options.case, data, seed))
-            outcome = search(options.case, prepared, scratch, options.minutes)
-            seconds = perf_counter() - began
-            if outcome is None:
-                print(f"seed {seed:2d}  not found in {seconds:.0f} s", flush=True)
-                continue
-            epochs, candidates, off = outcome
-            times.append(seconds)
-            print(
-                f"seed {seed:2d}  {seconds:6.1f} s, {epochs} epochs, {candidates} candidates; "
-                f"constants within {off:.1e}",
-                flush=True,
-            )
-    found = f"found {len(times)} of {options.seeds}"
-    if times:
-        found += f"; median {statistics.median(times):.1f} s, worst {max(times):.1f} s"
-    print(found)
+        scratch, case = Path(name), options.case
+        data = make(scratch, 0)[case == "b"]
+        over_seeds(
+            options.seeds,
+            lambda seed: search(
+                case, prepare(settings_for(case, data, seed)), scratch, options.minutes
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -19,12 +19,11 @@ Comes out: a line for each seed, and the summary.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from common import machine, shared_data
+from common import machine, over_seeds, shared_data
 from threadpoolctl import threadpool_limits
 
 from symreg import config
@@ -104,27 +103,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=shared_data(), help="folder of the data")
     options = parser.parse_args()
     print(f"{machine()}; 2 workers")
-    times = []
     with tempfile.TemporaryDirectory() as name:
-        for seed in range(options.seeds):
-            began = perf_counter()
-            prepared = prepare(settings_for(options.data.resolve(), seed))
-            outcome = search(prepared, Path(name), options.minutes)
-            seconds = perf_counter() - began
-            if outcome is None:
-                print(f"seed {seed:2d}  not found in {seconds:.0f} s", flush=True)
-                continue
-            epochs, candidates, off = outcome
-            times.append(seconds)
-            print(
-                f"seed {seed:2d}  {seconds:6.1f} s, {epochs} epochs, {candidates} candidates; "
-                f"constants within {off:.1e}",
-                flush=True,
-            )
-    found = f"found {len(times)} of {options.seeds}"
-    if times:
-        found += f"; median {statistics.median(times):.1f} s, worst {max(times):.1f} s"
-    print(found)
+        scratch, data = Path(name), options.data.resolve()
+        over_seeds(
+            options.seeds,
+            lambda seed: search(prepare(settings_for(data, seed)), scratch, options.minutes),
+        )
 
 
 if __name__ == "__main__":
