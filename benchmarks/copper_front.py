@@ -165,16 +165,16 @@ def plot(path: Path, rows: list[Row], front: list[Member]) -> None:
     quantities = {"energy mae": "energies, meV/atom", "forces mae": "forces, eV/Å"}
     if "stress mae" in rows[0][3]:
         quantities["stress mae"] = "stresses, GPa"
-    figure = Figure(figsize=(4 * len(quantities), 3.6), layout="constrained")
-    for axes, (key, label) in zip(
-        figure.subplots(1, len(quantities)), quantities.items(), strict=True
-    ):
+    figure = Figure(figsize=(4 * len(quantities) + 2, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(quantities))
+    for axes, (key, label) in zip(panels, quantities.items(), strict=True):
         points = [(m.complexity, figures(m.errors)[key]) for m in front]
         axes.plot(*zip(*points, strict=True), "o-", ms=4, label="symreg, joint front")
         for name, _, complexity, found in rows:
-            (dot,) = axes.plot(complexity, found[key], "s" if "published" in name else "^", ms=6)
-            axes.annotate(name, (complexity, found[key]), fontsize=6, color=dot.get_color())
+            mark = "s" if "published" in name else "^"
+            axes.plot(complexity, found[key], mark, ms=6, label=name)
         axes.set(xlabel="complexity", ylabel=f"validation MAE of {label}", yscale="log")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=150)
 
 

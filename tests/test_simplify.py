@@ -145,6 +145,20 @@ def test_short_form_stays_as_it_is(rewriter):
     assert simplified(expression, morse, rewriter) == expression
 
 
+def test_a_shift_that_is_nothing_is_left_out():
+    parts = (1.0, "(1e-8 + x)^-12"), (-2.0, "(-3e-7 + x)^-6")
+    fitter = Fitter(lambda x: x**-12 - 2 * x**-6)
+    found = simplify(
+        expression_of(*parts),
+        refit=fitter.refit,
+        error=fitter.error,
+        domain=DOMAIN,
+        slack=fitter.slack,
+        use_sympy=False,
+    )
+    assert [str(term.tree) for term in found.terms] == ["x^-12", "x^-6"]
+
+
 def test_exponent_that_the_data_need_is_not_snapped(rewriter):
     expression = expression_of((0.04, "x^-11.9"))
     assert simplified(expression, lambda x: 0.04 * x**-11.9, rewriter).text() == "0.04*x^-11.9"

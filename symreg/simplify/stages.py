@@ -226,7 +226,10 @@ def _snapped(tree: Tree) -> Iterator[Tree]:
         if abs(value - integer) > NEAR * max(abs(integer), 1):
             continue
         base = _base_of(tree, position)
-        if base is None and abs(integer) <= LARGEST_SNAPPED:
+        if integer == 0 and position and tree.nodes[position - 1].op == "add":
+            # Canonical forms have the number of a sum first.
+            yield tree.with_nodes((*tree.nodes[: position - 1], *tree.nodes[position + 1 :]))
+        elif base is None and abs(integer) <= LARGEST_SNAPPED:
             nodes = (*tree.nodes[:position], Node("int", integer), *tree.nodes[position + 1 :])
             yield tree.with_nodes(nodes)
         elif base is not None and 0 < abs(integer) <= 64:
