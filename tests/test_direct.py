@@ -279,6 +279,12 @@ def test_structures_for_screening_stand_for_every_group(copper, monkeypatch):
     assert_allclose(again.few.rows.target, few.target, rtol=0)
 
 
+def test_data_that_no_worker_can_hold_are_refused_with_advice(copper, monkeypatch):
+    monkeypatch.setattr(rows, "LARGEST", 1e5)
+    with pytest.raises(ValueError, match=r"GiB of at most .*: train on some \d structures"):
+        fitter_of(copper)
+
+
 def test_few_structures_are_not_screened(copper):
     fitter = fitter_of(copper, screen=True)
     assert fitter.few is fitter.all

@@ -34,6 +34,9 @@ Integers = NDArray[np.int64]
 
 TABLE = 512
 """Points of the table in which pairs look up the slopes of what is summed."""
+LARGEST = 4 * 2**30
+"""Bytes of labels and pairs that a worker may hold."""
+_COUNTED, _BYTES_OF_PAIR = 10, 72
 MOST_ATOMS, MOST_PAIRS = 4_000, 12_000
 """Atoms with energies and pairs with forces in the structures for screening, about."""
 
@@ -275,9 +278,35 @@ def screening_order(structures: Structures, design: Design) -> list[int]:
 def all_rows(
     structures: Structures, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff | None = None
 ) -> Rows:
-    """Rows of all training structures that count."""
-    order = sorted(screening_order(structures, design))
+    """Rows of all training structures that count.
+
+    Raises
+    ------
+    ValueError
+        If they would take too much memory.
+    """
+    order = screening_order(structures, design)
+    _check_size(structures, design, cutoff, order)
+    order = sorted(order)
     return build_rows(structures, design, cutoff, cutoff_three_body, order, len(order))
+
+
+def _check_size(
+    structures: Structures, design: Design, cutoff: Cutoff, order: Sequence[int]
+) -> None:
+    """Refuse what no worker could hold; neighbours are counted in a few structures."""
+    few = order[:_COUNTED]
+    atoms = int(structures.n_atoms[order].sum())
+    pairs = sum(len(structure_pairs(structures, s, cutoff.r_cut)) for s in few)
+    of_pairs = _BYTES_OF_PAIR * pairs / structures.n_atoms[few].sum()
+    size = atoms * (8 * (3 * design.columns + design.n_nodes) + of_pairs)
+    if size > LARGEST:
+        fewer = int(len(order) * LARGEST / size)
+        raise ValueError(
+            f"many-body terms keep the labels of all training structures in the memory of every "
+            f"worker, here {size / 2**30:.3g} GiB of at most {LARGEST / 2**30:g}: train on some "
+            f"{fewer} structures, make [terms] r_cut smaller, or set many_body = false"
+        )
 
 
 def screening_rows(
