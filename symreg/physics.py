@@ -27,7 +27,7 @@ SCALES = np.linspace(0.4, 2.5, 106)
 """Volumes at which a crystal's minimum is looked for, as parts of its own."""
 FLAT = 1e-9
 """Energies in eV below which nothing is left."""
-EDGE = 1e-6
+EDGE = 1e-7
 """How far from the cutoff radius in Å the force of a dimer with neighbour sums is looked at."""
 FADED = 1e-5
 """What may be left there, in eV and eV/Å."""

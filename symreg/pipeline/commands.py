@@ -72,7 +72,7 @@ def dry_run(settings: Settings) -> str:
     lines = [
         f"structures  {counts}; {labels}",
         f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
-        f"design      {design.n_nodes} nodes for each of {len(design.keys)} pairs of species",
+        f"design      {design.n_nodes} nodes for each of {len(design.pair_keys)} pairs of species",
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
     lines += [
