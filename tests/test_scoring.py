@@ -270,7 +270,7 @@ def test_chunks_do_not_change_the_sums(monkeypatch):
     atoms = bulk("Si", "diamond", a=5.4, cubic=True)
     atoms.rattle(0.2, seed=3)
     whole = triplet_sums([atoms], "x1^-2*x2^-2*c", cutoff=SWITCH)
-    monkeypatch.setattr("symreg.scoring._TRIPLETS_TOGETHER", 7)
+    monkeypatch.setattr("symreg.scoring.exact._TRIPLETS_TOGETHER", 7)
     parts = triplet_sums([atoms], "x1^-2*x2^-2*c", cutoff=SWITCH)
     np.testing.assert_array_equal(parts.forces, whole.forces)
 

@@ -92,6 +92,24 @@ class Rows:
         return np.concatenate(parts, axis=1)[:, self.kept] * self.scale
 
 
+@dataclass(frozen=True, eq=False)
+class _Portions:
+    """What every structure gives, before it is weighed."""
+
+    labels: dict[str, list[Floats]]
+    predicted: dict[str, list[Floats]]
+    """From coordinates, row by row, by quantity as the labels are."""
+    sums: list[Floats]
+    pairs: list[Pairs]
+    """Those of the atoms whose forces count."""
+    close: list[Pairs]
+    """Those within the reach of triplets."""
+    wanted: list[NDArray[np.bool_]]
+    """Atoms whose forces count."""
+    volume: Floats
+    """Of the structures with stresses; NaN where they have none."""
+
+
 def build_rows(
     structures: Structures,
     design: Design,
@@ -117,68 +135,76 @@ def build_rows(
         Of the others the energies, and the forces on one atom in so many.
     """
     accumulator = Accumulator(_unreduced(design), cutoff, cutoff_three_body)
+    three = cutoff_three_body
+    found = _portions(structures, design, accumulator, three, chosen, with_stresses, every)
     sizes = structures.n_atoms[chosen]
     start = np.concatenate([[0], np.cumsum(sizes)])
-    low, step = float(design.r_lo[0]), (design.r_cut - float(design.r_lo[0])) / (TABLE - 1)
-    labels: dict[str, list[Floats]] = {name: [] for name in QUANTITIES}
-    predicted: dict[str, list[Floats]] = {name: [] for name in QUANTITIES}
-    pairs: list[Pairs] = []
-    close: list[Pairs] = []
-    sums, wanted, volume = [], [], np.empty(with_stresses)
-    for k, s in enumerate(chosen):
-        n, atoms = int(sizes[k]), structures.atoms_of(s)
-        energy, on_atoms, virial = accumulator.rows(structures, s, structures.kind[atoms])
-        labels["energy"].append(np.array([_bound(structures, design, s) / n]))
-        predicted["energy"].append(_coordinates(design, accumulator, energy[None, :] / n))
-        found = structure_pairs(structures, s, cutoff.r_cut)
-        of_sums = np.zeros((n, design.n_nodes))
-        add_sum_rows(found.i, found.r, cutoff.value(found.r), low, design.r_cut, of_sums)
-        sums.append(of_sums @ chebyshev_coefficients(design.n_nodes))
-        counts = np.arange(start[k], start[k + 1]) % (1 if k < with_stresses else every) == 0
-        wanted.append(counts)
-        pairs.append(found.subset(counts[found.i]))
-        close.append(structure_pairs(structures, s, triplet_reach(cutoff_three_body)))
-        labels["forces"].append(np.where(counts[:, None], structures.forces[atoms], np.nan).ravel())
-        predicted["forces"].append(_coordinates(design, accumulator, on_atoms.reshape(3 * n, -1)))
-        if k < with_stresses:
-            volume[k] = structures.volume[s] if structures.pbc[s].all() else np.nan
-            labels["stress"].append(np.where(np.isnan(volume[k]), np.nan, structures.stress[s]))
-            predicted["stress"].append(_coordinates(design, accumulator, virial / volume[k]))
     weights = np.array([design.group_weights.get(structures.group[s], 1.0) for s in chosen])
-    owner = {
-        "energy": np.arange(len(chosen)),
-        "forces": np.repeat(np.arange(len(chosen)), 3 * sizes),
-        "stress": np.repeat(np.arange(with_stresses), 6),
-    }
-    target = {name: np.concatenate([*found, np.empty(0)]) for name, found in labels.items()}
+    counts = np.ones_like(sizes), 3 * sizes, np.full(with_stresses, 6)
+    target = [np.concatenate([*found.labels[name], np.empty(0)]) for name in QUANTITIES]
     scales = [
-        _scales(design.loss.sigma(name), target[name], weights[owner[name]]) for name in QUANTITIES
+        _scales(design.loss.sigma(name), part, np.repeat(weights[: of_each.size], of_each))
+        for name, part, of_each in zip(QUANTITIES, target, counts, strict=True)
     ]
-    scale, label = np.concatenate(scales), np.concatenate([*target.values()])
+    scale, has_stresses = np.concatenate(scales), bool(scales[-1].any())
     kept = np.flatnonzero(scale > 0)
-    matrix = np.concatenate([part for name in QUANTITIES for part in predicted[name]])
-    with_forces = np.concatenate(wanted)
-    has_stresses = bool(scales[-1].any())
+    matrix = np.concatenate([part for name in QUANTITIES for part in found.predicted[name]])
+    low, step = float(design.r_lo[0]), (design.r_cut - float(design.r_lo[0])) / (TABLE - 1)
+    stressed = np.arange(start[-1]) < has_stresses * start[with_stresses]
+    felt = np.concatenate(found.wanted) | stressed
     return Rows(
         matrix=matrix[kept] * scale[kept, None],
         free=np.outer((kept < len(chosen)) * scale[kept], np.ones(design.n_e0)),
-        target=label[kept] * scale[kept],
+        target=np.concatenate(target)[kept] * scale[kept],
         kept=kept,
         scale=scale[kept],
         start=start,
-        sums=np.concatenate(sums),
+        sums=np.concatenate(found.sums),
         dimers=np.vstack([np.zeros(design.n_nodes), np.diag(cutoff.value(design.nodes[0]))]),
-        pairs=neighbours(*_joined(pairs, start), low, step, TABLE),
-        near=_near(
-            _joined(close, start),
-            with_forces | (has_stresses & (np.arange(start[-1]) < start[with_stresses])),
-            cutoff_three_body,
-            design.r0,
-        ),
+        pairs=neighbours(*_joined(found.pairs, start), low, step, TABLE),
+        near=_near(_joined(found.close, start), felt, three, design.r0),
         structure=np.repeat(np.arange(len(chosen)), sizes),
-        volume=volume if has_stresses else np.empty(0),
+        volume=found.volume if has_stresses else np.empty(0),
         table=_slopes(design, cutoff),
     )
+
+
+def _portions(
+    structures: Structures,
+    design: Design,
+    accumulator: Accumulator,
+    cutoff_three_body: Cutoff | None,
+    chosen: Sequence[int],
+    with_stresses: int,
+    every: int,
+) -> _Portions:
+    """Labels, predictions and neighbours of each structure; arguments as of ``build_rows``."""
+    cutoff, low, first = accumulator.cutoff, float(design.r_lo[0]), 0
+    labels: dict[str, list[Floats]] = {name: [] for name in QUANTITIES}
+    predicted: dict[str, list[Floats]] = {name: [] for name in QUANTITIES}
+    found = _Portions(labels, predicted, [], [], [], [], np.empty(with_stresses))
+    for k, s in enumerate(chosen):
+        n, atoms = int(structures.n_atoms[s]), structures.atoms_of(s)
+        energy, on_atoms, virial = accumulator.rows(structures, s, structures.kind[atoms])
+        pairs = structure_pairs(structures, s, cutoff.r_cut)
+        sums = np.zeros((n, design.n_nodes))
+        add_sum_rows(pairs.i, pairs.r, cutoff.value(pairs.r), low, design.r_cut, sums)
+        found.sums.append(sums @ chebyshev_coefficients(design.n_nodes))
+        counts = np.arange(first, first + n) % (1 if k < with_stresses else every) == 0
+        first += n
+        found.wanted.append(counts)
+        found.pairs.append(pairs.subset(counts[pairs.i]))
+        found.close.append(structure_pairs(structures, s, triplet_reach(cutoff_three_body)))
+        labels["energy"].append(np.array([_bound(structures, design, s) / n]))
+        labels["forces"].append(np.where(counts[:, None], structures.forces[atoms], np.nan).ravel())
+        predicted["energy"].append(_coordinates(design, accumulator, energy[None, :] / n))
+        predicted["forces"].append(_coordinates(design, accumulator, on_atoms.reshape(3 * n, -1)))
+        if k < with_stresses:
+            volume = structures.volume[s] if structures.pbc[s].all() else np.nan
+            found.volume[k] = volume
+            labels["stress"].append(np.where(np.isnan(volume), np.nan, structures.stress[s]))
+            predicted["stress"].append(_coordinates(design, accumulator, virial / volume))
+    return found
 
 
 def _joined(parts: Sequence[Pairs], start: Integers) -> tuple[Integers, Integers, Floats, Floats]:

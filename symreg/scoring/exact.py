@@ -1,4 +1,4 @@
-"""Candidates in, errors out: batches for the projected design, and the exact path."""
+"""The exact path: sums over all pairs and triplets."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, Tree
+from symreg.expression import Expression, Tree
 from symreg.kernels.pairs import add_pair_observables
-from symreg.kernels.problem import Batch
-from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES, evaluate, evaluate_triplets
+from symreg.kernels.programs import evaluate, evaluate_triplets
 from symreg.kernels.triplets import add_triplet_observables, cosines, fade_triplets
-from symreg.loss import LossSettings
 from symreg.neighbours import Pairs, structure_pairs, triplets
-from symreg.primitives import PRIMITIVES, SUMS
-from symreg.structures import SPLITS, Structures
+from symreg.primitives import SUMS
+from symreg.scoring.packing import Key, tree_arrays
+from symreg.structures import Structures
 from symreg.wall import Clamp, Wall
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Key = tuple[str, tuple[str, ...]]
 Sums = tuple[Floats, Floats, Floats]
 TripletFunction = Callable[[Integers, Integers, Floats], tuple[Floats, Floats]]
 
@@ -31,53 +29,6 @@ _KEPT_PAIRS = 4_000_000
 """Pairs held in memory between calls (48 bytes each); beyond it they are found again."""
 _TRIPLETS_TOGETHER = 20_000
 """Triplets in one go: their arrays then stay in the cache."""
-
-
-def tree_arrays(tree: Tree) -> tuple[list[int], list[int]]:
-    """Operator and argument of each node, as compiled code reads them.
-
-    Raises
-    ------
-    ValueError
-        If the tree is larger than compiled code has room for.
-    """
-    if len(tree.nodes) > MAX_NODES or len(tree.constants) > MAX_CONSTANTS:
-        raise ValueError(
-            f"a formula has {len(tree.nodes)} operators and {len(tree.constants)} constants; "
-            f"at most {MAX_NODES} and {MAX_CONSTANTS} are possible"
-        )
-    return [PRIMITIVES[node.op].code for node in tree.nodes], [node.arg for node in tree.nodes]
-
-
-def pack(candidates: Sequence[Sequence[Term]], keys: Sequence[Key]) -> Batch:
-    """Flat arrays of many candidates; ``keys`` are the blocks of the projected design."""
-    code: list[int] = []
-    arg: list[int] = []
-    constants: list[float] = []
-    node_start, constant_start, term_start = [0], [0], [0]
-    block: list[int] = []
-    index = {key: b for b, key in enumerate(keys)}
-    for terms in candidates:
-        for term in terms:
-            codes, args = tree_arrays(term.tree)
-            code += codes
-            arg += args
-            constants += term.tree.constants
-            node_start.append(len(code))
-            constant_start.append(len(constants))
-            block.append(index[term.kind, term.species])
-        term_start.append(len(block))
-    starts = (np.array(s, dtype=np.int64) for s in (node_start, constant_start, block, term_start))
-    nodes, firsts, blocks, terms_at = starts
-    return Batch(
-        np.array(code, dtype=np.int64),
-        np.array(arg, dtype=np.int64),
-        nodes,
-        np.array(constants, dtype=float),
-        firsts,
-        blocks,
-        terms_at,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -377,71 +328,3 @@ def _general(tree: Tree, x: Floats) -> TripletFunction:
         return 0.5 * (forth + back), 0.5 * (forth_slopes + back_slopes[[1, 0, 2]])
 
     return general
-
-
-def _gaps(data: Structures, found: Prediction) -> Iterator[tuple[str, Floats, Integers]]:
-    """Quantity, predicted minus reference value, and structure of every label.
-
-    Which labels there are is the data's to say: a prediction that is NaN must not pass for a
-    label that is absent.
-    """
-    every = np.arange(len(data))
-    n = data.n_atoms
-    stress = np.where(data.pbc.all(axis=1, keepdims=True), data.stress, np.nan)
-    for quantity, label, value, owner in (
-        ("energy", data.energy / n, found.energy / n, every),
-        ("forces", data.forces.ravel(), found.forces.ravel(), np.repeat(every, 3 * n)),
-        ("stress", stress.ravel(), found.stress.ravel(), np.repeat(every, 6)),
-    ):
-        there = np.isfinite(label)
-        yield quantity, value[there] - label[there], owner[there]
-
-
-def training_loss(
-    data: Structures,
-    found: Prediction,
-    settings: LossSettings,
-    group_weights: Mapping[str, float],
-) -> float:
-    """The loss of a prediction over all training labels, without the projected design.
-
-    NaN where the prediction is.
-    """
-    weight = np.array([group_weights.get(group, 1.0) for group in data.group])
-    weight[data.split != SPLITS.index("train")] = 0.0
-    total = 0.0
-    for quantity, gap, owner in _gaps(data, found):
-        sigma, counted = settings.sigma(quantity), weight[owner] > 0
-        if sigma and counted.any():
-            shares = weight[owner][counted]
-            total += 0.5 * float(shares @ gap[counted] ** 2) / float(shares.sum()) / sigma**2
-    return total
-
-
-def errors(
-    data: Structures, found: Prediction
-) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """RMSE, MAE and number of labels, by split, quantity and group ("all" for every group).
-
-    Energies in eV per atom, forces in eV/Å, stresses in eV/Å^3.
-    """
-    groups = np.array(data.group)
-    result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for quantity, gap, owner in _gaps(data, found):
-        for number, split in enumerate(SPLITS):
-            here = data.split[owner] == number
-            if not here.any():
-                continue
-            parts = {"all": gap[here]}
-            # Structures that name no group are in one called "all", beside those that do.
-            for group in sorted(set(groups[owner[here]]) - {"all"}):
-                parts[str(group)] = gap[here & (groups[owner] == group)]
-            result.setdefault(split, {})[quantity] = {
-                group: {
-                    "rmse": float(np.sqrt(np.mean(part**2))),
-                    "mae": float(np.mean(np.abs(part))),
-                    "n": part.size,
-                }
-                for group, part in parts.items()
-            }
-    return result
