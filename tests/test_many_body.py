@@ -9,7 +9,7 @@ from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
 from symreg.expression.canonical import build, nested, terms_of
 from symreg.formula import Formula
-from symreg.physics import dimer_curve
+from symreg.physics import check, dimer_curve
 from symreg.potential import Potential
 from symreg.scoring import ExactPath
 from symreg.structures import from_atoms
@@ -227,3 +227,19 @@ def test_the_curve_of_a_dimer_counts_both_atoms(other):
         dimer = computed(formula, Atoms("Cu2", [[0, 0, 0], [0, 0, curve.r[n]]]))
         assert curve.energy[n] == pytest.approx(dimer.get_potential_energy() + 0.4, abs=1e-12)
         assert curve.force[n] == pytest.approx(dimer.get_forces()[1, 2], abs=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "fades"), [("septic", True), ("poet", False)])
+def test_a_root_of_a_sum_makes_forces_jump_where_the_cutoff_bends(kind, fades):
+    formula = formula_of(*GUPTA, cutoff=Cutoff(kind=kind, r_cut=6.0, r_on=3.6))
+    (found,) = [c for c in check(formula).checks if c.name == "dimer Cu-Cu fades at the cutoff"]
+    assert found.passed == fades, found.detail
+
+
+def test_a_formula_that_binds_small_clusters_too_deeply_fails_its_check():
+    # A sum that only few neighbours make: three atoms gain by it, a crystal does not.
+    lonely = (-9.0, "sum(exp(-9.0*(x - 1)))*exp(-sum(exp(-2.0*(x - 1))))")
+    formula = formula_of(GUPTA[0], GUPTA[1], lonely)
+    report = check(formula)
+    broken = [found.name for found in report.checks if not found.passed]
+    assert any("bound by no more than twice the crystal" in name for name in broken), broken

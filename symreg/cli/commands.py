@@ -73,7 +73,7 @@ def _options(
 @app.command()
 def demo(
     name: Annotated[
-        str, typer.Argument(help="argon: pairs; silicon: pairs and triplets.")
+        str, typer.Argument(help="argon: pairs; silicon: and triplets; copper: and neighbour sums.")
     ] = "argon",
     folder: Annotated[
         Path | None, typer.Argument(help="Where to put the run; argon-demo and the like if absent.")

@@ -31,7 +31,7 @@ def demo(
     Parameters
     ----------
     name
-        ``argon``: pairs; ``silicon``: pairs and triplets.
+        ``argon``: pairs; ``silicon``: pairs and triplets; ``copper``: pairs and neighbour sums.
     folder
         The run folder; ``argon-demo`` and the like in the working folder unless given.
 

@@ -14,7 +14,7 @@ from labelled_copper import GUPTA, expression_of, labelled, labelled_copper
 import symreg
 from symreg import files
 from symreg.expression import Expression
-from symreg.pipeline.preparation import baselines, prepare
+from symreg.pipeline.preparation import baselines, cautions, prepare
 from symreg.runs import RunFolder
 
 
@@ -202,3 +202,12 @@ def test_a_constant_that_fits_moved_across_a_pole_is_not_delivered(copper_settin
     assert not prepared.is_physical(broken)
     refitted = prepared.refit(broken)
     assert refitted is None or prepared.is_physical(refitted)
+
+
+def test_a_cutoff_whose_slope_bends_is_warned_of(copper_settings, tmp_path):
+    found = {
+        kind: cautions(prepare(copper_settings(tmp_path / "run", cutoff=kind)))
+        for kind in ("poet", "septic")
+    }
+    assert any("a root of a sum makes forces jump at 5 Å" in text for text in found["poet"])
+    assert not any("jump" in text for text in found["septic"])
