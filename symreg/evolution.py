@@ -138,7 +138,8 @@ class Island:
             size = math.sqrt(2 * loss) or 1.0
             one, two = fits.fingerprints[k] / size
             error = self.fitter.design.error(loss)
-            found = Individual(genes, error, tuple(map(float, weights)), (one, two), born)
+            shape = (float(one), float(two))
+            found = Individual(genes, error, tuple(map(float, weights)), shape, born)
             if not settings.on_all and self.is_direct(genes):
                 found = replace(found, error=math.inf, screened=error)
             fitted.append(found)
@@ -208,14 +209,13 @@ class Island:
             return []
         found = self.fit([(i.genes, i.born) for i in individuals], POLISH)
         known = {structure(i.genes): i.screened for i in individuals}
-        return [
-            self.gated(
-                replace(i, screened=known.get(structure(i.genes), i.error), fitness=Fitness())
-            )
+        screened = [
+            replace(i, screened=known.get(structure(i.genes), i.error), fitness=Fitness())
             if self.is_direct(i.genes)
             else i
             for i in found
         ]
+        return [self.gated(individual) for individual in screened]
 
     def begin(
         self, rng: np.random.Generator, seeds: Sequence[tuple[Gene, ...]] = ()

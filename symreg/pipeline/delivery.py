@@ -94,7 +94,8 @@ def deliver(
 ) -> Iterator[str]:
     """Write the front and a folder for each member; yield what to tell the user.
 
-    A member whose exact error is not what the projected design said is left out.
+    A member whose exact error is not what the projected design said, or that does not pass the
+    gate, is left out.
     """
     folder.clear_potentials()
     records = []
@@ -107,6 +108,9 @@ def deliver(
                     f"left out {record['expression']}: its error over all pairs differs by "
                     f"{difference:.2g} from that of the projected design"
                 )
+                continue
+            if not prepared.is_physical(candidate.expression):
+                yield f"left out {record['expression']}: its short constants break the gate"
                 continue
             _write_member(prepared, folder, candidate, record, rewriter)
             records.append(record)
