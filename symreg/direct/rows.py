@@ -347,6 +347,7 @@ def screening_rows(
         return None
     stresses = bool(design.loss.sigma("stress")) and np.isfinite(structures.stress[order]).any()
     with_stresses = int(np.searchsorted(np.cumsum(counts), MOST_PAIRS / 2)) + 1 if stresses else 0
+    with_stresses = min(with_stresses, len(counts))
     left = MOST_PAIRS - sum(counts[:with_stresses])
     every = max(1, math.ceil(sum(counts[with_stresses:]) / max(left, MOST_PAIRS / 4)))
     return build_rows(

@@ -129,7 +129,8 @@ def _fading(formula: Formula, a: str, b: str, name: str) -> Check:
     energy, slope = function.derivatives(np.array([edge]), 1)[:, 0]
     if formula.many_body is not None:
         # At the cutoff itself a root of a sum is lost in rounding.
-        (energy,), (slope,) = _embedded_dimer(formula, np.array([function.r_cut - EDGE]))
+        (more,), (steeper,) = _embedded_dimer(formula, np.array([function.r_cut - EDGE]))
+        energy, slope = energy + more, slope + steeper
     allowed = FLAT if formula.many_body is None else FADED
     detail = f"jumps by {abs(energy):.3g} eV and {abs(slope):.3g} eV/Å at {function.r_cut:.4g} Å"
     return Check(name, bool(max(abs(energy), abs(slope)) < allowed), detail)

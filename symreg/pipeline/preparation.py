@@ -48,7 +48,9 @@ class Prepared:
     @cached_property
     def fitter(self) -> Fitter:
         """Fits candidates to the training data."""
-        return self.labelled.fitter(self.design) if self.design.many_body else Fitter(self.design)
+        with threadpool_limits(1):  # as in workers: sums depend on the number of threads
+            many_body = self.design.many_body
+            return self.labelled.fitter(self.design) if many_body else Fitter(self.design)
 
     @cached_property
     def gate(self) -> Gate | None:

@@ -324,6 +324,8 @@ def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
         if form.is_seed and (general or form.is_separable):
             expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
             fits = expression.complexity <= prepared.settings.terms.max_complexity
+            most = prepared.settings.terms.max_constants
+            fits = fits and (most is None or expression.n_constants <= most)
             if fits and np.isfinite(loss):
                 found.append(genes_of(expression.terms, prepared.design.keys))
     return found
