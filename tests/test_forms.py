@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from symreg.config import TermSettings
 from symreg.constants import AS_IT_IS, Fitter
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression
@@ -283,9 +284,9 @@ def test_searches_start_from_forms_of_the_shape_they_search(monkeypatch, silicon
         return Expression(terms, (1.0,) * len(terms)), 0.0
 
     monkeypatch.setattr("symreg.pipeline.searching.best_fit", fitted)
-    settings = SimpleNamespace(library_seeds=True, three_body=shape, max_complexity=80)
+    terms = TermSettings(three_body=shape, max_complexity=80)
     prepared = SimpleNamespace(
-        settings=SimpleNamespace(terms=settings),
+        settings=SimpleNamespace(terms=terms),
         design=silicon_design,
         forms=known_forms(SILICON, ("septic", "septic")),
     )
