@@ -9,12 +9,13 @@ Assoc. 76, 817, 1981).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
 
 from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, Island
+from symreg.evolution import UNGUARDED, EvolutionSettings, Guard, Island
 from symreg.expression import Expression
 from symreg.gate import Gate
 from symreg.individuals import Gene, Individual, n_constants, n_fitted, terms_from
@@ -40,6 +41,8 @@ class Blocks:
         Tests whole individuals, if given.
     """
 
+    guard: Guard = UNGUARDED
+
     def __init__(
         self,
         fitter: Fitter,
@@ -59,6 +62,18 @@ class Blocks:
                 max_fitted=variation.max_fitted and max(variation.max_fitted - 1, 1),
             )
             self.alone = Island(fitter.beside_any_pairs(), settings, limits, others)
+
+    def guarded(self, guard: Guard) -> Blocks:
+        """The same blocks, with a guard against candidates that crash."""
+        if guard == self.guard:
+            return self
+        other = copy(self)
+        other.guard = guard
+        other.whole, other.alone = copy(self.whole), copy(self.alone)
+        for island in (other.whole, other.alone):
+            if island is not None:
+                island.guard = guard
+        return other
 
     def parts(self, individuals: Iterable[Individual]) -> tuple[list[Individual], list[Individual]]:
         """Whole individuals, and those without pair terms."""
@@ -142,7 +157,8 @@ class Blocks:
             max_fitted=self.limits.max_fitted and self.limits.max_fitted - n_fitted(held.genes),
         )
         loans = [part for gene in held.genes for part in radial_parts(gene.tree)]
-        island = Island(fitter.around(terms), self.settings, left, ("pair",), loans)
+        fitter = fitter.around(terms)
+        island = Island(fitter, self.settings, left, ("pair",), loans, guard=self.guard)
         count = 2 * self.settings.population_size
         try:
             population = island.begin(rng)

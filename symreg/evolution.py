@@ -6,12 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from symreg.constants import AS_IT_STANDS, POLISH, QUICK, FitSettings, Fitter
+from symreg.constants import AS_IT_STANDS, POLISH, QUICK, Fits, FitSettings, Fitter
 from symreg.expression import Expression
-from symreg.expression.canonical import Nested
+from symreg.expression.canonical import Nested, tree_of
 from symreg.gate import Gate
 from symreg.individuals import (
     Fitness,
@@ -53,6 +54,34 @@ class EvolutionSettings:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """Against candidates that crash the process that fits them, as compiled code may."""
+
+    quarantined: frozenset[str] = frozenset()
+    """Names of structures that are not fitted any more, see ``named``."""
+    record: Path | None = None
+    """Where each candidate is named before it is fitted alone, to learn which crashes."""
+
+    def admits(self, genes: Sequence[Gene]) -> bool:
+        """Whether a candidate may be fitted."""
+        return not self.quarantined or named(genes) not in self.quarantined
+
+    def note(self, genes: Sequence[Gene]) -> None:
+        """Name what is fitted now."""
+        if self.record is not None:
+            text = " and ".join(str(tree_of(gene.tree)) for gene in genes)
+            self.record.write_text(f"{named(genes)}\n{text}\n", encoding="utf-8")
+
+
+UNGUARDED = Guard()
+
+
+def named(genes: Sequence[Gene]) -> str:
+    """Name of a structure: the individual without the values of its constants."""
+    return repr(structure(genes))
+
+
+@dataclass(frozen=True)
 class Generation:
     """What one generation ends with."""
 
@@ -76,6 +105,8 @@ class Island:
         As for ``Variation``.
     gate
         Tests whether individuals are physical; without it none is tested.
+    guard
+        Keeps away candidates that crash.
     """
 
     def __init__(
@@ -86,10 +117,12 @@ class Island:
         kinds: Collection[str] | None = None,
         loans: Sequence[Nested] = (),
         gate: Gate | None = None,
+        guard: Guard = UNGUARDED,
     ) -> None:
         self.fitter = fitter
         self.settings = settings
         self.gate = gate
+        self.guard = guard
         design = fitter.design
         x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
         self.variation = Variation(variation, design.keys, x_range, kinds, loans)
@@ -107,6 +140,7 @@ class Island:
         ``rivals`` are much better.
         """
         fitted: list[Individual] = []
+        candidates = [candidate for candidate in candidates if self.guard.admits(candidate[0])]
         while candidates:
             valid, candidates = self._fit(candidates, settings, rivals)
             fitted += valid
@@ -117,7 +151,7 @@ class Island:
     ) -> tuple[list[Individual], list[Candidate]]:
         """Valid individuals, and those of the rest that deserve another fit with fewer terms."""
         every = [genes for genes, _ in candidates]
-        fits = self.fitter.fit(encode(every), settings, self._bars(every, rivals))
+        fits = self._fits(every, settings, self._bars(every, rivals))
         fitted: list[Individual] = []
         shorter: list[Candidate] = []
         starts = fits.batch.term_start
@@ -144,6 +178,19 @@ class Island:
                 found = replace(found, error=math.inf, screened=error)
             fitted.append(found)
         return fitted, shorter
+
+    def _fits(
+        self,
+        candidates: Sequence[Sequence[Gene]],
+        settings: FitSettings,
+        bars: np.ndarray | None = None,
+    ) -> Fits:
+        """Fits of a batch; where a crash is looked for, each candidate is fitted alone before."""
+        if self.guard.record is not None:
+            for genes in candidates:
+                self.guard.note(genes)
+                self.fitter.fit(encode([genes]), settings)
+        return self.fitter.fit(encode(candidates), settings, bars)
 
     def _bars(
         self, candidates: Sequence[Sequence[Gene]], rivals: Sequence[Individual]
@@ -185,7 +232,7 @@ class Island:
         """Individuals with their weights and errors over all training labels, and gated."""
         if not individuals:
             return []
-        fits = self.fitter.fit(encode([i.genes for i in individuals]), AS_IT_STANDS)
+        fits = self._fits([i.genes for i in individuals], AS_IT_STANDS)
         starts = fits.batch.term_start
         scored = []
         for k, individual in enumerate(individuals):

@@ -7,18 +7,22 @@ on the number of workers nor on which of them computed what, and an epoch can be
 from __future__ import annotations
 
 import gc
+import platform
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from symreg.blocks import Blocks
 from symreg.constants import Fitter
 from symreg.direct import Labelled
-from symreg.evolution import EvolutionSettings
+from symreg.evolution import EvolutionSettings, Guard
+from symreg.executors import Crew, WorkersLostError
 from symreg.gate import Gate
 from symreg.individuals import Fitness, Gene, Individual, from_arrays, to_arrays
 from symreg.projection import Design
@@ -26,6 +30,10 @@ from symreg.selection import front
 from symreg.variation import VariationSettings
 
 Arrays = Mapping[str, np.ndarray]
+GAIN = 0.01
+"""Relative gain in error that counts as an improvement of the front."""
+MOST_CRASHES = 10
+"""Structures that may crash a worker within one epoch of an island."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,10 @@ class State:
     """The best of all islands and epochs, constants polished, simplest first."""
     rejected: list[Individual] = field(default_factory=list)
     """Those that would stand on the front, did they not break conditions of the gate."""
+    improved: int = 0
+    """The last epoch that lowered the error at some complexity by more than ``GAIN``."""
+    quarantined: tuple[str, ...] = ()
+    """Names of structures that crash the process that fits them."""
 
 
 @contextmanager
@@ -115,8 +127,8 @@ class Islands:
         The same for all islands.
     seeds
         Genes put into the first populations.
-    executor
-        Runs epochs elsewhere; made by ``processes``. None runs them here, one after another.
+    crew, source
+        Run epochs elsewhere, on data from files. Without them they run here, one after another.
     fitter, gate
         What fits and tests candidates; by default the design alone.
     """
@@ -126,41 +138,89 @@ class Islands:
         design: Design,
         settings: IslandSettings,
         seeds: Sequence[tuple[Gene, ...]] = (),
-        executor: Executor | None = None,
+        crew: Crew | None = None,
+        source: Source | None = None,
         fitter: Fitter | None = None,
         gate: Gate | None = None,
     ) -> None:
         self.settings = settings
         self.seeds = tuple(seeds)
-        self.executor = executor
+        self.crew = crew
+        self.source = source
         self.here = Blocks(fitter or Fitter(design), settings.evolution, settings.variation, gate)
 
     def search(self, state: State | None = None) -> Iterator[State]:
-        """Yield the state after every epoch, for ever; the caller decides when to stop."""
+        """Yield the state after every epoch, for ever; the caller decides when to stop.
+
+        Raises
+        ------
+        WorkersLostError
+            If workers are lost again and again, and no candidate is to blame.
+        """
+        state = state or State(0, 0, (), [])
         while True:
-            epoch = state.epoch if state else 0
-            results = self._epoch(epoch, state.populations if state else None)
+            results, quarantined = self._epoch(state)
             populations = tuple(arrays for arrays, _ in results)
-            known, rejected = (state.front, state.rejected) if state else ([], [])
-            front, rejected = self._front(known, rejected, populations)
-            candidates = (state.candidates if state else 0) + sum(count for _, count in results)
-            state = State(epoch + 1, candidates, populations, front, rejected)
+            front, rejected = self._front(state.front, state.rejected, populations)
+            better = gained(state.front, front)
+            state = State(
+                epoch=state.epoch + 1,
+                candidates=state.candidates + sum(count for _, count in results),
+                populations=populations,
+                front=front,
+                rejected=rejected,
+                improved=state.epoch + 1 if better else state.improved,
+                quarantined=quarantined,
+            )
             yield state
 
     def _epoch(
-        self, epoch: int, populations: Sequence[Arrays] | None
-    ) -> list[tuple[dict[str, np.ndarray], int]]:
+        self, state: State
+    ) -> tuple[list[tuple[dict[str, np.ndarray], int]], tuple[str, ...]]:
+        """What every island ends with, and the structures that are quarantined then."""
         tasks = []
         for number in range(self.settings.islands):
-            own = populations[number] if populations else None
+            own = state.populations[number] if state.populations else None
             migrants = None
-            if populations and self.settings.islands > 1:
-                migrants = to_arrays(self.here.front(from_arrays(populations[number - 1])))
-            tasks.append((self.settings, number, epoch, own, migrants, self.seeds))
-        if self.executor is None:
-            return [run_epoch(self.here, *task) for task in tasks]
-        futures = [self.executor.submit(_work, *task) for task in tasks]
-        return [future.result() for future in futures]
+            if state.populations and self.settings.islands > 1:
+                migrants = to_arrays(self.here.front(from_arrays(state.populations[number - 1])))
+            tasks.append((number, state.epoch, own, migrants, self.seeds))
+        guard = Guard(frozenset(state.quarantined))
+        if self.crew is None:
+            here = self.here.guarded(guard)
+            return [run_epoch(here, self.settings, *task) for task in tasks], state.quarantined
+        results = self.crew.run(work, [(self.source, self.settings, guard, *t) for t in tasks])
+        found = set(state.quarantined)
+        for k, task in enumerate(tasks):
+            if results[k] is None:
+                results[k], crashing = self._without_crashes(task, guard)
+                found |= crashing
+        return results, tuple(sorted(found))
+
+    def _without_crashes(
+        self, task: tuple[Any, ...], guard: Guard
+    ) -> tuple[tuple[dict[str, np.ndarray], int], frozenset[str]]:
+        """Run an epoch that no worker survived without the candidates that crash it."""
+        assert self.crew is not None
+        assert self.source is not None
+        record = Path(self.source.path).with_name(f"suspect{task[0]}.txt")
+        for _ in range(MOST_CRASHES):
+            record.unlink(missing_ok=True)
+            careful = replace(guard, record=record)
+            (result,) = self.crew.run(
+                work, [(self.source, self.settings, careful, *task)], attempts=1
+            )
+            name, _, text = (
+                record.read_text("utf-8").partition("\n") if record.exists() else [""] * 3
+            )
+            record.unlink(missing_ok=True)
+            if result is not None:
+                return result, guard.quarantined
+            if not name or name in guard.quarantined:
+                break
+            self.crew.tell(f"quarantined {text}: whatever its constants, it crashes its worker")
+            guard = Guard(guard.quarantined | {name})
+        raise WorkersLostError("workers were lost again and again, perhaps for want of memory")
 
     def _front(
         self,
@@ -183,21 +243,53 @@ class Islands:
         return best, [i for i in broken if id(i.genes) in names]
 
 
-_island: Blocks | None = None
+def gained(old: Sequence[Individual], new: Sequence[Individual]) -> bool:
+    """Whether a front is better than an earlier one somewhere, by more than ``GAIN``."""
+    for individual in new:
+        known = [i.error for i in old if i.complexity <= individual.complexity]
+        if individual.error < (1 - GAIN) * min(known, default=np.inf):
+            return True
+    return False
 
 
-def _prepare(path: str, settings: IslandSettings) -> None:
-    """Set up a worker: the data come from files, Ctrl-C is for the parent alone."""
-    import signal
+@dataclass(frozen=True)
+class Source:
+    """Where workers find the data: files of the run folder, which all of them must see."""
 
-    global _island
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    design = Design.load(Path(path))
-    fitter, gate = Fitter(design), None
-    if design.many_body:
-        data = Labelled.load(labels_beside(Path(path)))
-        fitter, gate = data.fitter(design), data.gate(design)
-    _island = Blocks(fitter, settings.evolution, settings.variation, gate)
+    path: str
+    """The projected design; the labels lie beside it."""
+    token: str
+    """Changes with the data."""
+
+
+_loaded = threading.local()
+"""What this thread has last read."""
+
+
+def blocks_from(source: Source, settings: IslandSettings) -> Blocks:
+    """Blocks for the data of a source; kept, so that the next epoch need not read it again.
+
+    Raises
+    ------
+    OSError
+        If the files cannot be read here.
+    """
+    key = source, settings
+    if getattr(_loaded, "key", None) != key:
+        path = Path(source.path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"a worker on {platform.node()} cannot read {path}; "
+                "the run folder must lie on a file system that all workers share"
+            )
+        design = Design.load(path)
+        fitter, gate = Fitter(design), None
+        if design.many_body:
+            data = Labelled.load(labels_beside(path))
+            fitter, gate = data.fitter(design), data.gate(design)
+        _loaded.blocks = Blocks(fitter, settings.evolution, settings.variation, gate)
+        _loaded.key = key
+    return _loaded.blocks  # type: ignore[no-any-return]
 
 
 def labels_beside(design: Path) -> Path:
@@ -205,28 +297,10 @@ def labels_beside(design: Path) -> Path:
     return design.with_name("labels.npz")
 
 
-def _work(
-    settings: IslandSettings,
-    number: int,
-    epoch: int,
-    population: Arrays | None,
-    migrants: Arrays | None,
-    seeds: Sequence[tuple[Gene, ...]],
+def work(
+    source: Source, settings: IslandSettings, guard: Guard, *task: Any
 ) -> tuple[dict[str, np.ndarray], int]:
-    assert _island is not None
-    return run_epoch(_island, settings, number, epoch, population, migrants, seeds)
-
-
-@contextmanager
-def processes(workers: int, path: Path, settings: IslandSettings) -> Iterator[Executor]:
-    """Worker processes, each with one thread, that read the projected design from a file."""
-    from loky import ProcessPoolExecutor
-
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    pool = ProcessPoolExecutor(
-        workers, initializer=_prepare, initargs=(str(path), settings), env=one_thread
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, kill_workers=True)
+    """``run_epoch`` in a worker, on one thread: sums depend on the number of threads."""
+    with threadpool_limits(1):
+        island = blocks_from(source, settings).guarded(guard)
+        return run_epoch(island, settings, *task)

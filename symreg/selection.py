@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from deap import tools
 
 from symreg.individuals import Individual
+from symreg.randomness import global_stream
 
 _SAME_ERROR = 1e3
 """Errors that agree to one part in this many count as equal."""
@@ -43,13 +43,13 @@ def survivors(
     Whoever breaks no condition of the gate comes before all who break one, and these go by how
     many they break (Deb et al., IEEE Trans. Evol. Comput. 6, 182, 2002, section VI).
     """
-    random.seed(int(rng.integers(2**63)))
     chosen: list[Individual] = []
-    for broken in sorted({individual.violation for individual in individuals}):
-        alike = [i for i in individuals if i.violation == broken]
-        left = size - len(chosen)
-        if left > 0:
-            chosen += tools.selNSGA2(alike, min(left, len(alike)), nd="log")
+    with global_stream(rng):
+        for broken in sorted({individual.violation for individual in individuals}):
+            alike = [i for i in individuals if i.violation == broken]
+            left = size - len(chosen)
+            if left > 0:
+                chosen += tools.selNSGA2(alike, min(left, len(alike)), nd="log")
     return chosen
 
 

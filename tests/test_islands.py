@@ -1,13 +1,17 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from symreg.blocks import Blocks
+from symreg.config import DataSettings, Settings
 from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings
+from symreg.evolution import EvolutionSettings, named
+from symreg.executors import Crew, given, processes
 from symreg.individuals import from_arrays
-from symreg.islands import Islands, IslandSettings, processes, run_epoch
+from symreg.islands import Islands, IslandSettings, Source, State, gained, run_epoch
 from symreg.pipeline import checkpoint
 from symreg.runs import RunFolder
 from symreg.variation import VariationSettings
@@ -16,6 +20,7 @@ SETTINGS = IslandSettings(
     islands=2, generations_per_epoch=3, evolution=EvolutionSettings(population_size=30)
 )
 EPOCHS = 2
+ORIGIN = checkpoint.Origin.of(Settings(data=DataSettings(train=("argon.extxyz",))), "abc")
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +40,23 @@ def signature(state):
     return state.epoch, state.candidates, front, arrays
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_processes_find_the_same_to_the_last_bit(argon_design, states, tmp_path, workers):
-    path = tmp_path / "design.npz"
-    argon_design.save(path)
-    with processes(workers, path, SETTINGS) as executor:
-        found = list(islice(Islands(argon_design, SETTINGS, (), executor).search(), EPOCHS))
+@pytest.fixture
+def source(argon_design, tmp_path):
+    argon_design.save(tmp_path / "design.npz")
+    return Source(str(tmp_path / "design.npz"), "abc")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_processes_find_the_same_to_the_last_bit(argon_design, states, source, workers):
+    with Crew(processes(workers)) as crew:
+        found = list(islice(Islands(argon_design, SETTINGS, (), crew, source).search(), EPOCHS))
+    assert [signature(s) for s in found] == [signature(s) for s in states]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_threads_find_the_same_to_the_last_bit(argon_design, states, source, workers):
+    with ThreadPoolExecutor(workers) as threads, Crew(given(threads)) as crew:
+        found = list(islice(Islands(argon_design, SETTINGS, (), crew, source).search(), EPOCHS))
     assert [signature(s) for s in found] == [signature(s) for s in states]
 
 
@@ -75,8 +91,9 @@ def test_a_search_goes_on_from_a_state_as_if_it_had_never_stopped(argon_design, 
 
 def test_a_checkpoint_holds_a_state_exactly(argon_design, states, tmp_path):
     folder = RunFolder(tmp_path)
-    checkpoint.write(folder, states[0], 12.5, "abc")
-    state, seconds = checkpoint.read(folder, "abc")
+    checkpoint.write(folder, states[0], 12.5, ORIGIN)
+    state, seconds, said = checkpoint.read(folder, ORIGIN)
+    assert not said
     assert signature(state) == signature(states[0])
     assert seconds == 12.5
     (last,) = islice(Islands(argon_design, SETTINGS).search(state), 1)
@@ -89,13 +106,14 @@ def test_checkpoints_and_processes_keep_three_body_terms_to_the_last_bit(silicon
     first, second = islice(Islands(silicon_design, settings).search(), 2)
     kinds = {key for p in second.populations for i in from_arrays(p) for key, _ in i.genes}
     assert kinds == {0, 1}
-    checkpoint.write(RunFolder(tmp_path), first, 1.0, "abc")
-    state, _ = checkpoint.read(RunFolder(tmp_path), "abc")
+    checkpoint.write(RunFolder(tmp_path), first, 1.0, ORIGIN)
+    state, *_ = checkpoint.read(RunFolder(tmp_path), ORIGIN)
     assert signature(state) == signature(first)
     path = tmp_path / "design.npz"
     silicon_design.save(path)
-    with processes(2, path, settings) as executor:
-        (again,) = islice(Islands(silicon_design, settings, (), executor).search(state), 1)
+    with Crew(processes(2)) as crew:
+        islands = Islands(silicon_design, settings, (), crew, Source(str(path), "abc"))
+        (again,) = islice(islands.search(state), 1)
     assert signature(again) == signature(second)
 
 
@@ -125,3 +143,38 @@ def test_one_island_has_no_neighbour_to_learn_from(argon_design):
     *_, last = islice(Islands(argon_design, alone).search(), 2)
     assert len(last.populations) == 1
     assert last.front
+
+
+def test_the_last_improvement_of_the_front_is_counted(argon_design, states):
+    assert states[0].improved == 1
+    perfect = replace(states[1], front=[replace(i, error=1e-12) for i in states[1].front])
+    (after,) = islice(Islands(argon_design, SETTINGS).search(perfect), 1)
+    assert (after.epoch, after.improved) == (3, perfect.improved)
+
+
+@pytest.mark.parametrize(("error", "better"), [(0.992, False), (0.98, True)])
+def test_a_gain_of_more_than_a_hundredth_at_any_complexity_is_an_improvement(states, error, better):
+    old = states[0].front
+    new = [*old[:-1], replace(old[-1], error=error * old[-1].error)]
+    assert gained(old, new) is better
+    assert gained([], old)
+    assert not gained(old, [])
+
+
+def test_a_worker_that_cannot_read_the_data_says_which_file(argon_design, tmp_path):
+    nowhere = Source(str(tmp_path / "design.npz"), "abc")
+    with ThreadPoolExecutor(1) as threads, Crew(given(threads)) as crew:
+        islands = Islands(argon_design, SETTINGS, (), crew, nowhere)
+        with pytest.raises(FileNotFoundError, match=r"cannot read .*design\.npz; the run folder"):
+            next(islands.search())
+
+
+def test_what_is_quarantined_is_never_fitted(argon_design, states):
+    front = states[1].front
+    banned = named(front[0].genes)
+    state = State(0, 0, (), [], quarantined=(banned,))
+    after = list(islice(Islands(argon_design, SETTINGS).search(state), EPOCHS))
+    found = {named(i.genes) for s in after for p in s.populations for i in from_arrays(p)}
+    assert banned in {named(i.genes) for p in states[1].populations for i in from_arrays(p)}
+    assert banned not in found
+    assert after[-1].quarantined == (banned,)

@@ -150,6 +150,16 @@ def resume(folder: RunFolderArgument) -> None:
 
 
 @app.command()
+def stop(folder: RunFolderArgument) -> None:
+    """End a search that runs elsewhere, after its epoch; it delivers its front."""
+    from symreg.runs import RunFolder, open_run
+
+    open_run(folder)
+    owner = RunFolder(folder).ask_to_stop()
+    typer.echo(f"asked {owner} to stop; it delivers its front after the epoch under way")
+
+
+@app.command()
 def show(
     folder: RunFolderArgument,
     complexity: Annotated[

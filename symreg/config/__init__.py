@@ -7,6 +7,7 @@ from symreg.config.settings import (
     Settings,
     SettingsError,
     TermSettings,
+    toml_value,
 )
 from symreg.loss import LossSettings
 from symreg.structures.settings import DataSettings
@@ -24,4 +25,5 @@ __all__ = [
     "load",
     "template",
     "to_dict",
+    "toml_value",
 ]

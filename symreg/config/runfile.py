@@ -135,7 +135,8 @@ def _hint(table: str, key: str) -> str:
     owners = [owner for owner in _TABLES if key in _keys(owner)]
     if owners:
         return f"it belongs to [{owners[0]}]"
-    near = difflib.get_close_matches(key, _keys(table), n=1, cutoff=0.5)
+    near = [known for known in _keys(table) if known.startswith(key)]
+    near = near or difflib.get_close_matches(key, _keys(table), n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_keys(table))}"
 
 

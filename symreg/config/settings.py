@@ -193,6 +193,8 @@ class SearchSettings:
     """Stop after this many epochs; the only limit that one seed reproduces everywhere."""
     target: float | None = None
     """Stop when the lowest training error is no higher than this."""
+    stagnation: int | None = None
+    """Stop after this many epochs in which no error of the front fell by more than 1 %."""
     workers: int = 2
     """Processes to use; results do not depend on it."""
 
@@ -210,6 +212,7 @@ class SearchSettings:
             ("generations_per_epoch", 1),
             ("seed", 0),
             ("epochs", 1),
+            ("stagnation", 1),
             ("workers", 1),
         ):
             value = getattr(self, name)

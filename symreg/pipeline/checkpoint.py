@@ -2,79 +2,148 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.config import Settings
+from symreg import __version__, files
+from symreg.config import SearchSettings, Settings, TermSettings, to_dict, toml_value
 from symreg.individuals import from_arrays, to_arrays
 from symreg.islands import State
-from symreg.runs import CHECKPOINT, RunFolder
+from symreg.loss import LossSettings
+from symreg.runs import CHECKPOINT, PREVIOUS, RunFolder
+from symreg.structures import DataSettings
 
-FORMAT = 3
+FORMAT = 4
+FREE = {
+    "data": ("train", "validation", "test"),  # the data themselves are compared
+    "search": ("minutes", "epochs", "target", "stagnation", "workers"),
+}
+"""Settings that a resumed run may change: where things lie, and when to stop."""
+_TABLES = {
+    "data": DataSettings,
+    "terms": TermSettings,
+    "loss": LossSettings,
+    "search": SearchSettings,
+}
 
 
-def origin(settings: Settings, data_hash: str) -> str:
-    """SHA-256 of all that the errors in a checkpoint depend on: the data, and what weighs them."""
-    terms = settings.terms
-    e0 = terms.e0 if isinstance(terms.e0, str) else dict(terms.e0)
-    cutoffs = [terms.cutoff_function, terms.cutoff_function_three_body]
-    used = [data_hash, *(c.to_dict() for c in cutoffs if c is not None), terms.r0, e0]
-    used += [asdict(settings.loss), dict(settings.data.weights), terms.many_body]
-    return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, in words for the user."""
 
 
-def write(folder: RunFolder, state: State, seconds: float, origin: str) -> None:
-    """Replace the checkpoint in one step."""
+@dataclass(frozen=True)
+class Origin:
+    """What a checkpoint depends on: the data, and every setting but those of ``FREE``."""
+
+    data_hash: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+    @staticmethod
+    def of(settings: Settings, data_hash: str) -> Origin:
+        """Origin of a run of these settings."""
+        record = files.plain(to_dict(settings))
+        used = {
+            table: {key: v for key, v in record[table].items() if key not in FREE.get(table, ())}
+            for table in _TABLES
+        }
+        return Origin(data_hash, used)
+
+    def difference(self, other: Mapping[str, Any]) -> str:
+        """What was different when a checkpoint was written, in words; empty if nothing was."""
+        for table, kind in _TABLES.items():
+            old, new = other["settings"][table], self.settings[table]
+            for key in {**old, **new}:
+                default = files.plain(getattr(kind, key, None))
+                was, now = old.get(key, default), new.get(key, default)
+                if was != now:
+                    return (
+                        f"[{table}] {key} is {_shown(now)}, but the run was searched with "
+                        f"{_shown(was)}; set it back, or begin another run"
+                    )
+        if other["data_hash"] != self.data_hash:
+            return (
+                "the files of [data] are not what they were when the run began; "
+                "restore them, or begin another run"
+            )
+        return ""
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else toml_value(value)
+
+
+def write(folder: RunFolder, state: State, seconds: float, origin: Origin) -> None:
+    """Replace the checkpoint in one step, and keep the one before."""
     header = {
         "format": FORMAT,
+        "version": __version__,
         "epoch": state.epoch,
         "candidates": state.candidates,
         "islands": len(state.populations),
+        "improved": state.improved,
+        "quarantined": state.quarantined,
         "seconds": seconds,
-        "origin": origin,
+        "data_hash": origin.data_hash,
+        "settings": origin.settings,
     }
     arrays: dict[str, NDArray[Any]] = {"header": np.array(json.dumps(header))}
     for number, population in enumerate(state.populations):
         arrays |= {f"island{number}_{name}": values for name, values in population.items()}
     for part, individuals in (("front", state.front), ("rejected", state.rejected)):
         arrays |= {f"{part}_{name}": values for name, values in to_arrays(individuals).items()}
+    folder.keep_checkpoint()
     folder.write_arrays(CHECKPOINT, **arrays)
 
 
-def read(folder: RunFolder, origin: str) -> tuple[State, float] | None:
-    """The last state and the seconds it took; None when there is none yet.
+def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
+    """The last state, the seconds it took, and what is to be said of it; None when there is none.
+
+    Where the last checkpoint is damaged, or was never written, the one before it is taken.
 
     Raises
     ------
-    ValueError
-        If the checkpoint is damaged, of another version, or of other data or settings.
+    CheckpointError
+        If none is whole, or they are of a newer version, or of other data or settings.
     """
-    path = folder.path / CHECKPOINT
-    if not path.exists():
-        return None
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays.pop("header")))
-        version = header["format"]
-        state = _state(header, arrays) if version == FORMAT else None
-    except Exception as error:
-        # In a damaged archive zipfile and numpy raise whatever they stumble upon.
-        raise ValueError(f"{path} is damaged ({error}); remove it to begin anew") from None
-    if state is None:
-        raise ValueError(f"{path} has format {version}; this symreg reads {FORMAT}")
-    if header["origin"] != origin:
-        raise ValueError(
-            f"{path} was made from other data or settings; the files of [data], or weights, "
-            "[terms] or [loss], have changed"
-        )
-    return state, header["seconds"]
+    paths = [folder.path / name for name in (CHECKPOINT, PREVIOUS)]
+    found = [path for path in paths if path.exists()]
+    problem = f"{paths[0]} is missing"
+    for path in found:
+        try:
+            header, arrays = _load(path)
+            state = _state(header, arrays)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            # In a damaged archive zipfile and numpy raise whatever they stumble upon.
+            problem = f"{path} is damaged ({error})"
+            continue
+        if difference := origin.difference(header):
+            raise CheckpointError(f"{folder.path / 'run.toml'}: {difference}")
+        said = "" if path == paths[0] else f"{problem}; going on from the one before, epoch "
+        return state, header["seconds"], said and f"{said}{state.epoch}"
+    if found:
+        raise CheckpointError(f"{problem}; remove {folder.checkpoint} to begin anew")
+    return None
+
+
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        header = json.loads(str(file["header"]))
+        if header["format"] != FORMAT:
+            newer = header["format"] > FORMAT
+            raise CheckpointError(
+                f"{path} was written by symreg {header.get('version', 'of another version')} in "
+                f"format {header['format']}; this is symreg {__version__}, which reads {FORMAT}: "
+                + ("install the newer one" if newer else "resume it with the older one")
+            )
+        return header, {name: file[name] for name in file.files if name != "header"}
 
 
 def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> State:
@@ -82,7 +151,15 @@ def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Sta
     for population in populations:
         from_arrays(population)  # now, not in the middle of an epoch
     front, rejected = (from_arrays(_part(arrays, f"{part}_")) for part in ("front", "rejected"))
-    return State(header["epoch"], header["candidates"], tuple(populations), front, rejected)
+    return State(
+        epoch=header["epoch"],
+        candidates=header["candidates"],
+        populations=tuple(populations),
+        front=front,
+        rejected=rejected,
+        improved=header["improved"],
+        quarantined=tuple(header["quarantined"]),
+    )
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+import errno
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from types import FrameType
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -18,11 +17,13 @@ from threadpoolctl import threadpool_limits
 from symreg import config
 from symreg.config import Settings
 from symreg.evolution import EvolutionSettings
+from symreg.executors import Crew, Engine, WorkersLostError, given, processes
+from symreg.expression import Expression
 from symreg.forms import terms_of_form
-from symreg.individuals import Gene, genes_of
-from symreg.islands import Islands, IslandSettings, State, labels_beside, processes
+from symreg.individuals import Gene, from_arrays, genes_of, structure
+from symreg.islands import Islands, IslandSettings, Source, State, labels_beside
 from symreg.pipeline import checkpoint
-from symreg.pipeline.delivery import candidate_of, deliver, pareto, quick_record
+from symreg.pipeline.delivery import Candidate, candidate_of, deliver, pareto, quick_record
 from symreg.pipeline.preparation import (
     Prepared,
     baselines,
@@ -31,12 +32,11 @@ from symreg.pipeline.preparation import (
     floor_lines,
     prepare,
 )
+from symreg.pipeline.stopping import Stop, limit_reached, seconds_left
 from symreg.runs import Run, RunFolder, open_run
 from symreg.variation import VariationSettings
 
 OnProgress = Callable[["Progress"], None]
-MOST_LOSSES = 3
-"""Times that an epoch is begun before lost workers end the search."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,30 @@ class Progress:
     epoch: int = 0
     generation: int = 0
     seconds: float = 0.0
+    seconds_left: float | None = None
+    """Until the limits of time or epochs, at this speed."""
     candidates: int = 0
     candidates_per_second: float = 0.0
+    workers: str = ""
+    """Who computes, as in ``2 processes``."""
+    diversity: float = 0.0
+    """Distinct structures of formulas over individuals, of all islands together."""
     floor_error: float | None = None
     front: list[tuple[int, float, str]] = field(default_factory=list)
     """Complexity, error and formula, simplest first."""
     message: str = ""
 
 
-def search(settings: Settings | str | Path, *, on_progress: OnProgress | None = None) -> Run:
+def search(
+    settings: Settings | str | Path,
+    *,
+    on_progress: OnProgress | None = None,
+    executor: Executor | Engine | None = None,
+) -> Run:
     """Search for formulas.
 
-    Ctrl-C and SIGTERM end the search after the epoch under way; the front is then delivered as
-    usual, and ``resume`` continues.
+    Ctrl-C, SIGTERM, a terminal that closes and ``symreg stop`` end the search after the epoch under
+    way; the front is then delivered as usual, and ``resume`` continues.
 
     Parameters
     ----------
@@ -66,6 +77,10 @@ def search(settings: Settings | str | Path, *, on_progress: OnProgress | None = 
         Settings, or the path of a run file.
     on_progress
         Called with what happens; by default nothing is told.
+    executor
+        Computes the epochs of the islands: any ``concurrent.futures.Executor`` whose workers see
+        the run folder; by default as many processes as ``[search] workers``. The result is the
+        same.
 
     Returns
     -------
@@ -79,28 +94,42 @@ def search(settings: Settings | str | Path, *, on_progress: OnProgress | None = 
     if not isinstance(settings, Settings):
         settings = config.load(settings)
     folder = RunFolder.create(settings)
-    started = _Search(settings, folder, on_progress or _ignore)
-    try:
-        prepared = started.prepare()
-    except (ValueError, OSError, KeyboardInterrupt):
-        folder.discard()
-        raise
-    return started.run(prepared)
+    with folder.held():
+        started = _Search(settings, folder, on_progress or _ignore, executor)
+        try:
+            prepared = started.prepare()
+        except (ValueError, OSError, KeyboardInterrupt):
+            folder.discard()
+            raise
+        return started.run(prepared)
 
 
-def resume(folder: str | Path, *, on_progress: OnProgress | None = None) -> Run:
+def resume(
+    folder: str | Path,
+    *,
+    on_progress: OnProgress | None = None,
+    executor: Executor | Engine | None = None,
+) -> Run:
     """Continue an interrupted run to the end that it would have had; a finished one is returned.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    on_progress, executor
+        As for ``search``.
 
     Raises
     ------
     ValueError, OSError
-        If there is no run, or its data or checkpoint are not what they were.
+        If there is no run, or its data, settings or checkpoint are not what they were.
     """
     run = open_run(folder)
     if run.manifest.get("status") == "finished":
         return run
-    continued = _Search(run.settings, RunFolder(Path(folder)), on_progress or _ignore)
-    return continued.run(continued.prepare())
+    with RunFolder(Path(folder)).held():
+        continued = _Search(run.settings, RunFolder(Path(folder)), on_progress or _ignore, executor)
+        return continued.run(continued.prepare())
 
 
 def _ignore(progress: Progress) -> None:
@@ -110,20 +139,31 @@ def _ignore(progress: Progress) -> None:
 class _Search:
     """One search in its run folder."""
 
-    def __init__(self, settings: Settings, folder: RunFolder, on_progress: OnProgress) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        folder: RunFolder,
+        on_progress: OnProgress,
+        executor: Executor | Engine | None = None,
+    ) -> None:
         self.settings = settings
         self.folder = folder
         self.on_progress = on_progress
-        self.progress = Progress()
+        self.engine = given(executor) if isinstance(executor, Executor) else executor
+        workers = min(settings.search.workers, settings.search.islands)
+        if self.engine is None and workers > 1:
+            self.engine = processes(workers)
+        self.progress = Progress(workers=self.engine.name if self.engine else "1 process")
         self.design_file = folder.checkpoint / "design.npz"
         self.before: tuple[State | None, float] = (None, 0.0)
-        self.origin = ""
+        self.stop = Stop(folder)
+        self.records: dict[Expression, dict[str, Any]] = {}
 
     def run(self, prepared: Prepared) -> Run:
         """Search and deliver, on one BLAS thread: with more, sums would not be reproducible."""
         state, spent = self.before
-        with _stop_signals(self._tell) as stopped, threadpool_limits(1):
-            state, finished = self._search(prepared, state, spent, stopped)
+        with self.stop.by_signals(self._tell, self._fall_silent), threadpool_limits(1):
+            state, finished = self._search(prepared, state, spent)
             self._tell("simplifying the front and checking every formula over all pairs")
             for message in deliver(prepared, self.folder, state.front):
                 self._tell(message)
@@ -131,20 +171,39 @@ class _Search:
         self.folder.finish("finished" if finished else "interrupted")
         return open_run(self.folder.path)
 
+    def _fall_silent(self) -> None:
+        self.on_progress = _ignore
+
+    def _show(self, progress: Progress) -> None:
+        """Hand on what happens, until the terminal that shows it is gone; then end the search."""
+        try:
+            self.on_progress(progress)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self._fall_silent()
+            self.stop.ask()
+
     def _tell(self, message: str) -> None:
         self.folder.log(message)
-        self.on_progress(Progress(**{**asdict(self.progress), "message": message}))
+        self._show(replace(self.progress, message=message))
 
     def prepare(self) -> Prepared:
         """Read and project the data; write what is known of them."""
+        with threadpool_limits(1):  # known forms are seeds: their constants must be reproducible
+            return self._prepare()
+
+    def _prepare(self) -> Prepared:
         prepared = prepare(self.settings, self.design_file)
         report, design = prepared.report, prepared.design
         # Before anything is written: the data may not be those of the run any more.
-        self.origin = checkpoint.origin(self.settings, report.data_hash)
-        self.before = checkpoint.read(self.folder, self.origin) or self.before
-        self._check_islands()
-        if self.before[0] is None:
-            self.folder.clear_history()
+        self.origin = checkpoint.Origin.of(self.settings, report.data_hash)
+        found = checkpoint.read(self.folder, self.origin)
+        if found:
+            self.before = found[:2]
+        self.folder.clear_history(found[0].epoch if found else 0)
+        if found and found[2]:
+            self._tell(found[2])
         self.folder.write_json("data.json", report.to_dict())
         self.folder.update_manifest(data_hash=report.data_hash, status="running")
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
@@ -157,33 +216,24 @@ class _Search:
             floor["products"] = [asdict(one) for one in prepared.products]
         known = baselines(prepared)
         self.folder.write_json("floor.json", {**floor, "baselines": known})
-        self.progress = Progress(floor_error=prepared.lowest_floor)
+        self.progress = replace(self.progress, floor_error=prepared.lowest_floor)
         for line in floor_lines(prepared):
             self._tell(f"floor {line}")
         return prepared
 
-    def _check_islands(self) -> None:
-        state, wanted = self.before[0], self.settings.search.islands
-        if state is not None and len(state.populations) != wanted:
-            raise ValueError(
-                f"[search] islands is {wanted}, but the run has {len(state.populations)}; "
-                f"set it back in {self.folder.path / 'run.toml'}"
-            )
-
-    def _search(
-        self, prepared: Prepared, state: State | None, spent: float, stopped: threading.Event
-    ) -> tuple[State, bool]:
-        """Run epochs until a limit or a signal; whether it was a limit."""
-        began = monotonic() - spent
-        if state is not None and self._is_over(state, spent):
+    def _search(self, prepared: Prepared, state: State | None, spent: float) -> tuple[State, bool]:
+        """Run epochs until a limit or a request to stop; whether it was a limit."""
+        began, limits = monotonic() - spent, self.settings.search
+        if state is not None and limit_reached(limits, state, spent):
             return state, True
         with closing(self._states(prepared, state)) as states:
             for state in states:
                 seconds = monotonic() - began
                 self._record(prepared, state, seconds)
-                if self._is_over(state, seconds):
+                if limit := limit_reached(limits, state, seconds):
+                    self.folder.log(f"the search ends: {limit}")
                     return state, True
-                if stopped.is_set():
+                if self.stop.is_asked():
                     return state, False
         raise AssertionError("islands search for ever")
 
@@ -192,76 +242,74 @@ class _Search:
         settings = island_settings(self.settings)
         if prepared.design.many_body:
             prepared.labelled.save(labels_beside(self.design_file))
-        workers = min(self.settings.search.workers, settings.islands)
-        losses = 0
-        while losses < MOST_LOSSES:
-            with ExitStack() as stack:
-                executor = None
-                if workers > 1:
-                    executor = stack.enter_context(processes(workers, self.design_file, settings))
-                islands = Islands(
-                    prepared.design,
-                    settings,
-                    _seeds(prepared),
-                    executor,
-                    prepared.fitter,
-                    prepared.gate,
-                )
-                try:
-                    for reached in islands.search(state):
-                        state, losses = reached, 0
-                        yield reached
-                except BrokenExecutor:
-                    losses += 1
-                    self._tell("a worker process was lost; its epoch is run again")
-        raise OSError(
-            f"worker processes were lost {losses} times in one epoch, perhaps for want of memory; "
-            f"set workers lower in {self.folder.path / 'run.toml'} and resume"
-        )
-
-    def _is_over(self, state: State, seconds: float) -> bool:
-        limits = self.settings.search
-        if limits.epochs is not None and state.epoch >= limits.epochs:
-            return True
-        if limits.target is not None and state.front and state.front[-1].error <= limits.target:
-            return True
-        return limits.minutes is not None and seconds >= 60.0 * limits.minutes
+        source = Source(str(self.design_file.resolve()), prepared.report.data_hash)
+        with ExitStack() as stack:
+            crew = None
+            if self.engine is not None:
+                crew = stack.enter_context(Crew(self.engine, self._tell))
+            islands = Islands(
+                prepared.design,
+                settings,
+                _seeds(prepared),
+                crew,
+                source,
+                prepared.fitter,
+                prepared.gate,
+            )
+            try:
+                yield from islands.search(state)
+            except WorkersLostError as error:
+                raise OSError(
+                    f"{error}; set workers lower in {self.folder.path / 'run.toml'} and resume"
+                ) from None
 
     def _record(self, prepared: Prepared, state: State, seconds: float) -> None:
         """Checkpoint, history, front so far, and a word to the caller."""
         checkpoint.write(self.folder, state, seconds, self.origin)
         candidates = pareto([candidate_of(prepared, individual) for individual in state.front])
-        generation = state.epoch * self.settings.search.generations_per_epoch
-        rate = (state.candidates - self.progress.candidates) / max(
-            seconds - self.progress.seconds, 1e-9
-        )
-        self.folder.append_row(
-            "generations.csv",
-            {
-                "epoch": state.epoch,
-                "generation": generation,
-                "seconds": round(seconds, 3),
-                "candidates": state.candidates,
-                "lowest_error": min((i.error for i in state.front), default=None),
-                "front_size": len(candidates),
-            },
-        )
-        self._record_rejected(prepared, state)
-        numbered, several = enumerate(candidates, 1), len(prepared.design.keys) > 1
-        self.folder.write_front([quick_record(prepared, c, number) for number, c in numbered])
-        self.progress = Progress(
+        several, before = len(prepared.design.keys) > 1, self.progress
+        self.progress = replace(
+            before,
             epoch=state.epoch,
-            generation=generation,
+            generation=state.epoch * self.settings.search.generations_per_epoch,
             seconds=seconds,
+            seconds_left=seconds_left(self.settings.search, state, seconds),
             candidates=state.candidates,
-            candidates_per_second=rate,
-            floor_error=prepared.lowest_floor,
+            candidates_per_second=(state.candidates - before.candidates)
+            / max(seconds - before.seconds, 1e-9),
+            diversity=diversity(state),
             front=[
                 (c.expression.complexity, c.error, c.expression.text(named=several))
                 for c in candidates
             ],
         )
-        self.on_progress(self.progress)
+        self.folder.append_row("generations.csv", self._history(state, len(candidates)))
+        self._record_rejected(prepared, state)
+        self.folder.write_front(self._members(prepared, candidates))
+        self.folder.write_json("progress.json", asdict(self.progress))
+        self._show(self.progress)
+
+    def _history(self, state: State, front_size: int) -> Mapping[str, Any]:
+        """A line of ``generations.csv``."""
+        now = self.progress
+        return {
+            "epoch": now.epoch,
+            "generation": now.generation,
+            "seconds": round(now.seconds, 3),
+            "candidates": now.candidates,
+            "lowest_error": min((i.error for i in state.front), default=None),
+            "front_size": front_size,
+            "diversity": round(now.diversity, 4),
+        }
+
+    def _members(self, prepared: Prepared, candidates: list[Candidate]) -> list[dict[str, Any]]:
+        """Records of the front so far; errors over all pairs are computed once for each member."""
+        known = self.records
+        self.records = {
+            c.expression: known.get(c.expression) or quick_record(prepared, c, 0)
+            for c in candidates
+        }
+        return [{**r, "number": number} for number, r in enumerate(self.records.values(), 1)]
 
     def _record_rejected(self, prepared: Prepared, state: State) -> None:
         """What the gate keeps from the front, and why."""
@@ -331,26 +379,7 @@ def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
     return found
 
 
-@contextmanager
-def _stop_signals(tell: Callable[[str], None]) -> Iterator[threading.Event]:
-    """Note the first Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        stopped.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        # A signal may come in the midst of another print, where Python allows none.
-        with suppress(RuntimeError):
-            tell("stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint")
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def diversity(state: State) -> float:
+    """Distinct structures of formulas over individuals, of all islands together."""
+    individuals = [i for population in state.populations for i in from_arrays(population)]
+    return len({structure(i.genes) for i in individuals}) / max(len(individuals), 1)

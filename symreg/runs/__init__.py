@@ -1,10 +1,11 @@
 """Run folders: written by a search, read as a ``Run`` with its front."""
 
-from symreg.runs.folder import CHECKPOINT, RunFolder, machine, now, versions
+from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder, machine, now, versions
 from symreg.runs.results import Front, Member, Run, open_run, recommended
 
 __all__ = [
     "CHECKPOINT",
+    "PREVIOUS",
     "Front",
     "Member",
     "Run",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +27,14 @@ SPLITS = ("train", "validation", "test")
 QUANTITIES = ("energy", "forces", "stress")
 CHECKPOINT = "checkpoint/state.npz"
 """What a search goes on from."""
+PREVIOUS = "checkpoint/previous.npz"
+"""The checkpoint before, should the last be damaged."""
+LOCK = "checkpoint/lock"
+"""Locked by the process that searches."""
+STOP = "checkpoint/stop"
+"""There while the search is asked to stop."""
+FORMAT = 1
+"""Of run folders; one with a higher number is of a newer version."""
 BEGINNING = ("run.toml", "manifest.json", "data.json", "floor.json", "log.txt")
 """What is written before the first epoch."""
 
@@ -50,7 +59,7 @@ class RunFolder:
 
         path = settings.folder
         choose = "choose another [output] folder"
-        begun = (path / "front.csv").exists() or (path / CHECKPOINT).exists()
+        begun = any((path / name).exists() for name in ("front.csv", CHECKPOINT, PREVIOUS))
         if begun and (path / "manifest.json").exists():
             if files.read_json(path / "manifest.json").get("status") == "finished":
                 raise FileExistsError(
@@ -64,8 +73,11 @@ class RunFolder:
         if others and "manifest.json" not in others:
             raise FileExistsError(f"{path} holds a {others[0]} but no run; {choose}")
         folder = RunFolder(path)
+        if owner := folder.owner():
+            raise BlockingIOError(f"{path} is being searched by {owner}; {choose}")
         # The manifest comes first: a run.toml alone is the user's, and would block the next try.
         folder.update_manifest(
+            format=FORMAT,
             status="running",
             started=now(),
             seed=settings.search.seed,
@@ -80,6 +92,68 @@ class RunFolder:
         """Where the state of the search is kept."""
         return self.path / "checkpoint"
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from searching in this folder.
+
+        The system gives the folder free when the process ends, however it ends.
+
+        Raises
+        ------
+        BlockingIOError
+            If another process searches here.
+        """
+        path = self.path / LOCK
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+", encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BlockingIOError(
+                    f"{self.path} is being searched by {self.owner() or 'another process'}; watch "
+                    f"it with `symreg watch {self.path}`, end it with `symreg stop {self.path}`"
+                ) from None
+            stream.truncate(0)  # the file stays: one that is removed could be locked twice
+            stream.write(f"process {os.getpid()} on {platform.node()} since {now()}")
+            stream.flush()
+            (self.path / STOP).unlink(missing_ok=True)
+            yield
+
+    def owner(self) -> str:
+        """Who searches in this folder, in words; empty when nobody does."""
+        try:
+            with (self.path / LOCK).open("r", encoding="utf-8") as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return stream.read() or "another process"
+        except FileNotFoundError:
+            pass
+        return ""
+
+    def ask_to_stop(self) -> str:
+        """Have the search in this folder stop after its epoch; who searches.
+
+        Raises
+        ------
+        ValueError
+            If nobody searches here.
+        """
+        owner = self.owner()
+        if not owner:
+            raise ValueError(f"nobody searches in {self.path}; there is nothing to stop")
+        files.write_text(self.path / STOP, "")
+        return owner
+
+    def is_asked_to_stop(self) -> bool:
+        """Whether ``ask_to_stop`` was called since the search began."""
+        return (self.path / STOP).exists()
+
+    def keep_checkpoint(self) -> None:
+        """Make the last checkpoint the one before."""
+        if (self.path / CHECKPOINT).exists():
+            os.replace(self.path / CHECKPOINT, self.path / PREVIOUS)
+
     def potential(self, number: int) -> Path:
         """Folder of one member of the front."""
         return self.path / "potentials" / str(number)
@@ -92,19 +166,23 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what ``create`` wrote, for a run that could not begin; other files stay."""
-        for name in BEGINNING:
+        for name in (*BEGINNING, LOCK, "checkpoint/design.npz"):
             (self.path / name).unlink(missing_ok=True)
-        with suppress(OSError):  # a folder that holds anything else stays
-            self.path.rmdir()
+        for folder in (self.checkpoint, self.path):
+            with suppress(OSError):  # a folder that holds anything else stays
+                folder.rmdir()
 
     def clear_potentials(self) -> None:
         """Remove the potentials of an earlier front, so that none stands beside another formula."""
         if (self.path / "potentials").exists():
             shutil.rmtree(self.path / "potentials")
 
-    def clear_history(self) -> None:
-        """Remove ``generations.csv``, for a run that begins anew without its checkpoint."""
-        (self.path / "generations.csv").unlink(missing_ok=True)
+    def clear_history(self, epoch: int = 0) -> None:
+        """Keep of ``generations.csv`` what came up to an epoch, where a search goes on."""
+        path = self.path / "generations.csv"
+        if path.exists():
+            rows = [row for row in files.read_rows(path) if int(row["epoch"]) <= epoch]
+            files.write_rows(path, rows)
 
     def finish(self, status: str = "finished") -> None:
         """Note that the run ended, as ``finished`` or ``interrupted``."""

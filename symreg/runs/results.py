@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from symreg import files
+from symreg.runs.folder import FORMAT, versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -254,6 +255,8 @@ def open_run(folder: str | Path) -> Run:
     ------
     OSError
         If there is no run in the folder.
+    ValueError
+        If a newer version wrote it.
 
     Examples
     --------
@@ -265,11 +268,18 @@ def open_run(folder: str | Path) -> Run:
     manifest = folder / "manifest.json"
     if not manifest.exists():
         raise FileNotFoundError(f"{folder} holds no run: there is no {manifest}")
+    record = files.read_json(manifest)
+    if record.get("format", FORMAT) > FORMAT:
+        written = record.get("versions", {}).get("symreg", "a newer one")
+        raise ValueError(
+            f"{folder} was written by symreg {written} in a newer format; "
+            f"this is {versions()['symreg']}: install the newer one"
+        )
     floor = _optional(folder / "floor.json")
     members = [_member(entry, folder) for entry in _optional(folder / "front.json") or []]
     return Run(
         folder=folder,
-        manifest=files.read_json(manifest),
+        manifest=record,
         data=_optional(folder / "data.json"),
         floor=floor,
         front=Front(members, floor.get("error"), _floors(floor)),

@@ -12,6 +12,7 @@ from symreg.expression.canonical import ONE, Nested, build, terms_of
 from symreg.individuals import Gene, Individual, Key, cost, n_constants
 from symreg.kernels.programs import MAX_NODES
 from symreg.primitives import WEIGHT_COST
+from symreg.randomness import global_stream
 from symreg.variation.limits import VariationSettings, is_embedding, is_sane, summands
 from symreg.variation.mutations import limit, mutate_tree
 from symreg.variation.trees import Trees
@@ -109,18 +110,18 @@ class Variation:
         ValueError
             If hardly any is within the limits.
         """
-        random.seed(int(rng.integers(2**63)))
         found: list[tuple[Gene, ...]] = []
-        for _ in range(MOST_TRIES * count):
-            if len(self._kinds) > 1:
-                keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
-            else:
-                keys = random.choices(self._choice, k=random.choice((1, 2, 2, 3)))
-            genes = self._tidy([self._random_gene(key) for key in keys])
-            if genes:
-                found.append(genes)
-            if len(found) == count:
-                return found
+        with global_stream(rng):
+            for _ in range(MOST_TRIES * count):
+                if len(self._kinds) > 1:
+                    keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
+                else:
+                    keys = random.choices(self._choice, k=random.choice((1, 2, 2, 3)))
+                genes = self._tidy([self._random_gene(key) for key in keys])
+                if genes:
+                    found.append(genes)
+                if len(found) == count:
+                    return found
         raise ValueError(
             f"[terms] max_complexity is {self.settings.max_complexity}: hardly any formula of "
             f"{' and '.join(sorted(self._kinds))} terms is as short as that; make it larger"
@@ -130,16 +131,16 @@ class Variation:
         self, parents: Sequence[Individual], rng: np.random.Generator
     ) -> list[tuple[tuple[Gene, ...], int]]:
         """Offspring of each two parents in turn, with its birth; some parents have none."""
-        random.seed(int(rng.integers(2**63)))
         offspring = []
-        for one, two in zip(parents[::2], parents[1::2], strict=True):
-            if random.random() < self.settings.crossover_rate:
-                genes, born = self._crossover(one.genes, two.genes), min(one.born, two.born)
-            else:
-                genes, born = self._mutate(one.genes), one.born
-            tidy = self._tidy(genes)
-            if tidy:
-                offspring.append((tidy, born))
+        with global_stream(rng):
+            for one, two in zip(parents[::2], parents[1::2], strict=True):
+                if random.random() < self.settings.crossover_rate:
+                    genes, born = self._crossover(one.genes, two.genes), min(one.born, two.born)
+                else:
+                    genes, born = self._mutate(one.genes), one.born
+                tidy = self._tidy(genes)
+                if tidy:
+                    offspring.append((tidy, born))
         return offspring
 
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:

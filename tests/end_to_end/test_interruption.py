@@ -1,22 +1,19 @@
 """A search that is stopped, however that happens, goes on to the front it would have had."""
 
+import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import contextmanager
 
 import pytest
 from typer.testing import CliRunner
 
 import symreg
 from symreg import config, files
-from symreg.blocks import Blocks
 from symreg.cli.commands import app
-from symreg.constants import Fitter
-from symreg.islands import run_epoch
 from symreg.runs import RunFolder, open_run
 
 pytestmark = pytest.mark.usefixtures("front_only")
@@ -91,7 +88,7 @@ def test_data_named_relative_to_the_run_file_are_found_again(argon_file, argon_r
     assert front_csv(run.folder) == front_csv(argon_run.folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_search_after_the_epoch(argon_run, settings, number):
     before = signal.getsignal(number)
 
@@ -200,65 +197,6 @@ def test_the_command_saves_prints_and_can_be_resumed(search_settings, tmp_path, 
     assert front_csv(settings.folder) == front_csv(whole.folder)
 
 
-# Workers that are lost
-
-
-class FailingExecutor(Executor):
-    """Runs epochs here, but is broken as often as it is told to be."""
-
-    def __init__(self, island, losses):
-        self.island = island
-        self.losses = losses
-
-    def submit(self, _work, *task):
-        future = Future()
-        if self.losses:
-            self.losses.pop()
-            future.set_exception(BrokenExecutor("a worker process was terminated"))
-        else:
-            future.set_result(run_epoch(self.island, *task))
-        return future
-
-
-@pytest.fixture
-def lose_workers(monkeypatch, argon_design):
-    """Let this many workers be lost in the first epoch."""
-
-    def lose(count):
-        losses = [None] * count
-
-        @contextmanager
-        def processes(_workers, _path, settings):
-            island = Blocks(Fitter(argon_design), settings.evolution, settings.variation)
-            yield FailingExecutor(island, losses)
-
-        monkeypatch.setattr("symreg.pipeline.searching.processes", processes)
-
-    return lose
-
-
-def test_an_epoch_that_lost_its_worker_is_run_again(
-    argon_run, search_settings, lose_workers, tmp_path
-):
-    lose_workers(1)
-    told = []
-    settings = search_settings(tmp_path / "run", workers=2)
-    run = symreg.search(settings, on_progress=lambda p: told.append(p.message))
-    assert "a worker process was lost; its epoch is run again" in told
-    assert front_csv(run.folder) == front_csv(argon_run.folder)
-
-
-def test_workers_that_are_lost_again_and_again_end_the_search(
-    argon_run, search_settings, lose_workers, tmp_path
-):
-    lose_workers(100)
-    with pytest.raises(OSError, match="lost 3 times in one epoch, perhaps for want of memory"):
-        symreg.search(search_settings(tmp_path / "run", workers=2))
-    lose_workers(0)
-    run = symreg.resume(tmp_path / "run")
-    assert front_csv(run.folder) == front_csv(argon_run.folder)
-
-
 # What a resumed run has beside its front
 
 
@@ -293,20 +231,126 @@ def test_a_run_without_its_checkpoint_begins_its_history_anew(interrupted):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("sigma_forces = 0.1", "sigma_forces = 0.2"), ("r_cut = 6.5", "r_cut = 6.4")]
+    ("old", "new", "said"),
+    [
+        ("sigma_forces = 0.1", "sigma_forces = 0.2", "[loss] sigma_forces is 0.2, but the run was"),
+        ("r_cut = 6.5", "r_cut = 6.4", "[terms] r_cut is 6.4, but the run was searched with 6.5"),
+        ("islands = 2", "islands = 3", "[search] islands is 3, but the run was searched with 2"),
+        ("seed = 0", "seed = 1", "[search] seed is 1, but the run was searched with 0"),
+        (
+            "[loss]",
+            "max_constants = 4\n[loss]",
+            "max_constants is 4, but the run was searched with not",
+        ),
+    ],
 )
-def test_errors_of_another_loss_or_cutoff_are_not_mixed_in(interrupted, old, new):
+def test_a_resume_names_the_setting_that_differs(interrupted, old, new, said):
     text = (interrupted / "run.toml").read_text(encoding="utf-8")
     assert old in text
     (interrupted / "run.toml").write_text(text.replace(old, new), encoding="utf-8")
-    with pytest.raises(ValueError, match="made from other data or settings"):
+    with pytest.raises(ValueError, match=re.escape(said)):
         symreg.resume(interrupted)
 
 
-def test_more_islands_than_the_run_began_with_are_refused(interrupted):
-    text = (interrupted / "run.toml").read_text(encoding="utf-8")
-    (interrupted / "run.toml").write_text(
-        text.replace("islands = 2", "islands = 3"), encoding="utf-8"
-    )
-    with pytest.raises(ValueError, match="islands is 3, but the run has 2; set it back in"):
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_the_checkpoint_before_is_used_when_the_last_is_not_whole(argon_run, settings, damage):
+    with pytest.raises(StoppedError):
+        symreg.search(settings, on_progress=stop_when(lambda p: p.message[:5] == "simpl"))
+    path = settings.folder / "checkpoint" / "state.npz"
+    whole = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    told = []
+    run = symreg.resume(settings.folder, on_progress=lambda p: told.append(p.message))
+    (said,) = [line for line in told if "going on from the one before, epoch 1" in line]
+    assert str(path) in said
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
+    rows = files.read_rows(run.folder / "generations.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+
+
+def test_a_run_of_a_newer_version_is_refused(interrupted):
+    manifest = files.read_json(interrupted / "manifest.json")
+    manifest["format"] += 1
+    manifest["versions"]["symreg"] = "9.0"
+    files.write_json(interrupted / "manifest.json", manifest)
+    with pytest.raises(ValueError, match=r"was written by symreg 9\.0 in a newer format"):
         symreg.resume(interrupted)
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(interrupted, monkeypatch):
+    monkeypatch.setattr("symreg.pipeline.checkpoint.FORMAT", 3)
+    with pytest.raises(ValueError, match=r"in format 4; this is symreg .*: install the newer one"):
+        symreg.resume(interrupted)
+
+
+# Limits, and requests from elsewhere
+
+
+def test_a_search_that_finds_nothing_better_ends(search_settings, tmp_path):
+    settings = search_settings(tmp_path / "run", epochs=60, stagnation=2, max_complexity=5)
+    run = symreg.search(settings)
+    rows = files.read_rows(run.folder / "generations.csv")
+    assert 2 < len(rows) < 60
+    assert len({row["lowest_error"] for row in rows[-3:]}) == 1
+    assert run.manifest["status"] == "finished"
+    log = (run.folder / "log.txt").read_text(encoding="utf-8")
+    assert "the search ends: no error of the front fell in 2 epochs" in log
+
+
+def test_another_terminal_can_stop_a_search(argon_run, settings):
+    def on_progress(progress):
+        if progress.epoch == 1 and not progress.message:
+            result = CliRunner().invoke(app, ["stop", str(settings.folder)])
+            assert result.exit_code == 0
+            assert f"process {os.getpid()} on" in result.output
+
+    run = symreg.search(settings, on_progress=on_progress)
+    assert run.manifest["status"] == "interrupted"
+    assert [row["epoch"] for row in files.read_rows(run.folder / "generations.csv")] == ["1"]
+    assert front_csv(symreg.resume(run.folder).folder) == front_csv(argon_run.folder)
+
+
+def test_nothing_is_to_be_stopped_where_nobody_searches(argon_run):
+    result = CliRunner().invoke(app, ["stop", str(argon_run.folder)])
+    assert result.exit_code == 1
+    assert "nobody searches in" in result.output
+
+
+def test_two_searches_in_one_folder_are_refused(argon_run, settings):
+    refused = []
+
+    def on_progress(progress):
+        if progress.epoch == 1 and not progress.message:
+            for again in (symreg.resume, lambda _: symreg.search(settings)):
+                with pytest.raises(OSError, match=r"process|unfinished run") as caught:
+                    again(settings.folder)
+                refused.append(str(caught.value))
+
+    run = symreg.search(settings, on_progress=on_progress)
+    assert f"is being searched by process {os.getpid()} on " in refused[0]
+    assert len(refused) == 2
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
+
+
+def test_a_search_whose_terminal_is_gone_stops_silently(argon_run, settings):
+    shown = []
+
+    def on_progress(progress):
+        shown.append(progress)
+        if progress.epoch == 1:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    run = symreg.search(settings, on_progress=on_progress)
+    assert shown[-1].epoch == 1
+    assert run.manifest["status"] == "interrupted"
+    assert front_csv(symreg.resume(run.folder).folder) == front_csv(argon_run.folder)
+
+
+def test_an_error_of_the_caller_is_not_taken_for_a_closed_terminal(settings):
+    def on_progress(_progress):
+        raise FileNotFoundError(errno.ENOENT, "No such file")
+
+    with pytest.raises(FileNotFoundError):
+        symreg.search(settings, on_progress=on_progress)
