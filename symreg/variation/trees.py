@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from deap import gp
 
 from symreg.expression.canonical import LEAVES, ONE, Nested, build, tree_of
+from symreg.randomness import random
 from symreg.variation.types import (
     BEND,
     EXPONENT,

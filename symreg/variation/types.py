@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
-import random
 import zlib
 from typing import Any
 
 from deap import gp
 
 from symreg.expression.canonical import LEAVES, Nested, X
+from symreg.randomness import random
 
 
 class _StableType(type):
@@ -83,7 +83,7 @@ VARIABLES: dict[Any, tuple[str, ...]] = {
 
 def random_constant() -> float:
     """A new constant of either sign, mostly between 1 and 5 in size."""
-    return random.choice((-1.0, 1.0)) * math.exp(random.gauss(0.7, 0.8))
+    return float(random.choice((-1.0, 1.0))) * math.exp(random.gauss(0.7, 0.8))
 
 
 def primitive_set() -> gp.PrimitiveSetTyped:

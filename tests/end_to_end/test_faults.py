@@ -71,8 +71,8 @@ def engine(tmp_path):
             (folder / f"flag{number}").touch()
 
         @contextmanager
-        def start():
-            with processes(2).start() as pool:
+        def start(_preload):
+            with processes(2).start(tuple) as pool:
                 yield Disturbed(pool, folder, sign)
 
         return Engine("2 processes", start)
@@ -174,8 +174,8 @@ def test_a_candidate_that_crashes_its_worker_is_quarantined_and_named(
     for workers in (1, 2):
 
         @contextmanager
-        def start(workers=workers):
-            with processes(workers).start() as pool:
+        def start(_preload, workers=workers):
+            with processes(workers).start(tuple) as pool:
                 yield Poisoned(pool, named(poison.genes))
 
         with Crew(Engine("processes", start), told.append) as crew:
