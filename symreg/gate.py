@@ -141,14 +141,15 @@ class Gate:
         if broken.any():
             yield f"the dimer is not finite at {r[broken][0]:.4g} Å"
             return
-        inside = r >= self.r_lo
+        # Towards the cutoff a root may bend more between two points than their slopes explain.
+        inside = (r >= self.r_lo) & (r < self.r_cut - 2 * _EDGE[0])
         at = pole(r[inside], energy[inside], slope[inside], _JUMP)
-        if at is not None and at < self.r_cut - 2 * _EDGE[0]:
+        if at is not None:
             yield f"the dimer has a pole near {at:.4g} Å"
         near = np.abs(slope[r >= self.r_cut - 1.5 * _EDGE[0]][: len(_EDGE)])
         if near.size == len(_EDGE) and (near[1:] > _GROWTH * near[:-1]).all():
             yield "the force of the dimer grows without bound towards the cutoff"
-        pulls = r[(slope > 0) & ~inside]
+        pulls = r[(slope > 0) & (r < self.r_lo)]
         if pulls.size:
             yield f"the dimer attracts at {pulls[-1]:.4g} Å, below r_lo"
 

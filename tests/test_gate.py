@@ -8,6 +8,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from labelled_copper import expression_of
 from numpy.testing import assert_allclose
 
+from symreg.curves import pole
 from symreg.cutoff import Cutoff
 from symreg.formula import Formula
 from symreg.gate import Gate
@@ -82,6 +83,25 @@ def test_a_level_bend_is_not_taken_for_a_pole(gate, text):
     # Where the slope is zero, too, the points on both sides explain little of what is between.
     parts = ((4.0, "pair", text), (-0.3, "pair", "x^-3"))
     assert not any("pole" in reason for reason in gate.broken(expression_of(*parts)))
+
+
+def test_a_pole_is_seen_beside_a_larger_bend_at_the_cutoff(gate):
+    # A step at 3 Å, and a larger one in the last hundredth of an Å, where a root may bend.
+    r = gate.dimers.length
+    bound, push = np.zeros((2, len(gate.start) - 1))
+    bound[gate.dimers.probes] = 0.1 * (r > 3.0) + 1.0 * (r > SEPTIC.r_cut - 5e-3)
+    (found,) = gate._dimers(bound, push)
+    assert found == f"the dimer has a pole near {r[r <= 3.0][-1]:.4g} Å"
+    bound[gate.dimers.probes] = 1.0 * (r > SEPTIC.r_cut - 5e-3)
+    assert list(gate._dimers(bound, push)) == []
+
+
+def test_a_pole_is_where_the_energy_jumps_not_where_a_wall_is_steep():
+    # The wall misses more between two points than the step is high, but its slopes explain it.
+    x = np.linspace(1.0, 2.0, 101)
+    wall = 1e4 * np.exp(-50.0 * (x - 1.0))
+    assert pole(x, wall, -50.0 * wall) is None
+    assert pole(x, wall + (x > 1.8), -50.0 * wall) == pytest.approx(1.8)
 
 
 def test_a_truncated_cutoff_is_not_taken_for_a_force_without_bound():
