@@ -142,11 +142,13 @@ class Blocks:
             max_fitted=self.limits.max_fitted and self.limits.max_fitted - n_fitted(held.genes),
         )
         loans = [part for gene in held.genes for part in radial_parts(gene.tree)]
-        island = Island(fitter.around(terms), self.settings, left, ("pair",), loans)
         count = 2 * self.settings.population_size
         try:
+            island = Island(fitter.around(terms), self.settings, left, ("pair",), loans)
             population = island.begin(rng)
-        except ValueError:  # too little complexity is left, or nothing that pair terms could do
+        except ValueError:
+            # Too little complexity is left, or nothing that pair terms could do, or what is held
+            # cannot be decomposed.
             return [], count
         for generation in island.evolve(population, generations, rng):
             population, count = generation.population, count + generation.candidates
