@@ -279,6 +279,18 @@ def test_structures_for_screening_stand_for_every_group(copper, monkeypatch):
     assert_allclose(again.few.rows.target, few.target, rtol=0)
 
 
+def test_sparse_structures_with_stresses_are_screened(copper, monkeypatch):
+    # They have fewer pairs in all than there is room for, so all of them count with all labels.
+    monkeypatch.setattr(rows, "MOST_ATOMS", 12)
+    monkeypatch.setattr(rows, "MOST_PAIRS", 10**6)
+    few = fitter_of(copper, screen=True).few.rows
+    order = rows.screening_order(copper, fitter_of(copper).design)
+    chosen = order[: len(few.start) - 1]
+    assert len(chosen) < len(order)
+    assert len(few.volume) == len(chosen)
+    assert np.isfinite(few.volume).sum() == copper.pbc[chosen].all(axis=1).sum() > 0
+
+
 def test_data_that_no_worker_can_hold_are_refused_with_advice(copper, monkeypatch):
     monkeypatch.setattr(rows, "LARGEST", 1e5)
     with pytest.raises(ValueError, match=r"GiB of at most .*: train on some \d structures"):

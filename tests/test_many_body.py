@@ -237,6 +237,14 @@ def test_a_root_of_a_sum_makes_forces_jump_where_the_cutoff_bends(kind, fades):
     assert found.passed == fades, found.detail
 
 
+def test_a_pair_part_that_does_not_fade_is_seen_beside_a_sum_that_does():
+    fading = f"sqrt(sum((x - {6.0 / R0!r})^8))"
+    formula = formula_of((5.0, "x^-2"), (-0.1, fading), cutoff=Cutoff(kind="none", r_cut=6.0))
+    (found,) = [c for c in check(formula).checks if c.name == "dimer Cu-Cu fades at the cutoff"]
+    assert not found.passed
+    assert f"jumps by {5.0 * (R0 / 6.0) ** 2:.3g} eV" in found.detail
+
+
 def test_triplets_that_do_not_change_a_sum_are_not_felt():
     # The cutoff function underflows at both bonds: the root has an infinite slope there.
     fading = Cutoff(kind="stillinger_weber", r_cut=4.0, s=1.0)
