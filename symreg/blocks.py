@@ -157,12 +157,14 @@ class Blocks:
             max_fitted=self.limits.max_fitted and self.limits.max_fitted - n_fitted(held.genes),
         )
         loans = [part for gene in held.genes for part in radial_parts(gene.tree)]
-        fitter = fitter.around(terms)
-        island = Island(fitter, self.settings, left, ("pair",), loans, guard=self.guard)
         count = 2 * self.settings.population_size
         try:
+            around = fitter.around(terms)
+            island = Island(around, self.settings, left, ("pair",), loans, guard=self.guard)
             population = island.begin(rng)
-        except ValueError:  # too little complexity is left, or nothing that pair terms could do
+        except ValueError:
+            # Too little complexity is left, or nothing that pair terms could do, or what is held
+            # cannot be decomposed.
             return [], count
         for generation in island.evolve(population, generations, rng):
             population, count = generation.population, count + generation.candidates

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from symreg.expression import Expression, Term
@@ -86,12 +87,39 @@ class Fits:
         return Expression(fitted, tuple(map(float, self.weights))), float(self.losses[0])
 
 
+def svd(matrix: Floats, full_matrices: bool = False) -> tuple[Floats, Floats, Floats]:
+    """Singular value decomposition of a matrix of finite numbers, as NumPy's.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If neither of LAPACK's algorithms converges; it is a ``ValueError``.
+    """
+    try:
+        left, sizes, right = np.linalg.svd(matrix, full_matrices=full_matrices)
+    except np.linalg.LinAlgError:
+        # Divide and conquer fails on some matrices that nothing is wrong with.
+        left, sizes, right = scipy.linalg.svd(matrix, full_matrices, lapack_driver="gesvd")
+    return left, sizes, right
+
+
 def span(columns: Floats) -> Floats:
-    """Orthonormal basis of what columns of any scale span, shape (P, rank)."""
-    scale = np.linalg.norm(columns, axis=0)
-    scaled = columns / np.where(scale == 0, 1.0, scale)
-    left, sizes, _ = np.linalg.svd(scaled, full_matrices=False)
-    return np.asarray(left[:, sizes > _SINGULAR * sizes.max(initial=0.0)])
+    """Orthonormal basis of what columns of any scale span, shape (P, rank).
+
+    Columns that are not finite, or too large to be squared, are left out.
+    """
+    left, rank = _ordered(columns, full_matrices=False)
+    return left[:, :rank]
+
+
+def _ordered(columns: Floats, full_matrices: bool) -> tuple[Floats, int]:
+    """Orthonormal directions, those that finite columns span before others; and their number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = np.linalg.norm(columns, axis=0)
+    known = np.isfinite(scale)
+    columns, scale = columns[:, known], scale[known]
+    left, sizes, _ = svd(columns / np.where(scale == 0, 1.0, scale), full_matrices)
+    return left, int(np.sum(sizes > _SINGULAR * sizes.max(initial=0.0)))
 
 
 class Fitter:
@@ -131,10 +159,17 @@ class Fitter:
         return self.freed(self.columns(expression))
 
     def freed(self, columns: Floats) -> Fitter:
-        """Fits to what no combination of these weighted predictions, shape (P, n), can reach."""
-        scale = np.linalg.norm(columns, axis=0)
-        left, sizes, _ = np.linalg.svd(columns / np.where(scale == 0, 1.0, scale))
-        beyond = left[:, int(np.sum(sizes > _SINGULAR * sizes.max(initial=0.0))) :].T
+        """Fits to what no combination of these weighted predictions, shape (P, n), can reach.
+
+        Predictions that are not finite reach nothing.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If they cannot be decomposed.
+        """
+        left, rank = _ordered(columns, full_matrices=True)
+        beyond = left[:, rank:].T
         both = beyond @ np.column_stack([self.problem.matrix, self.problem.target])
         upper = triangle([both], both.shape[1])
         rest = self.problem.rest + float(upper[-1, -1] ** 2)
@@ -333,7 +368,7 @@ def covariance_of(fitter: Fitter, loss: float, columns: Floats) -> Floats:
     variance = 2.0 * loss / freedom
     scale = np.linalg.norm(columns, axis=0)
     scale[scale == 0] = 1.0
-    _, sizes, rotation = np.linalg.svd(columns / scale, full_matrices=False)
+    _, sizes, rotation = svd(columns / scale)
     if sizes[-1] <= 1e-12 * sizes[0]:
         return np.full((n, n), np.nan)
     inverse = (rotation.T / sizes**2) @ rotation

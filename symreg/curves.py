@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 
 
 def pole(x: Floats, energy: Floats, slope: Floats, least: float = 1e-6) -> float | None:
-    """Where the energy jumps in a way that the slopes on both sides do not explain.
+    """Where the energy jumps most in a way that the slopes on both sides do not explain.
 
     Points ascend; None where there is no such place. A jump counts from ``least`` of the largest
     energy on: between few points a smooth curve may bend as much as its slopes explain.
@@ -24,4 +24,5 @@ def pole(x: Floats, energy: Floats, slope: Floats, least: float = 1e-6) -> float
     missing = np.abs(np.diff(energy) - 0.5 * step * (slope[1:] + slope[:-1]))
     explained = 0.5 * step * (np.abs(slope[1:]) + np.abs(slope[:-1]))
     jumps = missing > 0.1 * explained + least * np.abs(energy).max()
-    return float(x[missing.argmax()]) if jumps.any() else None
+    # Not the largest of all: between few points of a steep wall much is missing, but explained.
+    return float(x[np.where(jumps, missing, 0.0).argmax()]) if jumps.any() else None

@@ -39,9 +39,14 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
     _replace(path, lambda stream: np.savez(stream, **plain_arrays))
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Replace a CSV file in one step; the keys of the first row are the header."""
-    lines = [_csv_line(rows[0])] if rows else []
+def write_rows(
+    path: Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str] = ()
+) -> None:
+    """Replace a CSV file in one step.
+
+    The header is the keys of the first row; where there are no rows, the names in ``columns``.
+    """
+    lines = [_csv_line(rows[0] if rows else columns)]
     lines += [_csv_line([_cell(value) for value in row.values()]) for row in rows]
     write_text(path, "".join(lines))
 

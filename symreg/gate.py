@@ -42,6 +42,8 @@ DENSEST = 0.7
 """Crystals and clusters are squeezed until neighbours are this part of r_lo apart."""
 _DIMERS, _OTHERS = 160, 60
 _LARGEST_CELL, _MOST_CRYSTALS = 8, 4
+_ALIKE = 1.1
+"""Neighbours up to this many times the distance of the nearest are counted in a crystal's name."""
 _JUMP = 0.05
 """Part of the largest energy of a dimer by which it has to jump at a pole: points are few."""
 _EDGE = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -55,6 +57,7 @@ class _Curve:
     """Structures of one kind along a length, as slices of all probes."""
 
     name: str
+    """With the distance in the data, if it is a crystal of theirs."""
     length: Floats
     """Distance of nearest neighbours in Å, ascending."""
     probes: slice
@@ -96,8 +99,8 @@ class Gate:
             for atoms in _clusters(symbol)
         ]
         self.crystals = [
-            _Curve(str(atoms.symbols), lengths, self._add(_scaled(atoms, lengths)))
-            for atoms in _measured(crystals(structures)) or [bulk(symbol, "fcc", a=np.sqrt(2))]
+            _Curve(atoms.info["name"], lengths, self._add(_scaled(atoms, lengths)))
+            for atoms in _measured(crystals(structures)) or [_close_packed(symbol)]
         ]
         self._join()
 
@@ -141,14 +144,15 @@ class Gate:
         if broken.any():
             yield f"the dimer is not finite at {r[broken][0]:.4g} Å"
             return
-        inside = r >= self.r_lo
+        # Towards the cutoff a root may bend more between two points than their slopes explain.
+        inside = (r >= self.r_lo) & (r < self.r_cut - 2 * _EDGE[0])
         at = pole(r[inside], energy[inside], slope[inside], _JUMP)
-        if at is not None and at < self.r_cut - 2 * _EDGE[0]:
+        if at is not None:
             yield f"the dimer has a pole near {at:.4g} Å"
         near = np.abs(slope[r >= self.r_cut - 1.5 * _EDGE[0]][: len(_EDGE)])
         if near.size == len(_EDGE) and (near[1:] > _GROWTH * near[:-1]).all():
             yield "the force of the dimer grows without bound towards the cutoff"
-        pulls = r[(slope > 0) & ~inside]
+        pulls = r[(slope > 0) & (r < self.r_lo)]
         if pulls.size:
             yield f"the dimer attracts at {pulls[-1]:.4g} Å, below r_lo"
 
@@ -157,13 +161,15 @@ class Gate:
             d, energy = curve.length, bound[curve.probes]
             lowest = int(np.argmin(energy))
             if not np.isfinite(energy).all():
-                yield f"crystal {curve.name} has no finite energy"
+                at = d[~np.isfinite(energy)][-1]
+                yield f"{curve.name} has no finite energy at {at:.3g} Å"
             elif d[lowest] < self.r_lo:
-                yield f"crystal {curve.name} collapses to {d[lowest]:.3g} Å, below r_lo"
+                yield f"{curve.name} collapses to {d[lowest]:.3g} Å, below r_lo"
             elif lowest == len(d) - 1:
-                yield f"crystal {curve.name} has no minimum"
+                yield f"{curve.name} has no minimum up to {d[-1]:.3g} Å"
             elif (np.diff(energy[_squeezed(d, lowest)]) > 0).any():
-                yield f"the energy of crystal {curve.name} does not rise when it is squeezed"
+                at = f"from {d[lowest]:.3g} to {d[_squeezed(d, lowest)][0]:.3g} Å"
+                yield f"the energy of {curve.name} does not rise when squeezed {at}"
 
     def _collapse(self, bound: Floats) -> Iterator[str]:
         cohesive = min(
@@ -209,11 +215,21 @@ def _clusters(symbol: str) -> Iterator[Atoms]:
 
 
 def _measured(found: Sequence[Atoms]) -> list[Atoms]:
-    """The smallest few crystals in units of the distance of their nearest neighbours."""
+    """The smallest few crystals, named, in units of the distance of their nearest neighbours."""
     small = sorted((atoms for atoms in found if len(atoms) <= _LARGEST_CELL), key=len)
     shapes: list[Atoms] = []
     for atoms in small[:_MOST_CRYSTALS]:
         reach = 2.0 * (atoms.get_volume() / len(atoms)) ** (1 / 3)
         pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, reach)
-        shapes.extend(_scaled(atoms, np.array([1.0 / pairs.r.min()])))
+        nearest = pairs.r.min()
+        count = int(((pairs.i == 0) & (pairs.r < _ALIKE * nearest)).sum())
+        atoms.info["name"] = f"crystal {atoms.symbols} with {count} neighbours at {nearest:.3g} Å"
+        shapes.extend(_scaled(atoms, np.array([1.0 / nearest])))
     return shapes
+
+
+def _close_packed(symbol: str) -> Atoms:
+    """The crystal of data that have none, nearest neighbours 1 Å apart."""
+    atoms = bulk(symbol, "fcc", a=np.sqrt(2))
+    atoms.info["name"] = f"crystal fcc {symbol}"
+    return atoms

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from symreg.blocks import ROOM, Blocks
-from symreg.constants import POLISH, Fitter
+from symreg.constants import POLISH, Fitter, covariance_of, span
 from symreg.evolution import EvolutionSettings
 from symreg.expression import Expression, Term, parse
 from symreg.expression.canonical import X
@@ -112,6 +112,45 @@ def test_three_body_terms_that_leave_no_room_are_not_completed(fitter, evolved):
     smallest = min(i.complexity for i in alone)
     narrow = Blocks(fitter, SETTINGS, replace(LIMITS, max_complexity=smallest))
     assert narrow._completed(alone, 5, np.random.default_rng(0)) == ([], 2 * SIZE)
+
+
+def fails(*_, **__):
+    raise np.linalg.LinAlgError("SVD did not converge")
+
+
+def losses_around(fitter, columns):
+    return fitter.freed(columns).fit(pack([[PAIR]], fitter.design.keys)).losses
+
+
+def test_columns_that_are_not_finite_free_nothing(fitter):
+    column = fitter.columns(Expression((SW,), (1.0,)))[:, :1]
+    broken = np.hstack([column * np.nan, column, column * 1e300, column + np.inf])
+    expected = losses_around(fitter, column)
+    assert losses_around(fitter, broken) == expected
+    assert losses_around(fitter, column * np.nan) == pytest.approx(
+        fitter.fit(pack([[PAIR]], fitter.design.keys)).losses, rel=1e-9
+    )
+    np.testing.assert_array_equal(span(broken), span(column))
+    assert span(column * np.nan).shape == (len(column), 0)
+
+
+def test_a_decomposition_that_does_not_converge_is_done_in_another_way(fitter, monkeypatch):
+    columns = fitter.columns(Expression((SW,), (1.0,)))
+    basis, losses = span(columns), losses_around(fitter, columns)
+    covariance = covariance_of(fitter, 1.0, columns)
+    monkeypatch.setattr(np.linalg, "svd", fails)
+    assert losses_around(fitter, columns) == pytest.approx(losses, rel=1e-9)
+    found = span(columns)
+    np.testing.assert_allclose(found @ found.T, basis @ basis.T, atol=1e-10)
+    np.testing.assert_allclose(covariance_of(fitter, 1.0, columns), covariance, rtol=1e-6)
+
+
+def test_held_terms_that_cannot_be_decomposed_are_not_completed(fitter, evolved, monkeypatch):
+    blocks = Blocks(fitter, SETTINGS, LIMITS)
+    _, alone = blocks.parts(evolved[1])
+    monkeypatch.setattr(np.linalg, "svd", fails)
+    monkeypatch.setattr("scipy.linalg.svd", fails)
+    assert blocks._completed(alone, 5, np.random.default_rng(0)) == ([], 2 * SIZE)
 
 
 def test_where_pair_functions_leave_nothing_only_whole_individuals_evolve(silicon_design):

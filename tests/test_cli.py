@@ -9,11 +9,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import symreg
+from symreg import files
 from symreg.cli.commands import app
 from symreg.cli.doctor import examine
 from symreg.cli.live import progress
 from symreg.cli.summary import parity_text, summary
 from symreg.config import load
+from symreg.lammps.routes import STYLES
 from symreg.runs import RunFolder, open_run
 
 PARITY = {
@@ -201,6 +203,39 @@ def test_export_takes_the_recommended_member_unless_told(pipeline, small_run, tm
         "has no member 9; there are 0, 1, 2, 3"
         in command("export", small_run, "--member", 9).output
     )
+
+
+def test_export_says_how_to_name_a_member_or_a_folder(pipeline, small_run):
+    for word, option in [("8", "--member"), ("out", "--to")]:
+        result = command("export", small_run, word)
+        assert result.exit_code == 1
+        hint = f"did you mean `symreg export {small_run} {option} {word}`?"
+        assert result.output == (
+            f"symreg: export takes one run folder, and '{word}' is more; {hint}\n"
+        )
+    assert pipeline.calls == []
+
+
+def test_export_names_every_style_in_its_help():
+    words = command("export", "--help").output.replace("\n", " ").split()
+    for style in STYLES:
+        assert any(word.strip(",;.") == style for word in words), style
+
+
+def test_the_summary_says_what_a_sum_is_where_a_formula_has_one(small_run):
+    assert "sum(f)" not in summary(open_run(small_run))
+    records = files.read_json(small_run / "front.json")
+    records[1]["terms"].append(
+        {**records[1]["terms"][0], "kind": "many-body", "formula": "sqrt(sum(x^-6))"}
+    )
+    meaning = "sum(f)    is the sum of f over the neighbours of an atom, within the cutoff"
+    for formula, line in [
+        ("sqrt(sum(x^-6))", meaning),
+        ("sqrt(sum(x1^-6*x2^-6*c^2))", f"{meaning}, or over every two of them"),
+    ]:
+        records[1]["terms"][-1]["formula"] = formula
+        files.write_json(small_run / "front.json", records)
+        assert line in summary(open_run(small_run)).splitlines()
 
 
 def test_validate_prints_what_the_checks_found(pipeline, small_run):

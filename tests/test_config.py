@@ -84,7 +84,13 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
         ),
         ("[terms]\nmany_body = true\nmax_complexity = 19", "max_complexity is 19"),
         ("[terms]\nmax_constants = 0", "max_constants is 0"),
-        ("[terms]\nmany_body = true\nmax_constants = 1", "at least 2"),
+        ("[terms]\nmany_body = true\nmax_constants = 1", "at least 2: pair and many-body terms"),
+        ("[terms]\nthree_body = true\nmax_constants = 1", "at least 2: pair and three-body terms"),
+        (
+            "[terms]\nmany_body = true\nthree_body = true\nmax_constants = 2",
+            "[terms] max_constants is 2; it must be at least 3: pair and three-body and many-body "
+            "terms have a weight each",
+        ),
         ("[terms]\npair = false", "every formula needs pair terms"),
         ("[loss]\nsigma_forces = 0", "[loss] sigma_forces is 0; it must be above 0"),
         ("[loss]\nsigma_stress = -1", "must be above 0, or 0 to leave stresses out"),

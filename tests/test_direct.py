@@ -1,7 +1,9 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from labelled_copper import (
     CUTOFF,
     EMBEDDED,
@@ -11,6 +13,7 @@ from labelled_copper import (
     R0,
     THREE,
     expression_of,
+    labelled,
     labelled_copper,
 )
 from numpy.testing import assert_allclose
@@ -279,10 +282,44 @@ def test_structures_for_screening_stand_for_every_group(copper, monkeypatch):
     assert_allclose(again.few.rows.target, few.target, rtol=0)
 
 
+def test_sparse_structures_with_stresses_are_screened(copper, monkeypatch):
+    # They have fewer pairs in all than there is room for, so all of them count with all labels.
+    monkeypatch.setattr(rows, "MOST_ATOMS", 12)
+    monkeypatch.setattr(rows, "MOST_PAIRS", 10**6)
+    few = fitter_of(copper, screen=True).few.rows
+    order = rows.screening_order(copper, fitter_of(copper).design)
+    chosen = order[: len(few.start) - 1]
+    assert len(chosen) < len(order)
+    assert len(few.volume) == len(chosen)
+    assert np.isfinite(few.volume).sum() == copper.pbc[chosen].all(axis=1).sum() > 0
+
+
 def test_data_that_no_worker_can_hold_are_refused_with_advice(copper, monkeypatch):
     monkeypatch.setattr(rows, "LARGEST", 1e5)
     with pytest.raises(ValueError, match=r"GiB of at most .*: train on some \d structures"):
         fitter_of(copper)
+
+
+@pytest.mark.parametrize("three", [None, THREE], ids=["pairs", "triplets"])
+def test_the_memory_of_rows_is_known_beforehand(three):
+    images = [bulk("Cu", "fcc", a=a, cubic=True).repeat(2) for a in np.linspace(3.5, 3.8, 40)]
+    structures = from_atoms(labelled(images, expression_of(*GUPTA)))
+    cutoff = replace(CUTOFF, r_cut=6.0)
+    setting = {"r0": R0, "loss": LossSettings(), "group_weights": {}, "many_body": True}
+    design = build_design(structures, cutoff, three, **setting)
+    _, projected = all_rows(structures, design, cutoff, three), Fitter(design)  # compiles
+    held = expression_of((-19.0, "many-body", EMBEDDED))
+    tracemalloc.start()
+    try:
+        every = all_rows(structures, design, cutoff, three)
+        DirectFitter(projected, every, every).around(held)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    order = rows.screening_order(structures, design)
+    assert len(order) == 40
+    expected = rows.peak_size(structures, design, cutoff, three, order)
+    assert peak == pytest.approx(expected, rel=0.2)
 
 
 def test_few_structures_are_not_screened(copper):

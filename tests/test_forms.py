@@ -14,6 +14,7 @@ from symreg.cutoff import Cutoff
 from symreg.expression import Expression
 from symreg.expression.canonical import nested, terms_of, tree_of
 from symreg.forms import FORMS, MANY_BODY_FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
+from symreg.individuals import n_fitted
 from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
 from symreg.loss import LossSettings
 from symreg.neighbours import nearest_neighbour_mean
@@ -278,19 +279,33 @@ def test_every_three_body_form_is_found_again(silicon_fitter, form):
     assert loss < 1e-8 * 0.5 * labels @ labels
 
 
-@pytest.mark.parametrize("shape", ["separable", "general"])
-def test_searches_start_from_forms_of_the_shape_they_search(monkeypatch, silicon_design, shape):
+def seeds_of(monkeypatch, design, **changes):
     def fitted(_, terms):
         return Expression(terms, (1.0,) * len(terms)), 0.0
 
     monkeypatch.setattr("symreg.pipeline.searching.best_fit", fitted)
-    terms = TermSettings(three_body=shape, max_complexity=80)
     prepared = SimpleNamespace(
-        settings=SimpleNamespace(terms=terms),
-        design=silicon_design,
+        settings=SimpleNamespace(terms=TermSettings(max_complexity=80, **changes)),
+        design=design,
         forms=known_forms(SILICON, ("septic", "septic")),
     )
-    seeds = _seeds(prepared)
+    return _seeds(prepared)
+
+
+@pytest.mark.parametrize("shape", ["separable", "general"])
+def test_searches_start_from_forms_of_the_shape_they_search(monkeypatch, silicon_design, shape):
+    seeds = seeds_of(monkeypatch, silicon_design, three_body=shape)
     assert len(seeds) == (10 if shape == "general" else 9)
     roots = {gene.tree[0] for seed in seeds for gene in seed if gene.key == 1}
     assert roots == ({"product", "mul"} if shape == "general" else {"product"})
+
+
+def test_searches_start_from_forms_of_as_few_constants_as_they_may_have(
+    monkeypatch, silicon_design
+):
+    every = seeds_of(monkeypatch, silicon_design, three_body="general")
+    sizes = [n_fitted(seed) for seed in every]
+    most = sorted(sizes)[len(sizes) // 2]
+    few = seeds_of(monkeypatch, silicon_design, three_body="general", max_constants=most)
+    assert few == [seed for seed, size in zip(every, sizes, strict=True) if size <= most]
+    assert 0 < len(few) < len(every)

@@ -8,6 +8,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from labelled_copper import expression_of
 from numpy.testing import assert_allclose
 
+from symreg.curves import pole
 from symreg.cutoff import Cutoff
 from symreg.formula import Formula
 from symreg.gate import Gate
@@ -44,11 +45,15 @@ def test_gupta_passes(gate):
 
 
 def test_crystals_are_those_of_the_data_or_face_centred_cubic(gate):
-    assert len(gate.crystals) == 2
+    # 3.6 / √2 = 2.546 Å with 12 neighbours, 2.9 √3 / 2 = 2.511 Å with 8
+    assert [curve.name for curve in gate.crystals] == [
+        "crystal Cu with 12 neighbours at 2.55 Å",
+        "crystal Cu with 8 neighbours at 2.51 Å",
+    ]
     liquid = bulk("Cu", "fcc", a=3.6, cubic=True)
     liquid.calc = SinglePointCalculator(liquid, energy=-12.0, forces=np.ones((4, 3)))
     (only,) = gate_of(structures=[liquid]).crystals
-    assert only.name == "Cu"
+    assert only.name == "crystal fcc Cu"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +66,7 @@ def test_crystals_are_those_of_the_data_or_face_centred_cubic(gate):
         (((0.3, "pair", "x^-9"), (0.2, "many-body", "1/(sum(x^-6) - 0.7)")), "pole near"),
         (((0.3, "pair", "x^-9"), (-0.2, "many-body", "sum(x^-6)^0.2")), "without bound"),
         (((-0.3, "pair", "x^-2"),), "attracts"),
-        (((0.3, "pair", "x^-9"),), "no minimum"),
+        (((0.3, "pair", "x^-9"),), "crystal Cu with 8 neighbours at 2.51 Å has no minimum up to"),
         (((0.0003, "pair", "x^-9"), (-0.05, "many-body", "sum(x^-6)^2")), "collapses|no minimum"),
     ],
 )
@@ -74,7 +79,9 @@ def test_an_energy_that_falls_when_squeezed_is_seen(gate):
     # Two wells, the outer one deeper, the inner one at 0.7 of its volume.
     outer, inner = "exp(-300.0*(x - 1.35)^2)", "exp(-300.0*(x - 1.2)^2)"
     parts = ((0.5, "pair", "x^-9"), (-0.4, "pair", outer), (-0.3, "pair", inner))
-    assert any("does not rise" in text for text in gate.broken(expression_of(*parts)))
+    assert any(
+        "does not rise when squeezed from 3." in text for text in gate.broken(expression_of(*parts))
+    )
 
 
 @pytest.mark.parametrize("text", ["(1.7 - x)^3", "((1.9 - x)^3 - 0.02)^3", "(1.6 - x)^7"])
@@ -82,6 +89,25 @@ def test_a_level_bend_is_not_taken_for_a_pole(gate, text):
     # Where the slope is zero, too, the points on both sides explain little of what is between.
     parts = ((4.0, "pair", text), (-0.3, "pair", "x^-3"))
     assert not any("pole" in reason for reason in gate.broken(expression_of(*parts)))
+
+
+def test_a_pole_is_seen_beside_a_larger_bend_at_the_cutoff(gate):
+    # A step at 3 Å, and a larger one in the last hundredth of an Å, where a root may bend.
+    r = gate.dimers.length
+    bound, push = np.zeros((2, len(gate.start) - 1))
+    bound[gate.dimers.probes] = 0.1 * (r > 3.0) + 1.0 * (r > SEPTIC.r_cut - 5e-3)
+    (found,) = gate._dimers(bound, push)
+    assert found == f"the dimer has a pole near {r[r <= 3.0][-1]:.4g} Å"
+    bound[gate.dimers.probes] = 1.0 * (r > SEPTIC.r_cut - 5e-3)
+    assert list(gate._dimers(bound, push)) == []
+
+
+def test_a_pole_is_where_the_energy_jumps_not_where_a_wall_is_steep():
+    # The wall misses more between two points than the step is high, but its slopes explain it.
+    x = np.linspace(1.0, 2.0, 101)
+    wall = 1e4 * np.exp(-50.0 * (x - 1.0))
+    assert pole(x, wall, -50.0 * wall) is None
+    assert pole(x, wall + (x > 1.8), -50.0 * wall) == pytest.approx(1.8)
 
 
 def test_a_truncated_cutoff_is_not_taken_for_a_force_without_bound():
@@ -95,7 +121,7 @@ def test_triplets_that_pull_atoms_through_the_wall_collapse():
     assert gate.broken(expression_of(*pair)) == []
     pulling = (-0.3, "three-body", "x1^-8*x2^-8*(c + 1.0)^2")
     broken = gate.broken(expression_of(*pair, pulling))
-    assert any("crystal Cu collapses to" in text for text in broken)
+    assert any("crystal Cu with 12 neighbours at 2.55 Å collapses to" in text for text in broken)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc100
 from ase.calculators.eam import EAM
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from symreg.cutoff import Cutoff
 from symreg.expression import Expression, Term, parse
@@ -234,6 +235,30 @@ def test_a_root_of_a_sum_makes_forces_jump_where_the_cutoff_bends(kind, fades):
     formula = formula_of(*GUPTA, cutoff=Cutoff(kind=kind, r_cut=6.0, r_on=3.6))
     (found,) = [c for c in check(formula).checks if c.name == "dimer Cu-Cu fades at the cutoff"]
     assert found.passed == fades, found.detail
+
+
+def test_a_pair_part_that_does_not_fade_is_seen_beside_a_sum_that_does():
+    fading = f"sqrt(sum((x - {6.0 / R0!r})^8))"
+    formula = formula_of((5.0, "x^-2"), (-0.1, fading), cutoff=Cutoff(kind="none", r_cut=6.0))
+    (found,) = [c for c in check(formula).checks if c.name == "dimer Cu-Cu fades at the cutoff"]
+    assert not found.passed
+    assert f"jumps by {5.0 * (R0 / 6.0) ** 2:.3g} eV" in found.detail
+
+
+def test_triplets_that_do_not_change_a_sum_are_not_felt():
+    # The cutoff function underflows at both bonds: the root has an infinite slope there.
+    fading = Cutoff(kind="stillinger_weber", r_cut=4.0, s=1.0)
+    bend = parse("sqrt(sum(exp(-x1)*exp(-x2)*(c + 0.3)^2))", variable="sum")
+    terms = Term("pair", ("Cu", "Cu"), parse("x^-9")), Term("many-body", ("Cu",), bend)
+    expression = Expression(terms, (1.0, -1.0))
+    atoms = Atoms("Cu3", [[0, 0, 0], [3.9995, 0, 0], [0, 3.9995, 0]])
+    formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO, cutoff_three_body=fading)
+    found = computed(formula, atoms).get_forces()
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((3, 3)))
+    path = ExactPath(from_atoms([atoms]), SEPTIC, R0, fading)
+    exact = path.predict(expression, {"Cu": 0.0}).forces
+    assert np.abs(found).max() > 1e-3
+    np.testing.assert_allclose(exact, found, atol=1e-12)
 
 
 def test_a_formula_that_binds_small_clusters_too_deeply_fails_its_check():

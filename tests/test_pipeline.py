@@ -1,5 +1,6 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -11,6 +12,7 @@ from symreg import files, pipeline
 from symreg.expression import Term, parse
 from symreg.pipeline import delivery
 from symreg.pipeline.preparation import prepare
+from symreg.pipeline.searching import _Search
 from symreg.runs import RunFolder, open_run
 from symreg.structures import crystals, from_atoms
 
@@ -195,6 +197,14 @@ def test_another_seed_gives_another_front(argon_run, search_settings, tmp_path):
 
 
 # Progress and limits
+
+
+def test_a_run_that_rejects_nothing_says_so_in_a_file_with_a_header(search_settings, tmp_path):
+    folder = RunFolder(tmp_path)
+    searched = _Search(search_settings(tmp_path), folder, print)
+    searched._record_rejected(SimpleNamespace(gate=object()), SimpleNamespace(rejected=[]))
+    text = (tmp_path / "rejected.csv").read_text(encoding="utf-8")
+    assert text == "complexity,error,expression,reasons\n"
 
 
 @pytest.mark.usefixtures("front_only")

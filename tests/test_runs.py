@@ -165,6 +165,15 @@ def test_a_truncated_last_line_is_left_out_and_then_replaced(small_run):
     assert files.read_rows(path)[2]["error"] == "0.3"
 
 
+def test_a_front_without_members_has_the_header_of_the_others(small_run):
+    path = small_run / "front.csv"
+    header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
+    RunFolder(small_run).write_front([])
+    expected = ",".join(name for name in header if not name.endswith("_test"))
+    assert path.read_text(encoding="utf-8") == f"{expected}\n"
+    assert files.read_rows(path) == []
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "state.json"
     files.write_json(path, {"epoch": 1})

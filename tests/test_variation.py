@@ -283,6 +283,25 @@ def test_limits_that_leave_no_individual_are_refused():
         variation.random(2, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize(
+    ("complexity", "constants", "named"),
+    [(60, 1, "max_constants is 1: hardly any formula of pair and three-body terms has as few"),
+     (7, 30, "max_complexity is 7: hardly any formula of pair and three-body terms is as short")],
+)  # fmt: skip
+def test_the_limit_that_leaves_no_individual_is_named(complexity, constants, named, monkeypatch):
+    monkeypatch.setattr("symreg.variation.operators.MOST_TRIES", 10)
+    limits = VariationSettings(max_complexity=complexity, max_fitted=constants)
+    with pytest.raises(ValueError, match=named):
+        Variation(limits, MIXED).random(20, np.random.default_rng(0))
+
+
+def test_the_fewest_constants_that_a_run_file_allows_leave_individuals():
+    keys = [("pair", ("Si",) * 2), ("three-body", ("Si",) * 3), ("many-body", ("Si",))]
+    limits = VariationSettings(max_complexity=30, max_fitted=len(keys))
+    made = Variation(limits, keys).random(20, np.random.default_rng(0))
+    assert max(n_fitted(genes) for genes in made) == 3
+
+
 def test_a_tree_that_compiled_code_has_no_room_for_is_not_born():
     variation = Variation(VariationSettings(max_complexity=10 * MAX_NODES), KEYS)
     tree = X

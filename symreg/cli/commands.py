@@ -251,8 +251,9 @@ def validate(folder: RunFolderArgument) -> None:
     typer.echo(pipeline.validate(folder))
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True})
 def export(
+    context: typer.Context,
     folder: RunFolderArgument,
     member: Annotated[
         int | None, typer.Option(help="Which member; the recommended one if left out.")
@@ -260,7 +261,8 @@ def export(
     style: Annotated[
         str,
         typer.Option(
-            help="auto; of pairs table, lepton, native; with triplets meam, sw; of all plugin."
+            help="auto; of pairs table, lepton, native; with triplets meam, sw; with sums over "
+            "neighbours eam; of all plugin."
         ),
     ] = "auto",
     to: Annotated[
@@ -268,6 +270,13 @@ def export(
     ] = None,
 ) -> None:
     """Write LAMMPS files for a formula and compare LAMMPS with it."""
+    if context.args:
+        first = context.args[0]
+        option = "--member" if first.isdecimal() else "--to"
+        raise ValueError(
+            f"export takes one run folder, and '{first}' is more; did you mean "
+            f"`symreg export {folder} {option} {first}`?"
+        )
     from symreg import pipeline
     from symreg.cli.summary import parity_text
     from symreg.runs import open_run

@@ -19,7 +19,7 @@ def summary(run: Run, complexity: int | None = None) -> str:
     if not run.front:
         return f"{run.folder} has no front yet; continue it with `symreg resume {run.folder}`"
     member = run.best(complexity)
-    parts = [front_text(run, member), member_text(run, member)]
+    parts = [front_text(run, member), *_sums_lines(run), member_text(run, member)]
     path = member.folder / "lammps" / "parity.json"
     if path.exists():
         parts.append(parity_text(read_json(path)))
@@ -41,6 +41,16 @@ def front_text(run: Run, chosen: Member) -> str:
     for name, floor in run.front.floors.items():
         lines.append(f"  {'floor':>6} {' ' * 17}    {floor:>9.4g}  the best of {name}")
     return "\n".join(lines)
+
+
+def _sums_lines(run: Run) -> list[str]:
+    """What ``sum(f)`` means, where a formula of the front has it."""
+    parts = [part for m in run.front for part in m.record["terms"] if part["kind"] == "many-body"]
+    if not parts:
+        return []
+    text = "sum(f)    is the sum of f over the neighbours of an atom, within the cutoff"
+    bends = any("x1" in part["formula"] for part in parts)
+    return [text + (", or over every two of them" if bends else "")]
 
 
 def member_text(run: Run, member: Member) -> str:

@@ -121,8 +121,13 @@ class TermSettings:
             self.max_complexity >= least, "[terms] max_complexity", self.max_complexity, needed
         )
         if self.max_constants is not None:
-            needed = f"at least {2 - plain}: each term has a weight"
-            fits = self.max_constants >= 2 - plain
+            kinds = [
+                "pair",
+                *(["three-body"] if self.three_body else []),
+                *(["many-body"] if self.many_body else []),
+            ]
+            needed = f"at least {len(kinds)}: {' and '.join(kinds)} terms have a weight each"
+            fits = self.max_constants >= len(kinds)
             _require(fits, "[terms] max_constants", self.max_constants, needed)
         try:
             _ = self.cutoff_function, self.cutoff_function_three_body

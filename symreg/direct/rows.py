@@ -35,8 +35,8 @@ Integers = NDArray[np.int64]
 TABLE = 512
 """Points of the table in which pairs look up the slopes of what is summed."""
 LARGEST = 4 * 2**30
-"""Bytes of labels and pairs that a worker may hold."""
-_COUNTED, _BYTES_OF_PAIR = 10, 72
+"""Bytes that labels and pairs may take in a worker at the worst moment."""
+_COUNTED = 10
 MOST_ATOMS, MOST_PAIRS = 4_000, 12_000
 """Atoms with energies and pairs with forces in the structures for screening, about."""
 
@@ -312,20 +312,20 @@ def all_rows(
         If they would take too much memory.
     """
     order = screening_order(structures, design)
-    _check_size(structures, design, cutoff, order)
+    _check_size(structures, design, cutoff, cutoff_three_body, order)
     order = sorted(order)
     return build_rows(structures, design, cutoff, cutoff_three_body, order, len(order))
 
 
 def _check_size(
-    structures: Structures, design: Design, cutoff: Cutoff, order: Sequence[int]
+    structures: Structures,
+    design: Design,
+    cutoff: Cutoff,
+    cutoff_three_body: Cutoff | None,
+    order: Sequence[int],
 ) -> None:
-    """Refuse what no worker could hold; neighbours are counted in a few structures."""
-    few = order[:_COUNTED]
-    atoms = int(structures.n_atoms[order].sum())
-    pairs = sum(len(structure_pairs(structures, s, cutoff.r_cut)) for s in few)
-    of_pairs = _BYTES_OF_PAIR * pairs / structures.n_atoms[few].sum()
-    size = atoms * (8 * (3 * design.columns + design.n_nodes) + of_pairs)
+    """Refuse what no worker could hold."""
+    size = peak_size(structures, design, cutoff, cutoff_three_body, order)
     if size > LARGEST:
         fewer = int(len(order) * LARGEST / size)
         raise ValueError(
@@ -333,6 +333,31 @@ def _check_size(
             f"worker, here {size / 2**30:.3g} GiB of at most {LARGEST / 2**30:g}: train on some "
             f"{fewer} structures, make [terms] r_cut smaller, or set many_body = false"
         )
+
+
+def peak_size(
+    structures: Structures,
+    design: Design,
+    cutoff: Cutoff,
+    cutoff_three_body: Cutoff | None,
+    order: Sequence[int],
+) -> float:
+    """Bytes of the rows of some structures at the worst moment; neighbours are counted in a few.
+
+    That is while the portions of all structures are joined, or later while terms are held and the
+    rest is projected. What pairs take was measured with ``tracemalloc``.
+    """
+    few, atoms = order[:_COUNTED], int(structures.n_atoms[order].sum())
+    of_all = atoms / int(structures.n_atoms[few].sum())
+    pairs, close = (
+        of_all * sum(len(structure_pairs(structures, s, radius)) for s in few)
+        for radius in (cutoff.r_cut, triplet_reach(cutoff_three_body))
+    )
+    labels = 3 * atoms + 7 * len(order)
+    row, values = 8 * labels * design.columns, 8 * design.n_nodes
+    joined = 3 * row + 2 * atoms * values + 180 * pairs + 80 * close
+    held = 5 * row + (atoms + labels) * values + 72 * pairs + 62 * close
+    return max(joined, held)
 
 
 def screening_rows(

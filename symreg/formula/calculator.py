@@ -130,7 +130,10 @@ class _Bends(NamedTuple):
         """Add gradients by pair, each triplet weighted as its centre is, shape (N,)."""
         pairs, first, second, c = self.pairs, self.first, self.second, self.cosine
         u1, u2 = pairs.unit[first], pairs.unit[second]
-        _, slope1, slope2, slope_c = self.values * weight[pairs.i[first]]
+        slopes = self.values[1:]
+        # What does not change is not felt, also where all are at the cutoff and F has no slope.
+        felt, none = slopes != 0, np.zeros_like(slopes)
+        slope1, slope2, slope_c = np.multiply(slopes, weight[pairs.i[first]], none, where=felt)
         turn1, turn2 = slope_c / pairs.r[first], slope_c / pairs.r[second]
         for axis in range(3):
             one = slope1 * u1[:, axis] + turn1 * (u2[:, axis] - c * u1[:, axis])

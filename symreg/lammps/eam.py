@@ -81,6 +81,11 @@ class EamFile:
     """The same for two atoms: where F is not smooth at 0, as a square root, it is large."""
 
     @property
+    def within_promise(self) -> bool:
+        """Whether both errors are known and small enough, so that tables do for all purposes."""
+        return self.force_error < FORCE_ERROR and self.dimer_error < FORCE_ERROR
+
+    @property
     def largest_sum(self) -> float:
         """Where the table of F ends."""
         return float(self.embedding.step * (self.embedding.values.size - 1))
@@ -177,7 +182,8 @@ def _predicted_errors(
     found, found_slope = density.derivatives(r)
     # A dimer: its density passes all values down to zero, where F need not be smooth.
     by_sum = sign * many_body.energy(sign * g[None, :])[1]
-    dimer = 2 * np.abs(embedding.derivatives(found)[1] * found_slope - by_sum * g_slope)
+    pull = embedding.derivatives(found)[1] * found_slope
+    dimer = 2 * np.abs(pull - _felt(by_sum, g_slope))
     rho = embedding.step * between.ravel()
     rho = rho[rho > min(g.max(), 0.1 * rho.max())]
     change = sign * many_body.energy(sign * rho[None, :])[1]
@@ -185,3 +191,12 @@ def _predicted_errors(
     of_density = np.abs(change).max() * np.abs(found_slope - g_slope)
     crowd = of_pairs + 2 * (of_embedding * np.abs(g_slope) + of_density)
     return float(NEIGHBOURS * crowd.max()), float((of_pairs + dimer).max())
+
+
+def _felt(by_sum: Floats, slope: Floats) -> Floats:
+    """Their product: a sum that does not change is not felt, however steep F is there.
+
+    A density that fades as exp(-1/r) is zero in floating-point numbers before the cutoff.
+    """
+    felt = slope != 0
+    return np.multiply(by_sum, slope, out=np.zeros_like(slope), where=felt)

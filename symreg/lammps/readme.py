@@ -177,8 +177,8 @@ def _parity_text(parity: Mapping[str, Any]) -> str:
         dimer = splines.get("predicted_dimer_error")
         lines.append(
             f"\nSplines of {splines['knots']} knots; predicted interpolation error "
-            f"{splines['predicted_forces_error']:.1e} eV/Å"
-            + ("." if dimer is None else f", of two atoms alone {dimer:.1e} eV/Å.")
+            f"{_number(splines['predicted_forces_error'])} eV/Å"
+            + ("." if dimer is None else f", of two atoms alone {_number(dimer)} eV/Å.")
             + (
                 ""
                 if splines["within_promise"]
@@ -194,7 +194,7 @@ def _parity_text(parity: Mapping[str, Any]) -> str:
         promise = "" if table["within_promise"] else f" This misses the promise of {FORCE_ERROR:g}."
         lines.append(
             f"\nTable of {table['points']} points; predicted interpolation error "
-            f"{table['predicted_forces_error']:.1e} eV/Å.{promise}"
+            f"{_number(table['predicted_forces_error'])} eV/Å.{promise}"
         )
     return "\n".join(lines) + "\n"
 
@@ -202,8 +202,13 @@ def _parity_text(parity: Mapping[str, Any]) -> str:
 def _parity_row(name: str, record: Mapping[str, Any]) -> str:
     values = [record[key] for key in ("energy_per_atom_max", "forces_max", "virial_per_atom_max")]
     nve = record.get("nve", {"error": "not run"})
-    drift = nve.get("error") or f"{nve['drift']:.1e} ± {nve['standard_error']:.1e}"
-    return f"| {name} | {' | '.join(f'{value:.1e}' for value in values)} | {drift} |"
+    drift = nve.get("error") or f"{_number(nve['drift'])} ± {_number(nve['standard_error'])}"
+    return f"| {name} | {' | '.join(map(_number, values))} | {drift} |"
+
+
+def _number(value: float) -> str:
+    """Two digits of a number, or that it is none."""
+    return f"{value:.1e}" if math.isfinite(value) else "not finite"
 
 
 def _route_text(formula: Formula, routes: list[Route]) -> str:
@@ -231,6 +236,7 @@ def _bullets(values: Mapping[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, Mapping):
             lines += [f"{indent}- {key}:", *_bullets(value, indent + "  ")]
         else:
+            known = not isinstance(value, float) or math.isfinite(value)
             text = f"{value:.6g}" if isinstance(value, float) else str(value)
-            lines.append(f"{indent}- {key}: {text}")
+            lines.append(f"{indent}- {key}: {text if known else 'unknown'}")
     return lines

@@ -146,7 +146,7 @@ def compare(
         if name != "wall"
     }
     record: dict[str, Any] = {
-        quantity: max(check[quantity] for check in checks.values())
+        quantity: float(np.max([check[quantity] for check in checks.values()]))
         for quantity in ("energy_per_atom_max", "forces_max", "virial_per_atom_max")
     }
     record["checks"] = checks
@@ -175,7 +175,7 @@ def _differences(
     each = np.abs(np.array(result["energies"]) - expected.energies).max()
     total = abs(result["energy"] - expected.energies.sum()) / n
     return {
-        "energy_per_atom_max": float(max(each, total) if atom_energies else total),
+        "energy_per_atom_max": float(np.maximum(each, total) if atom_energies else total),
         "forces_max": float(np.abs(np.array(result["forces"]) - expected.forces).max()),
         "virial_per_atom_max": float(np.abs(np.array(result["virial"]) - expected.virial).max())
         / n,

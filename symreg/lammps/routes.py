@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations_with_replacement
 
+import numpy as np
+
 from symreg.formula import Formula, ThreeBodyFunction
 from symreg.lammps.eam import FORCE_ERROR as EAM_ERROR
 from symreg.lammps.eam import eam_file
@@ -148,12 +150,12 @@ def meam_route(table: Route, function: ThreeBodyFunction, first_line: str) -> Ro
         f"{symbol}-{n}.meam.spline": file.text(first_line, symbol)
         for n, file in enumerate(splines, 1)
     }
-    error = max(file.force_error for file in splines)
+    error = float(np.max([file.force_error for file in splines]))
     record = {
         "knots": max(file.knots for file in splines),
         "predicted_forces_error": error,
         "promise": FORCE_ERROR,
-        "within_promise": error < FORCE_ERROR,
+        "within_promise": all(file.force_error < FORCE_ERROR for file in splines),
     }
     route = _overlay("meam", "meam/spline", table, files, symbol, table.r_min)
     return replace(route, splines=record)
@@ -197,7 +199,7 @@ def eam_route(formula: Formula, first_line: str) -> Route:
         "predicted_dimer_error": file.dimer_error,
         "largest_sum": file.largest_sum,
         "promise": EAM_ERROR,
-        "within_promise": max(file.force_error, file.dimer_error) < EAM_ERROR,
+        "within_promise": file.within_promise,
     }
     commands = _commands(["pair_style eam/alloy", f"pair_coeff * * {name} {file.symbol}"])
     return Route("eam", commands, {name: file.text(first_line)}, 0.0, splines=record)

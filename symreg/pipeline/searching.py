@@ -335,7 +335,8 @@ class _Search:
                     "reasons": "; ".join(prepared.gate.broken(expression)),
                 }
             )
-        self.folder.write_rows("rejected.csv", rows)
+        columns = ("complexity", "error", "expression", "reasons")
+        self.folder.write_rows("rejected.csv", rows, columns)
 
     def _publish(self, prepared: Prepared) -> None:
         """LAMMPS files of the recommended member, and the page of the run."""

@@ -182,7 +182,10 @@ class RunFolder:
         path = self.path / "generations.csv"
         if path.exists():
             rows = [row for row in files.read_rows(path) if int(row["epoch"]) <= epoch]
-            files.write_rows(path, rows)
+            if rows:
+                files.write_rows(path, rows)
+            else:
+                path.unlink()
 
     def finish(self, status: str = "finished") -> None:
         """Note that the run ended, as ``finished`` or ``interrupted``."""
@@ -200,9 +203,11 @@ class RunFolder:
         """Replace an npz file of the folder."""
         files.write_arrays(self.path / name, arrays)
 
-    def write_rows(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Replace a CSV file of the folder."""
-        files.write_rows(self.path / name, rows)
+    def write_rows(
+        self, name: str, rows: Sequence[Mapping[str, object]], columns: Sequence[str] = ()
+    ) -> None:
+        """Replace a CSV file of the folder; ``columns`` are its header where there are no rows."""
+        files.write_rows(self.path / name, rows, columns)
 
     def append_row(self, name: str, row: Mapping[str, object]) -> None:
         """Add a line to a CSV file of the folder."""
@@ -218,11 +223,17 @@ class RunFolder:
         """
         ordered = sorted(members, key=lambda member: member["complexity"])
         files.write_json(self.path / "front.json", ordered)
-        files.write_rows(self.path / "front.csv", front_rows(ordered))
+        files.write_rows(self.path / "front.csv", front_rows(ordered), front_columns())
 
     def log(self, message: str) -> None:
         """Add a line with the time to ``log.txt``."""
         files.append_text(self.path / "log.txt", f"{now()} {message}\n")
+
+
+def front_columns(splits: Sequence[str] = SPLITS[:2]) -> list[str]:
+    """Header of ``front.csv``."""
+    measured = [f"{q}_{m}_{s}" for m in ("rmse", "mae") for s in splits for q in QUANTITIES]
+    return ["complexity", "n_constants", "error", *measured, "expression"]
 
 
 def front_rows(members: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
@@ -230,16 +241,14 @@ def front_rows(members: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
     splits = [s for s in SPLITS if s != "test" or any("test" in m["errors"] for m in members)]
     rows: list[dict[str, object]] = []
     for member in members:
-        row: dict[str, object] = {
-            key: member[key] for key in ("complexity", "n_constants", "error")
+        measured = {
+            f"{quantity}_{measure}_{split}": (by.get(quantity) or {}).get(measure)
+            for split, by in member["errors"].items()
+            for quantity in QUANTITIES
+            for measure in ("rmse", "mae")
         }
-        for measure in ("rmse", "mae"):
-            for split in splits:
-                for quantity in QUANTITIES:
-                    errors = member["errors"].get(split, {}).get(quantity) or {}
-                    row[f"{quantity}_{measure}_{split}"] = errors.get(measure)
-        row["expression"] = member["expression"]
-        rows.append(row)
+        known = {**member, **measured}
+        rows.append({name: known.get(name) for name in front_columns(splits)})
     return rows
 
 

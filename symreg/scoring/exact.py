@@ -63,10 +63,13 @@ class Bends(NamedTuple):
 
     def add(self, weight: Floats, *sums: Floats) -> None:
         """Add energies, forces and virials, each triplet weighted as its centre is, shape (N,)."""
-        pairs, factor = self.pairs, weight[self.centre]
+        pairs, found = self.pairs, np.vstack([self.psi, self.slopes])
+        # What does not change is not felt, also where all are at the cutoff and F has no slope.
+        felt, none = found != 0, np.zeros_like(found)
+        psi, *slopes = np.multiply(weight[self.centre], found, none, where=felt)
         add_triplet_observables(
             pairs.i, pairs.j, pairs.r, pairs.unit, self.first, self.second, self.cosine,
-            factor * self.psi, factor * self.slopes, *sums,
+            psi, np.array(slopes), *sums,
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from deap import gp
 
 from symreg.expression.canonical import ONE, Nested, build, terms_of
-from symreg.individuals import Gene, Individual, Key, cost, n_constants
+from symreg.individuals import Gene, Individual, Key, cost, n_constants, n_fitted
 from symreg.kernels.programs import MAX_NODES
 from symreg.primitives import WEIGHT_COST
 from symreg.randomness import random
@@ -110,20 +110,28 @@ class Variation:
             If hardly any is within the limits.
         """
         found: list[tuple[Gene, ...]] = []
+        exceeded: list[set[str]] = []
         with random.seeded(rng):
             for _ in range(MOST_TRIES * count):
                 if len(self._kinds) > 1:
                     keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
                 else:
                     keys = random.choices(self._choice, k=random.choice((1, 2, 2, 3)))
-                genes = self._tidy([self._random_gene(key) for key in keys])
+                drawn = [self._random_gene(key) for key in keys]
+                genes = self._tidy(drawn)
                 if genes:
                     found.append(genes)
+                else:
+                    exceeded.append(self._exceeded(self._split(drawn)))
                 if len(found) == count:
                     return found
+        # The limit that alone kept most away is the one to change.
+        limit, size = f"max_complexity is {self.settings.max_complexity}", "is as short as that"
+        if exceeded.count({"max_constants"}) > exceeded.count({"max_complexity"}):
+            limit, size = f"max_constants is {self.settings.max_fitted}", "has as few constants"
         raise ValueError(
-            f"[terms] max_complexity is {self.settings.max_complexity}: hardly any formula of "
-            f"{' and '.join(sorted(self._kinds))} terms is as short as that; make it larger"
+            f"[terms] {limit}: hardly any formula of {' and '.join(sorted(self._kinds))} terms "
+            f"{size}; make it larger"
         )
 
     def vary(
@@ -144,13 +152,12 @@ class Variation:
 
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
         """Canonical order without duplicates; empty when a limit is broken."""
-        split = {typed for g in genes for u in terms_of(g.tree) if (typed := self._typed(g, u))}
+        split = self._split(genes)
         if not self.is_whole(split) or len(split) > self.settings.max_terms * len(self.keys):
             return ()
-        if sum(cost(g.tree) + WEIGHT_COST for g in split) > self.settings.max_complexity:
+        if self._exceeded(split):
             return ()
-        nonlinear, most = sum(n_constants(g.tree) for g in split), self.settings.max_fitted
-        if nonlinear > self.settings.max_constants or (most and nonlinear + len(split) > most):
+        if sum(n_constants(g.tree) for g in split) > self.settings.max_constants:
             return ()
         if not all(is_sane(g.tree) for g in split):
             return ()
@@ -161,6 +168,19 @@ class Variation:
         if any(cost(g.tree) > MAX_NODES for g in split):
             return ()
         return tuple(sorted(split, key=repr))
+
+    def _split(self, genes: Sequence[Gene]) -> set[Gene]:
+        """The terms that sums are made of, each of its kind."""
+        return {typed for g in genes for u in terms_of(g.tree) if (typed := self._typed(g, u))}
+
+    def _exceeded(self, genes: Collection[Gene]) -> set[str]:
+        """Which limits of a run file the terms are beyond, by name."""
+        found, most = set(), self.settings.max_fitted
+        if sum(cost(g.tree) + WEIGHT_COST for g in genes) > self.settings.max_complexity:
+            found.add("max_complexity")
+        if most and n_fitted(genes) > most:
+            found.add("max_constants")
+        return found
 
     def is_whole(self, genes: Collection[Gene]) -> bool:
         """Whether there is a term, and a pair term: a formula needs one to keep atoms apart."""

@@ -181,6 +181,31 @@ def test_structures_of_every_kind_are_searched(copper_settings, tmp_path, images
     assert len(run.front) or files.read_rows(run.folder / "rejected.csv")
 
 
+SMALL = {"epochs": 1, "generations_per_epoch": 2, "population_size": 20, "islands": 1}
+
+
+@pytest.mark.usefixtures("front_only")
+def test_energies_of_free_atoms_may_be_those_of_isolated_ones(
+    copper_settings, copper_file, tmp_path
+):
+    run = symreg.search(copper_settings(tmp_path / "run", e0="isolated", **SMALL))
+    (alone,) = [a for a in ase.io.read(copper_file, ":") if len(a) == 1 and not a.pbc.any()]
+    assert any("many-body" in kinds_of(member) for member in run.front)
+    for member in run.front:
+        assert member.record["e0"] == {"Cu": pytest.approx(alone.get_potential_energy())}
+        assert member.record["exact_difference"] < 1e-3 * member.error
+
+
+def test_no_formula_has_more_constants_than_allowed(copper_settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("symreg.pipeline.searching._Search._publish", lambda *_: None)
+    settings = copper_settings(tmp_path / "run", max_constants=3, library_seeds=True, **SMALL)
+    run = symreg.search(settings)
+    assert any("many-body" in kinds_of(member) for member in run.front)
+    for member in run.front:
+        assert member.n_constants <= 3
+        assert member.potential.n_constants <= 3  # simplified
+
+
 def test_two_elements_are_refused_with_what_to_do(copper_settings, tmp_path):
     path = tmp_path / "alloy.extxyz"
     alloy = bulk("CuAu", "cesiumchloride", a=3.0)

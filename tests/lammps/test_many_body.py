@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="there i
 PAIR = (0.1, "exp(-11.0*(x - 1))")
 GUPTA = (-1.3, "sqrt(sum(exp(-4.6*(x - 1))))")
 SMOOTH = (-0.5, "sum(exp(-4.6*(x - 1)))"), (0.01, "sum(exp(-4.6*(x - 1)))^2")
+FADING = Cutoff(kind="stillinger_weber", r_cut=5.5, s=1.0)
+"""It underflows before its cutoff radius, and with it what is summed."""
 BENT = (0.3, "log(1 + sum(exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2)*sum(x^-4))")
 PRODUCT = (0.05, "exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.2)")
 RATIO = (0.2, "sum(x^-4)/(1 + sum(x^-3))")
@@ -96,6 +99,46 @@ def test_where_tables_are_poor_for_dimers_the_plugin_comes_first(tmp_path):
     for name in ("rattled", "lattice"):
         assert checks[name]["forces_max"] < FORCE_ERROR
     assert FORCE_ERROR < checks["dimers"]["forces_max"] < file.dimer_error
+
+
+def test_tables_of_a_root_of_a_sum_that_underflows_do_not_keep_the_promise():
+    # The root has an infinite slope where the density has none: no warning either.
+    for function in (GUPTA, (-1.0, "log(1 + sqrt(sum(exp(-4.6*(x - 1)))))")):
+        formula = replace(formula_of(PAIR, function), cutoff=FADING)
+        file = eam_file(formula)
+        assert file.force_error < FORCE_ERROR
+        assert 0.01 < file.dimer_error < 1.0
+        assert not file.within_promise
+    smooth = eam_file(replace(formula_of(PAIR, *SMOOTH), cutoff=FADING))
+    assert smooth.within_promise
+
+
+def test_an_error_that_is_not_known_is_not_within_the_promise():
+    file = eam_file(formula_of(PAIR, *SMOOTH))
+    for name in ("force_error", "dimer_error"):
+        assert not replace(file, **{name: np.nan}).within_promise
+
+
+@pytest.mark.lammps
+@needs_compiler
+def test_the_plugin_computes_a_root_of_a_sum_that_underflows(tmp_path):
+    parity = export(replace(formula_of(PAIR, GUPTA), cutoff=FADING), tmp_path)
+    assert (parity["status"], parity["style"]) == ("run", "plugin")
+    for quantity in QUANTITIES:
+        assert parity[quantity] < 1e-11
+    assert parity["routes"]["plugin"]["checks"]["dimers"]["forces_max"] < 1e-11
+    assert "nan" not in (tmp_path / "README.md").read_text().lower()
+
+
+def test_the_readme_names_what_is_no_number(tmp_path, monkeypatch):
+    file = replace(eam_file(formula_of(PAIR, *SMOOTH)), dimer_error=np.nan)
+    monkeypatch.setattr("symreg.lammps.routes.eam_file", lambda _: file)
+    monkeypatch.setattr("symreg.lammps.folder.is_installed", lambda: False)
+    export(formula_of(PAIR, *SMOOTH), tmp_path, style="eam", provenance={"training_error": np.nan})
+    text = (tmp_path / "README.md").read_text()
+    assert "of two atoms alone not finite eV/Å. This misses the promise" in text
+    assert "training_error: unknown" in text
+    assert "nan" not in text.lower()
 
 
 def test_the_tables_are_interpolated_as_by_cubics():
