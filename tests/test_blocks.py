@@ -130,7 +130,7 @@ def test_columns_that_are_not_finite_free_nothing(fitter):
     assert losses_around(fitter, column * np.nan) == pytest.approx(
         fitter.fit(pack([[PAIR]], fitter.design.keys)).losses, rel=1e-9
     )
-    np.testing.assert_array_equal(span(broken), span(column))
+    np.testing.assert_allclose(span(broken), span(column), rtol=1e-14)
     assert span(column * np.nan).shape == (len(column), 0)
 
 
