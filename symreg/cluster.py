@@ -6,13 +6,15 @@ see it; what travels are populations as flat arrays.
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from symreg import files
 from symreg.executors import LOST, ONE_THREAD, Engine, Preload
 from symreg.runs import versions
 
@@ -105,20 +107,42 @@ def _connected(
         "distributed.logging.distributed": "critical",
     }
     with dask.config.set(quiet):
+        if file is not None:
+            _ask(file)
         made = cluster()
         try:
-            try:
-                client = Client(made, scheduler_file=file, timeout=ANSWER, set_as_default=False)
-            except (OSError, TimeoutError) as error:
-                raise OSError(
-                    f"the scheduler of {file or 'dask'} does not answer within {ANSWER:g} s; start "
-                    f"it, and continue with `symreg resume` and its file ({error})"
-                ) from None
-            with client:
+            with Client(made, scheduler_file=file, set_as_default=False) as client:
                 yield _executor(client, preload)
         finally:
             if made is not None:
                 made.close()
+
+
+def _ask(file: Path) -> None:
+    """Have a scheduler say who it is: a client would wait for its answer for ever.
+
+    Raises
+    ------
+    OSError
+        If it does not answer.
+    """
+    from distributed.core import rpc
+
+    async def identity() -> None:
+        async with rpc(files.read_json(file)["address"]) as there:
+            await there.identity()
+
+    async def answer() -> None:
+        await asyncio.wait_for(identity(), ANSWER)
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # in a notebook this one has a loop already
+            thread.submit(asyncio.run, answer()).result()
+    except (OSError, TimeoutError, KeyError, TypeError):
+        raise OSError(
+            f"the scheduler of {file} does not answer within {ANSWER:g} s; start it again with "
+            f"`dask scheduler --scheduler-file {file}`, and go on with `symreg resume`"
+        ) from None
 
 
 def _executor(client: Any, preload: Preload) -> Executor:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from symreg.files import read_json
+from symreg.runs import in_words
 
 if TYPE_CHECKING:
     from symreg.runs import Member, Run
@@ -19,7 +20,8 @@ def summary(run: Run, complexity: int | None = None) -> str:
     if not run.front:
         return f"{run.folder} has no front yet; continue it with `symreg resume {run.folder}`"
     member = run.best(complexity)
-    parts = [front_text(run, member), *_sums_lines(run), member_text(run, member)]
+    parts = [front_text(run, member), *_sums_lines(run), *_known_lines(run)]
+    parts.append(member_text(run, member))
     path = member.folder / "lammps" / "parity.json"
     if path.exists():
         parts.append(parity_text(read_json(path)))
@@ -51,6 +53,14 @@ def _sums_lines(run: Run) -> list[str]:
     text = "sum(f)    is the sum of f over the neighbours of an atom, within the cutoff"
     bends = any("x1" in part["formula"] for part in parts)
     return [text + (", or over every two of them" if bends else "")]
+
+
+def _known_lines(run: Run) -> list[str]:
+    """Whether the front is better than known forms, where any were fitted."""
+    if not run.front.baselines:
+        return []
+    text = f"known     {in_words(run.front.compare())}"
+    return textwrap.wrap(text, 96, subsequent_indent=" " * 10)
 
 
 def member_text(run: Run, member: Member) -> str:

@@ -27,17 +27,7 @@ Values = dict[str, NDArray[np.float64]]
 
 def draw(run: Run, member: Member, structures: Structures | None) -> dict[str, Figure]:
     """Draw what can be drawn: the front always, the rest with potential and structures."""
-    known = run.floor.get("baselines") or {}
-    members = list(run.front)
-    figures = {
-        "front": plots.pareto(
-            [m.complexity for m in members],
-            [m.error for m in members],
-            floors=run.front.floors,
-            recommended=[m.number for m in members].index(member.number),
-            baselines={name: (b["complexity"], b["error"]) for name, b in known.items()},
-        )
-    }
+    figures = {"front": run.front.plot()}
     if not (member.folder / "potential.json").exists():
         return figures
     formula = member.potential.formula

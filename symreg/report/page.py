@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from symreg.expression import Expression, Tree
 from symreg.files import read_json, write_bytes, write_text
 from symreg.report.figures import draw
+from symreg.runs import in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +108,7 @@ def _content(run: Run, member: Member) -> dict[str, Any]:
         "lines": list(formula_lines(Expression.from_dict(member.record["terms"]))),
         "latex": _latex(member),
         "floor": run.floor_of(member),
+        "known": in_words(run.front.compare()) if run.front.baselines else "",
         "cutoff_three_body": run.settings.terms.cutoff_function_three_body,
         "terms": run.settings.terms,
         "quantities": quantities,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from symreg import files
+from symreg.runs.comparison import Comparison, compare
 from symreg.runs.folder import FORMAT, versions
 
 if TYPE_CHECKING:
@@ -79,12 +80,15 @@ class Front(Sequence[Member]):
         members: Sequence[Member],
         floor: float | None = None,
         floors: Mapping[str, float] | None = None,
+        baselines: Mapping[str, Any] | None = None,
     ) -> None:
         self._members = tuple(sorted(members, key=lambda member: member.complexity))
         self.floor = floor
         """The lowest training error that any smooth terms could reach."""
         self.floors = dict(floors or {})
         """Lowest training errors by what reaches them, as far as they are known."""
+        self.baselines = dict(baselines or {})
+        """Known forms fitted to the same data, as ``floor.json`` has them."""
 
     @overload
     def __getitem__(self, index: int) -> Member: ...
@@ -93,7 +97,7 @@ class Front(Sequence[Member]):
     def __getitem__(self, index: int | slice) -> Member | Front:
         """Take a member, or a part of the front."""
         if isinstance(index, slice):
-            return Front(self._members[index], self.floor, self.floors)
+            return Front(self._members[index], self.floor, self.floors, self.baselines)
         return self._members[index]
 
     def __len__(self) -> int:
@@ -126,7 +130,7 @@ class Front(Sequence[Member]):
         return f"<table>{''.join(rows)}</table>{figure}"
 
     def plot(self) -> Figure:
-        """Draw error against complexity, with the floor and the recommended member."""
+        """Draw error against complexity, with floors, known forms and the recommended member."""
         from symreg import plots
 
         chosen = recommended(self)
@@ -135,7 +139,12 @@ class Front(Sequence[Member]):
             [m.error for m in self],
             floors=self.floors,
             recommended=None if chosen is None else self._members.index(chosen),
+            baselines={n: (b["complexity"], b["error"]) for n, b in self.baselines.items()},
         )
+
+    def compare(self) -> list[Comparison]:
+        """Every known form beside the best member that is no more complex."""
+        return compare(self, self.baselines)
 
 
 def recommended(front: Sequence[Member]) -> Member | None:
@@ -282,7 +291,7 @@ def open_run(folder: str | Path) -> Run:
         manifest=record,
         data=_optional(folder / "data.json"),
         floor=floor,
-        front=Front(members, floor.get("error"), _floors(floor)),
+        front=Front(members, floor.get("error"), _floors(floor), floor.get("baselines")),
     )
 
 
