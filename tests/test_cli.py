@@ -55,6 +55,10 @@ def step(epoch, message=""):
         epoch=epoch,
         generation=10 * epoch,
         seconds=1.5,
+        seconds_left=200.0,
+        workers="2 processes",
+        diversity=0.5,
+        operators={"point": 0.01, "crossover": 0.025},
         candidates=12000,
         candidates_per_second=8000.0,
         floor_error=0.08,
@@ -65,7 +69,10 @@ def step(epoch, message=""):
 
 def test_every_command_is_listed_in_the_order_of_use():
     output = command("--help").output
-    names = ["demo", "init", "run", "resume", "show", "fit", "validate", "export", "doctor"]
+    names = [
+        *("demo", "init", "run", "resume", "stop", "watch", "show", "fit", "validate", "export"),
+        *("slurm-script", "doctor"),
+    ]
     places = [output.index(f" {name} ") for name in names]
     assert places == sorted(places)
 
@@ -111,7 +118,8 @@ def test_init_writes_a_run_file_for_the_data_that_lie_there(tmp_path):
 
 
 def test_run_searches_and_prints_front_formula_floor_and_place(pipeline, run_file, small_run):
-    def search(settings, on_progress):
+    def search(settings, on_progress, executor):
+        assert executor is None
         pipeline.calls.append(settings)
         for epoch in (0, 0, 1):
             on_progress(step(epoch))
@@ -124,7 +132,7 @@ def test_run_searches_and_prints_front_formula_floor_and_place(pipeline, run_fil
     assert result.exit_code == 0
     lines = result.output.splitlines()
     assert [line[:8] for line in lines[:3]] == ["epoch 0,", "epoch 1,", "checking"]
-    assert "8,000/s), lowest error 0.4, floor 0.08" in lines[0]
+    assert "8,000/s), lowest error 0.4, floor 0.08, 3.3 min left" in lines[0]
     assert "*      2         11         2       0.1  0.01*(x^-12 - 1.9*x^-6)" in result.output
     assert "constants w1 = 0.01 ± 0.0001, c1 = 1.9" in result.output
     assert "training error 0.1 is 1.25 times the floor" in result.output

@@ -197,6 +197,20 @@ def stop(folder: RunFolderArgument) -> None:
 
 
 @app.command()
+def watch(
+    folder: RunFolderArgument,
+    once: Annotated[bool, typer.Option("--once", help="Print how it stands, and end.")] = False,
+) -> None:
+    """Follow a search that runs elsewhere, until it ends; Ctrl-C ends the watching alone."""
+    from symreg.cli.live import progress
+    from symreg.cli.watch import follow
+
+    with progress() as report:
+        end = follow(folder, report, once=once)
+    typer.echo(end)
+
+
+@app.command()
 def show(
     folder: RunFolderArgument,
     complexity: Annotated[

@@ -14,6 +14,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from symreg.pipeline import Progress
 
+OPERATORS = 5
+"""Operators that the live table names, those with the largest gains."""
 ROWS = 15
 """Members that the live table shows; of a longer front it leaves out the simplest."""
 
@@ -63,7 +65,28 @@ def headline(now: Progress) -> str:
         parts.append(f"lowest error {min(error for _, error, _ in now.front):.4g}")
     if now.floor_error is not None:
         parts.append(f"floor {now.floor_error:.4g}")
+    if now.seconds_left is not None:
+        parts.append(f"{_duration(now.seconds_left)} left")
     return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    """Write a time to two figures or so, as in ``45 s``, ``3.2 min`` or ``2.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def state_of_search(now: Progress) -> str:
+    """One line: who computes, how varied the populations are, and which operators gain."""
+    parts = [now.workers] if now.workers else []
+    if now.diversity:
+        parts.append(f"diversity {now.diversity:.2f}")
+    gains = sorted(now.operators.items(), key=lambda entry: -entry[1])
+    if gains:
+        shown = ", ".join(f"{name} {share:.1%}" for name, share in gains[:OPERATORS])
+        parts.append(f"offspring kept: {shown}")
+    return "; ".join(parts)
 
 
 def table(now: Progress) -> Group:
@@ -77,4 +100,4 @@ def table(now: Progress) -> Group:
     if now.floor_error is not None:
         floor = Text("the best of smooth terms without neighbour sums", style="dim")
         drawn.add_row("floor", f"{now.floor_error:.4g}", floor)
-    return Group(Text(headline(now), style="bold"), drawn)
+    return Group(Text(headline(now), style="bold"), Text(state_of_search(now)), drawn)

@@ -62,6 +62,8 @@ class Progress:
     """Who computes, as in ``2 processes``."""
     diversity: float = 0.0
     """Distinct structures of formulas over individuals, of all islands together."""
+    operators: Mapping[str, float] = field(default_factory=dict)
+    """Part of the offspring of each operator that survived lately."""
     floor_error: float | None = None
     front: list[tuple[int, float, str]] = field(default_factory=list)
     """Complexity, error and formula, simplest first."""

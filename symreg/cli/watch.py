@@ -1,0 +1,100 @@
+"""Follow a search by what it writes to its run folder, from wherever the folder can be seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from symreg.files import read_json
+from symreg.runs import RunFolder, open_run
+
+if TYPE_CHECKING:
+    from symreg.pipeline import Progress
+
+INTERVAL = 1.0
+"""Seconds between two looks."""
+
+
+def follow(folder: Path, report: Callable[[Any], None], *, once: bool = False) -> str:
+    """Report the progress of a search until it ends.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    report
+        Called with each new progress, as the search itself calls it.
+    once
+        Report what there is, and end.
+
+    Returns
+    -------
+    How the search stands, and what can be done.
+
+    Raises
+    ------
+    OSError, ValueError
+        If there is no run in the folder.
+    """
+    seen: tuple[object, ...] = ()
+    told = 0
+    try:
+        while True:
+            status = open_run(folder).manifest.get("status")
+            owner = RunFolder(folder).owner()
+            now, lines = _progress(folder), _log(folder)
+            news = lines[told:] if told else lines[-1:]
+            told = len(lines)
+            for line in news:
+                report(_with(now, line))
+            if (now.epoch, now.seconds) != seen:
+                seen = now.epoch, now.seconds
+                report(now)
+            if once or not owner:
+                return _end(folder, status, owner)
+            time.sleep(INTERVAL)
+    except KeyboardInterrupt:
+        return f"the search goes on; `symreg stop {folder}` ends it"
+
+
+def _progress(folder: Path) -> Progress:
+    """What the search last wrote; before its first epoch an empty progress."""
+    path = folder / "progress.json"
+    empty: dict[str, Any] = {
+        "epoch": 0,
+        "generation": 0,
+        "seconds": 0.0,
+        "seconds_left": None,
+        "candidates": 0,
+        "candidates_per_second": 0.0,
+        "workers": "",
+        "diversity": 0.0,
+        "operators": {},
+        "floor_error": None,
+        "front": [],
+    }
+    record = read_json(path) if path.exists() else {}
+    return SimpleNamespace(**{**empty, **record, "message": ""})  # type: ignore[return-value]
+
+
+def _with(now: Progress, line: str) -> Progress:
+    """A progress with a line of the log, without its time."""
+    return SimpleNamespace(**{**vars(now), "message": line.partition(" ")[2]})  # type: ignore[return-value]
+
+
+def _log(folder: Path) -> list[str]:
+    path = folder / "log.txt"
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _end(folder: Path, status: object, owner: str) -> str:
+    if owner:
+        return f"searched by {owner}; `symreg stop {folder}` ends it"
+    if status == "finished":
+        return f"finished; see it with `symreg show {folder}`"
+    if status == "interrupted":
+        return f"stopped before its end; `symreg resume {folder}` continues it"
+    return f"its process has ended before its time; `symreg resume {folder}` continues it"

@@ -1,0 +1,64 @@
+import pytest
+from typer.testing import CliRunner
+
+import symreg
+from symreg.cli import watch
+from symreg.cli.commands import app
+from symreg.cli.live import headline, state_of_search
+from symreg.runs import RunFolder, open_run
+
+
+def watched(*words):
+    return CliRunner().invoke(app, ["watch", *map(str, words)])
+
+
+def test_a_search_is_followed_from_elsewhere_as_it_goes(search_settings, front_only, tmp_path):  # noqa: ARG001
+    settings, found, ends = search_settings(tmp_path / "run"), [], []
+
+    def on_progress(progress):
+        if progress.epoch and not progress.message:
+            seen = []
+            ends.append(watch.follow(settings.folder, seen.append, once=True))
+            found.append((progress, seen[-1]))
+
+    symreg.search(settings, on_progress=on_progress)
+    assert [searched.epoch for searched, _ in found] == [1, 2]
+    for searched, seen in found:
+        assert headline(seen) == headline(searched)
+        assert state_of_search(seen) == state_of_search(searched)
+        assert [tuple(row) for row in seen.front] == searched.front
+    assert all("searched by process" in end and "symreg stop" in end for end in ends)
+
+
+def test_watching_ends_with_the_search(argon_run):
+    result = watched(argon_run.folder)
+    assert result.exit_code == 0
+    assert "epoch 2, generation 8" in result.output
+    assert "diversity" not in result.output  # lines, not the table
+    assert f"finished; see it with `symreg show {argon_run.folder}`" in result.output
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("interrupted", "stopped before its end; `symreg resume"),
+        ("running", "its process has ended before its time; `symreg resume"),
+    ],
+)
+def test_a_search_that_is_no_more_is_told_from_one_that_goes_on(small_run, status, said):
+    RunFolder(small_run).update_manifest(status=status)
+    assert open_run(small_run).manifest["status"] == status
+    assert said in watched(small_run).output
+
+
+def test_watching_what_is_no_run_is_refused(tmp_path):
+    result = watched(tmp_path)
+    assert result.exit_code == 1
+    assert "holds no run" in result.output
+
+
+def test_ctrl_c_ends_the_watching_alone(small_run):
+    def report(_):
+        raise KeyboardInterrupt
+
+    assert "the search goes on" in watch.follow(small_run, report)
