@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -5,6 +7,8 @@ import symreg
 from symreg.cli import watch
 from symreg.cli.commands import app
 from symreg.cli.live import headline, state_of_search
+from symreg.config import SettingsError
+from symreg.files import read_rows
 from symreg.runs import RunFolder, open_run
 
 
@@ -62,3 +66,38 @@ def test_ctrl_c_ends_the_watching_alone(small_run):
         raise KeyboardInterrupt
 
     assert "the search goes on" in watch.follow(small_run, report)
+
+
+def test_tensorboard_gets_a_value_for_every_epoch(search_settings, front_only, tmp_path):  # noqa: ARG001
+    proto = pytest.importorskip("tensorboardX.proto.event_pb2", reason="needs tensorboardX")
+    from tensorboardX.record_writer import masked_crc32c
+
+    settings = search_settings(tmp_path / "run", tensorboard=True)
+    run = symreg.search(settings)
+    lowest, texts = {}, []
+    for path in (run.folder / "tensorboard").iterdir():
+        raw = path.read_bytes()
+        while raw:  # records: length, its checksum, content, its checksum
+            size = int.from_bytes(raw[:8], "little")
+            content, check = raw[12 : 12 + size], raw[12 + size : 16 + size]
+            assert masked_crc32c(content) == int.from_bytes(check, "little")
+            event, raw = proto.Event.FromString(content), raw[16 + size :]
+            for value in event.summary.value:
+                if value.tag == "lowest_error":
+                    lowest[event.step] = value.simple_value
+                if value.tag.startswith("front/"):
+                    texts.append(value.tensor.string_val[0].decode())
+    rows = read_rows(run.folder / "generations.csv")
+    assert lowest == {int(r["epoch"]): pytest.approx(float(r["lowest_error"])) for r in rows}
+    assert len(texts) == 2
+    assert "| complexity | error | formula |" in texts[0]
+
+
+def test_tensorboard_that_is_not_installed_is_named_before_the_search(
+    search_settings, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    settings = search_settings(tmp_path / "run", tensorboard=True)
+    with pytest.raises(SettingsError, match=r'pip install "symreg\[tensorboard\]", or set it to'):
+        symreg.search(settings)
+    assert not settings.folder.exists()

@@ -236,6 +236,8 @@ class OutputSettings:
 
     folder: str = "run"
     """Run folder, relative to the run file."""
+    tensorboard: bool = False
+    """Write how the search goes for TensorBoard too, into ``tensorboard/`` of the run folder."""
 
     def __post_init__(self) -> None:
         """Reject an empty name."""

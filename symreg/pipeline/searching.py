@@ -30,7 +30,7 @@ from symreg.islands import (
     blocks_from,
     labels_beside,
 )
-from symreg.pipeline import checkpoint
+from symreg.pipeline import checkpoint, scalars
 from symreg.pipeline.delivery import Candidate, candidate_of, deliver, pareto, quick_record
 from symreg.pipeline.preparation import (
     Prepared,
@@ -103,6 +103,8 @@ def search(
     """
     if not isinstance(settings, Settings):
         settings = config.load(settings)
+    if settings.output.tensorboard:
+        scalars.check_installed()
     folder = RunFolder.create(settings)
     with folder.held():
         started = _Search(settings, folder, on_progress or _ignore, executor)
@@ -298,6 +300,8 @@ class _Search:
         self._record_rejected(prepared, state)
         self.folder.write_front(self._members(prepared, candidates))
         self.folder.write_json("progress.json", asdict(self.progress))
+        if self.settings.output.tensorboard:
+            scalars.write(self.folder.path, self.progress)
         self._show(self.progress)
 
     def _history(self, state: State, front_size: int) -> Mapping[str, Any]:
