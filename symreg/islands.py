@@ -7,8 +7,6 @@ on the number of workers nor on which of them computed what, and an epoch can be
 from __future__ import annotations
 
 import gc
-import platform
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,13 +18,13 @@ from threadpoolctl import threadpool_limits
 
 from symreg.blocks import Blocks
 from symreg.constants import Fitter
-from symreg.direct import Labelled
 from symreg.evolution import EvolutionSettings, Guard
 from symreg.executors import Crew, WorkersLostError
 from symreg.gate import Gate
 from symreg.individuals import Fitness, Gene, Individual, from_arrays, to_arrays
 from symreg.projection import Design
 from symreg.selection import front
+from symreg.source import Source, kept
 from symreg.variation import VariationSettings
 
 Arrays = Mapping[str, np.ndarray]
@@ -252,49 +250,10 @@ def gained(old: Sequence[Individual], new: Sequence[Individual]) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where workers find the data: files of the run folder, which all of them must see."""
-
-    path: str
-    """The projected design; the labels lie beside it."""
-    token: str
-    """Changes with the data."""
-
-
-_loaded = threading.local()
-"""What this thread has last read."""
-
-
 def blocks_from(source: Source, settings: IslandSettings) -> Blocks:
-    """Blocks for the data of a source; kept, so that the next epoch need not read it again.
-
-    Raises
-    ------
-    OSError
-        If the files cannot be read here.
-    """
-    key = source, settings
-    if getattr(_loaded, "key", None) != key:
-        path = Path(source.path)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"a worker on {platform.node()} cannot read {path}; "
-                "the run folder must lie on a file system that all workers share"
-            )
-        design = Design.load(path)
-        fitter, gate = Fitter(design), None
-        if design.many_body:
-            data = Labelled.load(labels_beside(path))
-            fitter, gate = data.fitter(design), data.gate(design)
-        _loaded.blocks = Blocks(fitter, settings.evolution, settings.variation, gate)
-        _loaded.key = key
-    return _loaded.blocks  # type: ignore[no-any-return]
-
-
-def labels_beside(design: Path) -> Path:
-    """Where workers find the labels themselves, which many-body terms need."""
-    return design.with_name("labels.npz")
+    """Blocks for the data of a source."""
+    fitter, gate = source.load()
+    return Blocks(fitter, settings.evolution, settings.variation, gate)
 
 
 def work(
@@ -302,5 +261,5 @@ def work(
 ) -> tuple[dict[str, np.ndarray], int]:
     """``run_epoch`` in a worker, on one thread: sums depend on the number of threads."""
     with threadpool_limits(1):
-        island = blocks_from(source, settings).guarded(guard)
+        island = kept(blocks_from, source, settings).guarded(guard)
         return run_epoch(island, settings, *task)

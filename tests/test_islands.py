@@ -11,9 +11,10 @@ from symreg.constants import Fitter
 from symreg.evolution import EvolutionSettings, named
 from symreg.executors import Crew, given, processes
 from symreg.individuals import from_arrays
-from symreg.islands import Islands, IslandSettings, Source, State, gained, run_epoch
+from symreg.islands import Islands, IslandSettings, State, gained, run_epoch
 from symreg.pipeline import checkpoint
 from symreg.runs import RunFolder
+from symreg.source import Source
 from symreg.variation import VariationSettings
 
 SETTINGS = IslandSettings(

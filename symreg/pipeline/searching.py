@@ -22,14 +22,7 @@ from symreg.executors import Crew, Engine, WorkersLostError, given, processes
 from symreg.expression import Expression
 from symreg.forms import terms_of_form
 from symreg.individuals import Gene, from_arrays, genes_of, structure
-from symreg.islands import (
-    Islands,
-    IslandSettings,
-    Source,
-    State,
-    blocks_from,
-    labels_beside,
-)
+from symreg.islands import Islands, IslandSettings, State, blocks_from
 from symreg.pipeline import checkpoint, scalars
 from symreg.pipeline.delivery import Candidate, candidate_of, deliver, pareto, quick_record
 from symreg.pipeline.preparation import (
@@ -42,6 +35,7 @@ from symreg.pipeline.preparation import (
 )
 from symreg.pipeline.stopping import Stop, limit_reached, seconds_left
 from symreg.runs import Run, RunFolder, open_run
+from symreg.source import Source, kept, labels_beside
 from symreg.variation import VariationSettings
 
 OnProgress = Callable[["Progress"], None]
@@ -258,7 +252,7 @@ class _Search:
         with ExitStack() as stack:
             crew = None
             if self.engine is not None:
-                preload = partial(blocks_from, source, settings)
+                preload = partial(kept, blocks_from, source, settings)
                 crew = stack.enter_context(Crew(self.engine, self._tell, preload))
             islands = Islands(
                 prepared.design,

@@ -19,9 +19,10 @@ import symreg
 from symreg import config, executors
 from symreg.executors import Crew, Engine, processes
 from symreg.individuals import from_arrays
-from symreg.islands import Islands, Source, State
+from symreg.islands import Islands, State
 from symreg.pipeline.searching import island_settings
 from symreg.runs import open_run
+from symreg.source import Source
 
 pytestmark = pytest.mark.usefixtures("front_only")
 
