@@ -12,15 +12,16 @@ from symreg.expression.canonical import ONE, Nested, build, terms_of
 from symreg.individuals import Gene, Individual, Key, cost, n_constants
 from symreg.kernels.programs import MAX_NODES
 from symreg.primitives import WEIGHT_COST
+from symreg.variation.extension import extend
 from symreg.variation.limits import VariationSettings, is_embedding, is_sane, summands
 from symreg.variation.mutations import limit, mutate_tree
 from symreg.variation.trees import Trees
 from symreg.variation.types import Angular, Atomic, Radial, Separable, Triplet
 
 MUTATIONS = (
-    ("point", 0.11),
-    ("subtree", 0.11),
-    ("insert", 0.07),
+    ("point", 0.08),
+    ("subtree", 0.08),
+    ("insert", 0.05),
     ("shrink", 0.07),
     ("constant", 0.08),
     ("exponent", 0.10),
@@ -32,6 +33,7 @@ MUTATIONS = (
     ("factor", 0.05),
     ("borrow", 0.08),
     ("limit", 0.03),
+    ("extend", 0.08),
 )
 """Mutations and their rates."""
 MOST_TRIES = 400
@@ -214,6 +216,8 @@ class Variation:
             del changed[place]
         elif name == "limit":
             changed[place] = Gene(key, limit(changed[place].tree))
+        elif name == "extend":
+            changed[place] = Gene(key, extend(changed[place].tree, self.keys[key][0]))
         elif name in ("drop", "replace", "factor", "borrow"):
             changed[place] = self._random_gene(key)
         elif name == "duplicate":
