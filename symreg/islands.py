@@ -99,9 +99,12 @@ def run_epoch(
         arrived = from_arrays(migrants) if migrants is not None else []
         individuals, begun = island.survivors([*from_arrays(population), *arrived], rng), 0
     generations = settings.generations_per_epoch
+    credit = population.get("credit") if population is not None else None
     with _old_objects_frozen():
-        individuals, count = island.evolve(individuals, generations, rng, epoch * generations + 1)
-    return to_arrays(individuals), begun + count
+        individuals, count, credit = island.evolve(
+            individuals, generations, rng, epoch * generations + 1, credit
+        )
+    return {**to_arrays(individuals), "credit": credit}, begun + count
 
 
 class Islands:
