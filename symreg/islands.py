@@ -1,5 +1,8 @@
 """Islands: several populations that evolve apart, in epochs, and exchange their best.
 
+Every other island explores: it learns from none and begins anew after runs of several lengths, for
+descendants of one family soon fill a population. Its best go to a neighbour that settles.
+
 An epoch is a pure function of a population, the seed and the data. So the result depends neither
 on the number of workers nor on which of them computed what, and an epoch can be run again.
 """
@@ -18,7 +21,7 @@ import numpy as np
 from symreg.blocks import Blocks
 from symreg.constants import Fitter
 from symreg.direct import Labelled
-from symreg.evolution import EvolutionSettings
+from symreg.evolution import EvolutionSettings, begins_anew
 from symreg.gate import Gate
 from symreg.individuals import Fitness, Gene, Individual, from_arrays, to_arrays
 from symreg.projection import Design
@@ -157,13 +160,22 @@ class Islands:
         for number in range(self.settings.islands):
             own = populations[number] if populations else None
             migrants = None
-            if populations and self.settings.islands > 1:
+            explores = bool(number % 2 and self.settings.evolution.restart)
+            if explores and self._begins_anew(epoch):
+                own = None
+            if populations and self.settings.islands > 1 and not explores:
                 migrants = to_arrays(self.here.front(from_arrays(populations[number - 1])))
             tasks.append((self.settings, number, epoch, own, migrants, self.seeds))
         if self.executor is None:
             return [run_epoch(self.here, *task) for task in tasks]
         futures = [self.executor.submit(_work, *task) for task in tasks]
         return [future.result() for future in futures]
+
+    def _begins_anew(self, epoch: int) -> bool:
+        """Whether islands that explore do so from a random population now."""
+        length, restart = self.settings.generations_per_epoch, self.settings.evolution.restart
+        unit = max(1, round(restart / length)) * length
+        return begins_anew(epoch * length, unit)
 
     def _front(
         self,
