@@ -15,10 +15,17 @@ from dataclasses import replace
 import numpy as np
 
 from symreg.constants import Fitter
-from symreg.evolution import UNGUARDED, EvolutionSettings, Guard, Island
+from symreg.evolution import UNGUARDED, EvolutionSettings, Floats, Guard, Island, no_credit
 from symreg.expression import Expression
 from symreg.gate import Gate
-from symreg.individuals import Gene, Individual, n_constants, n_fitted, terms_from
+from symreg.individuals import (
+    Candidate,
+    Gene,
+    Individual,
+    n_constants,
+    n_fitted,
+    terms_from,
+)
 from symreg.selection import front, survivors, without_duplicates
 from symreg.variation import VariationSettings, radial_parts
 
@@ -120,23 +127,27 @@ class Blocks:
         generations: int,
         rng: np.random.Generator,
         first: int = 1,
-    ) -> tuple[list[Individual], int]:
-        """One block after another; the population and the candidates fitted."""
+        credit: Floats | None = None,
+    ) -> tuple[list[Individual], int, Floats]:
+        """One block after another; the population, the candidates fitted, the operators' credit."""
+        credit = no_credit() if credit is None else credit
         whole, alone = self.parts(individuals)
         count = 0
         if self.alone is not None and alone:
-            for generation in self.alone.evolve(alone, generations, rng, first):
+            for generation in self.alone.evolve(alone, generations, rng, first, credit):
                 alone, count = generation.population, count + generation.candidates
+                credit = generation.credit
             completed, candidates = self._completed(alone, CHEAPER * generations, rng)
             completed = self.whole.chosen(whole, completed, rng)
             whole = survivors(
                 without_duplicates([*whole, *completed]), self.settings.population_size, rng
             )
             count += candidates
-        for generation in self.whole.evolve(whole, generations, rng, first):
+        for generation in self.whole.evolve(whole, generations, rng, first, credit):
             whole, count = generation.population, count + generation.candidates
+            credit = generation.credit
         best = [i for i in front(whole) if self.whole.is_direct(i.genes)]
-        return [*whole, *self.whole.polished(best), *alone], count
+        return [*whole, *self.whole.polished(best), *alone], count, credit
 
     def _completed(
         self, alone: Sequence[Individual], generations: int, rng: np.random.Generator
@@ -168,5 +179,5 @@ class Blocks:
             return [], count
         for generation in island.evolve(population, generations, rng):
             population, count = generation.population, count + generation.candidates
-        candidates = [((*i.genes, *held.genes), held.born) for i in front(population)]
+        candidates = [Candidate((*i.genes, *held.genes), held.born) for i in front(population)]
         return self.whole.fit(candidates), count

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from symreg.constants import AS_IT_STANDS, POLISH, QUICK, Fits, FitSettings, Fitter
 from symreg.expression import Expression
 from symreg.expression.canonical import Nested, tree_of
 from symreg.gate import Gate
 from symreg.individuals import (
+    Candidate,
     Fitness,
     Gene,
     Individual,
@@ -26,12 +29,21 @@ from symreg.individuals import (
 )
 from symreg.kernels.judging import DEPENDENT, FITTED
 from symreg.selection import front, survivors, tournament, without_duplicates
-from symreg.variation import Variation, VariationSettings, is_sane
+from symreg.variation import (
+    MEMORY,
+    OPERATORS,
+    Variation,
+    VariationSettings,
+    adapted,
+    is_sane,
+)
 
-Candidate = tuple[tuple[Gene, ...], int]
-"""Genes and birth."""
+Floats = NDArray[np.float64]
 HOPELESS = 4.0
 """How many times the error of the front, at its complexity, a candidate may have in midst a fit."""
+
+GAIN = 0.95
+"""An operator has credit for errors below this part of the front's at that complexity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,8 @@ class EvolutionSettings:
     """Individuals kept from one generation to the next."""
     newcomers: float = 0.05
     """Fraction of offspring that are random instead of bred."""
+    restart: int = 20
+    """Generations after which every other island may begin anew; 0 for never."""
     tries: int = 3
     """How often one structure is fitted, from different constants, within an epoch."""
 
@@ -90,6 +104,8 @@ class Generation:
     """Best first."""
     candidates: int
     """Candidates fitted in this generation."""
+    credit: Floats
+    """Candidates of each operator and their gains on the front, older ones less, shape (n, 2)."""
 
 
 class Island:
@@ -150,12 +166,12 @@ class Island:
         self, candidates: Sequence[Candidate], settings: FitSettings, rivals: Sequence[Individual]
     ) -> tuple[list[Individual], list[Candidate]]:
         """Valid individuals, and those of the rest that deserve another fit with fewer terms."""
-        every = [genes for genes, _ in candidates]
+        every = [candidate.genes for candidate in candidates]
         fits = self._fits(every, settings, self._bars(every, rivals))
         fitted: list[Individual] = []
         shorter: list[Candidate] = []
         starts = fits.batch.term_start
-        for k, (genes, (_, born)) in enumerate(zip(decode(fits.batch), candidates, strict=True)):
+        for k, (genes, (_, *origin)) in enumerate(zip(decode(fits.batch), candidates, strict=True)):
             if fits.outcomes[k] not in (FITTED, DEPENDENT):
                 continue
             if not all(is_sane(gene.tree) for gene in genes):
@@ -166,14 +182,15 @@ class Island:
             )
             if len(kept) < len(genes):
                 if self.variation.is_whole(kept):
-                    shorter.append((kept, born))
+                    shorter.append(Candidate(kept, *origin))
                 continue
             loss = float(fits.losses[k])
             size = math.sqrt(2 * loss) or 1.0
             one, two = fits.fingerprints[k] / size
             error = self.fitter.design.error(loss)
             shape = (float(one), float(two))
-            found = Individual(genes, error, tuple(map(float, weights)), shape, born)
+            born, made = origin
+            found = Individual(genes, error, tuple(map(float, weights)), shape, born, made=made)
             if not settings.on_all and self.is_direct(genes):
                 found = replace(found, error=math.inf, screened=error)
             fitted.append(found)
@@ -254,7 +271,7 @@ class Island:
         """Individuals with their constants fitted to all training labels, as well as can be."""
         if not individuals:
             return []
-        found = self.fit([(i.genes, i.born) for i in individuals], POLISH)
+        found = self.fit([Candidate(i.genes, i.born) for i in individuals], POLISH)
         known = {structure(i.genes): i.screened for i in individuals}
         screened = [
             replace(i, screened=known.get(structure(i.genes), i.error), fitness=Fitness())
@@ -276,7 +293,7 @@ class Island:
         """
         size = self.settings.population_size
         genes = [*seeds, *self.variation.random(2 * size, rng)]
-        fitted = self.fit([(g, 0) for g in genes])
+        fitted = self.fit([Candidate(g, 0) for g in genes])
         valid = without_duplicates(self.chosen([], fitted, rng))
         if not valid:
             raise ValueError(
@@ -291,6 +308,7 @@ class Island:
         generations: int,
         rng: np.random.Generator,
         first: int = 1,
+        credit: Floats | None = None,
     ) -> Iterator[Generation]:
         """Yield one generation after another; the caller decides when to stop.
 
@@ -304,25 +322,77 @@ class Island:
             The only source of randomness.
         first
             Number of the first generation.
+        credit
+            Of each of ``OPERATORS`` from before; their rates follow it.
         """
+        credit = no_credit() if credit is None else credit.copy()
+        base = self.variation.base_rates
         tried = Counter(structure(individual.genes) for individual in population)
         size = self.settings.population_size
         for number in range(first, first + generations):
             parents = tournament(population, 2 * size, rng)
-            offspring = self.variation.vary(parents, rng)
+            offspring = self.variation.vary(parents, rng, adapted(base, credit))
             newcomers = self.variation.random(max(1, int(self.settings.newcomers * size)), rng)
-            offspring += [(genes, number) for genes in newcomers]
+            offspring += [Candidate(genes, number) for genes in newcomers]
             fresh = []
-            for genes, born in offspring:
-                shape = structure(genes)
+            for candidate in offspring:
+                shape = structure(candidate.genes)
                 tried[shape] += 1
                 if tried[shape] <= self.settings.tries:
-                    fresh.append((genes, born))
+                    fresh.append(candidate)
             fitted = (
                 self.chosen(population, self.fit(fresh, rivals=population), rng) if fresh else []
             )
+            credit *= MEMORY
+            _count(fresh, _gains(front(population), fitted), credit)
             population = survivors(without_duplicates([*population, *fitted]), size, rng)
-            yield Generation(number, population, len(fresh))
+            yield Generation(number, population, len(fresh), credit.copy())
+
+
+def begins_anew(generation: int, unit: int) -> bool:
+    """Whether a population that is restarted for ever begins anew after this generation.
+
+    Runs last 1, 1, 2, 1, 1, 2, 4, 1, ... units: whatever the best length is, which nobody knows, so
+    little more is lost than a factor of its logarithm (M. Luby, A. Sinclair and D. Zuckerman, Inf.
+    Process. Lett. 47, 173, 1993).
+
+    >>> [n for n in range(9) if begins_anew(10 * n, unit=10)]
+    [0, 1, 2, 4, 5, 6, 8]
+    """
+    done, run = 0, 1
+    while done < generation:
+        done += unit * _luby(run)
+        run += 1
+    return done == generation
+
+
+def _luby(n: int) -> int:
+    """Element n = 1, 2, ... of Luby's sequence."""
+    power = 1 << n.bit_length() - 1
+    return power if n == 2 * power - 1 else _luby(n - power + 1)
+
+
+def no_credit() -> Floats:
+    """Credit of operators of which nothing is known, shape (n, 2)."""
+    return np.zeros((len(OPERATORS), 2))
+
+
+def _gains(best: Sequence[Individual], fitted: Sequence[Individual]) -> list[Individual]:
+    """Individuals with errors well below those of a front at their complexity."""
+    sizes = [i.complexity for i in best]
+    places = [bisect_right(sizes, i.complexity) for i in fitted]
+    return [
+        i
+        for place, i in zip(places, fitted, strict=True)
+        if not i.violation and (not place or i.error < GAIN * best[place - 1].error)
+    ]
+
+
+def _count(fresh: Sequence[Candidate], gains: Sequence[Individual], credit: Floats) -> None:
+    """Add one generation to the credit: what was fitted, and what of it was a gain."""
+    for column, made in enumerate(([c.made for c in fresh], [i.made for i in gains])):
+        known = [operator for operator in made if operator >= 0]
+        credit[:, column] += np.bincount(np.array(known, dtype=np.int64), minlength=len(credit))
 
 
 def _by_screening(individual: Individual) -> Individual:

@@ -28,6 +28,16 @@ class Gene(NamedTuple):
     """Canonical nested form."""
 
 
+class Candidate(NamedTuple):
+    """What is to be fitted."""
+
+    genes: tuple[Gene, ...]
+    born: int
+    """As of individuals."""
+    made: int = -1
+    """Index of the operator that made it; -1 for none."""
+
+
 class Fitness(base.Fitness):  # type: ignore[misc]
     """Logarithm of the error, and complexity; both to be minimised."""
 
@@ -50,6 +60,8 @@ class Individual:
     """Error on the structures for screening; NaN where all were counted from the first."""
     violation: int = 0
     """How many of the physical conditions of the gate it breaks."""
+    made: int = -1
+    """Index of the operator that made it in this generation; does not travel."""
     fitness: Fitness = field(default_factory=Fitness)
 
     def __post_init__(self) -> None:

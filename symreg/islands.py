@@ -1,5 +1,8 @@
 """Islands: several populations that evolve apart, in epochs, and exchange their best.
 
+Every other island explores: it learns from none and begins anew after runs of several lengths, for
+descendants of one family soon fill a population. Its best go to a neighbour that settles.
+
 An epoch is a pure function of a population, the seed and the data. So the result depends neither
 on the number of workers nor on which of them computed what, and an epoch can be run again.
 """
@@ -18,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from symreg.blocks import Blocks
 from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, Guard
+from symreg.evolution import EvolutionSettings, Guard, begins_anew
 from symreg.executors import Crew, WorkersLostError
 from symreg.gate import Gate
 from symreg.individuals import Fitness, Gene, Individual, from_arrays, to_arrays
@@ -109,9 +112,12 @@ def run_epoch(
         arrived = from_arrays(migrants) if migrants is not None else []
         individuals, begun = island.survivors([*from_arrays(population), *arrived], rng), 0
     generations = settings.generations_per_epoch
+    credit = population.get("credit") if population is not None else None
     with _old_objects_frozen():
-        individuals, count = island.evolve(individuals, generations, rng, epoch * generations + 1)
-    return to_arrays(individuals), begun + count
+        individuals, count, credit = island.evolve(
+            individuals, generations, rng, epoch * generations + 1, credit
+        )
+    return {**to_arrays(individuals), "credit": credit}, begun + count
 
 
 class Islands:
@@ -180,7 +186,10 @@ class Islands:
         for number in range(self.settings.islands):
             own = state.populations[number] if state.populations else None
             migrants = None
-            if state.populations and self.settings.islands > 1:
+            explores = bool(number % 2 and self.settings.evolution.restart)
+            if explores and self._begins_anew(state.epoch):
+                own = None
+            if state.populations and self.settings.islands > 1 and not explores:
                 migrants = to_arrays(self.here.front(from_arrays(state.populations[number - 1])))
             tasks.append((number, state.epoch, own, migrants, self.seeds))
         guard = Guard(frozenset(state.quarantined))
@@ -219,6 +228,12 @@ class Islands:
             self.crew.tell(f"quarantined {text}: whatever its constants, it crashes its worker")
             guard = Guard(guard.quarantined | {name})
         raise WorkersLostError("workers were lost again and again, perhaps for want of memory")
+
+    def _begins_anew(self, epoch: int) -> bool:
+        """Whether islands that explore do so from a random population now."""
+        length, restart = self.settings.generations_per_epoch, self.settings.evolution.restart
+        unit = max(1, round(restart / length)) * length
+        return begins_anew(epoch * length, unit)
 
     def _front(
         self,

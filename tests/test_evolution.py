@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from symreg.constants import FitSettings, Fitter
-from symreg.evolution import EvolutionSettings, Generation, Island
+from symreg.evolution import EvolutionSettings, Generation, Island, no_credit
 from symreg.expression.canonical import X
-from symreg.individuals import Gene, Individual, to_arrays
+from symreg.individuals import Candidate, Gene, Individual, to_arrays
 from symreg.selection import front
 from symreg.variation import VariationSettings
 
@@ -26,7 +26,7 @@ def island(argon_design):
 def history(island):
     rng = np.random.default_rng(0)
     population = island.begin(rng)
-    return [Generation(0, population, 0), *island.evolve(population, 6, rng)]
+    return [Generation(0, population, 0, no_credit()), *island.evolve(population, 6, rng)]
 
 
 def same(one, two):
@@ -73,10 +73,11 @@ def test_the_size_of_the_population_is_kept(history):
 
 
 def test_the_front_never_gets_worse(history):
+    equal = 1 + 1e-3  # of duplicates that agree so well the simplest stays
     for before, after in pairwise(history):
         for member in front(before.population):
             assert any(
-                new.complexity <= member.complexity and new.error <= member.error
+                new.complexity <= member.complexity and new.error <= equal * member.error
                 for new in after.population
             )
 
@@ -91,7 +92,7 @@ def test_survivors_are_valid_and_carry_what_fitting_found(island, history):
         assert np.isfinite(i.fingerprint).all()
         assert i.complexity <= VariationSettings().max_complexity
     as_they_are = FitSettings(max_steps=0)
-    again = island.fit([(i.genes, i.born) for i in population], as_they_are)
+    again = island.fit([Candidate(i.genes, i.born) for i in population], as_they_are)
     for new, old in zip(again, population, strict=True):
         assert new.error == pytest.approx(old.error, rel=1e-6)  # constants and weights fit
 
@@ -99,12 +100,12 @@ def test_survivors_are_valid_and_carry_what_fitting_found(island, history):
 def test_candidates_that_leave_their_domain_or_have_a_pole_are_not_fitted(island):
     pole = ("powi", -1, ("sub", X, ("int", 1)))
     wrong = [("log", ("sub", X, ("int", 9))), ("sqrt", ("sub", X, ("int", 1))), pole]
-    assert island.fit([((Gene(0, tree),), 0) for tree in wrong]) == []
+    assert island.fit([Candidate((Gene(0, tree),), 0) for tree in wrong]) == []
 
 
 def test_lennard_jones_is_fitted_to_what_made_the_data(island):
     # The labels are exact, so what is left is what the grid leaves: below 1e-6 of the spread.
-    (found,) = island.fit([((Gene(0, X12), Gene(0, X6)), 0)])
+    (found,) = island.fit([Candidate((Gene(0, X12), Gene(0, X6)), 0)])
     assert found.error < 1e-6
     r0 = island.fitter.design.r0
     expected = 4 * 0.0104 * np.array([(3.4 / r0) ** 12, -((3.4 / r0) ** 6)])
@@ -113,7 +114,7 @@ def test_lennard_jones_is_fitted_to_what_made_the_data(island):
 
 def test_terms_of_no_weight_are_dropped(island):
     twice = (Gene(0, X12), Gene(0, X12))
-    (found,) = island.fit([(twice, 3)])
+    (found,) = island.fit([Candidate(twice, 3)])
     assert found.genes == (Gene(0, X12),)
     assert found.born == 3
 
@@ -128,7 +129,7 @@ def test_one_structure_is_tried_only_so_often(island, monkeypatch):
     rng = np.random.default_rng(0)
     parents = [Individual((Gene(0, X12),), 1.0, (1.0,))] * 4
     monkeypatch.setattr(
-        island.variation, "vary", lambda chosen, _: [((Gene(0, X6),), 0) for _ in chosen]
+        island.variation, "vary", lambda chosen, *_: [Candidate((Gene(0, X6),), 0) for _ in chosen]
     )
     monkeypatch.setattr(island.variation, "random", lambda count, _: [(Gene(0, X6),)] * count)
     counts = [generation.candidates for generation in island.evolve(parents, 3, rng)]

@@ -1,6 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ import pytest
 from symreg.blocks import Blocks
 from symreg.config import DataSettings, Settings
 from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, named
+from symreg.evolution import EvolutionSettings, begins_anew, named
 from symreg.executors import Crew, given, processes
-from symreg.individuals import from_arrays
+from symreg.individuals import from_arrays, to_arrays
 from symreg.islands import Islands, IslandSettings, State, gained, run_epoch
 from symreg.pipeline import checkpoint
 from symreg.runs import RunFolder
@@ -179,3 +179,42 @@ def test_what_is_quarantined_is_never_fitted(argon_design, states):
     assert banned in {named(i.genes) for p in states[1].populations for i in from_arrays(p)}
     assert banned not in found
     assert after[-1].quarantined == (banned,)
+
+
+def test_every_other_island_begins_anew_and_learns_from_none(argon_design, states):
+    restless = EvolutionSettings(population_size=30, restart=3)
+    settings = IslandSettings(**{**vars(SETTINGS), "evolution": restless})
+    first, second = islice(Islands(argon_design, settings).search(), 2)
+    island = Blocks(Fitter(argon_design), settings.evolution, settings.variation)
+    anew = run_epoch(island, settings, 1, 1, None, None)[0]
+    assert same(second.populations[1], anew)
+    own, arrived = first.populations[0], to_arrays(island.front(from_arrays(first.populations[1])))
+    assert same(second.populations[0], run_epoch(island, settings, 0, 1, own, arrived)[0])
+    # Before its time an island that explores goes on, alone.
+    own = states[0].populations[1]
+    alone = run_epoch(island, SETTINGS, 1, 1, own, None)[0]
+    assert same(states[1].populations[1], alone)
+
+
+def test_the_front_outlives_the_islands_that_found_it(argon_design):
+    restless = EvolutionSettings(population_size=30, restart=3)
+    settings = IslandSettings(**{**vars(SETTINGS), "evolution": restless})
+    fronts = [state.front for state in islice(Islands(argon_design, settings).search(), 4)]
+    for before, after in pairwise(fronts):
+        for member in before:
+            assert any(n.complexity <= member.complexity and n.error <= member.error for n in after)
+
+
+def test_without_restarts_all_islands_learn_from_each_other(argon_design):
+    settled = EvolutionSettings(population_size=30, restart=0)
+    settings = IslandSettings(**{**vars(SETTINGS), "evolution": settled})
+    first, second = islice(Islands(argon_design, settings).search(), 2)
+    island = Blocks(Fitter(argon_design), settings.evolution, settings.variation)
+    own, arrived = first.populations[1], to_arrays(island.front(from_arrays(first.populations[0])))
+    assert same(second.populations[1], run_epoch(island, settings, 1, 1, own, arrived)[0])
+
+
+def test_runs_between_restarts_follow_lubys_sequence():
+    begins = [n for n in range(33) if begins_anew(7 * n, unit=7)]
+    assert begins == [0, 1, 2, 4, 5, 6, 8, 12, 13, 14, 16, 17, 18, 20, 24, 32]
+    assert not begins_anew(8, unit=7)

@@ -55,7 +55,7 @@ def only(monkeypatch, name, keys=KEYS):
 
 def children(variation, *parents, pairs=40, seed=1):
     individuals = [Individual(genes) for genes in parents] * (2 * pairs // len(parents))
-    return [genes for genes, _ in variation.vary(individuals, np.random.default_rng(seed))]
+    return [child.genes for child in variation.vary(individuals, np.random.default_rng(seed))]
 
 
 HISTORY = """
@@ -70,7 +70,7 @@ variation, rng = Variation(settings, [("pair", ("Ar", "Ar")), other]), np.random
 genes = variation.random(60, rng)
 for _ in range(4):
     chosen = [Individual(genes[k]) for k in rng.integers(len(genes), size=120)]
-    genes = [child for child, _ in variation.vary(chosen, rng)]
+    genes = [child.genes for child in variation.vary(chosen, rng)]
 print(genes)
 """
 
@@ -229,7 +229,7 @@ def test_individuals_have_terms_of_the_kinds_asked_for():
     alone = Variation(VariationSettings(), MIXED, kinds=("three-body",))
     rng = np.random.default_rng(0)
     individuals = [Individual(genes) for genes in alone.random(50, rng)]
-    made = [genes for genes, _ in alone.vary(individuals, rng)]
+    made = [child.genes for child in alone.vary(individuals, rng)]
     assert len(made) > 10
     assert {g.key for genes in made for g in genes} == {1}
     assert alone.is_whole((Gene(1, SW),))
@@ -267,7 +267,7 @@ def test_a_child_is_as_old_as_its_oldest_parent():
     variation = Variation(VariationSettings(crossover_rate=1.0), KEYS)
     parents = [Individual((Gene(0, X12),), born=3), Individual((Gene(0, X6),), born=8)]
     made = variation.vary(parents * 5, np.random.default_rng(0))
-    assert {born for _, born in made} == {3}
+    assert {child.born for child in made} == {3}
 
 
 def test_children_beyond_a_limit_are_not_born():

@@ -84,8 +84,8 @@ def state_of_search(now: Progress) -> str:
         parts.append(f"diversity {now.diversity:.2f}")
     gains = sorted(now.operators.items(), key=lambda entry: -entry[1])
     if gains:
-        shown = ", ".join(f"{name} {share:.1%}" for name, share in gains[:OPERATORS])
-        parts.append(f"offspring kept: {shown}")
+        shown = ", ".join(f"{name} {share:.2%}" for name, share in gains[:OPERATORS])
+        parts.append(f"gains: {shown}")
     return "; ".join(parts)
 
 

@@ -49,7 +49,7 @@ def write(folder: Path, progress: Progress) -> None:
             "candidates": progress.candidates,
             "candidates per second": progress.candidates_per_second,
             "diversity": progress.diversity,
-            **{f"offspring kept/{name}": share for name, share in progress.operators.items()},
+            **{f"gains/{name}": share for name, share in progress.operators.items()},
         }
         if progress.front:
             values["lowest error"] = progress.front[-1][1]

@@ -36,7 +36,7 @@ from symreg.pipeline.preparation import (
 from symreg.pipeline.stopping import Stop, limit_reached, seconds_left
 from symreg.runs import Run, RunFolder, open_run
 from symreg.source import Source, kept, labels_beside
-from symreg.variation import VariationSettings
+from symreg.variation import OPERATORS, VariationSettings
 
 OnProgress = Callable[["Progress"], None]
 
@@ -57,7 +57,7 @@ class Progress:
     diversity: float = 0.0
     """Distinct structures of formulas over individuals, of all islands together."""
     operators: Mapping[str, float] = field(default_factory=dict)
-    """Part of the offspring of each operator that survived lately."""
+    """Part of what each operator made lately that was a gain."""
     floor_error: float | None = None
     front: list[tuple[int, float, str]] = field(default_factory=list)
     """Complexity, error and formula, simplest first."""
@@ -285,6 +285,7 @@ class _Search:
             candidates_per_second=(state.candidates - before.candidates)
             / max(seconds - before.seconds, 1e-9),
             diversity=diversity(state),
+            operators=gains(state),
             front=[
                 (c.expression.complexity, c.error, c.expression.text(named=several))
                 for c in candidates
@@ -387,6 +388,15 @@ def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
             if fits and np.isfinite(loss):
                 found.append(genes_of(expression.terms, prepared.design.keys))
     return found
+
+
+def gains(state: State) -> dict[str, float]:
+    """Part of what each operator made lately that was a gain, on all islands."""
+    credits = [p["credit"] for p in state.populations if "credit" in p]
+    if not credits:
+        return {}
+    tried, won = np.sum(credits, axis=0).T
+    return dict(zip(OPERATORS, (won / np.maximum(tried, 1.0)).round(5).tolist(), strict=True))
 
 
 def diversity(state: State) -> float:

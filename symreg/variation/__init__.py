@@ -5,7 +5,8 @@ that stream from the generator it is given.
 """
 
 from symreg.variation.limits import HIGHEST_EXPONENT, LOWEST_EXPONENT, VariationSettings, is_sane
-from symreg.variation.operators import MUTATIONS, Variation, radial_parts
+from symreg.variation.operators import MUTATIONS, OPERATORS, Variation, radial_parts
+from symreg.variation.rates import MEMORY, adapted
 from symreg.variation.types import (
     DEGREES,
     EXPONENTS,
@@ -27,7 +28,9 @@ __all__ = [
     "EXPONENTS",
     "HIGHEST_EXPONENT",
     "LOWEST_EXPONENT",
+    "MEMORY",
     "MUTATIONS",
+    "OPERATORS",
     "POWERS",
     "Angular",
     "Atomic",
@@ -40,6 +43,7 @@ __all__ = [
     "Triplet",
     "Variation",
     "VariationSettings",
+    "adapted",
     "is_sane",
     "primitive_set",
     "radial_parts",

@@ -8,19 +8,21 @@ import numpy as np
 from deap import gp
 
 from symreg.expression.canonical import ONE, Nested, build, terms_of
-from symreg.individuals import Gene, Individual, Key, cost, n_constants, n_fitted
+from symreg.individuals import Candidate, Gene, Individual, Key, cost, n_constants, n_fitted
 from symreg.kernels.programs import MAX_NODES
 from symreg.primitives import WEIGHT_COST
 from symreg.randomness import random
+from symreg.variation.extension import extend
 from symreg.variation.limits import VariationSettings, is_embedding, is_sane, summands
 from symreg.variation.mutations import limit, mutate_tree
+from symreg.variation.rates import Floats
 from symreg.variation.trees import Trees
 from symreg.variation.types import Angular, Atomic, Radial, Separable, Triplet
 
 MUTATIONS = (
-    ("point", 0.11),
-    ("subtree", 0.11),
-    ("insert", 0.07),
+    ("point", 0.08),
+    ("subtree", 0.08),
+    ("insert", 0.05),
     ("shrink", 0.07),
     ("constant", 0.08),
     ("exponent", 0.10),
@@ -32,8 +34,11 @@ MUTATIONS = (
     ("factor", 0.05),
     ("borrow", 0.08),
     ("limit", 0.03),
+    ("extend", 0.08),
 )
 """Mutations and their rates."""
+OPERATORS = ("crossover", *(name for name, _ in MUTATIONS))
+"""What makes offspring, in the order of rates and credit."""
 MOST_TRIES = 400
 """Random individuals made for each that is within the limits; beyond it there are none."""
 
@@ -134,20 +139,42 @@ class Variation:
             f"{size}; make it larger"
         )
 
+    @property
+    def base_rates(self) -> Floats:
+        """Rates of ``OPERATORS`` before anything is known of what they yield; they sum to 1."""
+        crossover, rate_of = self.settings.crossover_rate, dict(MUTATIONS)
+        mutations = np.array([rate_of.get(name, 0.0) for name in OPERATORS[1:]])
+        return np.array([crossover, *((1 - crossover) * mutations / mutations.sum())])
+
     def vary(
-        self, parents: Sequence[Individual], rng: np.random.Generator
-    ) -> list[tuple[tuple[Gene, ...], int]]:
-        """Offspring of each two parents in turn, with its birth; some parents have none."""
+        self,
+        parents: Sequence[Individual],
+        rng: np.random.Generator,
+        rates: Floats | None = None,
+    ) -> list[Candidate]:
+        """Offspring of each two parents in turn; some parents have none.
+
+        Parameters
+        ----------
+        parents
+            An even number of them.
+        rng
+            The only source of randomness.
+        rates
+            Of ``OPERATORS``, shape (n,); the base rates unless given.
+        """
+        limits = np.cumsum(self.base_rates if rates is None else rates).tolist()
         offspring = []
         with random.seeded(rng):
             for one, two in zip(parents[::2], parents[1::2], strict=True):
-                if random.random() < self.settings.crossover_rate:
+                (made,) = random.choices(range(len(OPERATORS)), cum_weights=limits)
+                if OPERATORS[made] == "crossover":
                     genes, born = self._crossover(one.genes, two.genes), min(one.born, two.born)
                 else:
-                    genes, born = self._mutate(one.genes), one.born
+                    genes, born = self._mutate(one.genes, OPERATORS[made]), one.born
                 tidy = self._tidy(genes)
                 if tidy:
-                    offspring.append((tidy, born))
+                    offspring.append(Candidate(tidy, born, made))
         return offspring
 
     def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
@@ -217,9 +244,7 @@ class Variation:
             return Radial if self.keys[key][0] == "pair" else Atomic
         return Triplet if self.settings.general and random.random() < 0.5 else Separable
 
-    def _mutate(self, genes: Sequence[Gene]) -> list[Gene]:
-        names, rates = zip(*MUTATIONS, strict=True)
-        name = random.choices(names, rates)[0]
+    def _mutate(self, genes: Sequence[Gene], name: str) -> list[Gene]:
         changed = list(genes)
         if name == "add":
             return [*changed, self._random_gene(random.choice(self._choice))]
@@ -234,6 +259,8 @@ class Variation:
             del changed[place]
         elif name == "limit":
             changed[place] = Gene(key, limit(changed[place].tree))
+        elif name == "extend":
+            changed[place] = Gene(key, extend(changed[place].tree, self.keys[key][0]))
         elif name in ("drop", "replace", "factor", "borrow"):
             changed[place] = self._random_gene(key)
         elif name == "duplicate":

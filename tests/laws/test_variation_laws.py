@@ -51,7 +51,7 @@ def descendants(seed, kind, generations=6, count=30):
     yield from parents
     for _ in range(generations):
         chosen = [Individual(parents[k]) for k in rng.integers(len(parents), size=2 * count)]
-        children = [genes for genes, _ in variation.vary(chosen, rng)]
+        children = [child.genes for child in variation.vary(chosen, rng)]
         yield from children
         parents = children or parents
 
