@@ -6,7 +6,8 @@ import operator
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,14 @@ from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
 
 from symreg.cutoff import Cutoff
+from symreg.executors import Crew, processes
 from symreg.expression import Expression, Term, Tree, parse
 from symreg.lammps.worker import preload_mpi
 from symreg.loss import LossSettings
+from symreg.pipeline.preparation import Prepared
 from symreg.primitives import PRIMITIVES
 from symreg.scoring import ExactPath
+from symreg.source import Source, labels_beside
 from symreg.structures import Structures
 
 threadpool_limits(1)
@@ -229,6 +233,17 @@ class AllLabels:
 
         start = np.array([c for term in terms for c in term.tree.constants])
         return float(least_squares(residual, start, x_scale="jac", ftol=1e-4, max_nfev=12).cost)
+
+
+@contextmanager
+def two_processes(prepared: Prepared, folder: Path) -> Iterator[tuple[Crew, Source]]:
+    """What ``Islands`` need to run in two processes, on data that are written to a folder."""
+    design = folder / "design.npz"
+    prepared.design.save(design)
+    if prepared.design.many_body:
+        prepared.labelled.save(labels_beside(design))
+    with Crew(processes(2)) as crew:
+        yield crew, Source(str(design), "")
 
 
 def over_seeds(count: int, search: Callable[[int], tuple[int, int, float] | None]) -> None:

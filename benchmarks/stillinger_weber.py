@@ -27,7 +27,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from common import machine, over_seeds
+from common import machine, over_seeds, two_processes
 from stillinger_weber_data import (
     EPSILON,
     GAMMA,
@@ -40,12 +40,11 @@ from stillinger_weber_data import (
     TRIPLETS,
     make,
 )
-from threadpoolctl import threadpool_limits
 
 from symreg import config
 from symreg.expression import Expression, Tree
 from symreg.expression.canonical import ONE, Nested, X, nested, tree_of
-from symreg.islands import Islands, processes
+from symreg.islands import Islands
 from symreg.pipeline.delivery import tidy
 from symreg.pipeline.preparation import Prepared, prepare
 from symreg.pipeline.searching import island_settings
@@ -153,10 +152,9 @@ def search(
 ) -> tuple[int, int, float] | None:
     """Epochs, candidates and deviation when the form stands on the front; None if it does not."""
     settings = island_settings(prepared.settings)
-    design, began = scratch / "design.npz", perf_counter()
-    prepared.design.save(design)
-    with threadpool_limits(1), processes(2, design, settings) as executor:
-        for state in Islands(prepared.design, settings, (), executor).search():
+    began = perf_counter()
+    with two_processes(prepared, scratch) as workers:
+        for state in Islands(prepared.design, settings, (), *workers).search():
             if state.front and state.front[-1].error < LOW_ENOUGH * prepared.spread:
                 for member in tidy(prepared, state.front):
                     found = constants_of(case, member.expression, prepared.r0)

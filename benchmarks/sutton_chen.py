@@ -23,12 +23,11 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from common import machine, over_seeds, shared_data
-from threadpoolctl import threadpool_limits
+from common import machine, over_seeds, shared_data, two_processes
 
 from symreg import config
 from symreg.expression import Expression
-from symreg.islands import Islands, labels_beside, processes
+from symreg.islands import Islands
 from symreg.pipeline.delivery import tidy
 from symreg.pipeline.preparation import Prepared, prepare
 from symreg.pipeline.searching import island_settings
@@ -77,11 +76,9 @@ def largest_deviation(expression: Expression, r0: float) -> float | None:
 def search(prepared: Prepared, scratch: Path, minutes: float) -> tuple[int, int, float] | None:
     """Epochs, candidates and deviation when the form stands on the front; None if it does not."""
     settings = island_settings(prepared.settings)
-    design, began = scratch / "design.npz", perf_counter()
-    prepared.design.save(design)
-    prepared.labelled.save(labels_beside(design))
-    with threadpool_limits(1), processes(2, design, settings) as executor:
-        islands = Islands(prepared.design, settings, (), executor, prepared.fitter, prepared.gate)
+    began = perf_counter()
+    with two_processes(prepared, scratch) as workers:
+        islands = Islands(prepared.design, settings, (), *workers, prepared.fitter, prepared.gate)
         for state in islands.search():
             if state.front and state.front[-1].error < LOW_ENOUGH * prepared.spread:
                 for member in tidy(prepared, state.front):
