@@ -17,7 +17,7 @@ from symreg.enumeration import (
 from symreg.enumeration.families import Families
 from symreg.enumeration.functions import numbered
 from symreg.enumeration.listing import Listing
-from symreg.enumeration.pieces import COSINE_SHIFT, EXPONENT, RATE, SCALE, SHIFT, places
+from symreg.enumeration.starts import EXPONENT, RATE, SCALE, SHIFT, Starts, places
 from symreg.expression import Expression, parse
 from symreg.expression.canonical import ONE, X, build, nested, terms_of, tree_of
 from symreg.individuals import (
@@ -369,11 +369,33 @@ def test_forms_need_a_pair_term_and_room_for_it():
 
 
 def test_constants_are_told_apart_by_where_they_stand():
-    assert places(form("(x + 2.0)^-3")) == [SHIFT]
-    assert places(form("x^2.5")) == [EXPONENT]
-    assert places(form("exp(2.0*(x + 3.0))")) == [RATE, SHIFT]
-    assert places(form("x^-6 + 2.0*log(x)")) == [SCALE]
-    assert places(nested(parse("1*1*(c + 0.3)^2", variable=("x1", "x2", "c")))) == [COSINE_SHIFT]
+    numbers = {}
+
+    def where(tree):
+        return places(tree, lambda u: numbers.setdefault(u, len(numbers)))
+
+    assert where(form("(x + 2.0)^-3")) == [SHIFT]
+    assert where(form("x^2.5")) == [EXPONENT]
+    assert where(form("exp(2.0*(x^2 - 3.0))")) == [RATE, SHIFT + 2]
+    assert where(form("exp(x - x^2)*(3.0 - x)")) == [SHIFT + 1]
+    assert where(form("x^-6 + 2.0*log(x)")) == [SCALE]
+    assert numbers == {X: 0, ("powi", 2, X): 1}
+
+
+def test_shifts_start_with_a_zero_below_within_and_above_the_range():
+    inverse = encode([[Gene(0, ("powi", -2, X))]])
+    starts = Starts(32, (0.5, 2.0), inverse.code, inverse.arg, inverse.node_start)
+    number, start = np.zeros(32, dtype=np.int64), np.arange(32)
+    for sign in (0, 1):
+        place = np.full(32, SHIFT + sign)
+        zeros = starts.values(place, number, start) * (1 if sign else -1)  # c = x^-2 or -x^-2
+        assert (zeros < 0.25).mean() == pytest.approx(0.5, abs=0.05)
+        assert (zeros > 4.0).mean() == pytest.approx(0.25, abs=0.05)
+        assert np.abs(zeros - 2).max() < 10
+    exponents = starts.values(np.full(32, EXPONENT), number, start)
+    assert len(set(exponents)) == 32
+    assert exponents.min() > -14
+    assert exponents.max() < 3
 
 
 # ---------------------------------------------------------------------------- fitting
@@ -396,11 +418,10 @@ def test_batches_are_those_of_the_encoded_genes(argon):
     expected = encode([genes[k] for k in owner])
     for name in ("code", "arg", "node_start", "constant_start", "block", "term_start"):
         np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name))
-    nonlinear = [any(n_constants(g.tree) for g in form) for form in genes]
-    starts = np.bincount(owner)
-    assert set(starts[nonlinear]) == {argon.settings.starts}
-    assert set(starts[~np.array(nonlinear)]) == {1}
-    first = np.flatnonzero(owner == nonlinear.index(True))
+    nonlinear = [sum(n_constants(g.tree) for g in form) for form in genes]
+    starts = [n * argon.settings.starts or 1 for n in nonlinear]
+    assert np.bincount(owner).tolist() == starts
+    first = np.flatnonzero(owner == nonlinear.index(2))
     values = [tuple(batch.candidate(k).constants) for k in first]
     assert len(set(values)) == len(values)
 

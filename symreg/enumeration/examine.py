@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from symreg.constants import POLISH, Fits, FitSettings, Fitter
 from symreg.enumeration.forms import Forms, Terms
-from symreg.enumeration.pieces import bounds, ragged, starting_values
+from symreg.enumeration.pieces import ragged
+from symreg.enumeration.starts import MOST_CONSTANTS, Starts, are_sensible
 from symreg.expression import Expression
 from symreg.gate import Gate
 from symreg.individuals import Gene, Individual, decode, encode, terms_from
@@ -34,8 +35,8 @@ _EACH_START = FitSettings(max_steps=20)
 class ExamineSettings:
     """How forms are fitted."""
 
-    starts: int = 6
-    """Starting values of the constants of each form."""
+    starts: int = 8
+    """Starts of each form, for each of its constants; forms without constants are fitted once."""
     kept: int = 16
     """Forms of each complexity that are fitted once more, as well as can be."""
     fit: FitSettings = _EACH_START
@@ -84,8 +85,9 @@ class Examiner:
         self.settings = settings or ExamineSettings()
         design = fitter.design
         x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
-        self._values = starting_values(self.settings.starts, x_range)
-        self._low, self._high = bounds()
+        pieces, starts = forms.pieces, self.settings.starts * MOST_CONSTANTS
+        addends = pieces.addend_code, pieces.addend_arg, pieces.addend_start
+        self._starts = Starts(starts, x_range, *addends)
 
     def examine(
         self, complexity: int, start: int = 0, stop: int | None = None, bar: float = math.inf
@@ -114,11 +116,10 @@ class Examiner:
     def _candidates(self, terms: Terms) -> tuple[Batch, Integers, Integers]:
         """Every form from every start; places of the constants, and the form of each candidate."""
         pieces = self.forms.pieces
-        has_constants = np.concatenate([pieces.n_constants, [0]])[terms.pieces].sum(axis=1) > 0
+        constants = np.concatenate([pieces.n_constants, [0]])[terms.pieces].sum(axis=1)
         first, count = terms.term_start[:-1], np.diff(terms.term_start)
-        owner = np.repeat(np.arange(count.size), count)
-        nonlinear = np.bincount(owner, has_constants, count.size) > 0
-        starts = np.where(nonlinear, self.settings.starts, 1)
+        nonlinear = np.add.reduceat(constants, first)
+        starts = np.maximum(1, self.settings.starts * nonlinear)
         form = np.repeat(np.arange(count.size), starts)
         start = ragged(np.zeros_like(starts), starts)
         chosen = ragged(first[form], count[form])
@@ -126,15 +127,14 @@ class Examiner:
         piece = terms.pieces[chosen]
         there = piece >= 0
         term = np.repeat(np.arange(chosen.size), there.sum(axis=1))
-        batch, place = pieces.batch(
-            piece[there], term, terms.key[chosen], term_start, start, self._values
-        )
-        return batch, place, form
+        batch, found = pieces.batch(piece[there], term, terms.key[chosen], term_start)
+        values = self._starts.values(found.place, found.number, start[found.candidate])
+        return batch._replace(constants=values), found.place, form
 
     def _are_valid(self, fits: Fits, place: Integers) -> NDArray[np.bool_]:
         """Which candidates a search would keep: all terms count, all constants are sensible."""
         constants, starts = fits.batch.constants, fits.batch.term_start
-        outside = (constants < self._low[place]) | (constants > self._high[place])
+        outside = ~are_sensible(place, constants)
         bad = np.concatenate([[0], np.cumsum(outside)])[fits.batch.constant_start[starts]]
         weightless = np.concatenate([[0], np.cumsum(fits.weights == 0)])[starts]
         sound = (np.diff(bad) == 0) & (np.diff(weightless) == 0) & (fits.spares < 0)
