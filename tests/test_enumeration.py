@@ -9,10 +9,16 @@ from symreg.enumeration import (
     RADIAL,
     Examiner,
     ExamineSettings,
+    Exhaustive,
     Forms,
     Grammar,
+    Progress,
     best_of,
     list_forms,
+    load_forms,
+    plan,
+    processes,
+    save_forms,
 )
 from symreg.enumeration.families import Families
 from symreg.enumeration.functions import numbered
@@ -459,7 +465,7 @@ def test_every_form_is_as_good_as_a_search_would_fit_it(argon):
 
 
 def test_lennard_jones_is_the_best_of_its_complexity(argon):
-    best = {c: argon.examine(c).best for c in range(11)}
+    best = [i for c in range(11) for i in argon.examine(c).best]
     front = argon.front(best)
     assert [i.complexity for i in front] == sorted({i.complexity for i in front})
     assert {str(tree_of(gene.tree)) for gene in front[-1].genes} == {"x^-12", "x^-6"}
@@ -476,7 +482,7 @@ def test_lennard_jones_is_found_in_tabulated_data(shared_data):
     prepared = prepare(config.from_dict({"data": data, "terms": terms}))
     forms = list_forms(prepared.design.keys, 10)
     examiner = Examiner(forms, Fitter(prepared.design))
-    last = examiner.front({c: examiner.examine(c).best for c in range(11)})[-1]
+    last = examiner.front([i for c in range(11) for i in examiner.examine(c).best])[-1]
     expression = Expression(terms_from(last.genes, prepared.design.keys), last.weights)
     weight = {str(t.tree): w for t, w in zip(expression.terms, expression.weights, strict=True)}
     assert set(weight) == {"x^-12", "x^-6"}
@@ -497,12 +503,62 @@ def test_what_does_not_pass_the_gate_is_passed_over(argon):
     for c in (7, 8):
         expected = [i for i in whole.examine(c).best if len(i.genes) == 2]
         assert same(gated.examine(c).best, expected[:16])
-    assert gated.front({7: whole.examine(7).best}) == []
+    assert gated.front(whole.examine(7).best) == []
 
 
 def test_results_come_back_from_arrays(argon):
     best = argon.examine(8).best
     assert same(from_arrays(to_arrays(best)), best)
+
+
+def test_a_plan_holds_every_place_once(forms):
+    chunks = plan(forms, 500)
+    assert all(chunk.stop - chunk.start <= 500 for chunk in chunks)
+    for c, size in forms.sizes.items():
+        places = [k for chunk in chunks if chunk.complexity == c for k in range(*chunk[1:])]
+        assert places == list(range(size))
+    assert [chunk.complexity for chunk in chunks] == sorted(chunk.complexity for chunk in chunks)
+
+
+@pytest.fixture
+def exhaustive(argon):
+    search = Exhaustive(argon.forms, argon.fitter, argon.settings)
+    search.chunks = plan(argon.forms, 200)
+    return search
+
+
+def test_a_search_counts_all_forms_and_keeps_the_best_of_each_complexity(argon, exhaustive):
+    *_, last = exhaustive.search()
+    assert last.examined == exhaustive.total == sum(argon.forms.counts.values())
+    assert last.chunks == len(exhaustive.chunks)
+    assert same(last.best, [i for c in range(11) for i in argon.examine(c).best])
+    assert same(exhaustive.front(last), argon.front(last.best))
+
+
+def test_an_interrupted_search_goes_on_to_the_same_end(exhaustive):
+    states = list(exhaustive.search())
+    half = Progress.from_arrays(states[len(states) // 2].to_arrays())
+    assert half.examined == states[len(states) // 2].examined < states[-1].examined
+    *_, last = exhaustive.search(half)
+    assert last.examined == states[-1].examined
+    assert same(last.best, states[-1].best)
+    assert list(exhaustive.search(last)) == []
+
+
+def test_workers_find_the_same(argon_design, argon, exhaustive, tmp_path):
+    *_, here = exhaustive.search()
+    design, forms = tmp_path / "design.npz", tmp_path / "forms.npz"
+    argon_design.save(design)
+    save_forms(forms, argon.forms)
+    assert load_forms(forms, argon.forms.keys).genes(10) == argon.forms.genes(10)
+    with processes(2, design, forms, argon.settings) as executor:
+        elsewhere = Exhaustive(
+            argon.forms, argon.fitter, argon.settings, executor=executor, workers=2
+        )
+        elsewhere.chunks = exhaustive.chunks
+        *_, there = elsewhere.search()
+    assert there.examined == here.examined
+    assert same(there.best, here.best)
 
 
 def test_no_forms_are_no_result(argon):

@@ -9,16 +9,34 @@ from symreg.enumeration.examine import Examined, Examiner, ExamineSettings, best
 from symreg.enumeration.forms import Forms, Terms
 from symreg.enumeration.functions import ANGULAR, RADIAL, Grammar
 from symreg.enumeration.listing import list_forms
+from symreg.enumeration.search import (
+    CHUNK,
+    Chunk,
+    Exhaustive,
+    Progress,
+    load_forms,
+    plan,
+    processes,
+    save_forms,
+)
 
 __all__ = [
     "ANGULAR",
+    "CHUNK",
     "RADIAL",
+    "Chunk",
     "ExamineSettings",
     "Examined",
     "Examiner",
+    "Exhaustive",
     "Forms",
     "Grammar",
+    "Progress",
     "Terms",
     "best_of",
     "list_forms",
+    "load_forms",
+    "plan",
+    "processes",
+    "save_forms",
 ]

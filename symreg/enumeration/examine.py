@@ -7,7 +7,7 @@ depends on its form and start alone, and of what is kept the best is the same in
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,9 +184,9 @@ class Examiner:
                     found.append(individual)
         return found
 
-    def front(self, best: Mapping[int, Sequence[Individual]]) -> list[Individual]:
-        """The front of the best of each complexity, constants polished, simplest first."""
-        return front(self.polished([i for level in sorted(best) for i in best[level]]))
+    def front(self, best: Sequence[Individual]) -> list[Individual]:
+        """The front of the best of all complexities, constants polished, simplest first."""
+        return front(self.polished(best))
 
 
 def best_of(individuals: Iterable[Individual], count: int) -> list[Individual]:
