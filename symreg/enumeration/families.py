@@ -59,6 +59,11 @@ class Families:
     def of(self, u: Nested) -> Sum:
         """Normal form of a function; the values of its constants do not matter."""
         known = self._known.get(u)
+        return self._make(u) if known is None else known
+
+    def _part(self, u: Nested) -> Sum:
+        """The same, kept: a function is part of many."""
+        known = self._known.get(u)
         if known is None:
             known = self._known[u] = self._make(u)
         return known
@@ -69,7 +74,10 @@ class Families:
         The first entry tells a sum with fixed ratios from one whose addends are scaled each by
         itself, which is the sum of as many terms.
         """
-        addends = self.of(u)
+        return self.scaled_sum(self.of(u))
+
+    def scaled_sum(self, addends: Sum) -> tuple[bool, Sum]:
+        """The same of the normal form of a function."""
         if _is_generic(addends):
             return False, self._product(_SCALE, addends)
         return True, _divided(addends, next(c for _, c in addends if c != FREE))
@@ -87,15 +95,15 @@ class Families:
         if len(u) == 1:
             return (((((self._number(u, 0)), 1.0),), 1.0),)
         if op == "powi":
-            return self._power(self.of(u[2]), float(u[1]))
-        one = self.of(u[1])
+            return self._power(self._part(u[2]), float(u[1]))
+        one = self._part(u[1])
         if op in ("exp", "log"):
             return self._exp(one) if op == "exp" else self._log(one)
         if op == "sqrt":
             return self._power(one, 0.5)
         if op == "pow":
             return self._power(one, FREE if u[2][0] == "const" else float(u[2][1]))
-        two = self.of(u[2])
+        two = self._part(u[2])
         if op in ("add", "sub"):
             sign = 1.0 if op == "add" else -1.0
             return self._sum([*one, *((mono, _times(sign, c)) for mono, c in two)])

@@ -99,23 +99,29 @@ class Functions:
         self._seen: set[Sum] = set()
         self._sums_only: set[Sum] = set()
         self._levels: list[list[Nested]] = [[] for _ in range(limit + 1)]
-        self._beside: list[list[Nested]] = [[] for _ in range(limit + 1)]
+        self._kept: list[list[tuple[Nested, Sum]]] = [[] for _ in range(limit + 1)]
         waiting: list[list[Nested]] = [[] for _ in range(limit + 1)]
         for level in range(1, limit + 1):
-            for u in self._raw(level):
-                size = cost(u)
-                if level <= size <= limit:
-                    waiting[size].append(u)
+            self._fill(level, self._made(level, waiting))
             self._fill(level, waiting[level])
             waiting[level] = []
 
-    def __getitem__(self, complexity: int) -> list[Nested]:
-        """Functions of one complexity, constants as placeholders.
+    def __getitem__(self, complexity: int) -> list[tuple[Nested, Sum]]:
+        """Functions of one complexity, constants as placeholders, with their normal forms.
 
         A function that a sum is as well, of no higher complexity, is there in addition: as a term
         the sum would come apart, and its addends would no longer have one scale.
         """
-        return self._levels[complexity] + self._beside[complexity]
+        return self._kept[complexity]
+
+    def _made(self, level: int, waiting: list[list[Nested]]) -> Iterator[Nested]:
+        """What operators make of smaller functions; rewriting may have made it more complex."""
+        for u in self._raw(level):
+            size = cost(u)
+            if size == level:
+                yield u
+            elif level < size < len(waiting):
+                waiting[size].append(u)
 
     def _fill(self, level: int, candidates: Iterable[Nested]) -> None:
         """Keep those that are no family seen before and have no needless constants."""
@@ -130,11 +136,12 @@ class Functions:
             if family not in self._seen:
                 self._seen.add(family)
                 self._levels[level].append(form)
+                self._kept[level].append((form, family))
                 if is_sum:
                     self._sums_only.add(family)
             elif not is_sum and family in self._sums_only:
                 self._sums_only.remove(family)
-                self._beside[level].append(form)
+                self._kept[level].append((form, family))
 
     def _is_allowed(self, u: Nested) -> bool:
         if u[0] == "powi" and (u[1] not in self._allowed or u[2][0] == "powi"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-from symreg.enumeration.families import Families, Mono
+from symreg.enumeration.families import Families, Mono, Sum
 from symreg.enumeration.forms import Forms, Group
 from symreg.enumeration.functions import ANGULAR, RADIAL, Functions, Grammar, numbered
 from symreg.enumeration.pieces import Pieces
@@ -57,7 +59,21 @@ def list_forms(
         raise ValueError("forms without pair terms are not enumerated: they keep nothing apart")
     if term_limit < LEAST_TERM:
         raise ValueError(f"the largest complexity is {term_limit}; a pair term has {LEAST_TERM}")
-    return Listing(keys, limit, term_limit, radial, angular).forms()
+    with _no_search_for_cycles():
+        return Listing(keys, limit, term_limit, radial, angular).forms()
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    # Millions of tuples are made and kept, none of which refers to itself; looking for those that
+    # do took a quarter of the time.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class Listing:
@@ -122,11 +138,11 @@ class Listing:
         cheapest: dict[Mono, int] = {}
         for level in range(1, self.term_limit - WEIGHT_COST + 1):
             found = []
-            for u in functions[level]:
+            for u, addends in functions[level]:
                 split = terms_of(u)
                 if len(split) != 1 or cost(split[0]) != level:
                     continue
-                monos = self._new_family(split[0], seen)
+                monos = self._new_family(split[0], u, addends, seen)
                 if monos is None:
                     continue
                 costs = [cheapest.get(mono, self.limit) + WEIGHT_COST for mono in monos]
@@ -143,16 +159,24 @@ class Listing:
         seen: set[object] = set()
         for level in range(1, limit + 1):
             found = []
-            for u in functions[level]:
+            for u, addends in functions[level]:
                 ((_, factor, _),) = terms_of(("product", u, ONE)) or ((0, ONE, 0),)
-                if cost(factor) == level and self._new_family(factor, seen) is not None:
+                same = cost(factor) == level
+                if same and self._new_family(factor, u, addends, seen) is not None:
                     found.append(numbered(factor))
             yield level, found
 
-    def _new_family(self, u: Nested, seen: set[object]) -> list[Mono] | None:
-        """Terms that a function of free scale is the sum of; None where it is nothing new."""
-        tied, addends = family = self.families.scaled(numbered(u))
-        needless = self.families.fitted(addends) + tied < n_constants(u) + 1
+    def _new_family(
+        self, term: Nested, u: Nested, addends: Sum, seen: set[object]
+    ) -> list[Mono] | None:
+        """Terms that a function of free scale is the sum of; None where it is nothing new.
+
+        ``addends`` is the normal form of ``u``, of which rewriting made the term.
+        """
+        known = term == u
+        family = self.families.scaled_sum(addends if known else self.families.of(numbered(term)))
+        tied, addends = family
+        needless = self.families.fitted(addends) + tied < n_constants(term) + 1
         if family in seen or needless:
             return None
         seen.add(family)
