@@ -388,20 +388,29 @@ def test_constants_are_told_apart_by_where_they_stand():
     assert numbers == {X: 0, ("powi", 2, X): 1}
 
 
-def test_shifts_start_with_a_zero_below_within_and_above_the_range():
-    inverse = encode([[Gene(0, ("powi", -2, X))]])
-    starts = Starts(32, (0.5, 2.0), inverse.code, inverse.arg, inverse.node_start)
-    number, start = np.zeros(32, dtype=np.int64), np.arange(32)
+def test_shifts_start_with_a_zero_mostly_outside_of_the_range():
+    inverse = encode([[Gene(0, ("powi", -2, X))], [Gene(0, ("log", X))]])
+    starts = Starts(64, (0.5, 2.0), inverse.code, inverse.arg, inverse.node_start)
+    number, start = np.zeros(64, dtype=np.int64), np.arange(64)
     for sign in (0, 1):
-        place = np.full(32, SHIFT + sign)
-        zeros = starts.values(place, number, start) * (1 if sign else -1)  # c = x^-2 or -x^-2
-        assert (zeros < 0.25).mean() == pytest.approx(0.5, abs=0.05)
-        assert (zeros > 4.0).mean() == pytest.approx(0.25, abs=0.05)
-        assert np.abs(zeros - 2).max() < 10
-    exponents = starts.values(np.full(32, EXPONENT), number, start)
-    assert len(set(exponents)) == 32
-    assert exponents.min() > -14
-    assert exponents.max() < 3
+        shifts = starts.values(np.full(64, SHIFT + sign), number, start)
+        zeros = shifts if sign else -shifts  # of c - x^-2 and c + x^-2, which is 0.25 to 4
+        assert (zeros < 0.25).mean() == pytest.approx(0.75, abs=0.03)
+        assert (zeros > 4.0).mean() == pytest.approx(0.2, abs=0.03)
+        assert (zeros[zeros < 0] >= -4.0).all()
+    logarithm = -starts.values(np.full(64, SHIFT + 2), number, start)
+    assert (np.abs(logarithm) < np.log(2)).mean() == pytest.approx(0.05, abs=0.03)
+
+
+def test_starts_of_all_constants_and_places_differ():
+    none = np.empty(0, dtype=np.int64)
+    starts = Starts(32, (0.5, 2.0), none, none, np.zeros(1, dtype=np.int64))
+    number, start = np.zeros(32, dtype=np.int64), np.arange(32)
+    for place, low, high in ((SCALE, -5, 5), (RATE, -14, 1.5), (EXPONENT, -14, 2.5)):
+        one, two = (starts.values(np.full(32, place), number + k, start) for k in (0, 1))
+        assert len(set(one)) == 32
+        assert low <= one.min() < one.max() <= high
+        assert not (one == two).all()
 
 
 # ---------------------------------------------------------------------------- fitting
@@ -419,7 +428,7 @@ def same(one, two):
 
 def test_batches_are_those_of_the_encoded_genes(argon):
     terms = argon.forms.terms(10)
-    batch, _, owner = argon._candidates(terms)
+    batch, _, owner = argon.candidates(terms)
     genes = argon.forms.genes(10)
     expected = encode([genes[k] for k in owner])
     for name in ("code", "arg", "node_start", "constant_start", "block", "term_start"):

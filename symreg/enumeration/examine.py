@@ -35,7 +35,7 @@ _EACH_START = FitSettings(max_steps=20)
 class ExamineSettings:
     """How forms are fitted."""
 
-    starts: int = 8
+    starts: int = 12
     """Starts of each form, for each of its constants; forms without constants are fitted once."""
     kept: int = 16
     """Forms of each complexity that are fitted once more, as well as can be."""
@@ -104,16 +104,16 @@ class Examiner:
         terms = self.forms.terms(complexity, start, stop)
         if not terms.place.size:
             return Examined(0, [])
-        batch, place, form = self._candidates(terms)
+        batch, place, form = self.candidates(terms)
         fits = self.fitter.fit(batch, self.settings.fit)
-        losses = np.where(self._are_valid(fits, place), fits.losses, np.inf)
+        losses = np.where(self.are_valid(fits, place), fits.losses, np.inf)
         order = np.lexsort((np.arange(losses.size), losses))
         _, first = np.unique(form[order], return_index=True)
         chosen = order[np.sort(first)]  # the best start of each form, best form first
         chosen = chosen[np.isfinite(losses[chosen])]
         return Examined(terms.place.size, self._best(fits, chosen, bar))
 
-    def _candidates(self, terms: Terms) -> tuple[Batch, Integers, Integers]:
+    def candidates(self, terms: Terms) -> tuple[Batch, Integers, Integers]:
         """Every form from every start; places of the constants, and the form of each candidate."""
         pieces = self.forms.pieces
         constants = np.concatenate([pieces.n_constants, [0]])[terms.pieces].sum(axis=1)
@@ -131,7 +131,7 @@ class Examiner:
         values = self._starts.values(found.place, found.number, start[found.candidate])
         return batch._replace(constants=values), found.place, form
 
-    def _are_valid(self, fits: Fits, place: Integers) -> NDArray[np.bool_]:
+    def are_valid(self, fits: Fits, place: Integers) -> NDArray[np.bool_]:
         """Which candidates a search would keep: all terms count, all constants are sensible."""
         constants, starts = fits.batch.constants, fits.batch.term_start
         outside = ~are_sensible(place, constants)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -32,8 +31,10 @@ _SPREAD = {
     RATE: (-14.0, -8.0, -5.0, -3.0, -1.5, -0.5, 0.5, 1.5),
     EXPONENT: (-14.0, -10.0, -7.0, -4.0, -2.0, -1.0, 0.5, 2.5),
 }
-_FARTHEST, _NEAREST = 2.0, 1e-3
-"""Distances of a zero from the range of a function, as parts of its width."""
+_BUCKETS = 128
+"""Starting values are tabulated for so many parts of the unit interval."""
+_SHARES = (0.0, 0.4, 0.75, 0.8, 1.0)
+"""Where the kinds of shifts begin and end in the unit interval, in the order of ``_shifts``."""
 _COSINE = PRIMITIVES["c"].code
 _POINTS = 33
 
@@ -68,22 +69,37 @@ def _halton(n: int, base: int) -> float:
     return value
 
 
-def _beyond(quantile: float) -> float:
-    """Where to put a zero: three times in four outside of 0 to 1, nearer to the ends more often."""
-    if 0.5 <= quantile < 0.75:
-        return 4.0 * quantile - 2.0
-    below = quantile < 0.5
-    part = 2.0 * quantile if below else 4.0 * (1.0 - quantile)
-    gap = math.exp((1.0 - part) * math.log(_FARTHEST) + part * math.log(_NEAREST))
-    return -gap if below else 1.0 + gap
+def _shifts(u: Floats) -> Floats:
+    """Values of c in u + c, from those of a function along the range, shape (_BUCKETS,).
+
+    The first are values of the function itself, where the sum turns from one to the other; then
+    come zeros below the range of the function, within it and above it.
+    """
+    t = (np.arange(_BUCKETS) + 0.5) / _BUCKETS
+    turn, low, inside, high = (
+        np.clip((t - begin) / (end - begin), 0.0, 1.0) for begin, end in pairwise(_SHARES)
+    )
+    u = u[np.isfinite(u)] if np.isfinite(u).any() else np.array([0.0, 1.0])
+    least, most = float(u.min()), float(u.max())
+    width = most - least or 1.0
+    below = min(least, width) if least > 0 else width
+    turns = np.interp(turn, np.linspace(0, 1, u.size), u)
+    if least < 0 < most:  # the sum would be zero somewhere
+        turns = width * _gap(turn) - least
+    zeros = (least - below * _gap(low), least + width * inside, most + width * _gap(high))
+    return np.select([t < end for end in _SHARES[1:]], [turns, *(-z for z in zeros)])
+
+
+def _gap(part: Floats) -> Floats:
+    """From 0 to 1, distances from 2 down to 0.01, evenly in their logarithm."""
+    return np.asarray(2.0 * 0.005 ** np.clip(part, 0.0, 1.0))
 
 
 class Starts:
     """Starting values: the points of a Halton sequence, one dimension for each constant of a form.
 
-    They are spread over what is sensible at each place. A shift c + u is zero below, above or
-    within the range of u: only the first two are of use where it stands in a denominator or under a
-    root, for no fit moves a pole through data.
+    They are spread over what is sensible at each place. Most shifts c + u have no zero within the
+    data: where they stand in a denominator or under a root no fit moves a pole through data.
 
     Parameters
     ----------
@@ -103,29 +119,21 @@ class Starts:
         arg: Integers,
         start: Integers,
     ) -> None:
-        quantiles = [[_halton(s + 1, base) for s in range(starts)] for base in _PRIMES]
+        quantiles = np.array([[_halton(s + 1, base) for s in range(starts)] for base in _PRIMES])
+        self._bucket = (quantiles * _BUCKETS).astype(np.int64)
+        t = (np.arange(_BUCKETS) + 0.5) / _BUCKETS
         known = np.linspace(0.0, 1.0, len(_SPREAD[SCALE]))
-        spread = [np.interp(quantiles, known, _SPREAD[p]) for p in (SCALE, RATE, EXPONENT)]
-        self._units = np.array([*spread, np.vectorize(_beyond)(quantiles)])
-        offset, width = [0.0] * SHIFT, [1.0] * SHIFT
+        table = [np.interp(t, known, _SPREAD[place]) for place in (SCALE, RATE, EXPONENT)]
         for low, high in pairwise(start):
             ends = (-1.0, 1.0) if _COSINE in code[low:high] else x_range
-            least, most = _range(code[low:high], arg[low:high], np.linspace(*ends, _POINTS))
-            offset += [-least, least]
-            width += [least - most, most - least]
-        self._offset, self._width = np.array(offset), np.array(width)
+            x = np.linspace(*ends, _POINTS)
+            shifts = _shifts(evaluate_values(code[low:high], arg[low:high], np.empty(0), x))
+            table += [shifts, -shifts]
+        self._table = np.array(table)
 
     def values(self, place: Integers, number: Integers, start: Integers) -> Floats:
         """Values of constants from their places, numbers in their forms, and starts."""
-        unit = self._units[np.minimum(place, SHIFT), number, start]
-        return np.asarray(self._offset[place] + self._width[place] * unit)
-
-
-def _range(code: Integers, arg: Integers, x: Floats) -> tuple[float, float]:
-    """Smallest and largest finite value of a function; 0 and 1 where there is none."""
-    values = evaluate_values(code, arg, np.empty(0), x)
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        return np.asarray(self._table[place, self._bucket[number, start]])
 
 
 def are_sensible(place: Integers, constants: Floats) -> NDArray[np.bool_]:
