@@ -10,7 +10,7 @@ from symreg.enumeration.families import Families, Sum
 from symreg.expression.canonical import LEAVES, ONE, Nested, X, build
 from symreg.individuals import cost, n_constants
 from symreg.primitives import PRIMITIVES
-from symreg.variation import DEGREES, EXPONENTS
+from symreg.variation import DEGREES, HIGHEST_EXPONENT, LOWEST_EXPONENT
 
 _COST = {name: primitive.cost for name, primitive in PRIMITIVES.items()}
 _LEAST_AROUND = 2
@@ -22,8 +22,10 @@ class Grammar:
     """What functions of one variable are made of."""
 
     variable: Nested = X
-    exponents: tuple[int, ...] = EXPONENTS
-    """Integer exponents."""
+    exponents: tuple[int, ...] = tuple(
+        n for n in range(LOWEST_EXPONENT, HIGHEST_EXPONENT + 1) if n not in (0, 1)
+    )
+    """Integer exponents: all that variation reaches, by products of powers of its own."""
     functions: tuple[str, ...] = ("exp", "log", "sqrt")
     """Operators of one operand."""
     real_powers: bool = True
@@ -31,7 +33,7 @@ class Grammar:
 
 
 RADIAL = Grammar()
-"""That of the production primitive set, for functions of x."""
+"""For functions of x: what variation makes."""
 ANGULAR = Grammar(
     variable=LEAVES["c"],
     exponents=tuple(sorted({*DEGREES, *(-n for n in DEGREES), -1})),

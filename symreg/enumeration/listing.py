@@ -37,9 +37,9 @@ def list_forms(
     limit
         Largest complexity of a form.
     term_limit
-        Largest complexity of one term, weight included; by default as of a form. There are about
-        20 times as many terms for every 2 that it is raised, and all are listed before any is
-        fitted: 11 takes seconds, 13 a minute.
+        Largest complexity of one term, weight included; by default as of a form. There are some 20
+        to 50 times as many terms for every 2 that it is raised, and all are listed before any is
+        fitted: 11 takes seconds, 13 minutes and gigabytes.
     radial, angular
         What functions of the distance and the cosine are made of.
 
@@ -52,7 +52,7 @@ def list_forms(
     --------
     >>> forms = list_forms([("pair", ("Ar", "Ar"))], 10)
     >>> forms.counts[5], forms.counts[10]
-    (22, 564)
+    (32, 988)
     """
     term_limit = limit if term_limit is None else min(term_limit, limit)
     if not any(kind == "pair" for kind, _ in keys):
