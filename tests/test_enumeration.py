@@ -200,6 +200,14 @@ def test_every_form_has_the_complexity_that_it_is_listed_under(forms):
             assert 1 <= len(genes) <= 2
 
 
+def test_no_form_is_simpler_once_its_constants_are_fitted_and_it_is_rewritten(forms):
+    rng = np.random.default_rng(0)
+    for gene in (gene for c in range(11) for genes in forms.genes(c) for gene in genes):
+        tree = tree_of(gene.tree)
+        fitted = tree.with_constants(rng.uniform(0.2, 3.0, len(tree.constants)))
+        assert cost(nested(fitted)) == cost(gene.tree), str(fitted)
+
+
 def test_no_structure_is_listed_twice(forms):
     every = [structure(genes) for c in range(11) for genes in forms.genes(c)]
     assert len(every) == len(set(every)) == sum(forms.counts.values())
