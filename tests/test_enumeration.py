@@ -1,0 +1,605 @@
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+
+from symreg.constants import QUICK, Fitter
+from symreg.enumeration import (
+    ANGULAR,
+    RADIAL,
+    Examiner,
+    ExamineSettings,
+    Exhaustive,
+    Forms,
+    Grammar,
+    Progress,
+    best_of,
+    list_forms,
+    load_forms,
+    plan,
+    processes,
+    save_forms,
+)
+from symreg.enumeration.families import Families
+from symreg.enumeration.functions import numbered
+from symreg.enumeration.listing import Listing
+from symreg.enumeration.starts import EXPONENT, RATE, SCALE, SHIFT, Starts, places
+from symreg.expression import Expression, parse
+from symreg.expression.canonical import ONE, X, build, nested, terms_of, tree_of
+from symreg.individuals import (
+    Gene,
+    Individual,
+    complexity,
+    cost,
+    encode,
+    from_arrays,
+    n_constants,
+    structure,
+    terms_from,
+    to_arrays,
+)
+from symreg.kernels.programs import differentiate
+from symreg.primitives import PRIMITIVES, WEIGHT_COST
+from symreg.scoring import tree_arrays
+from symreg.variation import Variation, VariationSettings
+
+PAIR = ("pair", ("Ar", "Ar"))
+SILICON = (("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si")))
+TINY = Grammar(exponents=(-2, 2), functions=("exp",), real_powers=False)
+
+
+@pytest.fixture(scope="module")
+def listing():
+    return Listing([PAIR], 10, 10, RADIAL, ANGULAR)
+
+
+@pytest.fixture(scope="module")
+def forms(listing):
+    return listing.forms()
+
+
+def form(text, variable="x"):
+    """Canonical form of a formula as the table would hold it."""
+    return numbered(nested(parse(text, variable=variable)))
+
+
+SAME = {
+    "order of addends": ("exp(x) + x^2", "x^2 + exp(x)"),
+    "order of factors": ("x^2*log(x + 1)", "log(x + 1)*x^2"),
+    "grouping of addends": ("(x + exp(x)) + x^2", "x + (exp(x) + x^2)"),
+    "grouping of factors": ("x*(log(x)*exp(x))", "(x*log(x))*exp(x)"),
+    "powers of one base": ("x^-6*x^2.5", "x^1.5"),
+    "a fitted scale of either sign": ("x^2 - 2.0*x", "x^2 + 3.0*x"),
+    "a scale within a power": ("(2.0*x)^3", "2.0*x^3"),
+    "a shift within an exponential": ("1 + exp(x + 2.0)", "1 + 2.0*exp(x)"),
+    "a scale within a logarithm": ("x + log(2.0*x)", "(x + log(x)) + 2.0"),
+    "a power within a logarithm": ("log(x^3)", "3*log(x)"),
+    "an exponential of a logarithm": ("exp(2.0*log(x))", "x^2.0"),
+    "a product of powers": ("(x*log(x))^2", "x^2*log(x)^2"),
+    "a quotient": ("x^2/(x + 1)", "x^2*(x + 1)^-1"),
+    "a root of a product": ("sqrt(x*log(x))", "sqrt(x)*sqrt(log(x))"),
+    "a product of a sum": ("x*(x + 1)", "x^2 + x"),
+    "a sum of equal addends": ("x + (x + 1)", "1 + 2*x"),
+}
+SAME_SCALED = {
+    "the addend of which the scale is fitted": ("(1 + 2.0*x)^-3", "(2.0 + x)^-3"),
+    "the sign of a sum": ("(x - x^2)^3", "(x^2 - x)^3"),
+    "a number within a root": ("sqrt(2*x)", "sqrt(x)"),
+    "a shift within an exponential": ("exp(1 + x^2)", "exp(x^2)"),
+}
+DIFFERENT = (
+    ("x^-6", "x^-7"),
+    ("x^2.0", "x^2"),
+    ("exp(x)", "exp(2.0*x)"),
+    ("x + 1", "x + 2.0"),
+    ("exp(x - x^2)", "exp(x^2 - x)"),
+    ("(1 + x)^2", "(1 - x)^2"),
+    ("exp(2.0*x) + exp(3.0*x)", "2.0*exp(2.0*x)"),
+    ("(x + 1.5)*(x + 2.5)", "(x + 1.5)^2"),
+)
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_rewritten_functions_are_one_family(name):
+    families = Families()
+    one, two = (families.of(form(text)) for text in SAME[name])
+    assert one == two
+
+
+@pytest.mark.parametrize("name", SAME_SCALED)
+def test_functions_that_differ_by_a_scale_are_one_family_of_terms(name):
+    families = Families()
+    one, two = (form(text) for text in SAME_SCALED[name])
+    assert families.of(one) != families.of(two)
+    assert families.scaled(one) == families.scaled(two)
+
+
+@pytest.mark.parametrize("texts", DIFFERENT)
+def test_different_functions_are_different_families(texts):
+    families = Families()
+    one, two = (families.scaled(form(text)) for text in texts)
+    assert one != two
+
+
+def test_needless_constants_are_not_counted():
+    families = Families()
+    for text, fitted in (("2.0*(x + 3.0)*4.0", 2), ("exp(2.0 + 3.0*(x + 1.5))", 2), ("x^2.0", 1)):
+        assert families.fitted(families.of(form(text))) == fitted
+
+
+def raw_trees(grammar, limit):
+    """All trees of a grammar up to a cost, by cost, with no regard to what they are."""
+    levels = {1: [X, ONE, ("const", 1.0)]}
+    costs = {name: PRIMITIVES[name].cost for name in PRIMITIVES}
+    for level in range(2, limit + 1):
+        found = [
+            (name, u) for name in grammar.functions for u in levels.get(level - costs[name], [])
+        ]
+        inner = levels.get(level - costs["powi"], [])
+        found += [("powi", n, u) for n in grammar.exponents for u in inner]
+        for name in ("add", "sub", "mul", "div"):
+            for size in range(1, level - costs[name]):
+                pairs = product(levels[size], levels.get(level - costs[name] - size, []))
+                found += [(name, u, v) for u, v in pairs]
+        levels[level] = found
+    return [u for level in levels.values() for u in level]
+
+
+def canonical(u):
+    """Rebuild a tree with constants of its own."""
+    return nested(tree_of(numbered(u)))
+
+
+def test_all_terms_of_a_tiny_grammar_are_those_of_all_its_trees():
+    limit = 7
+    listing = Listing([PAIR], limit + 2, limit + 2, TINY, ANGULAR)
+    forms = listing.forms()
+    single = {
+        listing.family(genes[0])
+        for c in range(limit + 3)
+        for genes in forms.genes(c)
+        if len(genes) == 1
+    }
+    found, sums = set(), set()
+    for tree in raw_trees(TINY, limit):
+        for u in terms_of(canonical(tree)):
+            while [u] != (again := terms_of(u)) and len(again) == 1:
+                (u,) = again
+            within = all(node[1] in (1, -2, 2) for node in walk(u) if node[0] == "powi")
+            if len(again) == 1 and within and cost(u) <= limit:
+                family = listing.family(Gene(0, u))
+                ((tied, addends),) = family[1]
+                (found if tied or len(addends) == 1 else sums).add(family)
+    assert found <= single
+    # What is left out is a sum of two terms; what more there is has more than two.
+    assert single - found <= sums
+    assert len(single) > 60
+
+
+def walk(u):
+    yield u
+    for v in u[1:]:
+        if isinstance(v, tuple):
+            yield from walk(v)
+
+
+def test_counts_at_low_complexity_are_those_by_hand(forms):
+    # 3: x and 1; 5: 31 powers and sqrt(x); 6: 1 with x.
+    assert [forms.counts[c] for c in range(3, 7)] == [2, 0, 32, 1]
+    assert {str(tree_of(g.tree)) for (g,) in forms.genes(3)} == {"x", "1"}
+    (one,) = forms.genes(6)
+    assert {str(tree_of(g.tree)) for g in one} == {"x", "1"}
+    # 8: each of 5 with x and with 1; alone a fitted power of x and others of four nodes.
+    assert forms.counts[8] == 64 + sum(len(genes) == 1 for genes in forms.genes(8))
+
+
+def test_every_form_has_the_complexity_that_it_is_listed_under(forms):
+    for c in range(11):
+        for genes in forms.genes(c):
+            assert complexity(genes) == c
+            assert 1 <= len(genes) <= 2
+
+
+def test_no_form_is_simpler_once_its_constants_are_fitted_and_it_is_rewritten(forms):
+    rng = np.random.default_rng(0)
+    for gene in (gene for c in range(11) for genes in forms.genes(c) for gene in genes):
+        tree = tree_of(gene.tree)
+        fitted = tree.with_constants(rng.uniform(0.2, 3.0, len(tree.constants)))
+        assert cost(nested(fitted)) == cost(gene.tree), str(fitted)
+
+
+def test_no_structure_is_listed_twice(forms):
+    every = [structure(genes) for c in range(11) for genes in forms.genes(c)]
+    assert len(every) == len(set(every)) == sum(forms.counts.values())
+    assert len({frozenset(shape) for shape in every if len(set(shape)) == 2}) == sum(
+        len(set(shape)) == 2 for shape in every
+    )
+
+
+def test_no_two_terms_without_constants_are_equal_but_for_a_scale(forms):
+    known = {}
+    sides = np.geomspace(0.6, 0.95, 9), np.geomspace(1.07, 3.0, 9)
+    for genes in (genes for c in range(11) for genes in forms.genes(c) if len(genes) == 1):
+        tree = tree_of(genes[0].tree)
+        if tree.constants:
+            continue
+        values = [tree(x) for x in sides]
+        logs = [np.log(np.abs(v)) for v in values if np.isfinite(v).all() and v.all()]
+        if logs:
+            key = tuple(round(float(n), 6) for log in logs for n in log[1:] - log[0])
+            # sqrt(x/(x + 1)) and sqrt(1 - 1/(x + 1)) are the first fractions that are not joined.
+            assert key not in known, f"{tree} is {known[key]}"
+            known[key] = str(tree)
+    assert len(known) > 1800
+
+
+def test_no_form_has_needless_constants(forms):
+    # The derivatives by weights and constants are independent for some of their values.
+    rng, x = np.random.default_rng(0), np.geomspace(0.6, 3.0, 40)
+    nowhere = 0
+    for genes in (genes for c in range(10) for genes in forms.genes(c)):
+        trees = [tree_of(gene.tree) for gene in genes]
+        ratios = [r for _ in range(10) if (r := independence(trees, x, rng)) is not None]
+        nowhere += not ratios
+        assert not ratios or max(ratios) > 1e-12, [str(tree) for tree in trees]
+    assert nowhere < 1200  # of 6195, such as log(1 - x): not defined on the whole range
+
+
+def independence(trees, x, rng):
+    """Smallest relative singular value of all derivatives; None outside of the domain."""
+    columns = []
+    for tree in trees:
+        constants = rng.uniform(0.3, 2.5, len(tree.constants))
+        code, arg = (np.array(part, dtype=np.int64) for part in tree_arrays(tree))
+        values, slopes = differentiate(code, arg, constants, x, False)
+        columns += [values, *slopes]
+    found = np.array(columns)
+    if not np.isfinite(found).all() or np.abs(found).max() > 1e60 or not found.any(axis=1).all():
+        return None
+    sizes = np.linalg.svd(found / np.linalg.norm(found, axis=1, keepdims=True), compute_uv=False)
+    return sizes[-1] / sizes[0]
+
+
+def test_terms_that_share_a_function_are_not_added(forms):
+    texts = {tuple(sorted(str(tree_of(g.tree)) for g in genes)) for genes in forms.genes(10)}
+    assert ("x^-12", "x^-6") in texts
+    assert ("x^-6", "x^-6") not in texts
+    # x*(c + x) is x^2 and x, each with a weight; as one term it is simpler, beside x it is not.
+    assert "x*(1.0 + x)" in {str(tree_of(g.tree)) for (g,) in forms.genes(7)}
+    assert ("x", "x*(1.0 + x)") not in texts
+    assert ("1", "x*(1.0 + x)") in texts
+
+
+def test_one_function_may_stand_twice_with_constants_of_its_own():
+    forms = list_forms([PAIR], 16, 8)
+    shapes = [structure(genes) for genes in forms.genes(16)]
+    real = ("pow", ("x",), "c")
+    assert ((0, real), (0, real)) in shapes
+
+
+def reduced(gene):
+    """The one term that a gene comes down to; None if there are more."""
+    trees = [gene.tree]
+    for _ in range(3):
+        trees = [v for u in trees for v in terms_of(u)]
+    return Gene(gene.key, trees[0]) if len(trees) == 1 else None
+
+
+@pytest.mark.parametrize("key", [0, 1])
+def test_every_term_that_variation_makes_is_listed(key):
+    largest = (10, 10)[key]
+    limit = largest if key == 0 else largest + 3
+    listing = Listing(SILICON, limit, limit if key == 0 else largest, RADIAL, ANGULAR)
+    forms, known = listing.forms(), {}
+    for c in range(limit + 1):
+        for genes in forms.genes(c):
+            for gene in genes:
+                known.setdefault(listing.family(gene), cost(gene.tree) + WEIGHT_COST)
+    allowed = {*RADIAL.exponents} if key == 0 else {*RADIAL.exponents, *ANGULAR.exponents}
+    limits = VariationSettings(max_complexity=12, max_terms=2)
+    variation = Variation(limits, SILICON, kinds=(SILICON[key][0],))
+    found = 0
+    for genes in variation.random(2000, np.random.default_rng(0)):
+        for gene in filter(None, map(reduced, genes)):
+            size = cost(gene.tree) + WEIGHT_COST
+            if size > largest or not {n[1] for n in walk(gene.tree) if n[0] == "powi"} <= allowed:
+                continue
+            family = listing.family(gene)
+            if any(not tied and len(addends) > 1 for tied, addends in family[1][: 1 - key]):
+                continue  # a sum of terms
+            if key == 1 and gene.tree[2] not in (ONE,) and outside_angular(gene.tree[2]):
+                continue
+            assert known.get(family, 99) <= size, str(tree_of(gene.tree))
+            found += 1
+    assert found > 1000
+
+
+def outside_angular(u):
+    return any(node[0] == "powi" and node[1] not in ANGULAR.exponents for node in walk(u))
+
+
+def test_forms_are_at_random_access(forms):
+    whole = forms.genes(10)
+    ends = [0, 1, 7, 250, 251, forms.sizes[10]]
+    parts = [forms.genes(10, low, high) for low, high in pairwise(ends)]
+    assert [genes for part in parts for genes in part] == whole
+    assert forms.genes(10, 5, 5) == []
+    assert len(whole) == forms.counts[10] < forms.sizes[10]
+
+
+def test_listing_is_the_same_again(forms):
+    again = list_forms([PAIR], 10)
+    assert again.counts == forms.counts
+    assert again.genes(9) == forms.genes(9)
+
+
+def test_arrays_read_back_to_the_same_forms():
+    forms = list_forms(SILICON, 13, 10)
+    arrays = forms.to_arrays()
+    assert all(isinstance(array, np.ndarray) for array in arrays.values())
+    again = Forms.from_arrays(SILICON, arrays)
+    assert again.sizes == forms.sizes
+    assert again.genes(13) == forms.genes(13)
+
+
+def test_limit_of_one_term_holds_for_each(forms):
+    longer = list_forms([PAIR], 14, 8)
+    assert all(longer.counts[c] == forms.counts[c] for c in range(9))
+    every = longer.genes(14)
+    assert all(cost(gene.tree) + WEIGHT_COST <= 8 for genes in every for gene in genes)
+    # Terms of complexity 5 are too short for 14, so that both are of 6 to 8: 7 and 7 alone.
+    sevens = sum(len(genes) == 1 for genes in longer.genes(7))
+    assert 0.9 * sevens * (sevens + 1) / 2 < len(every) <= sevens * (sevens + 1) / 2
+
+
+def test_every_form_has_a_pair_term_and_at_most_one_of_triplets():
+    forms = list_forms(SILICON, 15, 12, radial=TINY)
+    keys = {tuple(gene.key for gene in genes) for c in range(16) for genes in forms.genes(c)}
+    assert keys == {(0,), (0, 0), (0, 1)}
+    texts = {
+        tuple(str(tree_of(gene.tree)) for gene in genes if gene.key == 1)
+        for genes in forms.genes(15)
+    }
+    assert ("1*1*(1.0 + c)^2",) in texts  # of Stillinger and Weber
+
+
+def test_terms_of_all_species_are_listed():
+    keys = [("pair", pair) for pair in (("Ar", "Ar"), ("Ar", "Kr"))]
+    forms = list_forms(keys, 8)
+    # 8: those of each key alone, and one of 3 beside one of 5 of the other key.
+    one = list_forms(keys[:1], 8)
+    assert forms.counts[8] == 2 * one.counts[8] + 2 * 64
+    assert {tuple(g.key for g in genes) for genes in forms.genes(8)} >= {(0, 0), (0, 1), (1, 1)}
+
+
+def test_forms_need_a_pair_term_and_room_for_it():
+    with pytest.raises(ValueError, match="forms without pair terms are not enumerated"):
+        list_forms([SILICON[1]], 12)
+    with pytest.raises(ValueError, match="largest complexity is 2; a pair term has 3"):
+        list_forms([PAIR], 2)
+
+
+def test_constants_are_told_apart_by_where_they_stand():
+    numbers = {}
+
+    def where(tree):
+        return places(tree, lambda u: numbers.setdefault(u, len(numbers)))
+
+    assert where(form("(x + 2.0)^-3")) == [SHIFT]
+    assert where(form("x^2.5")) == [EXPONENT]
+    assert where(form("exp(2.0*(x^2 - 3.0))")) == [RATE, SHIFT + 2]
+    assert where(form("exp(x - x^2)*(3.0 - x)")) == [SHIFT + 1]
+    assert where(form("x^-6 + 2.0*log(x)")) == [SCALE]
+    assert numbers == {X: 0, ("powi", 2, X): 1}
+
+
+def test_shifts_start_with_a_zero_mostly_outside_of_the_range():
+    inverse = encode([[Gene(0, ("powi", -2, X))], [Gene(0, ("log", X))]])
+    starts = Starts(64, (0.5, 2.0), inverse.code, inverse.arg, inverse.node_start)
+    number, start = np.zeros(64, dtype=np.int64), np.arange(64)
+    for sign in (0, 1):
+        shifts = starts.values(np.full(64, SHIFT + sign), number, start)
+        zeros = shifts if sign else -shifts  # of c - x^-2 and c + x^-2, which is 0.25 to 4
+        assert (zeros < 0.25).mean() == pytest.approx(0.75, abs=0.03)
+        assert (zeros > 4.0).mean() == pytest.approx(0.2, abs=0.03)
+        assert (zeros[zeros < 0] >= -4.0).all()
+    logarithm = -starts.values(np.full(64, SHIFT + 2), number, start)
+    assert (np.abs(logarithm) < np.log(2)).mean() == pytest.approx(0.05, abs=0.03)
+
+
+def test_starts_of_all_constants_and_places_differ():
+    none = np.empty(0, dtype=np.int64)
+    starts = Starts(32, (0.5, 2.0), none, none, np.zeros(1, dtype=np.int64))
+    number, start = np.zeros(32, dtype=np.int64), np.arange(32)
+    for place, low, high in ((SCALE, -5, 5), (RATE, -14, 1.5), (EXPONENT, -14, 2.5)):
+        one, two = (starts.values(np.full(32, place), number + k, start) for k in (0, 1))
+        assert len(set(one)) == 32
+        assert low <= one.min() < one.max() <= high
+        assert not (one == two).all()
+
+
+# ---------------------------------------------------------------------------- fitting
+
+
+@pytest.fixture(scope="module")
+def argon(argon_design, forms):
+    return Examiner(forms, Fitter(argon_design))
+
+
+def same(one, two):
+    first, second = to_arrays(one), to_arrays(two)
+    return all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_batches_are_those_of_the_encoded_genes(argon):
+    terms = argon.forms.terms(10)
+    batch, _, owner = argon.candidates(terms)
+    genes = argon.forms.genes(10)
+    expected = encode([genes[k] for k in owner])
+    for name in ("code", "arg", "node_start", "constant_start", "block", "term_start"):
+        np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name))
+    nonlinear = [sum(n_constants(g.tree) for g in form) for form in genes]
+    starts = [n * argon.settings.starts or 1 for n in nonlinear]
+    assert np.bincount(owner).tolist() == starts
+    first = np.flatnonzero(owner == nonlinear.index(2))
+    values = [tuple(batch.candidate(k).constants) for k in first]
+    assert len(set(values)) == len(values)
+
+
+def test_what_is_found_does_not_depend_on_the_chunks(argon):
+    whole = argon.examine(9)
+    for size in (1000, 137):
+        parts = [argon.examine(9, low, low + size) for low in range(0, argon.forms.sizes[9], size)]
+        best = best_of((i for part in reversed(parts) for i in part.best), argon.settings.kept)
+        assert sum(part.count for part in parts) == whole.count == argon.forms.counts[9]
+        assert same(best, whole.best)
+
+
+def test_a_bar_leaves_out_only_what_is_above_it(argon):
+    whole = argon.examine(10).best
+    bar = whole[3].error
+    assert same(argon.examine(10, bar=bar).best, whole[:4])
+    assert argon.examine(10, bar=0.5 * whole[0].error).best == []
+
+
+def test_the_best_are_in_order_and_no_more_than_asked_for(argon):
+    settings = ExamineSettings(kept=5)
+    best = Examiner(argon.forms, argon.fitter, settings).examine(9).best
+    assert len(best) == 5
+    assert [i.error for i in best] == sorted(i.error for i in best)
+    assert same(best, argon.examine(9).best[:5])
+
+
+def test_every_form_is_as_good_as_a_search_would_fit_it(argon):
+    # Started from what was found, the fit of a search finds nothing better.
+    best = argon.examine(9).best
+    fits = argon.fitter.fit(encode([i.genes for i in best]), QUICK)
+    for individual, loss in zip(best, fits.losses, strict=True):
+        assert argon.fitter.design.error(loss) == pytest.approx(individual.error, rel=1e-2)
+
+
+def test_lennard_jones_is_the_best_of_its_complexity(argon):
+    best = [i for c in range(11) for i in argon.examine(c).best]
+    front = argon.front(best)
+    assert [i.complexity for i in front] == sorted({i.complexity for i in front})
+    assert {str(tree_of(gene.tree)) for gene in front[-1].genes} == {"x^-12", "x^-6"}
+    assert front[-1].complexity == 10
+    assert front[-1].error < 1e-6 < 1e-3 < front[-2].error
+
+
+def test_lennard_jones_is_found_in_tabulated_data(shared_data):
+    from symreg import config
+    from symreg.pipeline.preparation import prepare
+
+    terms = {"r_cut": 7.5, "r_on": 4.355, "cutoff": "poet"}
+    data = {"train": [str(shared_data / "lennard_jones_argon.extxyz")]}
+    prepared = prepare(config.from_dict({"data": data, "terms": terms}))
+    forms = list_forms(prepared.design.keys, 10)
+    examiner = Examiner(forms, Fitter(prepared.design))
+    last = examiner.front([i for c in range(11) for i in examiner.examine(c).best])[-1]
+    expression = Expression(terms_from(last.genes, prepared.design.keys), last.weights)
+    weight = {str(t.tree): w for t, w in zip(expression.terms, expression.weights, strict=True)}
+    assert set(weight) == {"x^-12", "x^-6"}
+    sigma = prepared.r0 * (-weight["x^-12"] / weight["x^-6"]) ** (1 / 6)
+    assert sigma == pytest.approx(3.350, rel=1e-3)
+
+
+class _Picky:
+    """A gate that lets two-term forms pass alone."""
+
+    def broken(self, expression):
+        return [] if len(expression.terms) == 2 else ["one term"]
+
+
+def test_what_does_not_pass_the_gate_is_passed_over(argon):
+    gated = Examiner(argon.forms, argon.fitter, gate=_Picky())
+    whole = Examiner(argon.forms, argon.fitter, ExamineSettings(kept=10**6))
+    for c in (7, 8):
+        expected = [i for i in whole.examine(c).best if len(i.genes) == 2]
+        assert same(gated.examine(c).best, expected[:16])
+    assert gated.front(whole.examine(7).best) == []
+
+
+def test_results_come_back_from_arrays(argon):
+    best = argon.examine(8).best
+    assert same(from_arrays(to_arrays(best)), best)
+
+
+def test_a_plan_holds_every_place_once(forms):
+    chunks = plan(forms, 500)
+    assert all(chunk.stop - chunk.start <= 500 for chunk in chunks)
+    for c, size in forms.sizes.items():
+        places = [k for chunk in chunks if chunk.complexity == c for k in range(*chunk[1:])]
+        assert places == list(range(size))
+    assert [chunk.complexity for chunk in chunks] == sorted(chunk.complexity for chunk in chunks)
+
+
+@pytest.fixture
+def exhaustive(argon):
+    search = Exhaustive(argon.forms, argon.fitter, argon.settings)
+    search.chunks = plan(argon.forms, 200)
+    return search
+
+
+def test_a_search_counts_all_forms_and_keeps_the_best_of_each_complexity(argon, exhaustive):
+    *_, last = exhaustive.search()
+    assert last.examined == exhaustive.total == sum(argon.forms.counts.values())
+    assert last.chunks == len(exhaustive.chunks)
+    assert same(last.best, [i for c in range(11) for i in argon.examine(c).best])
+    assert same(exhaustive.front(last), argon.front(last.best))
+
+
+def test_an_interrupted_search_goes_on_to_the_same_end(exhaustive):
+    states = list(exhaustive.search())
+    half = Progress.from_arrays(states[len(states) // 2].to_arrays())
+    assert half.examined == states[len(states) // 2].examined < states[-1].examined
+    *_, last = exhaustive.search(half)
+    assert last.examined == states[-1].examined
+    assert same(last.best, states[-1].best)
+    assert list(exhaustive.search(last)) == []
+
+
+def test_workers_find_the_same(argon_design, argon, exhaustive, tmp_path):
+    *_, here = exhaustive.search()
+    design, forms = tmp_path / "design.npz", tmp_path / "forms.npz"
+    argon_design.save(design)
+    save_forms(forms, argon.forms)
+    assert load_forms(forms, argon.forms.keys).genes(10) == argon.forms.genes(10)
+    with processes(2, design, forms, argon.settings) as executor:
+        elsewhere = Exhaustive(
+            argon.forms, argon.fitter, argon.settings, executor=executor, workers=2
+        )
+        elsewhere.chunks = exhaustive.chunks
+        *_, there = elsewhere.search()
+    assert there.examined == here.examined
+    assert same(there.best, here.best)
+
+
+def test_no_forms_are_no_result(argon):
+    assert argon.examine(4).count == 0
+    assert argon.polished([]) == []
+    assert best_of([], 3) == []
+
+
+def test_the_best_of_equal_errors_do_not_depend_on_the_order():
+    trees = [build("powi", -n, X) for n in range(2, 8)]
+    equal = [Individual((Gene(0, tree),), error=1.0) for tree in trees]
+    assert [i.genes for i in best_of(equal, 3)] == [i.genes for i in best_of(equal[::-1], 3)]
+
+
+@pytest.mark.parametrize("name", ["starts", "kept"])
+def test_settings_that_find_nothing_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} is 0; it must be at least 1"):
+        ExamineSettings(**{name: 0})
+
+
+def test_separable_forms_of_silicon_beat_pairs_alone(silicon_design):
+    limit = 13
+    forms = list_forms(silicon_design.keys, limit, 10)
+    examiner = Examiner(forms, Fitter(silicon_design), ExamineSettings(starts=2))
+    found = examiner.examine(limit).best
+    assert found[0].complexity == limit
+    assert any(gene.tree[0] == "product" for gene in found[0].genes)
+    pairs = list_forms(silicon_design.keys[:1], limit, 10)
+    alone = Examiner(pairs, Fitter(silicon_design), ExamineSettings(starts=2)).examine(limit).best
+    assert not alone or found[0].error < alone[0].error
