@@ -22,7 +22,7 @@ from symreg.structures import DataSettings
 FORMAT = 4
 FREE = {
     "data": ("train", "validation", "test"),  # the data themselves are compared
-    "search": ("minutes", "epochs", "target", "stagnation", "workers"),
+    "search": ("minutes", "epochs", "target", "stagnation", "workers", "seeds_from"),
 }
 """Settings that a resumed run may change: where things lie, and when to stop."""
 _TABLES = {
