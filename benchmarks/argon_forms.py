@@ -18,6 +18,7 @@ import math
 from importlib.resources import files
 from time import perf_counter
 
+import numpy as np
 from common import machine
 
 from symreg import config
@@ -60,9 +61,10 @@ def known_forms(prepared: Prepared) -> tuple[list[Row], list[str]]:
 
 def validation(prepared: Prepared, expression: Expression) -> float:
     """Energy RMSE of the validation points in µeV per atom; atomic energies are given."""
-    values = prepared.node_values(expression)
-    e0 = prepared.design.training.e0(values)[: prepared.design.n_e0]
-    return 1e6 * prepared.design.rmse(e0, values)["validation"]["energy"]["all"]
+    design, e0 = prepared.design, prepared.e0(expression)
+    fitted = np.array([e0[name] for name in design.species] if design.n_e0 else [])
+    found = design.rmse(fitted, prepared.fitter.coordinates(expression))
+    return 1e6 * found["validation"]["energy"]["all"]
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ def mixes(island: Island) -> tuple[dict[str, Batch], Arrays]:
     offspring = island.variation.vary(tournament(population, 4000, rng), rng)
     batches = {
         "random": encode(island.variation.random(2000, rng)),
-        "offspring": encode([genes for genes, _ in offspring]),
+        "offspring": encode([child.genes for child in offspring]),
         "four constants": pack(with_four_constants(1000, rng), [KEY]),
     }
     return batches, to_arrays(population)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from symreg.constants import Fitter
-from symreg.evolution import UNGUARDED, EvolutionSettings, Floats, Guard, Island, no_credit
+from symreg.evolution import UNGUARDED, EvolutionSettings, Floats, Guard, Island
 from symreg.expression import Expression
 from symreg.gate import Gate
 from symreg.individuals import (
@@ -27,7 +27,7 @@ from symreg.individuals import (
     terms_from,
 )
 from symreg.selection import front, survivors, without_duplicates
-from symreg.variation import VariationSettings, radial_parts
+from symreg.variation import VariationSettings, no_credit, radial_parts
 
 CLOSE = (1.05, 1.5, 3.0)
 """Pair terms are sought around the simplest other terms within these factors of the best."""

@@ -30,12 +30,12 @@ from symreg.individuals import (
 from symreg.kernels.judging import DEPENDENT, FITTED
 from symreg.selection import front, survivors, tournament, without_duplicates
 from symreg.variation import (
-    MEMORY,
-    OPERATORS,
     Variation,
     VariationSettings,
     adapted,
+    counted,
     is_sane,
+    no_credit,
 )
 
 Floats = NDArray[np.float64]
@@ -325,7 +325,7 @@ class Island:
         credit
             Of each of ``OPERATORS`` from before; their rates follow it.
         """
-        credit = no_credit() if credit is None else credit.copy()
+        credit = no_credit() if credit is None else credit
         base = self.variation.base_rates
         tried = Counter(structure(individual.genes) for individual in population)
         size = self.settings.population_size
@@ -343,38 +343,10 @@ class Island:
             fitted = (
                 self.chosen(population, self.fit(fresh, rivals=population), rng) if fresh else []
             )
-            credit *= MEMORY
-            _count(fresh, _gains(front(population), fitted), credit)
+            gains = _gains(front(population), fitted)
+            credit = counted(credit, [c.made for c in fresh], [i.made for i in gains])
             population = survivors(without_duplicates([*population, *fitted]), size, rng)
-            yield Generation(number, population, len(fresh), credit.copy())
-
-
-def begins_anew(generation: int, unit: int) -> bool:
-    """Whether a population that is restarted for ever begins anew after this generation.
-
-    Runs last 1, 1, 2, 1, 1, 2, 4, 1, ... units: whatever the best length is, which nobody knows, so
-    little more is lost than a factor of its logarithm (M. Luby, A. Sinclair and D. Zuckerman, Inf.
-    Process. Lett. 47, 173, 1993).
-
-    >>> [n for n in range(9) if begins_anew(10 * n, unit=10)]
-    [0, 1, 2, 4, 5, 6, 8]
-    """
-    done, run = 0, 1
-    while done < generation:
-        done += unit * _luby(run)
-        run += 1
-    return done == generation
-
-
-def _luby(n: int) -> int:
-    """Element n = 1, 2, ... of Luby's sequence."""
-    power = 1 << n.bit_length() - 1
-    return power if n == 2 * power - 1 else _luby(n - power + 1)
-
-
-def no_credit() -> Floats:
-    """Credit of operators of which nothing is known, shape (n, 2)."""
-    return np.zeros((len(OPERATORS), 2))
+            yield Generation(number, population, len(fresh), credit)
 
 
 def _gains(best: Sequence[Individual], fitted: Sequence[Individual]) -> list[Individual]:
@@ -386,13 +358,6 @@ def _gains(best: Sequence[Individual], fitted: Sequence[Individual]) -> list[Ind
         for place, i in zip(places, fitted, strict=True)
         if not i.violation and (not place or i.error < GAIN * best[place - 1].error)
     ]
-
-
-def _count(fresh: Sequence[Candidate], gains: Sequence[Individual], credit: Floats) -> None:
-    """Add one generation to the credit: what was fitted, and what of it was a gain."""
-    for column, made in enumerate(([c.made for c in fresh], [i.made for i in gains])):
-        known = [operator for operator in made if operator >= 0]
-        credit[:, column] += np.bincount(np.array(known, dtype=np.int64), minlength=len(credit))
 
 
 def _by_screening(individual: Individual) -> Individual:

@@ -21,11 +21,12 @@ from threadpoolctl import threadpool_limits
 
 from symreg.blocks import Blocks
 from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, Guard, begins_anew
+from symreg.evolution import EvolutionSettings, Guard
 from symreg.executors import Crew, WorkersLostError
 from symreg.gate import Gate
 from symreg.individuals import Fitness, Gene, Individual, from_arrays, to_arrays
 from symreg.projection import Design
+from symreg.restarts import begins_anew
 from symreg.selection import front
 from symreg.source import Source, kept
 from symreg.variation import VariationSettings

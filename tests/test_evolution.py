@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from symreg.constants import FitSettings, Fitter
-from symreg.evolution import EvolutionSettings, Generation, Island, no_credit
+from symreg.evolution import EvolutionSettings, Generation, Island
 from symreg.expression.canonical import X
 from symreg.individuals import Candidate, Gene, Individual, to_arrays
 from symreg.selection import front
-from symreg.variation import VariationSettings
+from symreg.variation import VariationSettings, no_credit
 
 SIZE = 40
 X6, X12 = ("powi", -6, X), ("powi", -12, X)

@@ -1,5 +1,4 @@
 import math
-import random
 
 import numpy as np
 import pytest
@@ -7,6 +6,7 @@ import pytest
 from symreg.expression import VARIABLES_OF, parse
 from symreg.expression.canonical import nested, tree_of
 from symreg.individuals import n_constants
+from symreg.randomness import random
 from symreg.variation.extension import extend
 
 X = np.linspace(0.9, 1.6, 9)
@@ -15,8 +15,8 @@ ANGLE = nested(parse("x1^-4*x2^-4*(c + 0.3)^2", variable=VARIABLES_OF["three-bod
 
 
 def extended(tree, kind, count=300):
-    random.seed(0)
-    return [extend(tree, kind) for _ in range(count)]
+    with random.seeded(np.random.default_rng(0)):
+        return [extend(tree, kind) for _ in range(count)]
 
 
 @pytest.mark.parametrize("text", ["x^-6", "exp(-3.0*x)", "x^-1*exp(-2.0*x)", "(x + 0.5)^-3"])
@@ -83,10 +83,6 @@ def test_where_there_is_no_function_nothing_is_extended():
 
 
 def test_constants_begin_small():
-    random.seed(0)
-    shifts = [
-        abs(child[1][1])
-        for child in (extend(("x",), "pair") for _ in range(400))
-        if child[0] == "add"
-    ]
+    children = extended(("x",), "pair", 400)
+    shifts = [abs(child[1][1]) for child in children if child[0] == "add"]
     assert 0.03 < math.exp(np.mean(np.log(shifts))) < 0.08

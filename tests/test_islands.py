@@ -8,11 +8,12 @@ import pytest
 from symreg.blocks import Blocks
 from symreg.config import DataSettings, Settings
 from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, begins_anew, named
+from symreg.evolution import EvolutionSettings, named
 from symreg.executors import Crew, given, processes
 from symreg.individuals import from_arrays, to_arrays
 from symreg.islands import Islands, IslandSettings, State, gained, run_epoch
 from symreg.pipeline import checkpoint
+from symreg.restarts import begins_anew
 from symreg.runs import RunFolder
 from symreg.source import Source
 from symreg.variation import VariationSettings

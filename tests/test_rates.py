@@ -6,10 +6,10 @@ from hypothesis.extra.numpy import arrays
 
 from symreg.blocks import Blocks
 from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, Island, no_credit
+from symreg.evolution import EvolutionSettings, Island
 from symreg.individuals import Candidate, Gene, Individual, to_arrays
 from symreg.islands import IslandSettings, run_epoch
-from symreg.variation import OPERATORS, Variation, VariationSettings, adapted
+from symreg.variation import OPERATORS, Variation, VariationSettings, adapted, counted, no_credit
 from symreg.variation.rates import FLOOR, MEMORY
 
 N = len(OPERATORS)
@@ -55,6 +55,17 @@ def test_an_operator_that_yields_more_is_used_more():
     credit = np.column_stack([np.full(N, 1e4), np.full(N, 1e2)])
     credit[5, 1] *= 4
     assert adapted(BASE, credit)[5] > 2 * BASE[5]
+
+
+def test_credit_fades_and_grows_by_what_was_made():
+    before = np.full((N, 2), 100.0)
+    after = counted(before, [3, 3, -1, 0], [3, -1])
+    expected = MEMORY * before
+    expected[3] += 2, 1
+    expected[0, 0] += 1
+    np.testing.assert_array_equal(after, expected)
+    assert (before == 100.0).all()
+    np.testing.assert_array_equal(counted(no_credit(), [], []), no_credit())
 
 
 def test_rates_decide_what_makes_offspring():

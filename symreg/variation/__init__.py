@@ -5,8 +5,8 @@ that stream from the generator it is given.
 """
 
 from symreg.variation.limits import HIGHEST_EXPONENT, LOWEST_EXPONENT, VariationSettings, is_sane
-from symreg.variation.operators import MUTATIONS, OPERATORS, Variation, radial_parts
-from symreg.variation.rates import MEMORY, adapted
+from symreg.variation.operators import Variation, radial_parts
+from symreg.variation.rates import MUTATIONS, OPERATORS, adapted, counted, no_credit
 from symreg.variation.types import (
     DEGREES,
     EXPONENTS,
@@ -28,7 +28,6 @@ __all__ = [
     "EXPONENTS",
     "HIGHEST_EXPONENT",
     "LOWEST_EXPONENT",
-    "MEMORY",
     "MUTATIONS",
     "OPERATORS",
     "POWERS",
@@ -44,7 +43,9 @@ __all__ = [
     "Variation",
     "VariationSettings",
     "adapted",
+    "counted",
     "is_sane",
+    "no_credit",
     "primitive_set",
     "radial_parts",
 ]

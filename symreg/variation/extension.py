@@ -87,4 +87,5 @@ def _extended(u: Nested, context: str) -> Nested:
 def _inner_power(n: int) -> int:
     """A power k of u^n = (u^k)^(n/k), of either sign; 0 where there is none but n itself."""
     most = min(abs(n), LARGEST_INNER)
-    return int(random.choice([k for k in range(1, most + 1) if n % k == 0 and k != n] or [0]))
+    powers = [k for k in range(1, most + 1) if n % k == 0 and k != n]
+    return int(random.choice(powers)) if powers else 0

@@ -15,30 +15,10 @@ from symreg.randomness import random
 from symreg.variation.extension import extend
 from symreg.variation.limits import VariationSettings, is_embedding, is_sane, summands
 from symreg.variation.mutations import limit, mutate_tree
-from symreg.variation.rates import Floats
+from symreg.variation.rates import MUTATIONS, OPERATORS, Floats
 from symreg.variation.trees import Trees
 from symreg.variation.types import Angular, Atomic, Radial, Separable, Triplet
 
-MUTATIONS = (
-    ("point", 0.08),
-    ("subtree", 0.08),
-    ("insert", 0.05),
-    ("shrink", 0.07),
-    ("constant", 0.08),
-    ("exponent", 0.10),
-    ("shift", 0.07),
-    ("add", 0.08),
-    ("duplicate", 0.05),
-    ("drop", 0.06),
-    ("replace", 0.04),
-    ("factor", 0.05),
-    ("borrow", 0.08),
-    ("limit", 0.03),
-    ("extend", 0.08),
-)
-"""Mutations and their rates."""
-OPERATORS = ("crossover", *(name for name, _ in MUTATIONS))
-"""What makes offspring, in the order of rates and credit."""
 MOST_TRIES = 400
 """Random individuals made for each that is within the limits; beyond it there are none."""
 

@@ -5,10 +5,33 @@ D. E. Goldberg, Machine Learning 5, 407 (1990); D. Thierens, Proc. GECCO 2005, 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+MUTATIONS = (
+    ("point", 0.08),
+    ("subtree", 0.08),
+    ("insert", 0.05),
+    ("shrink", 0.07),
+    ("constant", 0.08),
+    ("exponent", 0.10),
+    ("shift", 0.07),
+    ("add", 0.08),
+    ("duplicate", 0.05),
+    ("drop", 0.06),
+    ("replace", 0.04),
+    ("factor", 0.05),
+    ("borrow", 0.08),
+    ("limit", 0.03),
+    ("extend", 0.08),
+)
+"""Mutations and their rates."""
+OPERATORS = ("crossover", *(name for name, _ in MUTATIONS))
+"""What makes offspring, in the order of rates and credit."""
 
 FLOOR = 0.4
 """Part of its base rate that an operator keeps however little it yields."""
@@ -16,6 +39,29 @@ PRIOR = 100.0
 """Candidates of average yield that every operator is credited with: so many tell the yield."""
 MEMORY = 0.97
 """Part of the credit that is left after a generation: some 30 of them count."""
+
+
+def no_credit() -> Floats:
+    """Credit of operators of which nothing is known, shape (n, 2)."""
+    return np.zeros((len(OPERATORS), 2))
+
+
+def counted(credit: Floats, fresh: Sequence[int], gains: Sequence[int]) -> Floats:
+    """Credit after one more generation.
+
+    Parameters
+    ----------
+    credit
+        That before, shape (n, 2).
+    fresh, gains
+        Indices of the operators that made what was fitted, and of those that made what was a gain;
+        negative ones stand for none.
+    """
+    columns = [
+        np.bincount(np.array([k for k in made if k >= 0], dtype=np.int64), minlength=len(credit))
+        for made in (fresh, gains)
+    ]
+    return MEMORY * credit + np.column_stack(columns)
 
 
 def adapted(base: Floats, credit: Floats) -> Floats:
