@@ -21,15 +21,21 @@ class StoppedError(Exception):
     """What ends a search in these tests."""
 
 
-@pytest.fixture
-def settings(search_settings, tmp_path, monkeypatch):
-    """Settings for all 8,000 forms up to complexity 10, in some rounds."""
-    monkeypatch.setattr("symreg.enumeration.search.CHUNK", 500)
-    monkeypatch.setattr("symreg.enumeration.search.ROUND", 4)
-    monkeypatch.setattr("symreg.pipeline.exhaustive.ROUND", 4)
+@pytest.fixture(scope="module", autouse=True)
+def small_rounds():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("symreg.enumeration.search.CHUNK", 500)
+        patch.setattr("symreg.enumeration.search.ROUND", 4)
+        patch.setattr("symreg.pipeline.exhaustive.ROUND", 4)
+        yield
 
-    def make(name="run", **changes):
-        plain = search_settings(tmp_path / name)
+
+@pytest.fixture(scope="module")
+def exhaustive(search_settings):
+    """Settings for all 8,000 forms up to complexity 10, in some rounds."""
+
+    def make(folder, **changes):
+        plain = search_settings(folder)
         mode = {"mode": "exhaustive", "exhaustive_complexity": 10, "epochs": None}
         return replace(plain, search=replace(plain.search, **{**mode, **changes}))
 
@@ -37,10 +43,18 @@ def settings(search_settings, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def whole(settings):
+def settings(exhaustive, tmp_path):
+    return lambda **changes: exhaustive(tmp_path / "run", **changes)
+
+
+@pytest.fixture(scope="module")
+def whole(exhaustive, tmp_path_factory):
     told = []
-    run = symreg.search(settings("whole"), on_progress=told.append)
-    return run, told
+    settings = exhaustive(tmp_path_factory.mktemp("runs") / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("symreg.pipeline.delivery._write_member", lambda *_: None)
+        patch.setattr("symreg.pipeline.searching._Search._publish", lambda *_: None)
+        return symreg.search(settings, on_progress=told.append), told
 
 
 def test_lennard_jones_is_the_best_of_all_forms_as_simple(whole):

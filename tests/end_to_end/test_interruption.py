@@ -379,7 +379,7 @@ def test_a_disk_that_fills_up_in_between_costs_one_epoch(argon_run, settings, mo
     assert front_csv(run.folder) == front_csv(argon_run.folder)
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_search_by_processes_goes_on_in_threads(argon_run, search_settings, tmp_path, workers):
     with pytest.raises(StoppedError):
         symreg.search(
