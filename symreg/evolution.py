@@ -55,7 +55,7 @@ class EvolutionSettings:
     newcomers: float = 0.05
     """Fraction of offspring that are random instead of bred."""
     restart: int = 20
-    """Generations after which every other island may begin anew; 0 for never."""
+    """Generations after which the last of several islands may begin anew; 0 for never."""
     tries: int = 3
     """How often one structure is fitted, from different constants, within an epoch."""
 

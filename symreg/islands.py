@@ -1,7 +1,7 @@
 """Islands: several populations that evolve apart, in epochs, and exchange their best.
 
-Every other island explores: it learns from none and begins anew after runs of several lengths, for
-descendants of one family soon fill a population. Its best go to a neighbour that settles.
+The last of several islands explores: it learns from none and begins anew after runs of several
+lengths, for descendants of one family soon fill a population. Its best go to the first.
 
 An epoch is a pure function of a population, the seed and the data. So the result depends neither
 on the number of workers nor on which of them computed what, and an epoch can be run again.
@@ -187,7 +187,8 @@ class Islands:
         for number in range(self.settings.islands):
             own = state.populations[number] if state.populations else None
             migrants = None
-            explores = bool(number % 2 and self.settings.evolution.restart)
+            last = number == self.settings.islands - 1 > 0
+            explores = last and self.settings.evolution.restart > 0
             if explores and self._begins_anew(state.epoch):
                 own = None
             if state.populations and self.settings.islands > 1 and not explores:
@@ -231,7 +232,7 @@ class Islands:
         raise WorkersLostError("workers were lost again and again, perhaps for want of memory")
 
     def _begins_anew(self, epoch: int) -> bool:
-        """Whether islands that explore do so from a random population now."""
+        """Whether the island that explores does so from a random population now."""
         length, restart = self.settings.generations_per_epoch, self.settings.evolution.restart
         unit = max(1, round(restart / length)) * length
         return begins_anew(epoch * length, unit)

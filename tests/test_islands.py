@@ -182,7 +182,7 @@ def test_what_is_quarantined_is_never_fitted(argon_design, states):
     assert after[-1].quarantined == (banned,)
 
 
-def test_every_other_island_begins_anew_and_learns_from_none(argon_design, states):
+def test_the_last_island_begins_anew_and_learns_from_none(argon_design, states):
     restless = EvolutionSettings(population_size=30, restart=3)
     settings = IslandSettings(**{**vars(SETTINGS), "evolution": restless})
     first, second = islice(Islands(argon_design, settings).search(), 2)
@@ -195,6 +195,16 @@ def test_every_other_island_begins_anew_and_learns_from_none(argon_design, state
     own = states[0].populations[1]
     alone = run_epoch(island, SETTINGS, 1, 1, own, None)[0]
     assert same(states[1].populations[1], alone)
+
+
+def test_only_the_last_of_many_islands_explores(argon_design):
+    restless = EvolutionSettings(population_size=30, restart=3)
+    settings = IslandSettings(**{**vars(SETTINGS), "islands": 3, "evolution": restless})
+    first, second = islice(Islands(argon_design, settings).search(), 2)
+    island = Blocks(Fitter(argon_design), settings.evolution, settings.variation)
+    own, arrived = first.populations[1], to_arrays(island.front(from_arrays(first.populations[0])))
+    assert same(second.populations[1], run_epoch(island, settings, 1, 1, own, arrived)[0])
+    assert same(second.populations[2], run_epoch(island, settings, 2, 1, None, None)[0])
 
 
 def test_the_front_outlives_the_islands_that_found_it(argon_design):
