@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +54,12 @@ class Origin:
             for table in _TABLES
         }
         return Origin(data_hash, used)
+
+    @property
+    def token(self) -> str:
+        """A text that changes with the data and with any of the settings."""
+        text = json.dumps([self.data_hash, self.settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def difference(self, other: Mapping[str, Any]) -> str:
         """What was different when a checkpoint was written, in words; empty if nothing was."""

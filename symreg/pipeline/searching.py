@@ -128,7 +128,9 @@ class _Search:
         self.folder = folder
         self.on_progress = on_progress
         self.engine = given(executor) if isinstance(executor, Executor) else executor
-        workers = min(settings.search.workers, settings.search.islands)
+        workers = settings.search.workers
+        if not self._is_exhaustive:  # one worker computes an island
+            workers = min(workers, settings.search.islands)
         if self.engine is None and workers > 1:
             self.engine = processes(workers)
         self.progress = Progress(workers=self.engine.name if self.engine else "1 process")
@@ -225,7 +227,7 @@ class _Search:
         """The state after every epoch, for ever, or until all forms are examined."""
         if prepared.design.many_body:
             prepared.labelled.save(labels_beside(self.design_file))
-        source = Source(str(self.design_file.resolve()), prepared.report.data_hash)
+        source = Source(str(self.design_file.resolve()), self.origin.token)
         with ExitStack() as stack:
             crew = None
             if self.engine is not None:

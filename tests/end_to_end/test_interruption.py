@@ -429,3 +429,13 @@ def test_a_search_in_a_notebook_can_be_interrupted_and_keeps_its_front(search_se
     assert shown.splitlines()[-1].startswith("front of ")
     assert shown.splitlines()[-1].endswith("interrupted")
     assert len(open_run(settings.folder).front) > 0
+
+
+def test_an_executor_that_outlives_a_run_serves_the_next_in_the_same_folder(
+    argon_run, search_settings, tmp_path
+):
+    with ThreadPoolExecutor(1) as threads:
+        symreg.search(search_settings(tmp_path / "run", r_cut=6.0), executor=threads)
+        shutil.rmtree(tmp_path / "run")
+        run = symreg.search(search_settings(tmp_path / "run"), executor=threads)
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
