@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from symreg import files
+from symreg import config, files
 from symreg.executors import LOST, ONE_THREAD, Engine, Preload
 from symreg.runs import versions
 
@@ -193,20 +193,29 @@ def compare(wanted: dict[str, str], where: str) -> None:
 
 
 def slurm_script(
-    run_file: Path, workers: int, hours: float, partition: str = "", account: str = ""
+    run_file: Path,
+    workers: int | None = None,
+    hours: float = 4.0,
+    partition: str = "",
+    account: str = "",
 ) -> str:
     """Text of a job of SLURM that searches with as many workers as tasks, within one allocation.
 
     Five minutes before the job's end SLURM tells the search to stop; submitted again, the job goes
     on.
     """
-    if workers < 1:
-        raise ValueError(f"--workers is {workers}; it must be at least 1")
     if not hours > 0:
         raise ValueError(f"--hours is {hours:g}; it must be above 0")
-    from symreg import config
-
-    folder = shlex.quote(str(config.load(run_file).folder.absolute()))
+    settings = config.load(run_file)
+    workers = settings.search.islands if workers is None else workers
+    if workers < 1:
+        raise ValueError(f"--workers is {workers}; it must be at least 1")
+    if settings.search.mode == "evolution" and workers > settings.search.islands:
+        raise ValueError(
+            f"--workers is {workers}, but [search] islands is {settings.search.islands}: each "
+            "island is computed by one worker; have at least as many islands as workers"
+        )
+    folder = shlex.quote(str(settings.folder.absolute()))
     minutes = max(round(60 * hours), 10)
     lines = [
         "#!/bin/bash",

@@ -24,7 +24,7 @@ class Source:
     path: str
     """The projected design; the labels lie beside it."""
     token: str
-    """Changes with the data."""
+    """Changes with the data, and with the settings that they are read with."""
 
     def load(self) -> tuple[Fitter, Gate | None]:
         """What fits and tests candidates.

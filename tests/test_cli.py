@@ -60,6 +60,7 @@ def step(epoch, message=""):
         diversity=0.5,
         operators={"point": 0.01, "crossover": 0.025},
         candidates=12000,
+        forms=0,
         candidates_per_second=8000.0,
         floor_error=0.08,
         front=[(5, 2.5, "0.01*x^-12"), (9, 0.4, "0.01*(x^-12 - 2*x^-6)")],

@@ -94,7 +94,25 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
         ("[terms]\npair = false", "every formula needs pair terms"),
         ("[loss]\nsigma_forces = 0", "[loss] sigma_forces is 0; it must be above 0"),
         ("[loss]\nsigma_stress = -1", "must be above 0, or 0 to leave stresses out"),
-        ('[search]\nmode = "exhaustive"', "exhaustive mode is not available"),
+        ('[search]\nmode = "exhaust"', 'is "exhaust"; it must be "evolution" or "exhaustive"'),
+        (
+            '[search]\nmode = "exhaustive"\nepochs = 3',
+            "epochs has no effect in the exhaustive mode",
+        ),
+        (
+            '[search]\nmode = "exhaustive"\n[terms]\nmany_body = true',
+            "[terms] many_body is true; the exhaustive mode lists pair and separable",
+        ),
+        (
+            '[search]\nmode = "exhaustive"\n[terms]\nthree_body = "general"',
+            'separable three-body terms only: set three_body = "separable"',
+        ),
+        (
+            '[search]\nmode = "exhaustive"\n[terms]\nmax_constants = 3',
+            "[terms] max_constants has no effect in the exhaustive mode",
+        ),
+        ("[search]\nstagnation = 0", "[search] stagnation is 0; it must be at least 1"),
+        ("[search]\nworkers = -2", "[search] workers is -2; it must be at least 1"),
         ("[search]\nseed = 1.5", "[search] seed is 1.5; it must be an integer"),
         ("[search]\nseed = true", "[search] seed is true; it must be an integer"),
         ("[search]\nworkers = 0", "[search] workers is 0; it must be at least 1"),

@@ -17,13 +17,13 @@ from symreg.enumeration import (
     list_forms,
     load_forms,
     plan,
-    processes,
     save_forms,
 )
 from symreg.enumeration.families import Families
 from symreg.enumeration.functions import numbered
 from symreg.enumeration.listing import Listing
 from symreg.enumeration.starts import EXPONENT, RATE, SCALE, SHIFT, Starts, places
+from symreg.executors import Crew, processes
 from symreg.expression import Expression, parse
 from symreg.expression.canonical import ONE, X, build, nested, terms_of, tree_of
 from symreg.individuals import (
@@ -41,6 +41,7 @@ from symreg.individuals import (
 from symreg.kernels.programs import differentiate
 from symreg.primitives import PRIMITIVES, WEIGHT_COST
 from symreg.scoring import tree_arrays
+from symreg.source import Source
 from symreg.variation import Variation, VariationSettings
 
 PAIR = ("pair", ("Ar", "Ar"))
@@ -537,7 +538,7 @@ def test_a_plan_holds_every_place_once(forms):
 @pytest.fixture
 def exhaustive(argon):
     search = Exhaustive(argon.forms, argon.fitter, argon.settings)
-    search.chunks = plan(argon.forms, 200)
+    search.chunks = plan(argon.forms, 60)
     return search
 
 
@@ -565,10 +566,9 @@ def test_workers_find_the_same(argon_design, argon, exhaustive, tmp_path):
     argon_design.save(design)
     save_forms(forms, argon.forms)
     assert load_forms(forms, argon.forms.keys).genes(10) == argon.forms.genes(10)
-    with processes(2, design, forms, argon.settings) as executor:
-        elsewhere = Exhaustive(
-            argon.forms, argon.fitter, argon.settings, executor=executor, workers=2
-        )
+    with Crew(processes(2)) as crew:
+        files = {"source": Source(str(design), "abc"), "file": str(forms)}
+        elsewhere = Exhaustive(argon.forms, argon.fitter, argon.settings, crew=crew, **files)
         elsewhere.chunks = exhaustive.chunks
         *_, there = elsewhere.search()
     assert there.examined == here.examined

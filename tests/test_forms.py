@@ -19,7 +19,7 @@ from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
 from symreg.loss import LossSettings
 from symreg.neighbours import nearest_neighbour_mean
 from symreg.pipeline.preparation import best_fit
-from symreg.pipeline.searching import _seeds
+from symreg.pipeline.seeds import of_known_forms
 from symreg.projection import build_design
 from symreg.structures import DataSettings, read_structures
 
@@ -283,13 +283,13 @@ def seeds_of(monkeypatch, design, **changes):
     def fitted(_, terms):
         return Expression(terms, (1.0,) * len(terms)), 0.0
 
-    monkeypatch.setattr("symreg.pipeline.searching.best_fit", fitted)
+    monkeypatch.setattr("symreg.pipeline.seeds.best_fit", fitted)
     prepared = SimpleNamespace(
         settings=SimpleNamespace(terms=TermSettings(max_complexity=80, **changes)),
         design=design,
         forms=known_forms(SILICON, ("septic", "septic")),
     )
-    return _seeds(prepared)
+    return of_known_forms(prepared)
 
 
 @pytest.mark.parametrize("shape", ["separable", "general"])

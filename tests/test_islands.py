@@ -48,14 +48,14 @@ def source(argon_design, tmp_path):
     return Source(str(tmp_path / "design.npz"), "abc")
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_find_the_same_to_the_last_bit(argon_design, states, source, workers):
     with Crew(processes(workers)) as crew:
         found = list(islice(Islands(argon_design, SETTINGS, (), crew, source).search(), EPOCHS))
     assert [signature(s) for s in found] == [signature(s) for s in states]
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_threads_find_the_same_to_the_last_bit(argon_design, states, source, workers):
     with ThreadPoolExecutor(workers) as threads, Crew(given(threads)) as crew:
         found = list(islice(Islands(argon_design, SETTINGS, (), crew, source).search(), EPOCHS))

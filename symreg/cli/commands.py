@@ -306,7 +306,9 @@ def export(
 @app.command("slurm-script")
 def slurm_script(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
-    workers: Annotated[int, typer.Option(help="Worker processes.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; one for each island if left out.")
+    ] = None,
     hours: Annotated[float, typer.Option(help="Longest time of the job.")] = 4.0,
     partition: Annotated[str, typer.Option(help="Partition of the cluster.")] = "",
     account: Annotated[str, typer.Option(help="Account to charge.")] = "",

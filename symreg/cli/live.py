@@ -57,10 +57,13 @@ class _Lines:
 
 def headline(now: Progress) -> str:
     """One line: where the search is, how fast it goes, and how far it is from the floor."""
-    parts = [f"epoch {now.epoch}", f"generation {now.generation}", f"{now.seconds:.0f} s"]
+    parts = [f"epoch {now.epoch}", f"{now.seconds:.0f} s"]
+    if not now.forms:
+        parts.insert(1, f"generation {now.generation}")
     if now.candidates:
         rate = f"{now.candidates_per_second:,.0f}/s"
-        parts.append(f"{now.candidates:,} candidates ({rate})")
+        of = f"of {now.forms:,} forms" if now.forms else "candidates"
+        parts.append(f"{now.candidates:,} {of} ({rate})")
     if now.front:
         parts.append(f"lowest error {min(error for _, error, _ in now.front):.4g}")
     if now.floor_error is not None:

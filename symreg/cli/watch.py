@@ -70,6 +70,7 @@ def _progress(folder: Path) -> Progress:
         "seconds_left": None,
         "candidates": 0,
         "candidates_per_second": 0.0,
+        "forms": 0,
         "workers": "",
         "diversity": 0.0,
         "operators": {},

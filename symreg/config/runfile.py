@@ -221,6 +221,8 @@ def dumps(settings: Settings, folder: str | Path | None = None) -> str:
                 path if os.path.isabs(path) else os.path.relpath(settings.base / path, folder)
                 for path in record["data"][name]
             ]
+        if seeds := record["search"]["seeds_from"]:
+            record["search"]["seeds_from"] = os.path.relpath(settings.base / seeds, folder)
         record["output"]["folder"] = "."
     lines: list[str] = []
     for name, table in record.items():
@@ -272,11 +274,15 @@ sigma_forces = 0.1             # eV/angstrom
 sigma_stress = 0.005           # eV/angstrom^3; 0 leaves stresses out
 
 [search]
+mode = "evolution"             # "exhaustive": every form of one or two terms up to a complexity
+# exhaustive_complexity = 14   # of that mode; 14 takes a minute, 16 some minutes
+# seeds_from = "other-run"     # start from the front of another run
 population_size = 400          # per island
 islands = 4                    # not tied to workers
 generations_per_epoch = 10
 seed = 0
 minutes = 10.0                 # or epochs = 20, which one seed reproduces exactly; target = 0.5
+# stagnation = 20              # stop after so many epochs without a better formula
 workers = 2
 
 [output]

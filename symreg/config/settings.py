@@ -12,7 +12,7 @@ from symreg.cutoff import Cutoff
 from symreg.loss import LossSettings
 from symreg.structures.settings import DataSettings
 
-MODES = ("evolution",)
+MODES = ("evolution", "exhaustive")
 SMALLEST, SMALLEST_OTHERS = 3, 20
 """Least ``max_complexity``: of one pair term, and of some choice of pair and other terms."""
 
@@ -183,7 +183,11 @@ class SearchSettings:
     """How long and how wide to search. Read from the ``[search]`` table."""
 
     mode: str = "evolution"
-    """``evolution``."""
+    """``evolution``, or ``exhaustive``: every form up to a complexity, with no randomness."""
+    exhaustive_complexity: int = 14
+    """Largest complexity of the forms that the exhaustive mode lists."""
+    seeds_from: str = ""
+    """A run folder whose front is put into the first populations of an evolution."""
     population_size: int = 400
     """Individuals of an island kept from one generation to the next."""
     islands: int = 4
@@ -193,7 +197,7 @@ class SearchSettings:
     seed: int = 0
     """Seed of all random numbers."""
     minutes: float | None = None
-    """Stop after this time; 10 unless ``minutes`` or ``epochs`` is given."""
+    """Stop after this time; 10 unless ``minutes`` or ``epochs`` is given, or all forms are."""
     epochs: int | None = None
     """Stop after this many epochs; the only limit that one seed reproduces everywhere."""
     target: float | None = None
@@ -205,15 +209,11 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         """Reject settings that cannot run, before any structure is read."""
-        if self.mode == "exhaustive":
-            raise SettingsError(
-                "the exhaustive mode is not available in this version; "
-                'set [search] mode = "evolution"'
-            )
-        _require(self.mode in MODES, "[search] mode", self.mode, '"evolution"')
+        _require(self.mode in MODES, "[search] mode", self.mode, '"evolution" or "exhaustive"')
         for name, least in (
             ("population_size", 4),
             ("islands", 1),
+            ("exhaustive_complexity", SMALLEST),
             ("generations_per_epoch", 1),
             ("seed", 0),
             ("epochs", 1),
@@ -226,7 +226,11 @@ class SearchSettings:
         for name in ("minutes", "target"):
             value = getattr(self, name)
             _require(value is None or _positive(value), f"[search] {name}", value, "above 0")
-        if self.minutes is None and self.epochs is None:
+        if self.mode == "exhaustive":
+            for name in ("epochs", "stagnation", "seeds_from"):
+                if getattr(self, name):
+                    raise SettingsError(f"[search] {name} has no effect in the exhaustive mode")
+        elif self.minutes is None and self.epochs is None:
             object.__setattr__(self, "minutes", 10.0)
 
 
@@ -263,6 +267,22 @@ class Settings:
     output: OutputSettings = field(default_factory=OutputSettings)
     base: Path = Path()
     """Folder that paths are relative to: where the run file stands."""
+
+    def __post_init__(self) -> None:
+        """Reject terms that the exhaustive mode does not list."""
+        if self.search.mode != "exhaustive":
+            return
+        for name, refused, instead in (
+            ("many_body", True, "false"),
+            ("three_body", "general", '"separable"'),
+        ):
+            if getattr(self.terms, name) == refused:
+                raise SettingsError(
+                    f"[terms] {name} is {toml_value(refused)}; the exhaustive mode lists pair and "
+                    f"separable three-body terms only: set {name} = {instead}"
+                )
+        if self.terms.max_constants is not None:
+            raise SettingsError("[terms] max_constants has no effect in the exhaustive mode")
 
     @property
     def folder(self) -> Path:

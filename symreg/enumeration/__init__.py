@@ -19,9 +19,9 @@ from symreg.enumeration.search import (
     Chunk,
     Exhaustive,
     Progress,
+    examiner_from,
     load_forms,
     plan,
-    processes,
     save_forms,
 )
 
@@ -39,9 +39,9 @@ __all__ = [
     "Progress",
     "Terms",
     "best_of",
+    "examiner_from",
     "list_forms",
     "load_forms",
     "plan",
-    "processes",
     "save_forms",
 ]

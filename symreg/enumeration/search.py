@@ -6,31 +6,30 @@ depends on nothing else; so neither the number of workers nor an interruption ch
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from symreg.constants import Fitter
 from symreg.enumeration.examine import Examined, Examiner, ExamineSettings, best_of
 from symreg.enumeration.forms import Forms
+from symreg.executors import Crew, WorkersLostError
 from symreg.files import write_arrays
 from symreg.gate import Gate
 from symreg.individuals import Individual, Key, from_arrays, to_arrays
-from symreg.projection import Design
+from symreg.source import Source, kept
 
 Arrays = Mapping[str, NDArray[Any]]
 
 CHUNK = 4000
 """Places of forms in a chunk: less than a second of work and some megabytes."""
-_AHEAD = 4
-"""Chunks that wait for each worker, so that none is idle."""
+ROUND = 32
+"""Chunks that are examined before the next checkpoint."""
 
 
 class Chunk(NamedTuple):
@@ -64,7 +63,7 @@ class Progress:
         return Progress(chunks, examined, tuple(from_arrays(arrays)))
 
 
-def plan(forms: Forms, size: int = CHUNK) -> list[Chunk]:
+def plan(forms: Forms, size: int) -> list[Chunk]:
     """All forms in chunks, simplest first."""
     return [
         Chunk(complexity, start, min(start + size, places))
@@ -86,8 +85,8 @@ class Exhaustive:
         How well.
     gate
         Tests whether individuals are physical.
-    executor
-        Examines chunks elsewhere, ``workers`` at a time; made by ``processes``. None examines them
+    crew, source, file
+        Examine chunks elsewhere, on data and forms from files. Without them they are examined
         here, one after another.
     """
 
@@ -97,12 +96,13 @@ class Exhaustive:
         fitter: Fitter,
         settings: ExamineSettings | None = None,
         gate: Gate | None = None,
-        executor: Executor | None = None,
-        workers: int = 1,
+        crew: Crew | None = None,
+        source: Source | None = None,
+        file: str = "",
     ) -> None:
         self.here = Examiner(forms, fitter, settings, gate)
-        self.executor, self.workers = executor, workers
-        self.chunks = plan(forms)
+        self.crew, self.source, self.file = crew, source, file
+        self.chunks = plan(forms, CHUNK)
 
     @property
     def total(self) -> int:
@@ -110,65 +110,69 @@ class Exhaustive:
         return sum(self.here.forms.counts.values())
 
     def search(self, progress: Progress | None = None) -> Iterator[Progress]:
-        """Yield the progress after every chunk, until all are done."""
+        """Yield the progress after every ``ROUND`` of chunks, until all are done.
+
+        Raises
+        ------
+        WorkersLostError
+            If some chunk is one that no worker survives.
+        """
         progress = progress or Progress()
-        for examined in self._examined(progress):
-            complexity = self.chunks[progress.chunks].complexity
-            own = [i for i in progress.best if i.complexity == complexity]
-            others = [i for i in progress.best if i.complexity != complexity]
-            own = best_of([*own, *examined.best], self.here.settings.kept)
-            done, count = progress.chunks + 1, progress.examined + examined.count
-            progress = Progress(done, count, (*others, *own))
-            self._best = progress.best
+        while left := self.chunks[progress.chunks : progress.chunks + ROUND]:
+            bars = [self._bar(chunk, progress.best) for chunk in left]
+            best, count = list(progress.best), progress.examined
+            for chunk, found in zip(left, self._examined(left, bars), strict=True):
+                own = [i for i in best if i.complexity == chunk.complexity]
+                others = [i for i in best if i.complexity != chunk.complexity]
+                best = [*others, *best_of([*own, *found.best], self.here.settings.kept)]
+                count += found.count
+            progress = Progress(progress.chunks + len(left), count, tuple(best))
             yield progress
 
     def front(self, progress: Progress) -> list[Individual]:
         """The front of all forms examined so far, constants polished, simplest first."""
         return self.here.front(progress.best)
 
-    def _examined(self, progress: Progress) -> Iterator[Examined]:
-        """What came of all chunks that are left, in order."""
-        self._best = progress.best
-        left = self.chunks[progress.chunks :]
-        if self.executor is None:
-            for chunk in left:
-                yield self.here.examine(*chunk, self._bar(chunk))
-            return
-        waiting: deque[Future[tuple[int, Arrays]]] = deque()
-        for chunk in left:
-            waiting.append(self.executor.submit(_work, chunk, self._bar(chunk)))
-            if len(waiting) >= _AHEAD * self.workers:
-                yield _received(waiting.popleft())
-        while waiting:
-            yield _received(waiting.popleft())
+    def _examined(self, chunks: Sequence[Chunk], bars: Sequence[float]) -> list[Examined]:
+        if self.crew is None:
+            pairs = zip(chunks, bars, strict=True)
+            return [self.here.examine(*chunk, bar) for chunk, bar in pairs]
+        same = self.source, self.file, self.here.forms.keys, self.here.settings
+        tasks = [(*same, *task) for task in zip(chunks, bars, strict=True)]
+        results = self.crew.run(work, tasks)
+        for chunk, result in zip(chunks, results, strict=True):
+            if result is None:
+                raise WorkersLostError(
+                    f"no worker survives the forms {chunk.start} to {chunk.stop} of complexity "
+                    f"{chunk.complexity}, perhaps for want of memory"
+                )
+        return [Examined(count, from_arrays(arrays)) for count, arrays in results]
 
-    def _bar(self, chunk: Chunk) -> float:
+    def _bar(self, chunk: Chunk, best: Sequence[Individual]) -> float:
         """Error above which nothing in a chunk can be kept, by what is known so far."""
-        errors = [i.error for i in self._best if i.complexity == chunk.complexity]
+        errors = [i.error for i in best if i.complexity == chunk.complexity]
         return max(errors) if len(errors) >= self.here.settings.kept else np.inf
 
 
-def _received(future: Future[tuple[int, Arrays]]) -> Examined:
-    count, arrays = future.result()
-    return Examined(count, from_arrays(arrays))
+def examiner_from(
+    source: Source, file: str, keys: Sequence[Key], settings: ExamineSettings
+) -> Examiner:
+    """What examines forms of a file, on the data of a source."""
+    fitter, gate = source.load()
+    return Examiner(load_forms(Path(file), keys), fitter, settings, gate)
 
 
-_examiner: Examiner | None = None
-
-
-def _prepare(design: str, forms: str, settings: ExamineSettings) -> None:
-    """Set up a worker: data and forms come from files, Ctrl-C is for the parent alone."""
-    import signal
-
-    global _examiner
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    loaded = Design.load(Path(design))
-    _examiner = Examiner(load_forms(Path(forms), loaded.keys), Fitter(loaded), settings)
-
-
-def _work(chunk: Chunk, bar: float) -> tuple[int, Arrays]:
-    assert _examiner is not None
-    found = _examiner.examine(*chunk, bar)
+def work(
+    source: Source,
+    file: str,
+    keys: Sequence[Key],
+    settings: ExamineSettings,
+    chunk: Chunk,
+    bar: float,
+) -> tuple[int, Arrays]:
+    """Examine a chunk in a worker, on one thread: sums depend on the number of threads."""
+    with threadpool_limits(1):
+        found = kept(examiner_from, source, file, keys, settings).examine(*chunk, bar)
     return found.count, to_arrays(found.best)
 
 
@@ -181,19 +185,3 @@ def load_forms(path: Path, keys: Sequence[Key]) -> Forms:
     """Read what ``save_forms`` wrote; the keys are those of the listing."""
     with np.load(path, allow_pickle=False) as arrays:
         return Forms.from_arrays(keys, dict(arrays))
-
-
-@contextmanager
-def processes(
-    workers: int, design: Path, forms: Path, settings: ExamineSettings
-) -> Iterator[Executor]:
-    """Worker processes, each with one thread, that read design and forms from files."""
-    from loky import ProcessPoolExecutor
-
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    given = (str(design), str(forms), settings)
-    pool = ProcessPoolExecutor(workers, initializer=_prepare, initargs=given, env=one_thread)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, kill_workers=True)

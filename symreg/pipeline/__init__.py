@@ -2,7 +2,8 @@
 
 from symreg.pipeline.commands import demo, dry_run, export, validate
 from symreg.pipeline.fitting import FitResult, fit
-from symreg.pipeline.searching import Progress, resume, search
+from symreg.pipeline.progress import Progress
+from symreg.pipeline.searching import resume, search
 
 __all__ = [
     "FitResult",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from symreg.structures import DataSettings
 FORMAT = 4
 FREE = {
     "data": ("train", "validation", "test"),  # the data themselves are compared
-    "search": ("minutes", "epochs", "target", "stagnation", "workers"),
+    "search": ("minutes", "epochs", "target", "stagnation", "workers", "seeds_from"),
 }
 """Settings that a resumed run may change: where things lie, and when to stop."""
 _TABLES = {
@@ -53,6 +54,12 @@ class Origin:
             for table in _TABLES
         }
         return Origin(data_hash, used)
+
+    @property
+    def token(self) -> str:
+        """A text that changes with the data and with any of the settings."""
+        text = json.dumps([self.data_hash, self.settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def difference(self, other: Mapping[str, Any]) -> str:
         """What was different when a checkpoint was written, in words; empty if nothing was."""

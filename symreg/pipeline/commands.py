@@ -14,7 +14,8 @@ from symreg import config
 from symreg.config import Settings
 from symreg.physics import check
 from symreg.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
-from symreg.pipeline.searching import OnProgress, search
+from symreg.pipeline.progress import OnProgress
+from symreg.pipeline.searching import search
 from symreg.runs import Member, Run, RunFolder, open_run
 from symreg.scoring import errors
 from symreg.structures import crystals as crystals_in
@@ -69,6 +70,7 @@ def dry_run(settings: Settings) -> str:
     ends = [f"{limits.epochs} epochs"] if limits.epochs else []
     ends += [f"{limits.minutes:g} minutes"] if limits.minutes else []
     ends += [f"error {limits.target:g}"] if limits.target else []
+    ends += [f"{limits.stagnation} epochs without a gain"] if limits.stagnation else []
     lines = [
         f"structures  {counts}; {labels}",
         f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
@@ -81,10 +83,11 @@ def dry_run(settings: Settings) -> str:
     ]
     lines += [f"note        {text}" for text in report.notes]
     lines += [f"warning     {text}" for text in (*report.warnings, *cautions(prepared))]
-    lines.append(
-        f"search      {limits.islands} islands of {limits.population_size}, "
-        f"{limits.workers} workers, until {' or '.join(ends)}"
-    )
+    what = f"{limits.islands} islands of {limits.population_size}"
+    if limits.mode == "exhaustive":
+        what = f"all forms up to complexity {limits.exhaustive_complexity}"
+        ends.append("all are fitted")
+    lines.append(f"search      {what}, {limits.workers} workers, until {' or '.join(ends)}")
     return "\n".join([*lines, f"output      {settings.folder}"])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from symreg.config import SettingsError
 
 if TYPE_CHECKING:
-    from symreg.pipeline.searching import Progress
+    from symreg.pipeline.progress import Progress
 
 FOLDER = "tensorboard"
 """Where in the run folder the events are."""

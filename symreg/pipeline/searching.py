@@ -3,65 +3,37 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from symreg import config
 from symreg.config import Settings
 from symreg.evolution import EvolutionSettings
-from symreg.executors import Crew, Engine, WorkersLostError, given, processes
+from symreg.executors import Crew, Engine, Preload, WorkersLostError, given, processes
 from symreg.expression import Expression
-from symreg.forms import terms_of_form
-from symreg.individuals import Gene, from_arrays, genes_of, structure
 from symreg.islands import Islands, IslandSettings, State, blocks_from
-from symreg.pipeline import checkpoint, scalars
+from symreg.pipeline import checkpoint, exhaustive, scalars, seeds
 from symreg.pipeline.delivery import Candidate, candidate_of, deliver, pareto, quick_record
 from symreg.pipeline.preparation import (
     Prepared,
     baselines,
-    best_fit,
     cautions,
     floor_lines,
     prepare,
 )
+from symreg.pipeline.progress import OnProgress, Progress, diversity, gains
 from symreg.pipeline.stopping import Stop, limit_reached, seconds_left
 from symreg.runs import Run, RunFolder, open_run
 from symreg.source import Source, kept, labels_beside
-from symreg.variation import OPERATORS, VariationSettings
-
-OnProgress = Callable[["Progress"], None]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a search is."""
-
-    epoch: int = 0
-    generation: int = 0
-    seconds: float = 0.0
-    seconds_left: float | None = None
-    """Until the limits of time or epochs, at this speed."""
-    candidates: int = 0
-    candidates_per_second: float = 0.0
-    workers: str = ""
-    """Who computes, as in ``2 processes``."""
-    diversity: float = 0.0
-    """Distinct structures of formulas over individuals, of all islands together."""
-    operators: Mapping[str, float] = field(default_factory=dict)
-    """Part of what each operator made lately that was a gain."""
-    floor_error: float | None = None
-    front: list[tuple[int, float, str]] = field(default_factory=list)
-    """Complexity, error and formula, simplest first."""
-    message: str = ""
+from symreg.variation import VariationSettings
 
 
 def search(
@@ -156,7 +128,9 @@ class _Search:
         self.folder = folder
         self.on_progress = on_progress
         self.engine = given(executor) if isinstance(executor, Executor) else executor
-        workers = min(settings.search.workers, settings.search.islands)
+        workers = settings.search.workers
+        if not self._is_exhaustive:  # one worker computes an island
+            workers = min(workers, settings.search.islands)
         if self.engine is None and workers > 1:
             self.engine = processes(workers)
         self.progress = Progress(workers=self.engine.name if self.engine else "1 process")
@@ -231,59 +205,83 @@ class _Search:
         """Run epochs until a limit or a request to stop; whether it was a limit."""
         began, limits = monotonic() - spent, self.settings.search
         if state is not None and limit_reached(limits, state, spent):
-            return state, True
+            return state, not self._is_exhaustive
         with closing(self._states(prepared, state)) as states:
             for state in states:
                 seconds = monotonic() - began
                 self._record(prepared, state, seconds)
                 if limit := limit_reached(limits, state, seconds):
                     self.folder.log(f"the search ends: {limit}")
-                    return state, True
+                    return state, not self._is_exhaustive
                 if self.stop.is_asked():
                     return state, False
-        raise AssertionError("islands search for ever")
+        assert state is not None  # there is at least one form
+        self._tell(f"all {state.candidates:,} forms were fitted; the front is exact over them")
+        return state, True
+
+    @property
+    def _is_exhaustive(self) -> bool:
+        return self.settings.search.mode == "exhaustive"
 
     def _states(self, prepared: Prepared, state: State | None) -> Generator[State, None, None]:
-        """The state after every epoch, for ever; an epoch that lost a worker is run again."""
-        settings = island_settings(self.settings)
+        """The state after every epoch, for ever, or until all forms are examined."""
         if prepared.design.many_body:
             prepared.labelled.save(labels_beside(self.design_file))
-        source = Source(str(self.design_file.resolve()), prepared.report.data_hash)
+        source = Source(str(self.design_file.resolve()), self.origin.token)
         with ExitStack() as stack:
             crew = None
             if self.engine is not None:
-                preload = partial(kept, blocks_from, source, settings)
+                preload: Preload = source.load
+                if not self._is_exhaustive:
+                    preload = partial(kept, blocks_from, source, island_settings(self.settings))
                 crew = stack.enter_context(Crew(self.engine, self._tell, preload))
-            islands = Islands(
-                prepared.design,
-                settings,
-                _seeds(prepared),
-                crew,
-                source,
-                prepared.fitter,
-                prepared.gate,
-            )
+            make = self._forms if self._is_exhaustive else self._islands
             try:
-                yield from islands.search(state)
+                yield from make(prepared, crew, source, state)
             except WorkersLostError as error:
                 raise OSError(
                     f"{error}; set workers lower in {self.folder.path / 'run.toml'} and resume"
                 ) from None
+
+    def _islands(
+        self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None
+    ) -> Iterator[State]:
+        beginning = [*seeds.of_known_forms(prepared), *seeds.of_another_run(prepared)]
+        islands = Islands(
+            prepared.design,
+            island_settings(self.settings),
+            beginning,
+            crew,
+            source,
+            prepared.fitter,
+            prepared.gate,
+        )
+        return islands.search(state)
+
+    def _forms(
+        self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None
+    ) -> Iterator[State]:
+        file = (self.folder.checkpoint / "forms.npz").resolve()
+        forms = exhaustive.forms_of(prepared, file)
+        self.progress = replace(self.progress, forms=sum(forms.counts.values()))
+        self._tell(exhaustive.in_words(forms))
+        return exhaustive.states(prepared, forms, file, crew, source, state)
 
     def _record(self, prepared: Prepared, state: State, seconds: float) -> None:
         """Checkpoint, history, front so far, and a word to the caller."""
         checkpoint.write(self.folder, state, seconds, self.origin)
         candidates = pareto([candidate_of(prepared, individual) for individual in state.front])
         several, before = len(prepared.design.keys) > 1, self.progress
+        rate = (state.candidates - before.candidates) / max(seconds - before.seconds, 1e-9)
+        remaining = (before.forms - state.candidates) / max(rate, 1e-9) if before.forms else None
         self.progress = replace(
             before,
             epoch=state.epoch,
             generation=state.epoch * self.settings.search.generations_per_epoch,
             seconds=seconds,
-            seconds_left=seconds_left(self.settings.search, state, seconds),
+            seconds_left=seconds_left(self.settings.search, state, seconds, remaining),
             candidates=state.candidates,
-            candidates_per_second=(state.candidates - before.candidates)
-            / max(seconds - before.seconds, 1e-9),
+            candidates_per_second=rate,
             diversity=diversity(state),
             operators=gains(state),
             front=[
@@ -372,34 +370,3 @@ def island_settings(settings: Settings) -> IslandSettings:
             general=settings.terms.three_body == "general",
         ),
     )
-
-
-def _seeds(prepared: Prepared) -> list[tuple[Gene, ...]]:
-    """Known forms that a search may start from, with fitted constants."""
-    if not prepared.settings.terms.library_seeds:
-        return []
-    found, general = [], prepared.settings.terms.three_body == "general"
-    for form in prepared.forms:
-        if form.is_seed and (general or form.is_separable):
-            expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
-            fits = expression.complexity <= prepared.settings.terms.max_complexity
-            most = prepared.settings.terms.max_constants
-            fits = fits and (most is None or expression.n_constants <= most)
-            if fits and np.isfinite(loss):
-                found.append(genes_of(expression.terms, prepared.design.keys))
-    return found
-
-
-def gains(state: State) -> dict[str, float]:
-    """Part of what each operator made lately that was a gain, on all islands."""
-    credits = [p["credit"] for p in state.populations if "credit" in p]
-    if not credits:
-        return {}
-    tried, won = np.sum(credits, axis=0).T
-    return dict(zip(OPERATORS, (won / np.maximum(tried, 1.0)).round(5).tolist(), strict=True))
-
-
-def diversity(state: State) -> float:
-    """Distinct structures of formulas over individuals, of all islands together."""
-    individuals = [i for population in state.populations for i in from_arrays(population)]
-    return len({structure(i.genes) for i in individuals}) / max(len(individuals), 1)

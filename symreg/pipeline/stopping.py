@@ -29,9 +29,14 @@ def limit_reached(limits: SearchSettings, state: State, seconds: float) -> str:
     return ""
 
 
-def seconds_left(limits: SearchSettings, state: State, seconds: float) -> float | None:
-    """Seconds until the limits of time or epochs end a search that goes on as it did."""
-    ends = []
+def seconds_left(
+    limits: SearchSettings, state: State, seconds: float, remaining: float | None = None
+) -> float | None:
+    """Seconds until the limits of time or epochs end a search that goes on as it did.
+
+    Where there is an end of itself, ``remaining`` are the seconds until then.
+    """
+    ends = [] if remaining is None else [remaining]
     if limits.minutes is not None:
         ends.append(60.0 * limits.minutes - seconds)
     if limits.epochs is not None and state.epoch:

@@ -246,6 +246,13 @@ def test_a_job_for_nobody_is_refused(settings, tmp_path, words, said):
     assert f"{said} is 0; it must be" in result.output
 
 
+def test_more_workers_than_islands_would_be_idle(settings, tmp_path):
+    (tmp_path / "run.toml").write_text(config.dumps(settings), encoding="utf-8")
+    result = CliRunner().invoke(app, ["slurm-script", str(tmp_path / "run.toml"), "--workers=3"])
+    assert result.exit_code == 1
+    assert "--workers is 3, but [search] islands is 2" in result.output
+
+
 @pytest.mark.usefixtures("slurm")
 def test_jobs_that_dask_submits_find_the_same_front(argon_run, settings, tmp_path, monkeypatch):
     import dask

@@ -98,6 +98,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(argon_run, settings, engine,
     assert front_csv(run.folder) == front_csv(argon_run.folder)
 
 
+@pytest.mark.slow
 def test_workers_killed_from_outside_are_replaced(argon_run, settings, engine, tmp_path):
     killed = []
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from typer.testing import CliRunner
@@ -354,3 +355,87 @@ def test_an_error_of_the_caller_is_not_taken_for_a_closed_terminal(settings):
 
     with pytest.raises(FileNotFoundError):
         symreg.search(settings, on_progress=on_progress)
+
+
+def test_a_disk_that_fills_up_in_between_costs_one_epoch(argon_run, settings, monkeypatch):
+    replace, names = os.replace, []
+
+    def fail(source, target):
+        names.append(os.path.basename(target))
+        if names.count("state.npz") == 2 and names[-1] == "state.npz":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match=r"cannot write .*state\.npz: No space left on device"):
+            symreg.search(settings)
+    told = []
+    run = symreg.resume(settings.folder, on_progress=lambda p: told.append(p.message))
+    assert any(
+        line.endswith("state.npz is missing; going on from the one before, epoch 1")
+        for line in told
+    )
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
+
+
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
+def test_a_search_by_processes_goes_on_in_threads(argon_run, search_settings, tmp_path, workers):
+    with pytest.raises(StoppedError):
+        symreg.search(
+            search_settings(tmp_path / "run", workers=2), on_progress=stop_when(lambda p: p.epoch)
+        )
+    with ThreadPoolExecutor(workers) as threads:
+        run = symreg.resume(tmp_path / "run", executor=threads)
+    assert [row["epoch"] for row in files.read_rows(run.folder / "generations.csv")] == ["1", "2"]
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
+
+
+NOTEBOOK = """
+import symreg
+from symreg import config
+from symreg.pipeline import delivery, searching
+
+searching._Search._publish = lambda *_: None
+delivery._write_member = lambda *_: None
+run = symreg.search({path!r}, on_progress=lambda p: print("epoch", p.epoch, flush=True))
+print("front of", len(run.front), run.manifest["status"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_search_in_a_notebook_can_be_interrupted_and_keeps_its_front(search_settings, tmp_path):
+    manager = pytest.importorskip("jupyter_client.manager")
+    settings = search_settings(tmp_path / "run", workers=2, epochs=2000)
+    (tmp_path / "run.toml").write_text(config.dumps(settings), encoding="utf-8")
+    kernel, client = manager.start_new_kernel()
+    try:
+        shown, asked = "", False
+
+        def see(message):
+            nonlocal shown, asked
+            shown += message["content"].get("text", "")
+            if "epoch 1" in shown and not asked:
+                asked = True
+                kernel.interrupt_kernel()
+
+        client.execute_interactive(
+            NOTEBOOK.format(path=str(tmp_path / "run.toml")), output_hook=see, timeout=120
+        )
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    assert shown.splitlines()[-1].startswith("front of ")
+    assert shown.splitlines()[-1].endswith("interrupted")
+    assert len(open_run(settings.folder).front) > 0
+
+
+def test_an_executor_that_outlives_a_run_serves_the_next_in_the_same_folder(
+    argon_run, search_settings, tmp_path
+):
+    with ThreadPoolExecutor(1) as threads:
+        symreg.search(search_settings(tmp_path / "run", r_cut=6.0), executor=threads)
+        shutil.rmtree(tmp_path / "run")
+        run = symreg.search(search_settings(tmp_path / "run"), executor=threads)
+    assert front_csv(run.folder) == front_csv(argon_run.folder)

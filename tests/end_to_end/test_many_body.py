@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.build import bulk, fcc100
 from ase.calculators.singlepoint import SinglePointCalculator
 from labelled_copper import GUPTA, expression_of, labelled, labelled_copper
+from threadpoolctl import threadpool_limits
 
 import symreg
 from symreg import files
@@ -37,6 +38,19 @@ def copper_settings(search_settings, copper_file):
         return search_settings(folder, data, **terms | {"population_size": 30} | changes)
 
     return make
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("front_only")
+def test_triplets_beside_sums_give_the_same_front_on_two_workers_with_more_threads(
+    copper_settings, tmp_path
+):
+    options = {"three_body": "separable", "r_cut_three_body": 3.6, "max_complexity": 40}
+    options |= {"population_size": 16, "generations_per_epoch": 1, "epochs": 1}
+    one = symreg.search(copper_settings(tmp_path / "one", **options))
+    with threadpool_limits(2):
+        two = symreg.search(copper_settings(tmp_path / "two", workers=2, **options))
+    assert front_csv(two) == front_csv(one)
 
 
 def front_csv(run):
