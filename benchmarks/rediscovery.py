@@ -64,7 +64,7 @@ NEAR, SPARE = 1e-3, 1.02
 """Members are simplified and compared when their errors are below this part of the spread of the
 labels and this many times that of the true form."""
 MOST_COMPARED = 5
-"""Of these, as many, the simplest, in each epoch."""
+"""Of these, as many in each epoch: the simplest, or with clean labels the best."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +124,9 @@ class Watch:
     def is_found(self, front: Sequence[Individual], known: set[object]) -> bool:
         """Whether a member is the true form; ``known`` are those that are not."""
         bar = NEAR * self.prepared.spread + SPARE * self.truth[1]
-        near = [i for i in front if i.error < bar][:MOST_COMPARED]
-        fresh = [i for i in near if (i.genes, i.weights) not in known]
-        for individual in fresh:
+        near = [i for i in front if i.error < bar and (i.genes, i.weights) not in known]
+        # Where many are near, those of noisy labels only fit the noise, those of clean ones do not.
+        for individual in near[:MOST_COMPARED] if self.noisy else near[-MOST_COMPARED:]:
             known.add((individual.genes, individual.weights))
             for member in tidy(self.prepared, [individual]):
                 found = normal(member.expression)
