@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from symreg import config, files
 from symreg.executors import LOST, ONE_THREAD, Engine, Preload
-from symreg.runs import versions
 
 ANSWER = 25.0
 """Seconds in which a scheduler must answer."""
+JOB_MEMORY = "2GB"
+"""Of a worker that is a job of SLURM, unless the configuration of dask-jobqueue says otherwise."""
 ARRIVAL = 600.0
 """Seconds in which a first worker must arrive."""
-SAME = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap", "dask", "distributed")
-"""Packages that, like Python, must have the same version everywhere."""
 
 
 def local(workers: int) -> Engine:
@@ -52,11 +52,13 @@ def slurm(workers: int) -> Engine:
         raise ValueError(f"--dask-slurm is {workers}; it must be at least 1")
 
     def cluster() -> Any:
+        import dask
         from dask_jobqueue.slurm import SLURMCluster
 
         made = SLURMCluster(
             cores=1,
             processes=1,
+            memory=dask.config.get("jobqueue.slurm.memory", None) or JOB_MEMORY,
             job_script_prologue=[f"export {name}={value}" for name, value in ONE_THREAD.items()],
         )
         made.scale(jobs=workers)
@@ -87,8 +89,12 @@ def _engine(name: str, cluster: Callable[[], Any], file: Path | None = None) -> 
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise ValueError('dask is not installed: pip install "symreg[dask]"') from None
-    lost = (*LOST, KilledWorker, CommClosedError)
-    return Engine(name, lambda preload: _connected(cluster, file, preload), lost)
+    return Engine(
+        name,
+        lambda preload: _connected(cluster, file, preload),
+        lost=(*LOST, CommClosedError),
+        replaced=(KilledWorker,),
+    )
 
 
 @contextmanager
@@ -112,7 +118,7 @@ def _connected(
         made = cluster()
         try:
             with Client(made, scheduler_file=file, set_as_default=False) as client:
-                yield _executor(client, preload)
+                yield _executor(client, _plugin(preload, ours=made is not None))
         finally:
             if made is not None:
                 made.close()
@@ -128,8 +134,15 @@ def _ask(file: Path) -> None:
     """
     from distributed.core import rpc
 
+    try:
+        address = files.read_json(file)["address"]
+    except (OSError, KeyError, TypeError):
+        raise OSError(
+            f"{file} is no file of a scheduler, which `dask scheduler --scheduler-file` writes"
+        ) from None
+
     async def identity() -> None:
-        async with rpc(files.read_json(file)["address"]) as there:
+        async with rpc(address) as there:
             await there.identity()
 
     async def answer() -> None:
@@ -138,15 +151,15 @@ def _ask(file: Path) -> None:
     try:
         with ThreadPoolExecutor(1) as thread:  # in a notebook this one has a loop already
             thread.submit(asyncio.run, answer()).result()
-    except (OSError, TimeoutError, KeyError, TypeError):
+    except Exception:  # whatever else may be at that address answers as it likes
         raise OSError(
             f"the scheduler of {file} does not answer within {ANSWER:g} s; start it again with "
             f"`dask scheduler --scheduler-file {file}`, and go on with `symreg resume`"
         ) from None
 
 
-def _executor(client: Any, preload: Preload) -> Executor:
-    """The executor of a client whose workers have loaded the data and have our versions."""
+def _executor(client: Any, plugin: Any) -> Executor:
+    """The executor of a client, once a worker is there and has done what a plugin says."""
     try:
         client.wait_for_workers(1, timeout=ARRIVAL)
     except TimeoutError:
@@ -154,42 +167,25 @@ def _executor(client: Any, preload: Preload) -> Executor:
             f"no worker came to {client.scheduler.address} in {ARRIVAL:g} s; start some with "
             "`dask worker --nthreads 1 --scheduler-file FILE`"
         ) from None
-    client.register_plugin(_plugin(preload))
+    client.register_plugin(plugin)
     executor: Executor = client.get_executor(pure=False)
     return executor
 
 
-def _plugin(preload: Preload) -> Any:
-    """Has every worker, also one that comes later, compare versions and read the data."""
+def _plugin(preload: Preload, ours: bool) -> Any:
+    """Has every worker, also one that comes later, read the data before its first task."""
     from distributed import WorkerPlugin
-
-    wanted = versions(SAME)
 
     class Preparation(WorkerPlugin):
         name = "symreg"
 
         def setup(self, worker: Any) -> None:
-            compare(wanted, worker.address)
+            if ours:  # Ctrl-C in the terminal is for the search alone
+                with suppress(ValueError):
+                    signal.signal(signal.SIGINT, signal.SIG_IGN)
             worker.executors["default"].submit(preload).result()
 
     return Preparation()
-
-
-def compare(wanted: dict[str, str], where: str) -> None:
-    """Compare versions of packages with those that are wanted.
-
-    Raises
-    ------
-    ValueError
-        If one differs: the same seed would not give the same front.
-    """
-    for package, version in wanted.items():
-        found = versions(SAME).get(package, "missing")
-        if found != version:
-            raise ValueError(
-                f"worker {where} has {package} {found}, where the search has {version}; "
-                "install the same versions everywhere"
-            )
 
 
 def slurm_script(

@@ -47,7 +47,9 @@ class Engine:
     start: Callable[[Preload], AbstractContextManager[Executor]]
     """Starts the workers, and stops them at the end."""
     lost: tuple[type[BaseException], ...] = LOST
-    """What a task raises whose worker was lost."""
+    """What a task raises whose worker was lost, and with it the executor."""
+    replaced: tuple[type[BaseException], ...] = ()
+    """What a task raises whose worker was lost, where the executor replaces it."""
 
 
 def given(executor: Executor) -> Engine:
@@ -124,19 +126,23 @@ class Crew:
         """Run some of the tasks; whether no worker was lost."""
         if self._executor is None:
             self._executor = self._stack.enter_context(self.engine.start(self.preload))
-        whole, futures = True, {}
+        broken, futures = False, {}
         for k in left:
             try:
                 futures[k] = self._executor.submit(work, *tasks[k])
             except self.engine.lost:
-                whole = False
+                broken = True
         for k, future in futures.items():
             try:
                 results[k] = future.result()
+            except self.engine.replaced:
+                continue
             except self.engine.lost:
-                whole = False
-        if not whole:
+                broken = True
+        if broken:
             self._stop()
+        whole = all(k in results for k in left)
+        if not whole:
             self.tell("a worker was lost; what it was computing is computed again")
         return whole
 
@@ -179,7 +185,8 @@ def _beat(folder: Path, parent: int) -> None:
         for count in range(10**9):
             if os.getppid() != parent:
                 os._exit(1)
-            os.pwrite(stream.fileno(), str(count).encode("ascii"), 0)
+            with suppress(OSError):  # a full disk
+                os.pwrite(stream.fileno(), str(count).encode("ascii"), 0)
             time.sleep(BEAT)
 
 

@@ -67,6 +67,8 @@ class State:
     """The last epoch that lowered the error at some complexity by more than ``GAIN``."""
     quarantined: tuple[str, ...] = ()
     """Names of structures that crash the process that fits them."""
+    seeds: tuple[tuple[Gene, ...], ...] = ()
+    """Genes put into random populations, also into those of islands that begin anew."""
 
 
 @contextmanager
@@ -131,7 +133,7 @@ class Islands:
     settings
         The same for all islands.
     seeds
-        Genes put into the first populations.
+        Genes put into the first populations; a state that a search goes on from has its own.
     crew, source
         Run epochs elsewhere, on data from files. Without them they run here, one after another.
     fitter, gate
@@ -162,7 +164,7 @@ class Islands:
         WorkersLostError
             If workers are lost again and again, and no candidate is to blame.
         """
-        state = state or State(0, 0, (), [])
+        state = state or State(0, 0, (), [], seeds=self.seeds)
         while True:
             results, quarantined = self._epoch(state)
             populations = tuple(arrays for arrays, _ in results)
@@ -176,6 +178,7 @@ class Islands:
                 rejected=rejected,
                 improved=state.epoch + 1 if better else state.improved,
                 quarantined=quarantined,
+                seeds=state.seeds,
             )
             yield state
 
@@ -193,7 +196,7 @@ class Islands:
                 own = None
             if state.populations and self.settings.islands > 1 and not explores:
                 migrants = to_arrays(self.here.front(from_arrays(state.populations[number - 1])))
-            tasks.append((number, state.epoch, own, migrants, self.seeds))
+            tasks.append((number, state.epoch, own, migrants, state.seeds))
         guard = Guard(frozenset(state.quarantined))
         if self.crew is None:
             here = self.here.guarded(guard)
@@ -277,6 +280,6 @@ def work(
     source: Source, settings: IslandSettings, guard: Guard, *task: Any
 ) -> tuple[dict[str, np.ndarray], int]:
     """``run_epoch`` in a worker, on one thread: sums depend on the number of threads."""
-    with threadpool_limits(1):
-        island = kept(blocks_from, source, settings).guarded(guard)
-        return run_epoch(island, settings, *task)
+    threadpool_limits(1)  # for good: other tasks of this process would have more again
+    island = kept(blocks_from, source, settings).guarded(guard)
+    return run_epoch(island, settings, *task)

@@ -17,14 +17,11 @@ from deap import gp
 from deap.tools import emo
 
 
-class _Stream:
+class _Stream(threading.local):
     """Stands for the module ``random``; within ``seeded`` it is a stream of this thread alone."""
 
-    def __init__(self) -> None:
-        self._own = threading.local()
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(getattr(self._own, "stream", global_random), name)
+        return getattr(global_random, name)
 
     @contextmanager
     def seeded(self, rng: np.random.Generator) -> Iterator[None]:
@@ -36,14 +33,17 @@ class _Stream:
         ...     random.randrange(1000)
         148
         """
-        before = getattr(self._own, "stream", global_random)
-        self._own.stream = global_random.Random(int(rng.integers(2**63)))
+        own, before = global_random.Random(int(rng.integers(2**63))), dict(self.__dict__)
+        # Methods as attributes: to look them up for every draw would take most of its time.
+        self.__dict__.update({name: getattr(own, name) for name in _DRAWS})
         try:
             yield
         finally:
-            self._own.stream = before
+            self.__dict__.clear()
+            self.__dict__.update(before)
 
 
+_DRAWS = [name for name in dir(global_random.Random) if not name.startswith("_")]
 random = _Stream()
 for _module in (gp, emo):
     _module.random = random

@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +18,15 @@ from symreg.projection import Design
 
 Made = TypeVar("Made")
 
+SAME = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap")
+"""Packages that, like Python, must have the same version everywhere, or the front is another."""
+
+
+@cache
+def versions() -> tuple[tuple[str, str], ...]:
+    """Python and packages that must be the same, as they are here."""
+    return ("python", platform.python_version()), *((name, version(name)) for name in SAME)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -25,6 +36,8 @@ class Source:
     """The projected design; the labels lie beside it."""
     token: str
     """Changes with the data, and with the settings that they are read with."""
+    versions: tuple[tuple[str, str], ...] = field(default_factory=versions)
+    """Those of the search."""
 
     def load(self) -> tuple[Fitter, Gate | None]:
         """What fits and tests candidates.
@@ -33,7 +46,15 @@ class Source:
         ------
         OSError
             If the files cannot be read here.
+        ValueError
+            If versions here are not those of the search.
         """
+        for (package, wanted), (_, found) in zip(self.versions, versions(), strict=True):
+            if found != wanted:
+                raise ValueError(
+                    f"a worker on {platform.node()} has {package} {found}, where the search has "
+                    f"{wanted}; install the same versions everywhere"
+                )
         path = Path(self.path)
         if not path.is_file():
             raise FileNotFoundError(

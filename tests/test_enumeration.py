@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -538,7 +539,7 @@ def test_a_plan_holds_every_place_once(forms):
 @pytest.fixture
 def exhaustive(argon):
     search = Exhaustive(argon.forms, argon.fitter, argon.settings)
-    search.chunks = plan(argon.forms, 60)
+    search.chunks = plan(argon.forms, 20)
     return search
 
 
@@ -573,6 +574,31 @@ def test_workers_find_the_same(argon_design, argon, exhaustive, tmp_path):
         *_, there = elsewhere.search()
     assert there.examined == here.examined
     assert same(there.best, here.best)
+
+
+def test_progress_through_another_list_is_refused(argon, exhaustive):
+    first = next(exhaustive.search())
+    other = Exhaustive(argon.forms, argon.fitter, argon.settings)
+    assert other.chunks != exhaustive.chunks
+    with pytest.raises(ValueError, match="is not what it was when the search began"):
+        next(other.search(first))
+    starts = replace(argon.settings, starts=argon.settings.starts + 1)
+    assert Exhaustive(argon.forms, argon.fitter, starts).identity != other.identity
+    again = Exhaustive(argon.forms, argon.fitter, argon.settings)
+    assert again.identity == other.identity
+
+
+def test_forms_with_triplets_may_be_more_complex_than_those_of_pairs_alone():
+    every = list_forms(SILICON, 15, 8)
+    fewer = list_forms(SILICON, 15, 8, pair_limit=9)
+    assert 0 < fewer.with_triplets == every.with_triplets
+    assert sum(fewer.counts.values()) < sum(every.counts.values())
+    for c in range(10):
+        assert fewer.counts[c] == every.counts[c]
+    for c in range(10, 16):
+        forms = fewer.genes(c)
+        assert all(any(gene.tree[0] == "product" for gene in form) for form in forms)
+    assert Forms.from_arrays(SILICON, fewer.to_arrays()).counts == fewer.counts
 
 
 def test_no_forms_are_no_result(argon):

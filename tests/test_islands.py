@@ -229,3 +229,11 @@ def test_runs_between_restarts_follow_lubys_sequence():
     begins = [n for n in range(33) if begins_anew(7 * n, unit=7)]
     assert begins == [0, 1, 2, 4, 5, 6, 8, 12, 13, 14, 16, 17, 18, 20, 24, 32]
     assert not begins_anew(8, unit=7)
+
+
+def test_a_worker_of_another_version_says_which(argon_design, source):
+    other = replace(source, versions=(("python", "2.7"), *source.versions[1:]))
+    with ThreadPoolExecutor(1) as threads, Crew(given(threads)) as crew:
+        islands = Islands(argon_design, SETTINGS, (), crew, other)
+        with pytest.raises(ValueError, match=r"has python .*, where the search has 2\.7"):
+            next(islands.search())

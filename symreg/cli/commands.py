@@ -93,7 +93,7 @@ def demo(
         Path | None, typer.Argument(help="Where to put the run; argon-demo and the like if absent.")
     ] = None,
 ) -> None:
-    """Find a formula for argon or silicon, from DFT to LAMMPS, in a minute or two."""
+    """Find a formula for argon, silicon or copper, from DFT to LAMMPS, in a minute or two."""
     from symreg import pipeline
     from symreg.cli.live import progress
     from symreg.cli.summary import summary

@@ -64,8 +64,8 @@ def headline(now: Progress) -> str:
         rate = f"{now.candidates_per_second:,.0f}/s"
         of = f"of {now.forms:,} forms" if now.forms else "candidates"
         parts.append(f"{now.candidates:,} {of} ({rate})")
-    if now.front:
-        parts.append(f"lowest error {min(error for _, error, _ in now.front):.4g}")
+    if now.lowest_error is not None:
+        parts.append(f"lowest error {now.lowest_error:.4g}")
     if now.floor_error is not None:
         parts.append(f"floor {now.floor_error:.4g}")
     if now.seconds_left is not None:

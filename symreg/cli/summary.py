@@ -22,6 +22,7 @@ def summary(run: Run, complexity: int | None = None) -> str:
     member = run.best(complexity)
     parts = [front_text(run, member), *_sums_lines(run), *_known_lines(run)]
     parts.append(member_text(run, member))
+    parts += _failed_checks(run, member)
     path = member.folder / "lammps" / "parity.json"
     if path.exists():
         parts.append(parity_text(read_json(path)))
@@ -29,7 +30,21 @@ def summary(run: Run, complexity: int | None = None) -> str:
     parts.append(f"results   {page if page.exists() else run.folder}")
     if run.manifest.get("status") == "interrupted":
         parts.append(f"stopped before its end; continue it with `symreg resume {run.folder}`")
+    if run.manifest.get("status") == "running":
+        parts.append(f"its search has not ended; see `symreg watch {run.folder}`")
     return "\n".join(parts)
+
+
+def _failed_checks(run: Run, member: Member) -> list[str]:
+    """How many physics checks a member fails, if any."""
+    path = member.folder / "validation.json"
+    checks = read_json(path).get("checks", []) if path.exists() else []
+    failed = [check["name"] for check in checks if not check["passed"]]
+    if not failed:
+        return []
+    text = f"physics   {len(failed)} of {len(checks)} checks fail: {', '.join(failed)}; "
+    text += f"`symreg validate {run.folder}` says why"
+    return textwrap.wrap(text, 96, subsequent_indent=" " * 10)
 
 
 def front_text(run: Run, chosen: Member) -> str:

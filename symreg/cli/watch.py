@@ -43,16 +43,16 @@ def follow(folder: Path, report: Callable[[Any], None], *, once: bool = False) -
     told = 0
     try:
         while True:
+            owner = RunFolder(folder).owner()  # first: a search notes its status before it ends
             status = open_run(folder).manifest.get("status")
-            owner = RunFolder(folder).owner()
             now, lines = _progress(folder), _log(folder)
             news = lines[told:] if told else lines[-1:]
             told = len(lines)
-            for line in news:
-                report(_with(now, line))
             if (now.epoch, now.seconds) != seen:
                 seen = now.epoch, now.seconds
                 report(now)
+            for line in news:
+                report(_with(now, line))
             if once or not owner:
                 return _end(folder, status, owner)
             time.sleep(INTERVAL)
@@ -74,6 +74,7 @@ def _progress(folder: Path) -> Progress:
         "workers": "",
         "diversity": 0.0,
         "operators": {},
+        "lowest_error": None,
         "floor_error": None,
         "front": [],
     }

@@ -275,7 +275,8 @@ sigma_stress = 0.005           # eV/angstrom^3; 0 leaves stresses out
 
 [search]
 mode = "evolution"             # "exhaustive": every form of one or two terms up to a complexity
-# exhaustive_complexity = 14   # of that mode; 14 takes a minute, 16 some minutes
+# exhaustive_complexity = 14   # of pair forms in that mode; 14 takes a minute, 16 some minutes
+# exhaustive_complexity_three_body = 18
 # seeds_from = "other-run"     # start from the front of another run
 population_size = 400          # per island
 islands = 4                    # not tied to workers

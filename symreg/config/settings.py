@@ -185,7 +185,9 @@ class SearchSettings:
     mode: str = "evolution"
     """``evolution``, or ``exhaustive``: every form up to a complexity, with no randomness."""
     exhaustive_complexity: int = 14
-    """Largest complexity of the forms that the exhaustive mode lists."""
+    """Largest complexity of the forms of pair terms that the exhaustive mode lists."""
+    exhaustive_complexity_three_body: int | None = None
+    """The same of forms with a three-body term; 4 more than of pair terms unless given."""
     seeds_from: str = ""
     """A run folder whose front is put into the first populations of an evolution."""
     population_size: int = 400
@@ -214,6 +216,7 @@ class SearchSettings:
             ("population_size", 4),
             ("islands", 1),
             ("exhaustive_complexity", SMALLEST),
+            ("exhaustive_complexity_three_body", SMALLEST),
             ("generations_per_epoch", 1),
             ("seed", 0),
             ("epochs", 1),

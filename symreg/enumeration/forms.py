@@ -75,8 +75,8 @@ class Forms:
     ----------
     keys
         Kinds and species of terms.
-    limit
-        Largest complexity.
+    limit, pair_limit
+        Largest complexity, and that of forms of pair terms alone.
     pieces
         Pair functions, then radial and angular factors.
     groups
@@ -90,12 +90,14 @@ class Forms:
         self,
         keys: Sequence[Key],
         limit: int,
+        pair_limit: int,
         pieces: Pieces,
         groups: Sequence[Group],
         spans: Integers,
         span_start: Integers,
     ) -> None:
-        self.keys, self.limit, self.pieces = tuple(keys), limit, pieces
+        self.keys, self.pieces = tuple(keys), pieces
+        self.limit, self.pair_limit = limit, pair_limit
         self.groups = tuple(groups)
         self._spans, self._span_start = spans, span_start
         self._segments = {c: list(self._make_segments(c)) for c in range(limit + 1)}
@@ -112,6 +114,12 @@ class Forms:
             c: self.sizes[c] - sum(s.excluded.size for s in segments)
             for c, segments in self._segments.items()
         }
+
+    @cached_property
+    def with_triplets(self) -> int:
+        """How many forms have a three-body term."""
+        segments = [s for every in self._segments.values() for s in every]
+        return sum(s.size for s in segments if any(group.angular for group in s.groups))
 
     def terms(self, complexity: int, start: int = 0, stop: int | None = None) -> Terms:
         """The forms at places ``start`` to ``stop`` of a complexity."""
@@ -145,23 +153,28 @@ class Forms:
         """Plain arrays, from which ``from_arrays`` makes equal forms much faster than a listing."""
         own = {"spans": self._spans, "span_start": self._span_start}
         groups = np.array(self.groups, dtype=np.int64).reshape(-1, len(Group._fields))
-        return {"limit": np.array(self.limit), "groups": groups, **own, **self.pieces.to_arrays()}
+        own["limits"] = np.array([self.limit, self.pair_limit])
+        return {"groups": groups, **own, **self.pieces.to_arrays()}
 
     @staticmethod
     def from_arrays(keys: Sequence[Key], arrays: Mapping[str, NDArray[Any]]) -> Forms:
         """Undo ``to_arrays``; the keys are those of the listing."""
         groups = [Group(*map(int, row)) for row in arrays["groups"]]
         pieces, spans = Pieces.from_arrays(arrays), arrays["spans"]
-        return Forms(keys, int(arrays["limit"]), pieces, groups, spans, arrays["span_start"])
+        limit, pair_limit = map(int, arrays["limits"])
+        return Forms(keys, limit, pair_limit, pieces, groups, spans, arrays["span_start"])
 
     def _make_segments(self, complexity: int) -> Iterator[_Segment]:
         none = np.empty(0, dtype=np.int64)
         for group in self.groups:
-            if group.complexity == complexity and not group.angular:
+            alone = group.complexity == complexity <= self.pair_limit
+            if alone and not group.angular:
                 yield _Segment((group,), group.size, none)
         smaller = [g for g in self.groups if g.complexity < complexity]
         for one, two in combinations_with_replacement(smaller, 2):
             if one.complexity + two.complexity != complexity or (one.angular and two.angular):
+                continue
+            if complexity > self.pair_limit and not (one.angular or two.angular):
                 continue
             size = one.size * (one.size + 1) // 2 if one == two else one.size * two.size
             yield _Segment((one, two), size, self._redundant(one, two))

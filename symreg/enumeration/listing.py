@@ -25,10 +25,11 @@ def list_forms(
     keys: Sequence[Key],
     limit: int,
     term_limit: int | None = None,
+    pair_limit: int | None = None,
     radial: Grammar = RADIAL,
     angular: Grammar = ANGULAR,
 ) -> Forms:
-    """All forms of at most two terms up to a complexity.
+    """All forms of one pair term and at most one other term, up to a complexity.
 
     Parameters
     ----------
@@ -37,9 +38,12 @@ def list_forms(
     limit
         Largest complexity of a form.
     term_limit
-        Largest complexity of one term, weight included; by default as of a form. There are some 20
-        to 50 times as many terms for every 2 that it is raised, and all are listed before any is
-        fitted: 11 takes seconds, 13 minutes and gigabytes.
+        Largest complexity of a pair term, weight included; by default as of a form. There are
+        some 20 to 50 times as many terms for every 2 that it is raised, and all are listed before
+        any is fitted: 11 takes seconds, 13 minutes and gigabytes.
+    pair_limit
+        Largest complexity of forms of pair terms alone; by default as of any form. Of forms with
+        three-body terms there are fewer.
     radial, angular
         What functions of the distance and the cosine are made of.
 
@@ -60,7 +64,7 @@ def list_forms(
     if term_limit < LEAST_TERM:
         raise ValueError(f"the largest complexity is {term_limit}; a pair term has {LEAST_TERM}")
     with _no_search_for_cycles():
-        return Listing(keys, limit, term_limit, radial, angular).forms()
+        return Listing(keys, limit, term_limit, radial, angular).forms(pair_limit)
 
 
 @contextmanager
@@ -88,13 +92,15 @@ class Listing:
         self._trees: list[Nested] = []
         self.groups = self._make_groups(radial, angular)
 
-    def forms(self) -> Forms:
+    def forms(self, pair_limit: int | None = None) -> Forms:
         """The forms that the terms make."""
         numbers: dict[Mono, int] = {}
         spans = [[numbers.setdefault(m, len(numbers)) for m in span] for span in self._spans]
         start = np.concatenate([[0], np.cumsum([len(span) for span in spans])]).astype(np.int64)
         flat = np.array([n for span in spans for n in span], dtype=np.int64)
-        return Forms(self.keys, self.limit, Pieces.of(self._trees), self.groups, flat, start)
+        most = self.limit if pair_limit is None else pair_limit
+        pieces = Pieces.of(self._trees)
+        return Forms(self.keys, self.limit, most, pieces, self.groups, flat, start)
 
     def family(self, gene: Gene) -> tuple[int, object]:
         """What two terms that can be the same functions have in common."""
@@ -107,12 +113,13 @@ class Listing:
             [k for k, (kind, _) in enumerate(self.keys) if kind == wanted]
             for wanted in ("pair", "three-body")
         )
-        functions = Functions(radial, self.families, self.term_limit - WEIGHT_COST, sums=False)
+        largest = self.limit - LEAST_TERM
+        most = largest - WEIGHT_COST - _PRODUCT - 1
+        deepest = max(self.term_limit - WEIGHT_COST, most if triplet_keys else 0)
+        functions = Functions(radial, self.families, deepest, sums=False)
         groups = []
         for level, (first, count) in self._add(self._pair_terms(functions)).items():
             groups += [Group(k, level + WEIGHT_COST, first, count) for k in pair_keys]
-        largest = min(self.term_limit, self.limit - LEAST_TERM)
-        most = largest - WEIGHT_COST - _PRODUCT - 1
         if not triplet_keys or most < 1:
             return groups
         cosines = Functions(angular, self.families, most)

@@ -6,8 +6,10 @@ depends on nothing else; so neither the number of workers nor an interruption ch
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +28,9 @@ from symreg.source import Source, kept
 
 Arrays = Mapping[str, NDArray[Any]]
 
-CHUNK = 4000
-"""Places of forms in a chunk: less than a second of work and some megabytes."""
-ROUND = 32
+CHUNK = 1000
+"""Places of forms in a chunk: a tenth of a second of work, more with triplets."""
+ROUND = 64
 """Chunks that are examined before the next checkpoint."""
 
 
@@ -50,17 +52,19 @@ class Progress:
     """Forms in them."""
     best: tuple[Individual, ...] = ()
     """The best of each complexity, simplest first; as fitted, not yet polished."""
+    of: int = 0
+    """Tells the list of forms, and how they are fitted, from others."""
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Plain arrays, which ``from_arrays`` reads back to equal progress."""
-        done = np.array([self.chunks, self.examined], dtype=np.int64)
+        done = np.array([self.chunks, self.examined, self.of], dtype=np.int64)
         return {"done": done, **to_arrays(self.best)}
 
     @staticmethod
     def from_arrays(arrays: Arrays) -> Progress:
         """Undo ``to_arrays``."""
-        chunks, examined = map(int, arrays["done"])
-        return Progress(chunks, examined, tuple(from_arrays(arrays)))
+        chunks, examined, of = map(int, arrays["done"])
+        return Progress(chunks, examined, tuple(from_arrays(arrays)), of)
 
 
 def plan(forms: Forms, size: int) -> list[Chunk]:
@@ -104,6 +108,14 @@ class Exhaustive:
         self.crew, self.source, self.file = crew, source, file
         self.chunks = plan(forms, CHUNK)
 
+    @cached_property
+    def identity(self) -> int:
+        """A number that changes with the forms, their chunks and how they are fitted."""
+        found = hashlib.sha256(repr((self.here.settings, self.chunks)).encode())
+        for name, array in sorted(self.here.forms.to_arrays().items()):
+            found.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return int.from_bytes(found.digest()[:7], "big")
+
     @property
     def total(self) -> int:
         """Forms that there are."""
@@ -116,8 +128,15 @@ class Exhaustive:
         ------
         WorkersLostError
             If some chunk is one that no worker survives.
+        ValueError
+            If the progress is that through another list of forms.
         """
-        progress = progress or Progress()
+        progress = progress or Progress(of=self.identity)
+        if progress.of != self.identity:
+            raise ValueError(
+                "the list of forms, or how they are fitted, is not what it was when the search "
+                "began; go on with the version of symreg that began it, or begin another run"
+            )
         while left := self.chunks[progress.chunks : progress.chunks + ROUND]:
             bars = [self._bar(chunk, progress.best) for chunk in left]
             best, count = list(progress.best), progress.examined
@@ -126,7 +145,9 @@ class Exhaustive:
                 others = [i for i in best if i.complexity != chunk.complexity]
                 best = [*others, *best_of([*own, *found.best], self.here.settings.kept)]
                 count += found.count
-            progress = Progress(progress.chunks + len(left), count, tuple(best))
+            progress = replace(
+                progress, chunks=progress.chunks + len(left), examined=count, best=tuple(best)
+            )
             yield progress
 
     def front(self, progress: Progress) -> list[Individual]:
@@ -171,8 +192,8 @@ def work(
     bar: float,
 ) -> tuple[int, Arrays]:
     """Examine a chunk in a worker, on one thread: sums depend on the number of threads."""
-    with threadpool_limits(1):
-        found = kept(examiner_from, source, file, keys, settings).examine(*chunk, bar)
+    threadpool_limits(1)  # for good: other tasks of this process would have more again
+    found = kept(examiner_from, source, file, keys, settings).examine(*chunk, bar)
     return found.count, to_arrays(found.best)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from symreg import __version__, files
 from symreg.config import SearchSettings, Settings, TermSettings, to_dict, toml_value
-from symreg.individuals import from_arrays, to_arrays
+from symreg.individuals import Individual, from_arrays, to_arrays
 from symreg.islands import State
 from symreg.loss import LossSettings
 from symreg.runs import CHECKPOINT, PREVIOUS, RunFolder
@@ -64,9 +64,9 @@ class Origin:
     def difference(self, other: Mapping[str, Any]) -> str:
         """What was different when a checkpoint was written, in words; empty if nothing was."""
         for table, kind in _TABLES.items():
-            old, new = other["settings"][table], self.settings[table]
+            old, new = other["settings"].get(table, {}), self.settings[table]
             for key in {**old, **new}:
-                default = files.plain(getattr(kind, key, None))
+                default = _default(kind, key)
                 was, now = old.get(key, default), new.get(key, default)
                 if was != now:
                     return (
@@ -79,6 +79,16 @@ class Origin:
                 "restore them, or begin another run"
             )
         return ""
+
+
+def _default(kind: type[Any], key: str) -> Any:
+    """What a setting is where a run file does not say; None for one that must be given."""
+    found = next((entry for entry in fields(kind) if entry.name == key), None)
+    if found is None:
+        return None
+    if found.default_factory is not MISSING:
+        return files.plain(found.default_factory())
+    return None if found.default is MISSING else files.plain(found.default)
 
 
 def _shown(value: object) -> str:
@@ -102,7 +112,9 @@ def write(folder: RunFolder, state: State, seconds: float, origin: Origin) -> No
     arrays: dict[str, NDArray[Any]] = {"header": np.array(json.dumps(header))}
     for number, population in enumerate(state.populations):
         arrays |= {f"island{number}_{name}": values for name, values in population.items()}
-    for part, individuals in (("front", state.front), ("rejected", state.rejected)):
+    seeds = [Individual(genes) for genes in state.seeds]
+    parts = {"front": state.front, "rejected": state.rejected, "seeds": seeds}
+    for part, individuals in parts.items():
         arrays |= {f"{part}_{name}": values for name, values in to_arrays(individuals).items()}
     folder.keep_checkpoint()
     folder.write_arrays(CHECKPOINT, **arrays)
@@ -133,6 +145,9 @@ def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
             continue
         if difference := origin.difference(header):
             raise CheckpointError(f"{folder.path / 'run.toml'}: {difference}")
+        if path != paths[0] and paths[0].exists():
+            # Or it would become the one before, in place of this one.
+            paths[0].replace(paths[0].with_name("damaged.npz"))
         said = "" if path == paths[0] else f"{problem}; going on from the one before, epoch "
         return state, header["seconds"], said and f"{said}{state.epoch}"
     if found:
@@ -166,6 +181,7 @@ def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Sta
         rejected=rejected,
         improved=header["improved"],
         quarantined=tuple(header["quarantined"]),
+        seeds=tuple(seed.genes for seed in from_arrays(_part(arrays, "seeds_"))),
     )
 
 

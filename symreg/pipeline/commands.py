@@ -13,6 +13,7 @@ from ase import Atoms
 from symreg import config
 from symreg.config import Settings
 from symreg.physics import check
+from symreg.pipeline import seeds
 from symreg.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
 from symreg.pipeline.progress import OnProgress
 from symreg.pipeline.searching import search
@@ -62,6 +63,7 @@ def _into(settings: Settings, folder: Path) -> Settings:
 
 def dry_run(settings: Settings) -> str:
     """Say what a search would do: data, floor, baselines and limits; nothing is written."""
+    seeds.check(settings)
     prepared = prepare(settings)
     report, design = prepared.report, prepared.design
     counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)

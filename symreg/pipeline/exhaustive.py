@@ -14,20 +14,25 @@ from symreg.pipeline.preparation import Prepared
 from symreg.source import Source
 
 TERM_COMPLEXITY = 11
-"""Largest complexity of one term, weight included; there are millions of larger ones."""
+"""Largest complexity of a pair term, weight included; there are millions of larger ones."""
+FEW = 1000
+"""With fewer three-body forms than this the search says what it lacks."""
 
 
 def forms_of(prepared: Prepared, file: Path) -> Forms:
     """All forms that a run file asks for, listed once and kept in a file for workers."""
     keys: tuple[Key, ...] = prepared.design.keys
-    limit = prepared.settings.search.exhaustive_complexity
+    search = prepared.settings.search
+    pair_limit = limit = search.exhaustive_complexity
+    if prepared.design.triplets is not None:
+        limit = max(limit, search.exhaustive_complexity_three_body or limit + 4)
     try:
         forms = load_forms(file, keys)
-        if forms.limit == limit:
+        if (forms.limit, forms.pair_limit) == (limit, pair_limit):
             return forms
     except Exception:  # in a damaged archive zipfile and numpy raise whatever they stumble upon
         pass
-    forms = list_forms(keys, limit, min(limit, TERM_COMPLEXITY))
+    forms = list_forms(keys, limit, min(pair_limit, TERM_COMPLEXITY), pair_limit)
     save_forms(file, forms)
     return forms
 
@@ -56,9 +61,17 @@ def states(
 
 def in_words(forms: Forms) -> str:
     """How many forms there are, and of which kind."""
-    kinds = " and ".join(dict.fromkeys(kind for kind, _ in forms.keys))
-    least = min(forms.limit, TERM_COMPLEXITY)
-    return (
-        f"{sum(forms.counts.values()):,} forms of one or two {kinds} terms up to complexity "
-        f"{forms.limit}, each term up to {least}"
+    total, largest = sum(forms.counts.values()), min(forms.pair_limit, TERM_COMPLEXITY)
+    pairs = total - forms.with_triplets
+    text = (
+        f"{total:,} forms: {pairs:,} of one or two pair terms up to complexity "
+        f"{forms.pair_limit}, each term up to {largest}"
     )
+    if any(kind == "three-body" for kind, _ in forms.keys):
+        text += (
+            f"; {forms.with_triplets:,} of a pair and a separable three-body term up to "
+            f"{forms.limit}"
+        )
+        if forms.with_triplets < FEW:
+            text += ": raise [search] exhaustive_complexity_three_body for more"
+    return text

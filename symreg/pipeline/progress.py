@@ -33,6 +33,8 @@ class Progress:
     """Distinct structures of formulas over individuals, of all islands together."""
     operators: Mapping[str, float] = field(default_factory=dict)
     """Part of what each operator made lately that was a gain."""
+    lowest_error: float | None = None
+    """Of all that was found; members of the front are those that are worth their complexity."""
     floor_error: float | None = None
     front: list[tuple[int, float, str]] = field(default_factory=list)
     """Complexity, error and formula, simplest first."""

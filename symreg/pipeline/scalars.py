@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from symreg.config import SettingsError
 
@@ -31,20 +31,32 @@ def check_installed() -> None:
         ) from None
 
 
-def write(folder: Path, progress: Progress) -> None:
-    """Write the events of one epoch.
+class Scalars:
+    """Writes events for TensorBoard; a context that closes their file.
 
-    A file of its own for each: one that was cut off costs its epoch alone, and a search that goes
-    on from an earlier epoch replaces what came after it.
+    Parameters
+    ----------
+    folder
+        The run folder.
+    first
+        The first epoch to come: what an interrupted search wrote from there on is replaced.
     """
-    from tensorboardX import SummaryWriter
 
-    where: dict[str, Any] = {
-        "logdir": str(folder / FOLDER),
-        "filename_suffix": f".{progress.epoch}",
-        "purge_step": progress.epoch,
-    }
-    with SummaryWriter(**where) as writer:
+    def __init__(self, folder: Path, first: int) -> None:
+        from tensorboardX import SummaryWriter
+
+        self.writer = SummaryWriter(logdir=str(folder / FOLDER), purge_step=first)
+
+    def __enter__(self) -> Scalars:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the file."""
+        self.writer.close()
+
+    def write(self, progress: Progress) -> None:
+        """Write the values of one epoch, and its front as a table."""
         values = {
             "candidates": progress.candidates,
             "candidates per second": progress.candidates_per_second,
@@ -55,7 +67,8 @@ def write(folder: Path, progress: Progress) -> None:
             values["lowest error"] = progress.front[-1][1]
             values["front size"] = len(progress.front)
         for name, value in values.items():
-            writer.add_scalar(name, value, progress.epoch)
+            self.writer.add_scalar(name, value, progress.epoch)
         rows = [f"| {c} | {error:.4g} | `{text}` |" for c, error, text in progress.front]
         table = "\n".join(["| complexity | error | formula |", "|---|---|---|", *rows])
-        writer.add_text("front", table, progress.epoch)
+        self.writer.add_text("front", table, progress.epoch)
+        self.writer.flush()

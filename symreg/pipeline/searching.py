@@ -19,6 +19,7 @@ from symreg.config import Settings
 from symreg.evolution import EvolutionSettings
 from symreg.executors import Crew, Engine, Preload, WorkersLostError, given, processes
 from symreg.expression import Expression
+from symreg.individuals import Gene
 from symreg.islands import Islands, IslandSettings, State, blocks_from
 from symreg.pipeline import checkpoint, exhaustive, scalars, seeds
 from symreg.pipeline.delivery import Candidate, candidate_of, deliver, pareto, quick_record
@@ -71,8 +72,10 @@ def search(
         settings = config.load(settings)
     if settings.output.tensorboard:
         scalars.check_installed()
-    folder = RunFolder.create(settings)
+    seeds.check(settings)
+    folder = RunFolder.check(settings)
     with folder.held():
+        RunFolder.create(settings)
         started = _Search(settings, folder, on_progress or _ignore, executor)
         try:
             prepared = started.prepare()
@@ -105,6 +108,8 @@ def resume(
     run = open_run(folder)
     if run.manifest.get("status") == "finished":
         return run
+    if run.settings.output.tensorboard:
+        scalars.check_installed()
     with RunFolder(Path(folder)).held():
         continued = _Search(run.settings, RunFolder(Path(folder)), on_progress or _ignore, executor)
         return continued.run(continued.prepare())
@@ -138,11 +143,19 @@ class _Search:
         self.before: tuple[State | None, float] = (None, 0.0)
         self.stop = Stop(folder)
         self.records: dict[Expression, dict[str, Any]] = {}
+        self.scalars: scalars.Scalars | None = None
 
     def run(self, prepared: Prepared) -> Run:
         """Search and deliver, on one BLAS thread: with more, sums would not be reproducible."""
         state, spent = self.before
-        with self.stop.by_signals(self._tell, self._fall_silent), threadpool_limits(1):
+        with (
+            self.stop.by_signals(self._tell, self._fall_silent),
+            threadpool_limits(1),
+            ExitStack() as stack,
+        ):
+            if self.settings.output.tensorboard:
+                first = state.epoch + 1 if state else 1
+                self.scalars = stack.enter_context(scalars.Scalars(self.folder.path, first))
             state, finished = self._search(prepared, state, spent)
             self._tell("simplifying the front and checking every formula over all pairs")
             for message in deliver(prepared, self.folder, state.front):
@@ -182,8 +195,9 @@ class _Search:
         if found:
             self.before = found[:2]
         self.folder.clear_history(found[0].epoch if found else 0)
-        if found and found[2]:
-            self._tell(found[2])
+        if found:
+            self._tell(found[2] or f"going on from epoch {found[0].epoch}")
+            self._check_epochs(found[0])
         self.folder.write_json("data.json", report.to_dict())
         self.folder.update_manifest(data_hash=report.data_hash, status="running")
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
@@ -201,18 +215,28 @@ class _Search:
             self._tell(f"floor {line}")
         return prepared
 
+    def _check_epochs(self, state: State) -> None:
+        most = self.settings.search.epochs
+        if most is not None and most < state.epoch:
+            raise ValueError(
+                f"[search] epochs is {most}, but the run has done {state.epoch} already; its front "
+                f"is not that of {most} epochs: set epochs to {state.epoch} or more"
+            )
+
     def _search(self, prepared: Prepared, state: State | None, spent: float) -> tuple[State, bool]:
         """Run epochs until a limit or a request to stop; whether it was a limit."""
-        began, limits = monotonic() - spent, self.settings.search
-        if state is not None and limit_reached(limits, state, spent):
-            return state, not self._is_exhaustive
+        began, limits = monotonic(), self.settings.search
+        # Minutes of the exhaustive mode are those of one session: it has an end to be reached.
+        counted = 0.0 if self._is_exhaustive else spent
+        if state is not None and limit_reached(limits, state, counted):
+            return state, True
         with closing(self._states(prepared, state)) as states:
             for state in states:
-                seconds = monotonic() - began
-                self._record(prepared, state, seconds)
-                if limit := limit_reached(limits, state, seconds):
-                    self.folder.log(f"the search ends: {limit}")
-                    return state, not self._is_exhaustive
+                passed = monotonic() - began
+                self._record(prepared, state, passed + spent)
+                if limit := limit_reached(limits, state, passed + counted):
+                    self._tell(f"the search ends: {limit}")
+                    return state, not self._is_exhaustive or state.candidates >= self.progress.forms
                 if self.stop.is_asked():
                     return state, False
         assert state is not None  # there is at least one form
@@ -231,7 +255,7 @@ class _Search:
         with ExitStack() as stack:
             crew = None
             if self.engine is not None:
-                preload: Preload = source.load
+                preload: Preload = tuple
                 if not self._is_exhaustive:
                     preload = partial(kept, blocks_from, source, island_settings(self.settings))
                 crew = stack.enter_context(Crew(self.engine, self._tell, preload))
@@ -246,7 +270,9 @@ class _Search:
     def _islands(
         self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None
     ) -> Iterator[State]:
-        beginning = [*seeds.of_known_forms(prepared), *seeds.of_another_run(prepared)]
+        beginning: list[tuple[Gene, ...]] = []
+        if state is None:
+            beginning = [*seeds.of_known_forms(prepared), *seeds.of_another_run(prepared)]
         islands = Islands(
             prepared.design,
             island_settings(self.settings),
@@ -268,36 +294,38 @@ class _Search:
         return exhaustive.states(prepared, forms, file, crew, source, state)
 
     def _record(self, prepared: Prepared, state: State, seconds: float) -> None:
-        """Checkpoint, history, front so far, and a word to the caller."""
-        checkpoint.write(self.folder, state, seconds, self.origin)
+        """History, checkpoint, front so far, and a word to the caller."""
         candidates = pareto([candidate_of(prepared, individual) for individual in state.front])
-        several, before = len(prepared.design.keys) > 1, self.progress
+        several, before, limits = len(prepared.design.keys) > 1, self.progress, self.settings.search
         rate = (state.candidates - before.candidates) / max(seconds - before.seconds, 1e-9)
         remaining = (before.forms - state.candidates) / max(rate, 1e-9) if before.forms else None
         self.progress = replace(
             before,
             epoch=state.epoch,
-            generation=state.epoch * self.settings.search.generations_per_epoch,
+            generation=0 if before.forms else state.epoch * limits.generations_per_epoch,
             seconds=seconds,
-            seconds_left=seconds_left(self.settings.search, state, seconds, remaining),
+            seconds_left=seconds_left(limits, state, seconds, remaining),
             candidates=state.candidates,
             candidates_per_second=rate,
             diversity=diversity(state),
             operators=gains(state),
+            lowest_error=min((i.error for i in state.front), default=None),
             front=[
                 (c.expression.complexity, c.error, c.expression.text(named=several))
                 for c in candidates
             ],
         )
-        self.folder.append_row("generations.csv", self._history(state, len(candidates)))
+        # Before its checkpoint a line is dropped on resuming; after it a line could be lost.
+        self.folder.append_row("generations.csv", self._history(len(candidates)))
+        checkpoint.write(self.folder, state, seconds, self.origin)
         self._record_rejected(prepared, state)
         self.folder.write_front(self._members(prepared, candidates))
         self.folder.write_json("progress.json", asdict(self.progress))
-        if self.settings.output.tensorboard:
-            scalars.write(self.folder.path, self.progress)
+        if self.scalars is not None:
+            self.scalars.write(self.progress)
         self._show(self.progress)
 
-    def _history(self, state: State, front_size: int) -> Mapping[str, Any]:
+    def _history(self, front_size: int) -> Mapping[str, Any]:
         """A line of ``generations.csv``."""
         now = self.progress
         return {
@@ -305,7 +333,7 @@ class _Search:
             "generation": now.generation,
             "seconds": round(now.seconds, 3),
             "candidates": now.candidates,
-            "lowest_error": min((i.error for i in state.front), default=None),
+            "lowest_error": now.lowest_error,
             "front_size": front_size,
             "diversity": round(now.diversity, 4),
         }

@@ -7,12 +7,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from symreg.config import TermSettings
+from symreg.config import Settings, TermSettings
 from symreg.expression import Expression
 from symreg.forms import terms_of_form
 from symreg.individuals import Gene, complexity, genes_of, n_fitted
 from symreg.pipeline.preparation import Prepared, best_fit
 from symreg.runs import open_run
+
+
+def check(settings: Settings) -> None:
+    """See that the run is there whose front a run file names.
+
+    Raises
+    ------
+    ValueError
+        If it is not, or has no front.
+    """
+    name = settings.search.seeds_from
+    if not name:
+        return
+    try:
+        run = open_run(settings.base / name)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"[search] seeds_from, a folder relative to the run file: {error}"
+        ) from None
+    if not run.front:
+        raise ValueError(f"[search] seeds_from: {run.folder} has no front")
 
 
 def of_another_run(prepared: Prepared) -> list[tuple[Gene, ...]]:

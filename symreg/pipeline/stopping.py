@@ -79,9 +79,11 @@ class Stop:
             self.ask()
             if number == signal.SIGHUP:
                 closed()
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            # A signal may come in the midst of another print, where Python allows none.
-            with suppress(RuntimeError):
+            if before[signal.SIGINT] != signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            # A signal may come in the midst of another print, where Python allows none; and the
+            # disk may be full.
+            with suppress(RuntimeError, OSError):
                 tell(
                     "stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint"
                 )

@@ -13,7 +13,7 @@ MATTERS = 0.01
 """Relative difference of two errors below which neither formula is better."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """A known form beside the best found formula that is no more complex."""
 
@@ -30,6 +30,9 @@ class Comparison:
         if self.member is None or self.member.error > (1 + MATTERS) * self.error:
             return "not beaten"
         return "beaten" if self.member.error < (1 - MATTERS) * self.error else "matched"
+
+    def __repr__(self) -> str:
+        return f"<{self.outcome}: {self}>"
 
     def __str__(self) -> str:
         """Name and errors, as in ``Morse (error 0.836 at complexity 26; member 9 has 0.0375)``."""

@@ -7,13 +7,14 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -33,6 +34,8 @@ LOCK = "checkpoint/lock"
 """Locked by the process that searches."""
 STOP = "checkpoint/stop"
 """There while the search is asked to stop."""
+LOOKS = 10
+"""Tries to lock a run folder, half a second."""
 FORMAT = 1
 """Of run folders; one with a higher number is of a newer version."""
 BEGINNING = ("run.toml", "manifest.json", "data.json", "floor.json", "log.txt")
@@ -46,8 +49,8 @@ class RunFolder:
     path: Path
 
     @staticmethod
-    def create(settings: Settings) -> RunFolder:
-        """Begin the run folder that the settings name.
+    def check(settings: Settings) -> RunFolder:
+        """The run folder that the settings name, if a run may begin there.
 
         Raises
         ------
@@ -55,8 +58,6 @@ class RunFolder:
             If the folder holds a run already, or files of other origin with the names of a
             run's; nothing is ever overwritten.
         """
-        from symreg.config import dumps
-
         path = settings.folder
         choose = "choose another [output] folder"
         begun = any((path / name).exists() for name in ("front.csv", CHECKPOINT, PREVIOUS))
@@ -65,6 +66,11 @@ class RunFolder:
                 raise FileExistsError(
                     f"{path} holds a finished run; see `symreg show {path}`, or {choose}"
                 )
+            if owner := RunFolder(path).owner():
+                raise FileExistsError(
+                    f"{path} is being searched by {owner}; watch it with `symreg watch {path}`, "
+                    f"or {choose}"
+                )
             raise FileExistsError(
                 f"{path} holds an unfinished run; continue it with `symreg resume {path}`, "
                 f"or {choose}"
@@ -72,9 +78,14 @@ class RunFolder:
         others = [name for name in BEGINNING if (path / name).exists()]
         if others and "manifest.json" not in others:
             raise FileExistsError(f"{path} holds a {others[0]} but no run; {choose}")
-        folder = RunFolder(path)
-        if owner := folder.owner():
-            raise BlockingIOError(f"{path} is being searched by {owner}; {choose}")
+        return RunFolder(path)
+
+    @staticmethod
+    def create(settings: Settings) -> RunFolder:
+        """Begin the run folder that the settings name; errors are those of ``check``."""
+        from symreg.config import dumps
+
+        folder = RunFolder.check(settings)
         # The manifest comes first: a run.toml alone is the user's, and would block the next try.
         folder.update_manifest(
             format=FORMAT,
@@ -84,7 +95,7 @@ class RunFolder:
             versions=versions(),
             machine=machine(),
         )
-        files.write_text(path / "run.toml", dumps(settings, path))
+        folder.write_text("run.toml", dumps(settings, folder.path))
         return folder
 
     @property
@@ -106,18 +117,21 @@ class RunFolder:
         path = self.path / LOCK
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+", encoding="utf-8") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked(stream):
                 raise BlockingIOError(
                     f"{self.path} is being searched by {self.owner() or 'another process'}; watch "
                     f"it with `symreg watch {self.path}`, end it with `symreg stop {self.path}`"
-                ) from None
-            stream.truncate(0)  # the file stays: one that is removed could be locked twice
-            stream.write(f"process {os.getpid()} on {platform.node()} since {now()}")
-            stream.flush()
-            (self.path / STOP).unlink(missing_ok=True)
-            yield
+                )
+            try:
+                stream.truncate(0)  # the file stays: one that is removed could be locked twice
+                stream.write(f"process {os.getpid()} on {platform.node()} since {now()}")
+                stream.flush()
+                (self.path / STOP).unlink(missing_ok=True)
+                for draft in (*self.path.glob(".*.tmp"), *self.checkpoint.glob(".*.tmp")):
+                    draft.unlink(missing_ok=True)  # of a process that was killed
+                yield
+            finally:
+                fcntl.flock(stream, fcntl.LOCK_UN)  # processes forked since then have it too
 
     def owner(self) -> str:
         """Who searches in this folder, in words; empty when nobody does."""
@@ -166,11 +180,13 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what ``create`` wrote, for a run that could not begin; other files stay."""
-        for name in (*BEGINNING, LOCK, "checkpoint/design.npz"):
+        for name in (*BEGINNING, "checkpoint/design.npz"):
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.checkpoint, self.path):
-            with suppress(OSError):  # a folder that holds anything else stays
-                folder.rmdir()
+        with suppress(OSError):  # a folder that holds anything else stays
+            if [path.name for path in self.checkpoint.iterdir()] == ["lock"]:
+                (self.path / LOCK).unlink()
+            self.checkpoint.rmdir()
+            self.path.rmdir()
 
     def clear_potentials(self) -> None:
         """Remove the potentials of an earlier front, so that none stands beside another formula."""
@@ -234,6 +250,18 @@ def front_columns(splits: Sequence[str] = SPLITS[:2]) -> list[str]:
     """Header of ``front.csv``."""
     measured = [f"{q}_{m}_{s}" for m in ("rmse", "mae") for s in splits for q in QUANTITIES]
     return ["complexity", "n_constants", "error", *measured, "expression"]
+
+
+def _locked(stream: IO[str]) -> bool:
+    """Lock a file; others may look at it for an instant, so that one try does not tell."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def front_rows(members: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:

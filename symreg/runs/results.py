@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 UNCERTAIN = 1.5
 """A floor that falls by more than this factor from a coarser to a finer grid is not known."""
+KNEE = 1.5
+"""A knee lies at least by this factor in error below the straight line through the ends."""
 ANY_TERMS = "any smooth pair and three-body terms"
 """What reaches the lowest floor of runs with three-body terms."""
 
@@ -152,8 +154,8 @@ def recommended(front: Sequence[Member]) -> Member | None:
 
     With the logarithm of the error over complexity, the knee lies farthest below the straight
     line from the simplest member to the most accurate one (Satopaa et al., Proc. ICDCS Workshops,
-    166, 2011). Where no member lies below the line, it is the most accurate one. Members that
-    have no term for a pair of species that others describe are passed over.
+    166, 2011). Where none lies below it by a factor of ``KNEE``, it is the most accurate one.
+    Members that have no term for a pair of species that others describe are passed over.
     """
     if not front:
         return None
@@ -169,7 +171,7 @@ def recommended(front: Sequence[Member]) -> Member | None:
         return line - math.log(member.error)
 
     knee = max(front[1:-1], key=below_line, default=last)
-    return knee if below_line(knee) > 0 else last
+    return knee if below_line(knee) > math.log(KNEE) else last
 
 
 def _n_described(member: Member) -> int:

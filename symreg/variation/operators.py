@@ -95,21 +95,14 @@ class Variation:
             If hardly any is within the limits.
         """
         found: list[tuple[Gene, ...]] = []
-        exceeded: list[set[str]] = []
         with random.seeded(rng):
             for _ in range(MOST_TRIES * count):
-                if len(self._kinds) > 1:
-                    keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
-                else:
-                    keys = random.choices(self._choice, k=random.choice((1, 2, 2, 3)))
-                drawn = [self._random_gene(key) for key in keys]
-                genes = self._tidy(drawn)
+                genes = self._tidy(self._drawn())
                 if genes:
                     found.append(genes)
-                else:
-                    exceeded.append(self._exceeded(self._split(drawn)))
                 if len(found) == count:
                     return found
+            exceeded = [self._exceeded(self._split(self._drawn())) for _ in range(MOST_TRIES)]
         # The limit that alone kept most away is the one to change.
         limit, size = f"max_complexity is {self.settings.max_complexity}", "is as short as that"
         if exceeded.count({"max_constants"}) > exceeded.count({"max_complexity"}):
@@ -118,6 +111,14 @@ class Variation:
             f"[terms] {limit}: hardly any formula of {' and '.join(sorted(self._kinds))} terms "
             f"{size}; make it larger"
         )
+
+    def _drawn(self) -> list[Gene]:
+        """Random terms, as many of each kind as an individual begins with."""
+        if len(self._kinds) > 1:
+            keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
+        else:
+            keys = random.choices(self._choice, k=random.choice((1, 2, 2, 3)))
+        return [self._random_gene(key) for key in keys]
 
     @property
     def base_rates(self) -> Floats:

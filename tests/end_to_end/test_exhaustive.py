@@ -66,7 +66,8 @@ def test_lennard_jones_is_the_best_of_all_forms_as_simple(whole):
     count = told[-1].forms
     assert told[-1].candidates == count > 5000
     assert any(f"all {count:,} forms were fitted" in now.message for now in told)
-    assert any(f"{count:,} forms of one or two pair terms up to" in now.message for now in told)
+    said = f"{count:,} forms: {count:,} of one or two pair terms up to complexity 10"
+    assert any(said in now.message for now in told)
     assert run.manifest["status"] == "finished"
 
 
@@ -134,8 +135,11 @@ def test_seeds_of_another_unit_of_length_are_refused(whole, search_settings, tmp
 
 def test_seeds_from_where_no_run_is_are_refused(search_settings, tmp_path):
     settings = search_settings(tmp_path / "other", seeds_from=str(tmp_path / "nowhere"))
-    with pytest.raises(OSError, match="nowhere holds no run"):
+    with pytest.raises(
+        ValueError, match=r"seeds_from, a folder relative to the run file: .*nowhere holds no run"
+    ):
         symreg.search(settings)
+    assert not settings.folder.exists()
 
 
 def test_the_folder_of_seeds_is_found_from_the_run_folder_too(whole, search_settings, tmp_path):

@@ -103,7 +103,8 @@ def test_workers_killed_from_outside_are_replaced(argon_run, settings, engine, t
     killed = []
 
     def kill_all():
-        while not killed:
+        patience = time.monotonic() + 60
+        while not killed and time.monotonic() < patience:
             for path in (tmp_path / "flags").glob("pid*"):
                 os.kill(int(path.name[3:]), signal.SIGKILL)
                 killed.append(path)
@@ -258,7 +259,7 @@ def test_a_killed_command_leaves_no_workers_and_can_be_resumed(
     process.kill()
     process.wait()
     process.stdout.close()
-    assert moment != "epoch 1," or workers
+    assert bool(workers) == moment.startswith("epoch")
     patience = time.monotonic() + 20
     while any(map(is_alive, workers)) and time.monotonic() < patience:
         time.sleep(0.2)

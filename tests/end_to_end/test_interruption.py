@@ -1,13 +1,17 @@
 """A search that is stopped, however that happens, goes on to the front it would have had."""
 
 import errno
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -271,6 +275,45 @@ def test_the_checkpoint_before_is_used_when_the_last_is_not_whole(argon_run, set
     assert [row["epoch"] for row in rows] == ["1", "2"]
 
 
+def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(argon_run, settings, monkeypatch):
+    with pytest.raises(StoppedError):
+        symreg.search(settings, on_progress=stop_when(lambda p: p.message[:5] == "simpl"))
+    path = settings.folder / "checkpoint" / "state.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_arrays", full)
+        with pytest.raises(OSError, match="No space left"):
+            symreg.resume(settings.folder)
+    assert front_csv(symreg.resume(settings.folder).folder) == front_csv(argon_run.folder)
+
+
+def test_a_break_between_history_and_checkpoint_leaves_every_epoch_in_the_history(
+    argon_run, settings, monkeypatch
+):
+    def broken(*_):
+        raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("symreg.pipeline.checkpoint.write", broken)
+        with pytest.raises(StoppedError):
+            symreg.search(settings)
+    run = symreg.resume(settings.folder)
+    assert [row["epoch"] for row in files.read_rows(run.folder / "generations.csv")] == ["1", "2"]
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
+
+
+def test_fewer_epochs_than_are_done_are_refused(interrupted):
+    text = (interrupted / "run.toml").read_text(encoding="utf-8")
+    fewer = text.replace("epochs = 3", "epochs = 1")
+    (interrupted / "run.toml").write_text(fewer, encoding="utf-8")
+    with pytest.raises(ValueError, match="epochs is 1, but the run has done 2 already"):
+        symreg.resume(interrupted)
+
+
 def test_a_run_of_a_newer_version_is_refused(interrupted):
     manifest = files.read_json(interrupted / "manifest.json")
     manifest["format"] += 1
@@ -335,6 +378,62 @@ def test_two_searches_in_one_folder_are_refused(argon_run, settings):
     assert front_csv(run.folder) == front_csv(argon_run.folder)
 
 
+def test_a_second_search_leaves_the_settings_of_the_first_alone(settings):
+    def on_progress(progress):
+        if progress.message.startswith("read structures"):
+            text = (settings.folder / "run.toml").read_text(encoding="utf-8")
+            other = replace(settings, search=replace(settings.search, seed=5))
+            with pytest.raises(OSError, match="is being searched by process"):
+                symreg.search(other)
+            assert (settings.folder / "run.toml").read_text(encoding="utf-8") == text
+
+    symreg.search(settings, on_progress=on_progress)
+
+
+def test_a_folder_is_free_after_a_search_even_for_its_children(argon_run, settings):
+    """A process that is forked during a search inherits what locks its folder."""
+    children = []
+
+    def on_progress(progress):
+        if progress.epoch == 1 and not progress.message:
+            children.append(os.fork())
+            if not children[-1]:
+                time.sleep(600)
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        symreg.search(settings, on_progress=on_progress)
+    try:
+        assert not RunFolder(settings.folder).owner()
+        run = symreg.resume(settings.folder)
+    finally:
+        os.kill(children[0], signal.SIGKILL)
+        os.waitpid(children[0], 0)
+    assert front_csv(run.folder) == front_csv(argon_run.folder)
+
+
+def test_whoever_looks_for_an_instant_does_not_keep_a_search_away(settings):
+    folder = RunFolder.create(settings)
+    with folder.held():
+        pass
+    with (settings.folder / "checkpoint" / "lock").open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        timer = threading.Timer(0.1, lambda: fcntl.flock(stream, fcntl.LOCK_UN))
+        timer.start()
+        with folder.held():
+            assert folder.owner()
+        timer.join()
+
+
+def test_drafts_of_a_killed_process_are_removed(settings):
+    folder = RunFolder.create(settings)
+    draft = settings.folder / "checkpoint" / ".state.npz.123.tmp"
+    draft.parent.mkdir()
+    draft.touch()
+    with folder.held():
+        assert not draft.exists()
+
+
 def test_a_search_whose_terminal_is_gone_stops_silently(argon_run, settings):
     shown = []
 
@@ -358,13 +457,13 @@ def test_an_error_of_the_caller_is_not_taken_for_a_closed_terminal(settings):
 
 
 def test_a_disk_that_fills_up_in_between_costs_one_epoch(argon_run, settings, monkeypatch):
-    replace, names = os.replace, []
+    move, names = os.replace, []
 
     def fail(source, target):
         names.append(os.path.basename(target))
         if names.count("state.npz") == 2 and names[-1] == "state.npz":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(source, target)
+        move(source, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail)
@@ -429,6 +528,19 @@ def test_a_search_in_a_notebook_can_be_interrupted_and_keeps_its_front(search_se
     assert shown.splitlines()[-1].startswith("front of ")
     assert shown.splitlines()[-1].endswith("interrupted")
     assert len(open_run(settings.folder).front) > 0
+
+
+def test_a_run_goes_on_from_the_seeds_that_it_began_with(argon_run, search_settings, tmp_path):
+    """Islands that begin anew are seeded again; the other run may be another by then, or gone."""
+    other = shutil.copytree(argon_run.folder, tmp_path / "other")
+    options = {"seeds_from": str(other), "islands": 2, "epochs": 5}
+    whole = symreg.search(search_settings(tmp_path / "whole", **options))
+    with pytest.raises(StoppedError):
+        symreg.search(
+            search_settings(tmp_path / "run", **options), on_progress=stop_when(lambda p: p.epoch)
+        )
+    shutil.rmtree(other)
+    assert front_csv(symreg.resume(tmp_path / "run").folder) == front_csv(whole.folder)
 
 
 def test_an_executor_that_outlives_a_run_serves_the_next_in_the_same_folder(
