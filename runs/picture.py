@@ -26,20 +26,12 @@ def draw(folder: Path, picture: Path) -> None:
     """Put the front and the recommended pair function side by side."""
     run = symreg.open_run(folder)
     function = run.best().potential.formula.pair_function("Ar", "Ar")
-    known = run.floor["baselines"]
-    front = plots.pareto(
-        [m.complexity for m in run.front],
-        [m.error for m in run.front],
-        floor=run.front.floor,
-        recommended=[m.number for m in run.front].index(run.best().number),
-        baselines={name: (b["complexity"], b["error"]) for name, b in known.items()},
-    )
     points = [dimers(("DFT (PBE0-D3)", "argon")), dimers(("CCSD(T)", "argon_ccsdt"))]
     curve = plots.potential_curve(
         [plots.Curve("formula, fitted to DFT", function.energy)], points, r_range=(3.0, 8.0)
     )
     both = Figure(figsize=(11, 4.4), layout="constrained")
-    for axes, figure in zip(both.subplots(1, 2), (front, curve), strict=True):
+    for axes, figure in zip(both.subplots(1, 2), (run.front.plot(), curve), strict=True):
         part = picture.with_suffix(".part.png")
         figure.savefig(part, dpi=200)
         axes.imshow(imread(part), interpolation="antialiased")

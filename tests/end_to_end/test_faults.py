@@ -259,7 +259,7 @@ def test_a_killed_command_leaves_no_workers_and_can_be_resumed(
     process.kill()
     process.wait()
     process.stdout.close()
-    assert bool(workers) == moment.startswith("epoch")
+    assert workers or not moment.startswith("epoch")
     patience = time.monotonic() + 20
     while any(map(is_alive, workers)) and time.monotonic() < patience:
         time.sleep(0.2)
