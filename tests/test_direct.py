@@ -300,6 +300,7 @@ def test_data_that_no_worker_can_hold_are_refused_with_advice(copper, monkeypatc
         fitter_of(copper)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("three", [None, THREE], ids=["pairs", "triplets"])
 def test_the_memory_of_rows_is_known_beforehand(three):
     images = [bulk("Cu", "fcc", a=a, cubic=True).repeat(2) for a in np.linspace(3.5, 3.8, 40)]

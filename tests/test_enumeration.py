@@ -235,6 +235,7 @@ def test_no_two_terms_without_constants_are_equal_but_for_a_scale(forms):
     assert len(known) > 1800
 
 
+@pytest.mark.slow
 def test_no_form_has_needless_constants(forms):
     # The derivatives by weights and constants are independent for some of their values.
     rng, x = np.random.default_rng(0), np.geomspace(0.6, 3.0, 40)
@@ -287,7 +288,7 @@ def reduced(gene):
     return Gene(gene.key, trees[0]) if len(trees) == 1 else None
 
 
-@pytest.mark.parametrize("key", [0, 1])
+@pytest.mark.parametrize("key", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_term_that_variation_makes_is_listed(key):
     largest = (10, 10)[key]
     limit = largest if key == 0 else largest + 3
@@ -561,6 +562,7 @@ def test_an_interrupted_search_goes_on_to_the_same_end(exhaustive):
     assert list(exhaustive.search(last)) == []
 
 
+@pytest.mark.slow
 def test_workers_find_the_same(argon_design, argon, exhaustive, tmp_path):
     *_, here = exhaustive.search()
     design, forms = tmp_path / "design.npz", tmp_path / "forms.npz"
