@@ -111,6 +111,7 @@ def _connected(
         "distributed.comm.timeouts.connect": f"{ANSWER}s",
         "distributed.admin.log-format": "%(message)s",
         "distributed.logging.distributed": "critical",
+        "distributed.worker.profile.enabled": False,  # it looks at the workers all the time
     }
     with dask.config.set(quiet):
         if file is not None:
