@@ -121,6 +121,7 @@ def test_an_error_that_is_not_known_is_not_within_the_promise():
 
 @pytest.mark.lammps
 @needs_compiler
+@pytest.mark.slow
 def test_the_plugin_computes_a_root_of_a_sum_that_underflows(tmp_path):
     parity = export(replace(formula_of(PAIR, GUPTA), cutoff=FADING), tmp_path)
     assert (parity["status"], parity["style"]) == ("run", "plugin")
