@@ -226,7 +226,7 @@ class _Search:
     def _search(self, prepared: Prepared, state: State | None, spent: float) -> tuple[State, bool]:
         """Run epochs until a limit or a request to stop; whether it was a limit."""
         began, limits = monotonic(), self.settings.search
-        # Minutes of the exhaustive mode are those of one session: it has an end to be reached.
+        # Minutes of the exhaustive mode are those since it went on: it has an end to be reached.
         counted = 0.0 if self._is_exhaustive else spent
         if state is not None and limit_reached(limits, state, counted):
             return state, True
