@@ -58,6 +58,7 @@ def slurm(workers: int) -> Engine:
         made = SLURMCluster(
             cores=1,
             processes=1,
+            scheduler_options={"dashboard": False, "dashboard_address": ":0"},
             memory=dask.config.get("jobqueue.slurm.memory", None) or JOB_MEMORY,
             job_script_prologue=[f"export {name}={value}" for name, value in ONE_THREAD.items()],
         )

@@ -194,7 +194,9 @@ wait
 """
 SBATCH = """#!/bin/bash
 for script; do :; done
-bash "$script" >/dev/null 2>&1 &
+copy=$(mktemp)
+cp "$script" "$copy"  # as SLURM does: whoever submits a script may remove it then
+bash "$copy" >/dev/null 2>&1 &
 echo "Submitted batch job $!"
 """
 
@@ -254,6 +256,7 @@ def test_jobs_that_dask_submits_find_the_same_front(argon_run, settings, tmp_pat
     import dask
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cluster, "ARRIVAL", 100.0)
     with dask.config.set({"jobqueue.slurm.memory": "1GB", "jobqueue.slurm.interface": "lo"}):
         run = symreg.search(settings, executor=cluster.slurm(2))
     assert front_csv(run.folder) == front_csv(argon_run.folder)
