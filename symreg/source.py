@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from symreg.constants import Fitter
 from symreg.direct import Labelled
 from symreg.gate import Gate
 from symreg.projection import Design
+from symreg.versions import versions
 
 Made = TypeVar("Made")
 
@@ -23,9 +23,9 @@ SAME = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap")
 
 
 @cache
-def versions() -> tuple[tuple[str, str], ...]:
+def versions_here() -> tuple[tuple[str, str], ...]:
     """Python and packages that must be the same, as they are here."""
-    return ("python", platform.python_version()), *((name, version(name)) for name in SAME)
+    return tuple(versions(SAME).items())
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Source:
     """The projected design; the labels lie beside it."""
     token: str
     """Changes with the data, and with the settings that they are read with."""
-    versions: tuple[tuple[str, str], ...] = field(default_factory=versions)
+    versions: tuple[tuple[str, str], ...] = field(default_factory=versions_here)
     """Those of the search."""
 
     def load(self) -> tuple[Fitter, Gate | None]:
@@ -49,7 +49,7 @@ class Source:
         ValueError
             If versions here are not those of the search.
         """
-        for (package, wanted), (_, found) in zip(self.versions, versions(), strict=True):
+        for (package, wanted), (_, found) in zip(self.versions, versions_here(), strict=True):
             if found != wanted:
                 raise ValueError(
                     f"a worker on {platform.node()} has {package} {found}, where the search has "

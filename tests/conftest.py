@@ -345,6 +345,28 @@ def front_only(monkeypatch):
     monkeypatch.setattr(searching._Search, "_publish", lambda *_: None)
 
 
+@pytest.fixture(scope="session")
+def slow_command():
+    """The command as a script that rests after every epoch, and delivers the front alone."""
+    return """
+import time
+from symreg.pipeline import delivery, searching
+
+record = searching._Search._record
+
+def slowly(*words):
+    record(*words)
+    time.sleep(0.7)
+
+searching._Search._record = slowly
+searching._Search._publish = lambda *_: None
+delivery._write_member = lambda *_: None
+
+from symreg.cli import main
+main()
+"""
+
+
 def _two_elements(rng):
     """Strained crystals, clusters, and cells of one atom with a cutoff beyond them."""
     for n in range(9):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple
 
-from symreg.runs.folder import machine, versions
+from symreg.runs.folder import PACKAGES, machine
+from symreg.versions import versions
 
 
 class Finding(NamedTuple):
@@ -23,7 +24,7 @@ class Finding(NamedTuple):
 
 def examine() -> list[Finding]:
     """Look at packages, processor, compiled code, LAMMPS and write access."""
-    packages = ", ".join(f"{name} {number}" for name, number in versions().items())
+    packages = ", ".join(f"{name} {number}" for name, number in versions(PACKAGES).items())
     here = machine()
     return [
         Finding("ok", "packages", packages),

@@ -1,7 +1,7 @@
 """Run folders: written by a search, read as a ``Run`` with its front."""
 
 from symreg.runs.comparison import Comparison, in_words
-from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder, machine, now, versions
+from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder, machine, now
 from symreg.runs.results import Front, Member, Run, open_run, recommended
 
 __all__ = [
@@ -17,5 +17,4 @@ __all__ = [
     "now",
     "open_run",
     "recommended",
-    "versions",
 ]

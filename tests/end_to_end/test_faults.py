@@ -196,24 +196,6 @@ def test_a_candidate_that_crashes_its_worker_is_quarantined_and_named(
 
 # The command, killed or left alone
 
-COMMAND = """
-import time
-from symreg.pipeline import delivery, searching
-
-record = searching._Search._record
-
-def slowly(*words):
-    record(*words)
-    time.sleep(0.7)
-
-searching._Search._record = slowly
-searching._Search._publish = lambda *_: None
-delivery._write_member = lambda *_: None
-
-from symreg.cli import main
-main()
-"""
-
 
 @pytest.fixture
 def run_file(settings, tmp_path):
@@ -247,10 +229,12 @@ def is_alive(pid):
     "moment", ["read structures", "floor", "epoch 1,", "epoch 2,", "simplifying"]
 )
 def test_a_killed_command_leaves_no_workers_and_can_be_resumed(
-    argon_run, settings, run_file, moment
+    argon_run, settings, run_file, slow_command, moment
 ):
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "run", str(run_file)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", slow_command, "run", str(run_file)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     for line in process.stdout:
         if line.startswith(moment):
@@ -269,10 +253,12 @@ def test_a_killed_command_leaves_no_workers_and_can_be_resumed(
 
 
 @pytest.mark.slow
-def test_a_search_outlives_its_terminal_by_no_more_than_an_epoch(argon_run, settings, run_file):
+def test_a_search_outlives_its_terminal_by_no_more_than_an_epoch(
+    argon_run, settings, run_file, slow_command
+):
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-c", COMMAND, "run", str(run_file)])
+        os.execv(sys.executable, [sys.executable, "-c", slow_command, "run", str(run_file)])
     while not (settings.folder / "progress.json").exists():
         if select.select([terminal], [], [], 0.05)[0]:
             os.read(terminal, 10000)

@@ -146,35 +146,19 @@ def test_a_signal_during_delivery_lets_it_finish(argon_run, settings):
 
 # The command, as a shell or a queue of jobs stops it
 
-COMMAND = """
-import time
-from symreg.pipeline import delivery, searching
-
-record = searching._Search._record
-
-def slowly(*words):
-    record(*words)
-    time.sleep(0.7)
-
-searching._Search._record = slowly
-searching._Search._publish = lambda *_: None
-delivery._write_member = lambda *_: None
-
-from symreg.cli import main
-main()
-"""
-
 
 @pytest.mark.parametrize(
     ("number", "workers"),
     [(signal.SIGINT, 2), pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow)],
 )
-def test_the_command_saves_prints_and_can_be_resumed(search_settings, tmp_path, number, workers):
+def test_the_command_saves_prints_and_can_be_resumed(
+    search_settings, slow_command, tmp_path, number, workers
+):
     settings = search_settings(tmp_path / "run", workers=workers, epochs=EPOCHS)
     run_file = tmp_path / "run.toml"
     run_file.write_text(config.dumps(settings), encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "run", str(run_file)],
+        [sys.executable, "-c", slow_command, "run", str(run_file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
