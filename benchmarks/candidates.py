@@ -27,6 +27,7 @@ from common import CUTOFF, KEY, R0, argon, copies, deap_function, interleaved, m
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from symreg.blocks import Blocks
 from symreg.constants import Fitter
 from symreg.evolution import EvolutionSettings, Island
 from symreg.expression import Term, parse
@@ -93,8 +94,8 @@ def measure_sizes(structures: int, turns: int) -> None:
         took = time.perf_counter() - start
         print(f"x{size}: {len(data)} structures, {sum(design.counts.values())} labels; ", end="")
         print(f"projected in {took:.1f} s on {design.n_nodes} nodes", flush=True)
-        islands[size] = Island(Fitter(design), EvolutionSettings(), VariationSettings())
-    batches, population = mixes(islands[1])
+        islands[size] = Blocks(Fitter(design), EvolutionSettings(), VariationSettings())
+    batches, population = mixes(islands[1].whole)
     one, counts = IslandSettings(islands=1), dict[str, int]()
     actions: dict[str, Callable[[], object]] = {}
 
@@ -103,7 +104,7 @@ def measure_sizes(structures: int, turns: int) -> None:
 
     for size, island in islands.items():
         for name, batch in batches.items():
-            actions[f"{name} x{size}"] = lambda i=island, b=batch: i.fitter.fit(b)
+            actions[f"{name} x{size}"] = lambda f=island.whole.fitter, b=batch: f.fit(b)
             counts[f"{name} x{size}"] = batch.term_start.size - 1
         actions[f"evolution x{size}"] = lambda s=size: evolve(s)
     seconds = interleaved(actions, turns)
