@@ -3,7 +3,7 @@
     python benchmarks/argon_forms.py [--seeds 3] [--epochs 20]
 
 The DFT curve that comes with the package (symreg/data/argon, settings of its demo.toml): the joint
-front of several seeds, started from no known form, against the known forms of ``symreg.forms``
+front of several seeds, started from no known form, against those of ``symreg.terms.known``
 fitted to the same data.
 
 Comes out: a Markdown table. Errors are in units of the sigmas (0.1 meV per atom, 1 meV/Å) as in
@@ -22,20 +22,20 @@ import numpy as np
 from common import machine
 
 from symreg import config
-from symreg.expression import Expression
-from symreg.forms import FORMS, terms_of_form
-from symreg.islands import Islands
-from symreg.pipeline.delivery import Candidate, pareto, tidy
-from symreg.pipeline.preparation import Prepared, best_fit, prepare
-from symreg.pipeline.searching import island_settings
+from symreg.runs.pipeline.delivery import Contender, pareto, tidy
+from symreg.runs.pipeline.preparation import Prepared, best_fit, prepare
+from symreg.runs.pipeline.searching import island_settings
+from symreg.searching.islands import Islands
+from symreg.terms import Expression
+from symreg.terms.known import FORMS, terms_of_form
 
 Row = tuple[int, float, str, Expression]
 
 
-def front_of(seeds: int, epochs: int) -> tuple[Prepared, list[Candidate]]:
+def front_of(seeds: int, epochs: int) -> tuple[Prepared, list[Contender]]:
     """The joint front of several searches."""
     run_file = str(files("symreg") / "data" / "argon" / "demo.toml")
-    found: list[Candidate] = []
+    found: list[Contender] = []
     for seed in range(seeds):
         settings = config.load(run_file, {"search.seed": str(seed)})
         prepared = prepare(settings)

@@ -27,23 +27,24 @@ from common import CUTOFF, KEY, R0, argon, copies, deap_function, interleaved, m
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from symreg.blocks import Blocks
-from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, Island
-from symreg.expression import Term, parse
-from symreg.individuals import encode, to_arrays
-from symreg.islands import Arrays, IslandSettings, run_epoch
-from symreg.kernels.judging import FITTED
-from symreg.kernels.pairs import add_pair_observables
-from symreg.kernels.problem import Batch
-from symreg.kernels.programs import evaluate
-from symreg.loss import LossSettings
-from symreg.neighbours import structure_pairs
-from symreg.projection import build_design
-from symreg.scoring import pack, tree_arrays
-from symreg.selection import tournament
+from symreg.fit.design import build_design
+from symreg.fit.forces.pairs import add_pair_observables
+from symreg.fit.loss import LossSettings
+from symreg.fit.programs.batch import Batch
+from symreg.fit.programs.evaluation import evaluate
+from symreg.fit.programs.packing import pack, tree_arrays
+from symreg.fit.solve.fitter import Fitter
+from symreg.fit.solve.judging import FITTED
+from symreg.language import parse
+from symreg.searching.backfitting import Backfitting
+from symreg.searching.individuals import encode, to_arrays
+from symreg.searching.island import EvolutionSettings, Island
+from symreg.searching.islands import Arrays, IslandSettings, run_epoch
+from symreg.searching.selection import tournament
+from symreg.searching.variation import VariationSettings
 from symreg.structures import Structures
-from symreg.variation import VariationSettings
+from symreg.structures.neighbours import structure_pairs
+from symreg.terms import Term
 
 Floats = NDArray[np.float64]
 Terms = list[Term]
@@ -94,7 +95,7 @@ def measure_sizes(structures: int, turns: int) -> None:
         took = time.perf_counter() - start
         print(f"x{size}: {len(data)} structures, {sum(design.counts.values())} labels; ", end="")
         print(f"projected in {took:.1f} s on {design.n_nodes} nodes", flush=True)
-        islands[size] = Blocks(Fitter(design), EvolutionSettings(), VariationSettings())
+        islands[size] = Backfitting(Fitter(design), EvolutionSettings(), VariationSettings())
     batches, population = mixes(islands[1].whole)
     one, counts = IslandSettings(islands=1), dict[str, int]()
     actions: dict[str, Callable[[], object]] = {}
@@ -122,7 +123,7 @@ def measure_sizes(structures: int, turns: int) -> None:
 def describe(batch: Batch) -> str:
     """Sizes of the candidates of a batch."""
     n = batch.term_start.size - 1
-    sizes = batch.block.size / n, batch.code.size / n, batch.constants.size / n
+    sizes = batch.key.size / n, batch.code.size / n, batch.constants.size / n
     return "{:.1f} terms, {:.1f} nodes, {:.1f} constants".format(*sizes)
 
 

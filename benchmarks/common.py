@@ -21,16 +21,17 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
 
-from symreg.cutoff import Cutoff
-from symreg.executors import Crew, processes
-from symreg.expression import Expression, Term, Tree, parse
+from symreg.fit.exact import ExactPath
+from symreg.fit.loss import LossSettings
 from symreg.lammps.worker import preload_mpi
-from symreg.loss import LossSettings
-from symreg.pipeline.preparation import Prepared
-from symreg.primitives import PRIMITIVES
-from symreg.scoring import ExactPath
-from symreg.source import Source, labels_beside
+from symreg.language import Tree, parse
+from symreg.language.operators import PRIMITIVES
+from symreg.runs.pipeline.preparation import Prepared
+from symreg.searching.tasks import Source, labels_beside
 from symreg.structures import Structures
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
+from symreg.workers.executors import Crew, processes
 
 threadpool_limits(1)
 

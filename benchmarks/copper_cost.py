@@ -17,11 +17,12 @@ from pathlib import Path
 
 from common import lammps_table, machine
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
 from symreg.formula import Formula
 from symreg.lammps.routes import eam_route
+from symreg.language import parse
 from symreg.potential import Potential
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 SETUP = """\
 units metal

@@ -30,11 +30,12 @@ from common import machine, shared_data
 
 import symreg
 from symreg import config
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
-from symreg.forms import terms_of_form
-from symreg.pipeline.preparation import Prepared, best_fit, prepare
+from symreg.fit.errors import errors
+from symreg.language import parse
 from symreg.runs import Member
-from symreg.scoring import errors
+from symreg.runs.pipeline.preparation import Prepared, best_fit, prepare
+from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms.known import terms_of_form
 
 SIGMAS = {"sigma_energy": 0.0044, "sigma_forces": 0.063, "sigma_stress": 0.0017}
 """MAE of 3.5 meV/atom, 0.05 eV/Å and 0.22 GPa, as RMSE: what is to be reached counts as one."""

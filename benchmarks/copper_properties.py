@@ -18,20 +18,20 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+import dft_copper as compute
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from common import machine, shared_data
 from copper_front import POET, PUBLISHED, joint_front, published, settings_for
+from plane_waves import equation_of_state, read_file
 
 import symreg
-from symreg.data.copper import compute
-from symreg.data.plane_waves import equation_of_state, read_file
-from symreg.forms import terms_of_form
-from symreg.pipeline.preparation import best_fit, prepare
+from symreg.fit.exact import ExactPath
 from symreg.runs import Member
-from symreg.scoring import ExactPath
+from symreg.runs.pipeline.preparation import best_fit, prepare
 from symreg.structures import from_atoms
+from symreg.terms.known import terms_of_form
 
 PHASES = ("bcc", "hcp")
 

@@ -30,10 +30,10 @@ import numpy as np
 from common import CUTOFF, R0, argon, deap_function, interleaved, machine
 from numpy.typing import NDArray
 
-from symreg.expression.canonical import Nested, X, tree_of
-from symreg.kernels.programs import differentiate, evaluate_values
-from symreg.primitives import PRIMITIVES
-from symreg.scoring import tree_arrays
+from symreg.fit.programs.evaluation import differentiate, evaluate_values
+from symreg.fit.programs.packing import tree_arrays
+from symreg.language.canonical import Nested, X, tree_of
+from symreg.language.operators import PRIMITIVES
 
 Floats = NDArray[np.float64]
 
@@ -202,11 +202,11 @@ def compile_all() -> None:
     """Compile what a search needs and print where the time goes; run in a new process."""
     from numba.core import event
 
-    from symreg.constants import Fitter
-    from symreg.individuals import encode
-    from symreg.loss import LossSettings
-    from symreg.projection import build_design
-    from symreg.variation import Variation, VariationSettings
+    from symreg.fit.design import build_design
+    from symreg.fit.loss import LossSettings
+    from symreg.fit.solve.fitter import Fitter
+    from symreg.searching.individuals import encode
+    from symreg.searching.variation import Variation, VariationSettings
 
     own: dict[str, float] = {}
     open_: list[list[Any]] = []

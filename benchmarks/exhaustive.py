@@ -27,9 +27,9 @@ from common import machine
 from numpy.typing import NDArray
 
 from symreg import config
-from symreg.constants import Fitter
-from symreg.enumeration import Examiner, ExamineSettings, Forms, list_forms
-from symreg.pipeline.preparation import prepare
+from symreg.fit.solve.fitter import Fitter
+from symreg.runs.pipeline.preparation import prepare
+from symreg.searching.exhaustive import Examiner, ExamineSettings, Forms, list_forms
 
 CLASSES = {"argon": (18, 11), "silicon": (16, 11)}
 CHUNK = 1000

@@ -24,13 +24,13 @@ from time import process_time
 from common import machine
 
 from symreg import config
-from symreg.enumeration import Exhaustive, list_forms
-from symreg.individuals import Individual
-from symreg.islands import Islands
-from symreg.pipeline.delivery import candidate_of
-from symreg.pipeline.exhaustive import TERM_COMPLEXITY
-from symreg.pipeline.preparation import Prepared, prepare
-from symreg.pipeline.searching import island_settings
+from symreg.runs.pipeline.delivery import contender_of
+from symreg.runs.pipeline.exhaustive import TERM_COMPLEXITY
+from symreg.runs.pipeline.preparation import Prepared, prepare
+from symreg.runs.pipeline.searching import island_settings
+from symreg.searching.exhaustive import Exhaustive, list_forms
+from symreg.searching.individuals import Individual
+from symreg.searching.islands import Islands
 
 WITHIN = 1.01
 
@@ -44,7 +44,7 @@ def exact_front(prepared: Prepared, limit: int) -> list[Individual]:
     front = search.front(last)
     print(f"{last.examined:,} forms up to {limit} in {process_time() - began:.0f} s", flush=True)
     for individual in front:
-        text = candidate_of(prepared, individual).expression.text(named=len(forms.keys) > 1)
+        text = contender_of(prepared, individual).expression.text(named=len(forms.keys) > 1)
         print(f"  {individual.complexity:3d}  {individual.error:.4g}  {text}", flush=True)
     return front
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from common import lammps_table, machine
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
 from symreg.formula import Formula
 from symreg.lammps.routes import lepton_route, native_route, table_route
+from symreg.language import parse
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 SETUP = """\
 units metal

@@ -26,16 +26,18 @@ import numpy as np
 from ase.build import bulk
 from common import AllLabels, interleaved, machine
 
-from symreg.constants import AS_IT_STANDS, POLISH, QUICK, FitSettings
-from symreg.cutoff import Cutoff
-from symreg.direct import DirectFitter, Labelled
-from symreg.expression import Expression, Term, parse
-from symreg.kernels.judging import FITTED
-from symreg.kernels.problem import Batch
-from symreg.loss import LossSettings
-from symreg.projection import build_design
-from symreg.scoring import ExactPath, pack
+from symreg.fit.design import build_design
+from symreg.fit.exact import ExactPath
+from symreg.fit.loss import LossSettings
+from symreg.fit.programs.batch import Batch
+from symreg.fit.programs.packing import pack
+from symreg.fit.rows import DirectFitter, Labelled
+from symreg.fit.solve.fitter import AS_IT_STANDS, POLISH, QUICK, FitSettings
+from symreg.fit.solve.judging import FITTED
+from symreg.language import parse
 from symreg.structures import Structures, from_atoms
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 SIZES = (75, 300)
 CUTOFF = Cutoff(kind="septic", r_cut=6.0, r_on=3.6)

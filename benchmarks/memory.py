@@ -48,9 +48,9 @@ def peak() -> float:
 
 def build(count: int) -> None:
     """Build one design and print its figures."""
-    from symreg.cutoff import Cutoff
-    from symreg.loss import LossSettings
-    from symreg.projection import build_design
+    from symreg.fit.design import build_design
+    from symreg.fit.loss import LossSettings
+    from symreg.terms.cutoff import Cutoff
 
     threadpool_limits(1)
     cutoff = Cutoff(kind="septic", r_cut=8.5, r_on=5.1)

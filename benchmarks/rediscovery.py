@@ -51,11 +51,11 @@ from rediscovery_matching import Addend, agree, normal
 from threadpoolctl import threadpool_limits
 
 from symreg import config
-from symreg.individuals import Individual
-from symreg.islands import Islands
-from symreg.pipeline.delivery import candidate_of, tidy
-from symreg.pipeline.preparation import Prepared, prepare
-from symreg.pipeline.searching import island_settings
+from symreg.runs.pipeline.delivery import contender_of, tidy
+from symreg.runs.pipeline.preparation import Prepared, prepare
+from symreg.runs.pipeline.searching import island_settings
+from symreg.searching.individuals import Individual
+from symreg.searching.islands import Islands
 
 SEARCH = {"islands": 2, "population_size": 200, "generations_per_epoch": 2}
 """Settings of every search. Each island is looked at after every two generations."""
@@ -211,7 +211,7 @@ def _search(watch: Watch, began: float, seed: int, minutes: float) -> Trial:
 def _text(prepared: Prepared, individual: Individual | None) -> str:
     if individual is None:
         return ""
-    return candidate_of(prepared, individual).expression.text(6, named=True)
+    return contender_of(prepared, individual).expression.text(6, named=True)
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:

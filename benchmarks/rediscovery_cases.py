@@ -25,11 +25,12 @@ from common import shared_data
 from rediscovery_matching import Addend, normal
 
 from symreg import config
-from symreg.cutoff import Cutoff
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
-from symreg.neighbours import nearest_neighbour_mean
-from symreg.scoring import ExactPath
+from symreg.fit.exact import ExactPath
+from symreg.language import parse
 from symreg.structures import from_atoms
+from symreg.structures.neighbours import nearest_neighbour_mean
+from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 NOISE = 0.01
 """Part of the standard deviation of the labels."""

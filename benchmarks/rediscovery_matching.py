@@ -6,8 +6,9 @@ from typing import Any
 
 import sympy
 
-from symreg.expression import Expression, Node, Tree, end_of
-from symreg.simplify.translate import tree_to_sympy
+from symreg.formula.simplify.translate import tree_to_sympy
+from symreg.language import Node, Tree, end_of
+from symreg.terms import Expression
 
 CLOSE, FAR = 1e-3, (0.25, 0.5)
 """Relative tolerance of all constants on clean labels; with noise of those inside functions, and of

@@ -42,12 +42,13 @@ from stillinger_weber_data import (
 )
 
 from symreg import config
-from symreg.expression import Expression, Tree
-from symreg.expression.canonical import ONE, Nested, X, nested, tree_of
-from symreg.islands import Islands
-from symreg.pipeline.delivery import tidy
-from symreg.pipeline.preparation import Prepared, prepare
-from symreg.pipeline.searching import island_settings
+from symreg.language import Tree
+from symreg.language.canonical import ONE, Nested, X, nested, tree_of
+from symreg.runs.pipeline.delivery import tidy
+from symreg.runs.pipeline.preparation import Prepared, prepare
+from symreg.runs.pipeline.searching import island_settings
+from symreg.searching.islands import Islands
+from symreg.terms import Expression
 
 WITHIN = 5e-3
 LOW_ENOUGH = 1e-4

@@ -30,12 +30,13 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
-from symreg.cutoff import Cutoff
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
+from symreg.fit.exact import ExactPath, Prediction
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import data_file
-from symreg.scoring import ExactPath, Prediction
+from symreg.language import parse
 from symreg.structures import from_atoms
+from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 EPSILON, SIGMA = 2.1683, 2.0951
 """Units of energy in eV and of length in Å; r0 is SIGMA."""

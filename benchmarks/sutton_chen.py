@@ -26,11 +26,11 @@ from time import perf_counter
 from common import machine, over_seeds, shared_data, two_processes
 
 from symreg import config
-from symreg.expression import Expression
-from symreg.islands import Islands
-from symreg.pipeline.delivery import tidy
-from symreg.pipeline.preparation import Prepared, prepare
-from symreg.pipeline.searching import island_settings
+from symreg.runs.pipeline.delivery import tidy
+from symreg.runs.pipeline.preparation import Prepared, prepare
+from symreg.runs.pipeline.searching import island_settings
+from symreg.searching.islands import Islands
+from symreg.terms import Expression
 
 WITHIN = 5e-3
 LOW_ENOUGH = 1e-3

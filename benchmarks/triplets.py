@@ -23,15 +23,17 @@ from pathlib import Path
 import numpy as np
 from common import AllLabels, copies, interleaved, machine
 
-from symreg.constants import Fitter
-from symreg.cutoff import Cutoff
-from symreg.expression import VARIABLES_OF, Term, parse
-from symreg.kernels.judging import FITTED
-from symreg.loss import LossSettings
-from symreg.projection import build_design
-from symreg.scoring import ExactPath, pack
+from symreg.fit.design import build_design
+from symreg.fit.exact import ExactPath
+from symreg.fit.loss import LossSettings
+from symreg.fit.programs.packing import pack
+from symreg.fit.solve.fitter import Fitter
+from symreg.fit.solve.judging import FITTED
+from symreg.language import parse
 from symreg.structures import Structures, read_structures
 from symreg.structures.settings import DataSettings
+from symreg.terms import VARIABLES_OF, Term
+from symreg.terms.cutoff import Cutoff
 
 SIZES = (1, 3, 10)
 CUTOFFS = tuple(Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (6.0, 4.2))

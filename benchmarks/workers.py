@@ -30,12 +30,13 @@ from common import machine, two_processes
 from threadpoolctl import threadpool_limits
 
 import symreg
-from symreg import cluster, config
-from symreg.executors import Crew, processes
-from symreg.islands import Islands, IslandSettings, State, blocks_from
-from symreg.pipeline.preparation import Prepared, prepare
-from symreg.pipeline.searching import island_settings
-from symreg.source import Source, kept
+from symreg import config
+from symreg.runs.pipeline.preparation import Prepared, prepare
+from symreg.runs.pipeline.searching import island_settings
+from symreg.searching.islands import Islands, IslandSettings, State, backfitting_from
+from symreg.searching.tasks import Source, kept
+from symreg.workers import cluster
+from symreg.workers.executors import Crew, processes
 
 DATA = Path(symreg.__file__).parent / "data" / "argon"
 
@@ -59,7 +60,7 @@ def compare(epochs: int, generations: int) -> None:
         prepared.design.save(Path(source.path))
 
         def preload() -> object:
-            return kept(blocks_from, source, settings)
+            return kept(backfitting_from, source, settings)
 
         with (
             Crew(processes(2), preload=preload) as two,

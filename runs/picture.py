@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import symreg
-from symreg import plots
+from symreg.runs import plots
 
 DATA = files("symreg") / "data" / "argon"
 

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from symreg.pipeline import resume, search
     from symreg.potential import Potential
     from symreg.runs import Run, open_run
+    from symreg.runs.pipeline import resume, search
 
 __version__ = "0.1.0"
 __all__ = ["Potential", "Run", "__version__", "open_run", "resume", "search"]
@@ -17,8 +17,8 @@ _HOME = {
     "Potential": "potential",
     "Run": "runs",
     "open_run": "runs",
-    "resume": "pipeline",
-    "search": "pipeline",
+    "resume": "runs.pipeline",
+    "search": "runs.pipeline",
 }
 
 

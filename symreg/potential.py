@@ -22,8 +22,9 @@ class Potential:
 
     Examples
     --------
-    >>> from symreg.cutoff import Cutoff
-    >>> from symreg.expression import Expression, Term, parse
+    >>> from symreg.terms.cutoff import Cutoff
+    >>> from symreg.language import parse
+    >>> from symreg.terms import Expression, Term
     >>> terms = (Term("pair", ("Ar", "Ar"), parse("exp(-12.5*x)")),)
     >>> expression = Expression(terms, (3000.0,))
     >>> cutoff = Cutoff(kind="septic", r_cut=8.0, r_on=6.0)
@@ -86,7 +87,7 @@ class Potential:
 
     def calculator(self) -> FormulaCalculator:
         """An ASE calculator: energy, free_energy, energies, forces, stress."""
-        return self.formula.calculator()
+        return FormulaCalculator(self.formula)
 
     def export_lammps(self, folder: str | os.PathLike[str], style: str = "auto") -> dict[str, Any]:
         """Write LAMMPS files to a folder; returns how far LAMMPS is from the formula."""

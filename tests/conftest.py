@@ -309,9 +309,9 @@ def silicon(silicon_images):
 @pytest.fixture(scope="session")
 def silicon_design(silicon):
     """These data, projected."""
-    from symreg.cutoff import Cutoff
-    from symreg.loss import LossSettings
-    from symreg.projection import build_design
+    from symreg.fit.design import build_design
+    from symreg.fit.loss import LossSettings
+    from symreg.terms.cutoff import Cutoff
 
     cutoffs = [
         Cutoff(kind="septic", r_cut=r_cut, r_on=r_on)
@@ -323,7 +323,7 @@ def silicon_design(silicon):
 @pytest.fixture(scope="session")
 def argon_design(search_settings):
     """The argon data, projected."""
-    from symreg.pipeline.preparation import prepare
+    from symreg.runs.pipeline.preparation import prepare
 
     return prepare(search_settings("nowhere")).design
 
@@ -339,7 +339,7 @@ def argon_run(search_settings, tmp_path_factory):
 @pytest.fixture
 def front_only(monkeypatch):
     """Searches that deliver their front, but neither potentials, LAMMPS files nor the page."""
-    from symreg.pipeline import delivery, searching
+    from symreg.runs.pipeline import delivery, searching
 
     monkeypatch.setattr(delivery, "_write_member", lambda *_: None)
     monkeypatch.setattr(searching._Search, "_publish", lambda *_: None)
@@ -350,7 +350,7 @@ def slow_command():
     """The command as a script that rests after every epoch, and delivers the front alone."""
     return """
 import time
-from symreg.pipeline import delivery, searching
+from symreg.runs.pipeline import delivery, searching
 
 record = searching._Search._record
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from symreg.expression import parse
-from symreg.expression.canonical import nested, terms_of, tree_of
+from symreg.language import parse
+from symreg.language.canonical import nested, terms_of, tree_of
 
 
 def canonical(text):

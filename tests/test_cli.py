@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-import symreg
+import symreg.runs
 from symreg import files
 from symreg.cli.commands import app
 from symreg.cli.doctor import examine
@@ -38,8 +38,8 @@ def command(*words):
 def pipeline(monkeypatch):
     """A pipeline that notes how it was called; tests give it its functions."""
     fake = SimpleNamespace(calls=[])
-    monkeypatch.setitem(sys.modules, "symreg.pipeline", fake)
-    monkeypatch.setattr(symreg, "pipeline", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "symreg.runs.pipeline", fake)
+    monkeypatch.setattr(symreg.runs, "pipeline", fake, raising=False)
     return fake
 
 

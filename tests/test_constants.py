@@ -7,7 +7,10 @@ import pytest
 from ase import Atoms
 from scipy.optimize import least_squares
 
-from symreg.constants import (
+from symreg.fit.design import build_design
+from symreg.fit.loss import LossSettings
+from symreg.fit.programs.packing import pack
+from symreg.fit.solve.fitter import (
     POLISH,
     QUICK,
     FitSettings,
@@ -16,15 +19,13 @@ from symreg.constants import (
     covariance_of,
     intervals,
 )
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.expression.parsing import TRIPLET
-from symreg.forms import FORMS, terms_of_form
-from symreg.kernels.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
-from symreg.loss import LossSettings
-from symreg.projection import build_design
-from symreg.scoring import pack
+from symreg.fit.solve.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
+from symreg.language import parse
+from symreg.language.text import TRIPLET
 from symreg.structures import from_atoms
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.known import FORMS, terms_of_form
 
 R0 = 3.8
 EPSILON, SIGMA = 0.0104, 3.4  # of argon_images

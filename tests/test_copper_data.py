@@ -4,17 +4,17 @@ from importlib import resources
 from pathlib import Path
 
 import ase.units
+import dft_copper as compute
 import numpy as np
+import plane_waves
 import pytest
 from ase.neighborlist import neighbor_list
 from numpy.testing import assert_allclose
 from scipy.interpolate import CubicSpline
 
-from symreg.data import plane_waves
-from symreg.data.copper import compute
 from symreg.structures import DataSettings, read_structures
 
-FOLDER = resources.files("symreg.data.copper")
+FOLDER = resources.files("symreg") / "data" / "copper"
 KINDS = {
     "bcc_ev",
     "dimer",

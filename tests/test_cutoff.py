@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from symreg.cutoff import KINDS, SWITCHED, Cutoff
+from symreg.terms.cutoff import KINDS, SWITCHED, Cutoff
 
 R_CUT, R_ON = 7.5, 4.355
 CONTINUOUS = {"none": 0, "cosine": 1, "poet": 1, "septic": 3}

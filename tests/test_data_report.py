@@ -8,13 +8,7 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg.structures import (
-    DataSettings,
-    bootstrap_blocks,
-    data_hash,
-    from_atoms,
-    read_structures,
-)
+from symreg.structures import DataSettings, bootstrap_blocks, data_hash, from_atoms, read_structures
 from symreg.structures.lint import lint
 from symreg.structures.split import trajectory_name
 

@@ -18,15 +18,18 @@ from labelled_copper import (
 )
 from numpy.testing import assert_allclose
 
-from symreg.constants import AS_IT_IS, AS_IT_STANDS, POLISH, QUICK, Fitter
-from symreg.direct import DirectFitter, Labelled, all_rows, rows, screening_rows
-from symreg.expression import Expression, Term, combine, parse
-from symreg.kernels.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
-from symreg.loss import LossSettings
-from symreg.projection import build_design
-from symreg.projection.design import solve
-from symreg.scoring import ExactPath, pack, training_loss
+from symreg.fit.design import build_design
+from symreg.fit.design.design import solve
+from symreg.fit.errors import training_loss
+from symreg.fit.exact import ExactPath
+from symreg.fit.loss import LossSettings
+from symreg.fit.programs.packing import pack
+from symreg.fit.rows import DirectFitter, Labelled, all_rows, rows, screening_rows
+from symreg.fit.solve.fitter import AS_IT_IS, AS_IT_STANDS, POLISH, QUICK, Fitter
+from symreg.fit.solve.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
+from symreg.language import combine, parse
 from symreg.structures import from_atoms
+from symreg.terms import Expression, Term
 
 WEIGHTS = {"b": 2.0}
 PRODUCT = (0.4, "three-body", "exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2")

@@ -4,8 +4,13 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from symreg.constants import QUICK, Fitter
-from symreg.enumeration import (
+from symreg.fit.programs.evaluation import differentiate
+from symreg.fit.programs.packing import tree_arrays
+from symreg.fit.solve.fitter import QUICK, Fitter
+from symreg.language import parse
+from symreg.language.canonical import ONE, X, build, nested, terms_of, tree_of
+from symreg.language.operators import PRIMITIVES, WEIGHT_COST
+from symreg.searching.exhaustive import (
     ANGULAR,
     RADIAL,
     Examiner,
@@ -13,21 +18,18 @@ from symreg.enumeration import (
     Exhaustive,
     Forms,
     Grammar,
-    Progress,
+    Tally,
     best_of,
     list_forms,
     load_forms,
     plan,
     save_forms,
 )
-from symreg.enumeration.families import Families
-from symreg.enumeration.functions import numbered
-from symreg.enumeration.listing import Listing
-from symreg.enumeration.starts import EXPONENT, RATE, SCALE, SHIFT, Starts, places
-from symreg.executors import Crew, processes
-from symreg.expression import Expression, parse
-from symreg.expression.canonical import ONE, X, build, nested, terms_of, tree_of
-from symreg.individuals import (
+from symreg.searching.exhaustive.families import Families
+from symreg.searching.exhaustive.functions import numbered
+from symreg.searching.exhaustive.listing import Listing
+from symreg.searching.exhaustive.starts import EXPONENT, RATE, SCALE, SHIFT, Starts, places
+from symreg.searching.individuals import (
     Gene,
     Individual,
     complexity,
@@ -39,11 +41,10 @@ from symreg.individuals import (
     terms_from,
     to_arrays,
 )
-from symreg.kernels.programs import differentiate
-from symreg.primitives import PRIMITIVES, WEIGHT_COST
-from symreg.scoring import tree_arrays
-from symreg.source import Source
-from symreg.variation import Variation, VariationSettings
+from symreg.searching.tasks import Source
+from symreg.searching.variation import Variation, VariationSettings
+from symreg.terms import Expression
+from symreg.workers.executors import Crew, processes
 
 PAIR = ("pair", ("Ar", "Ar"))
 SILICON = (("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si")))
@@ -439,7 +440,7 @@ def test_batches_are_those_of_the_encoded_genes(argon):
     batch, _, owner = argon.candidates(terms)
     genes = argon.forms.genes(10)
     expected = encode([genes[k] for k in owner])
-    for name in ("code", "arg", "node_start", "constant_start", "block", "term_start"):
+    for name in ("code", "arg", "node_start", "constant_start", "key", "term_start"):
         np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name))
     nonlinear = [sum(n_constants(g.tree) for g in form) for form in genes]
     starts = [n * argon.settings.starts or 1 for n in nonlinear]
@@ -492,7 +493,7 @@ def test_lennard_jones_is_the_best_of_its_complexity(argon):
 
 def test_lennard_jones_is_found_in_tabulated_data(shared_data):
     from symreg import config
-    from symreg.pipeline.preparation import prepare
+    from symreg.runs.pipeline.preparation import prepare
 
     terms = {"r_cut": 7.5, "r_on": 4.355, "cutoff": "poet"}
     data = {"train": [str(shared_data / "lennard_jones_argon.extxyz")]}
@@ -554,7 +555,7 @@ def test_a_search_counts_all_forms_and_keeps_the_best_of_each_complexity(argon, 
 
 def test_an_interrupted_search_goes_on_to_the_same_end(exhaustive):
     states = list(exhaustive.search())
-    half = Progress.from_arrays(states[len(states) // 2].to_arrays())
+    half = Tally.from_arrays(states[len(states) // 2].to_arrays())
     assert half.examined == states[len(states) // 2].examined < states[-1].examined
     *_, last = exhaustive.search(half)
     assert last.examined == states[-1].examined

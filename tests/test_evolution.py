@@ -4,12 +4,12 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from symreg.constants import FitSettings, Fitter
-from symreg.evolution import EvolutionSettings, Generation, Island
-from symreg.expression.canonical import X
-from symreg.individuals import Candidate, Gene, Individual, to_arrays
-from symreg.selection import front
-from symreg.variation import VariationSettings, no_credit
+from symreg.fit.solve.fitter import FitSettings, Fitter
+from symreg.language.canonical import X
+from symreg.searching.individuals import Candidate, Gene, Individual, to_arrays
+from symreg.searching.island import EvolutionSettings, Generation, Island
+from symreg.searching.selection import front
+from symreg.searching.variation import VariationSettings, no_credit
 
 SIZE = 40
 X6, X12 = ("powi", -6, X), ("powi", -12, X)

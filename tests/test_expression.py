@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import symreg.expression
-from symreg.expression import Expression, Node, Term, Tree, combine, number_text, parse
-from symreg.primitives import PRIMITIVES, WEIGHT_COST
+import symreg.language
+from symreg.language import Node, Tree, combine, number_text, parse
+from symreg.language.operators import PRIMITIVES, WEIGHT_COST
+from symreg.terms import Expression, Term
 
 X = np.linspace(0.6, 2.4, 50)
 AR = ("Ar", "Ar")
@@ -131,7 +132,7 @@ def test_python_in_a_formula_is_refused(text):
 
 
 def test_reading_never_executes_text():
-    folder = Path(symreg.expression.__file__).parent
+    folder = Path(symreg.language.__file__).parent
     for path in folder.glob("*.py"):
         names = {n.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Name)}
         assert not names & {"eval", "exec", "compile", "__import__", "getattr"}, path.name

@@ -3,11 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from symreg.expression import VARIABLES_OF, parse
-from symreg.expression.canonical import nested, tree_of
-from symreg.individuals import n_constants
-from symreg.randomness import random
-from symreg.variation.extension import extend
+from symreg.language import parse
+from symreg.language.canonical import nested, tree_of
+from symreg.searching.individuals import n_constants
+from symreg.searching.randomness import random
+from symreg.searching.variation.extension import extend
+from symreg.terms import VARIABLES_OF
 
 X = np.linspace(0.9, 1.6, 9)
 ROOT = ("sqrt", ("sum", ("exp", ("mul", ("const", -3.0), ("x",)))))

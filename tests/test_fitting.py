@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from symreg import pipeline
+from symreg.runs import pipeline
 
 LJ = "4*eps*((sigma/r)^12 - (sigma/r)^6)"
 

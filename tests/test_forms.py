@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from symreg.config import TermSettings
-from symreg.constants import AS_IT_IS, Fitter
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression
-from symreg.expression.canonical import nested, terms_of, tree_of
-from symreg.forms import FORMS, MANY_BODY_FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
-from symreg.individuals import n_fitted
-from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
-from symreg.loss import LossSettings
-from symreg.neighbours import nearest_neighbour_mean
-from symreg.pipeline.preparation import best_fit
-from symreg.pipeline.seeds import of_known_forms
-from symreg.projection import build_design
+from symreg.fit.design import build_design
+from symreg.fit.loss import LossSettings
+from symreg.fit.programs.evaluation import MAX_CONSTANTS, MAX_NODES
+from symreg.fit.solve.fitter import AS_IT_IS, Fitter
+from symreg.language.canonical import nested, terms_of, tree_of
+from symreg.runs.pipeline.preparation import best_fit
+from symreg.runs.pipeline.seeds import of_known_forms
+from symreg.searching.individuals import n_fitted
 from symreg.structures import DataSettings, read_structures
+from symreg.structures.neighbours import nearest_neighbour_mean
+from symreg.terms import Expression
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.known import FORMS, MANY_BODY_FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
 
 AR = ("pair", ("Ar", "Ar"))
 SILICON = (("pair", ("Si", "Si")), ("three-body", ("Si",) * 3))
@@ -68,7 +68,7 @@ def three_body_trees(name):
 @pytest.fixture(scope="module")
 def fitter():
     """The argon dimers and clusters of the package, from DFT."""
-    folder = Path(str(files("symreg.data.argon")))
+    folder = Path(str(files("symreg") / "data" / "argon"))
     structures, _ = read_structures(DataSettings(train=("argon.extxyz",)), folder)
     cutoff = Cutoff(kind="septic", r_cut=8.5, r_on=5.1)
     r0 = nearest_neighbour_mean(structures)
@@ -283,7 +283,7 @@ def seeds_of(monkeypatch, design, **changes):
     def fitted(_, terms):
         return Expression(terms, (1.0,) * len(terms)), 0.0
 
-    monkeypatch.setattr("symreg.pipeline.seeds.best_fit", fitted)
+    monkeypatch.setattr("symreg.runs.pipeline.seeds.best_fit", fitted)
     prepared = SimpleNamespace(
         settings=SimpleNamespace(terms=TermSettings(max_complexity=80, **changes)),
         design=design,

@@ -8,13 +8,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from labelled_copper import expression_of
 from numpy.testing import assert_allclose
 
-from symreg.curves import pole
-from symreg.cutoff import Cutoff
-from symreg.formula import Formula
-from symreg.gate import Gate
-from symreg.physics import check, dimer_curve
-from symreg.scoring import ExactPath
+from symreg.checks import check, dimer_curve
+from symreg.fit.exact import ExactPath
+from symreg.formula import Formula, FormulaCalculator
+from symreg.searching.gate import Gate
 from symreg.structures import from_atoms
+from symreg.terms.curves import pole
+from symreg.terms.cutoff import Cutoff
 
 R0, R_LO = 2.55, 1.9
 SEPTIC = Cutoff(kind="septic", r_cut=5.5, r_on=3.3)
@@ -137,7 +137,7 @@ def test_energies_below_the_domain_are_those_of_the_finished_formula(extra):
     structures = from_atoms([labelled(atoms) for atoms in images])
     found = ExactPath(structures, SEPTIC, R0, THREE, r_lo=R_LO).predict(expression, {"Cu": 0.0})
     for k, atoms in enumerate(images):
-        atoms.calc = formula.calculator()
+        atoms.calc = FormulaCalculator(formula)
         # The wall's foot has its second and third derivative from differences there.
         assert_allclose(found.energy[k], atoms.get_potential_energy(), rtol=1e-4)
         here = structures.atoms_of(k)

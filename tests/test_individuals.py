@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 
-from symreg.expression import Term, parse
-from symreg.expression.canonical import ONE, X, build
-from symreg.expression.parsing import TRIPLET
-from symreg.individuals import (
+from symreg.fit.programs.packing import pack
+from symreg.language import parse
+from symreg.language.canonical import ONE, X, build
+from symreg.language.text import TRIPLET
+from symreg.searching.individuals import (
     Gene,
     Individual,
     cost,
@@ -19,7 +20,7 @@ from symreg.individuals import (
     terms_from,
     to_arrays,
 )
-from symreg.scoring import pack
+from symreg.terms import Term
 
 KEYS = (("pair", ("Ar", "Ar")), ("pair", ("Ar", "Kr")))
 MIXED = (*KEYS, ("three-body", ("Ar", "Ar", "Ar")))

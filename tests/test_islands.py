@@ -5,18 +5,18 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from symreg.blocks import Blocks
 from symreg.config import DataSettings, Settings
-from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, named
-from symreg.executors import Crew, given, processes
-from symreg.individuals import from_arrays, to_arrays
-from symreg.islands import Islands, IslandSettings, State, gained, run_epoch
-from symreg.pipeline import checkpoint
-from symreg.restarts import begins_anew
+from symreg.fit.solve.fitter import Fitter
 from symreg.runs import RunFolder
-from symreg.source import Source
-from symreg.variation import VariationSettings
+from symreg.runs.pipeline import checkpoint
+from symreg.searching.backfitting import Backfitting
+from symreg.searching.individuals import from_arrays, to_arrays
+from symreg.searching.island import EvolutionSettings, named
+from symreg.searching.islands import Islands, IslandSettings, State, gained, run_epoch
+from symreg.searching.restarts import begins_anew
+from symreg.searching.tasks import Source
+from symreg.searching.variation import VariationSettings
+from symreg.workers.executors import Crew, given, processes
 
 SETTINGS = IslandSettings(
     islands=2, generations_per_epoch=3, evolution=EvolutionSettings(population_size=30)
@@ -63,7 +63,7 @@ def test_threads_find_the_same_to_the_last_bit(argon_design, states, source, wor
 
 
 def test_an_epoch_is_a_pure_function(argon_design, states):
-    island = Blocks(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
+    island = Backfitting(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
     own, migrants = states[0].populations
     before = {name: values.copy() for name, values in own.items()}
     first, second = (run_epoch(island, SETTINGS, 0, 1, own, migrants) for _ in range(2))
@@ -73,7 +73,7 @@ def test_an_epoch_is_a_pure_function(argon_design, states):
 
 
 def test_an_epoch_depends_on_island_epoch_seed_and_migrants(argon_design, states):
-    island = Blocks(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
+    island = Backfitting(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
     own, migrants = states[0].populations
     usual = run_epoch(island, SETTINGS, 0, 1, own, migrants)[0]
     other_seed = IslandSettings(**{**vars(SETTINGS), "seed": 1})
@@ -186,7 +186,7 @@ def test_the_last_island_begins_anew_and_learns_from_none(argon_design, states):
     restless = EvolutionSettings(population_size=30, restart=3)
     settings = IslandSettings(**{**vars(SETTINGS), "evolution": restless})
     first, second = islice(Islands(argon_design, settings).search(), 2)
-    island = Blocks(Fitter(argon_design), settings.evolution, settings.variation)
+    island = Backfitting(Fitter(argon_design), settings.evolution, settings.variation)
     anew = run_epoch(island, settings, 1, 1, None, None)[0]
     assert same(second.populations[1], anew)
     own, arrived = first.populations[0], to_arrays(island.front(from_arrays(first.populations[1])))
@@ -201,7 +201,7 @@ def test_only_the_last_of_many_islands_explores(argon_design):
     restless = EvolutionSettings(population_size=30, restart=3)
     settings = IslandSettings(**{**vars(SETTINGS), "islands": 3, "evolution": restless})
     first, second = islice(Islands(argon_design, settings).search(), 2)
-    island = Blocks(Fitter(argon_design), settings.evolution, settings.variation)
+    island = Backfitting(Fitter(argon_design), settings.evolution, settings.variation)
     own, arrived = first.populations[1], to_arrays(island.front(from_arrays(first.populations[0])))
     assert same(second.populations[1], run_epoch(island, settings, 1, 1, own, arrived)[0])
     assert same(second.populations[2], run_epoch(island, settings, 2, 1, None, None)[0])
@@ -220,7 +220,7 @@ def test_without_restarts_all_islands_learn_from_each_other(argon_design):
     settled = EvolutionSettings(population_size=30, restart=0)
     settings = IslandSettings(**{**vars(SETTINGS), "evolution": settled})
     first, second = islice(Islands(argon_design, settings).search(), 2)
-    island = Blocks(Fitter(argon_design), settings.evolution, settings.variation)
+    island = Backfitting(Fitter(argon_design), settings.evolution, settings.variation)
     own, arrived = first.populations[1], to_arrays(island.front(from_arrays(first.populations[0])))
     assert same(second.populations[1], run_epoch(island, settings, 1, 1, own, arrived)[0])
 

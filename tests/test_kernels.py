@@ -1,11 +1,17 @@
 import numpy as np
 import pytest
 
-from symreg.expression import parse
-from symreg.kernels.linear import least_gain, solve_weights
-from symreg.kernels.pairs import add_pair_observables
-from symreg.kernels.programs import BLOCK, MAX_CONSTANTS, MAX_NODES, evaluate, evaluate_values
-from symreg.scoring import tree_arrays
+from symreg.fit.forces.pairs import add_pair_observables
+from symreg.fit.programs.evaluation import (
+    MAX_CONSTANTS,
+    MAX_NODES,
+    TOGETHER,
+    evaluate,
+    evaluate_values,
+)
+from symreg.fit.programs.packing import tree_arrays
+from symreg.fit.solve.linear import least_gain, solve_weights
+from symreg.language import parse
 
 
 def run(text, x, values=None):
@@ -97,7 +103,7 @@ def test_tree_that_leaves_its_domain_is_not_a_number(text, outside):
 
 
 def test_rows_outside_the_domain_do_not_touch_the_others():
-    x = np.linspace(-1, 1, 2 * BLOCK + 7)
+    x = np.linspace(-1, 1, 2 * TOGETHER + 7)
     value, slope = run("log(x)*x^2.5", x)
     inside = x > 0
     for found in (value, slope):
@@ -105,9 +111,9 @@ def test_rows_outside_the_domain_do_not_touch_the_others():
     np.testing.assert_allclose(value[inside], np.log(x[inside]) * x[inside] ** 2.5, rtol=1e-13)
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 1])
+@pytest.mark.parametrize("rows", [0, 1, 2, TOGETHER - 1, TOGETHER, TOGETHER + 1, 2 * TOGETHER + 1])
 def test_any_number_of_rows_gives_the_same_values(rows):
-    text, x = "a*(x^-7 - exp(-2*x))/sqrt(x + 3)", np.linspace(0.7, 2.5, 2 * BLOCK + 1)
+    text, x = "a*(x^-7 - exp(-2*x))/sqrt(x + 3)", np.linspace(0.7, 2.5, 2 * TOGETHER + 1)
     whole, part = run(text, x, {"a": 2.5}), run(text, x[:rows], {"a": 2.5})
     for all_rows, first_rows in zip(whole, part, strict=True):
         assert first_rows.shape == (rows,)
@@ -119,7 +125,7 @@ def test_any_number_of_rows_gives_the_same_values(rows):
 
 @pytest.mark.parametrize(("text", "value"), [("2.5", 2.5), ("7", 7.0), ("2*(1.5 + 3)", 9.0)])
 def test_constant_tree_has_no_slope(text, value):
-    found, slope = run(text, np.ones(BLOCK + 1))
+    found, slope = run(text, np.ones(TOGETHER + 1))
     np.testing.assert_array_equal(found, value)
     np.testing.assert_array_equal(slope, 0)
     np.testing.assert_array_equal(run_values(text, np.ones(3)), value)

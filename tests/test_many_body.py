@@ -6,14 +6,15 @@ from ase.build import bulk, fcc100
 from ase.calculators.eam import EAM
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.expression.canonical import build, nested, terms_of
-from symreg.formula import Formula
-from symreg.physics import check, dimer_curve
+from symreg.checks import check, dimer_curve
+from symreg.fit.exact import ExactPath
+from symreg.formula import Formula, FormulaCalculator
+from symreg.language import parse
+from symreg.language.canonical import build, nested, terms_of
 from symreg.potential import Potential
-from symreg.scoring import ExactPath
 from symreg.structures import from_atoms
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 R0, R_LO = 2.55, 1.9
 SEPTIC = Cutoff(kind="septic", r_cut=6.0, r_on=3.6)
@@ -37,7 +38,7 @@ def formula_of(*parts, cutoff=SEPTIC, r0=R0, r_lo=R_LO):
 
 def computed(formula, atoms):
     atoms = atoms.copy()
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     return atoms
 
 

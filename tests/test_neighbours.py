@@ -7,7 +7,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import neighbor_list
 
-from symreg.neighbours import (
+from symreg.structures import from_atoms
+from symreg.structures.neighbours import (
     closest_distance,
     closest_distances,
     find_pairs,
@@ -15,7 +16,6 @@ from symreg.neighbours import (
     structure_pairs,
     triplets,
 )
-from symreg.structures import from_atoms
 
 EVERYWHERE = np.ones(3, dtype=bool)
 NOWHERE = np.zeros(3, dtype=bool)

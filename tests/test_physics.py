@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.formula import Formula
-from symreg.physics import check, crystal_check, dimer_check, dimer_curve, energy_volume
+from symreg.checks import check, crystal_check, dimer_check, dimer_curve, energy_volume
+from symreg.formula import Formula, FormulaCalculator
+from symreg.language import parse
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 EPSILON, SIGMA = 0.0104, 3.405
 
@@ -111,10 +112,10 @@ def test_plain_truncation_fails_to_fade():
 
 def test_energy_against_volume_is_that_of_the_scaled_crystal():
     formula, atoms = argon(), bulk("Ar", "fcc", a=5.3, cubic=True)
-    curve = energy_volume(formula.calculator(), atoms, [0.8, 1.0])
+    curve = energy_volume(FormulaCalculator(formula), atoms, [0.8, 1.0])
     assert curve.volume[1] == pytest.approx(5.3**3 / 4)
     assert curve.volume[0] == pytest.approx(0.8 * curve.volume[1])
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     assert curve.energy[1] == pytest.approx(atoms.get_potential_energy() / 4)
 
 

@@ -8,13 +8,14 @@ import pytest
 from ase.build import bulk
 
 import symreg
-from symreg import files, pipeline
-from symreg.expression import Term, parse
-from symreg.pipeline import delivery
-from symreg.pipeline.preparation import prepare
-from symreg.pipeline.searching import _Search
-from symreg.runs import RunFolder, open_run
+from symreg import files
+from symreg.language import parse
+from symreg.runs import RunFolder, open_run, pipeline
+from symreg.runs.pipeline import delivery
+from symreg.runs.pipeline.preparation import prepare
+from symreg.runs.pipeline.searching import _Search
 from symreg.structures import crystals, from_atoms
+from symreg.terms import Term
 
 CONTRACT = [
     "complexity",
@@ -153,7 +154,7 @@ def test_a_simplified_potential_carries_its_own_constants_and_errors(
     error = prepared.error(long)
     record = delivery.member_record(prepared, long, error, 1)
     folder = RunFolder(tmp_path / "run")
-    delivery._write_member(prepared, folder, delivery.Candidate(long, error), record, None)
+    delivery._write_member(prepared, folder, delivery.Contender(long, error), record, None)
     potential = symreg.Potential.load(folder.potential(1) / "potential.json")
     listed = {entry["name"]: entry["value"] for entry in potential.provenance["constants"]}
     assert listed == potential.constants == {"w1": short.weights[0], "w2": short.weights[1]}

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from symreg import plots
-from symreg.cutoff import Cutoff
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
 from symreg.formula import Formula
-from symreg.runs import open_run
+from symreg.language import parse
+from symreg.runs import open_run, plots
+from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 
 def lennard_jones(epsilon, sigma):

@@ -5,10 +5,11 @@ import pytest
 from ase import Atoms
 
 import symreg
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
 from symreg.formula import Formula
+from symreg.language import parse
 from symreg.potential import Potential
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 CUTOFF = Cutoff(kind="septic", r_cut=8.5, r_on=6.0)
 

@@ -4,12 +4,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from symreg.constants import Fitter
-from symreg.expression import Expression, Term, parse
-from symreg.expression.parsing import TRIPLET
-from symreg.pipeline.preparation import floor_lines
-from symreg.projection import product_floors
-from symreg.projection.products import _Products
+from symreg.fit.design import product_floors
+from symreg.fit.design.products import _Products
+from symreg.fit.solve.fitter import Fitter
+from symreg.language import parse
+from symreg.language.text import TRIPLET
+from symreg.runs.pipeline.preparation import floor_lines
+from symreg.terms import Expression, Term
 
 PAIR = "6*x^-8 - 8*x^-4"
 BEND = "exp(-3.5*(x1 - 1))*exp(-3.5*(x2 - 1))*(c + 1/3)^2"

@@ -5,11 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.kernels.linear import relative_tail as compiled_tail
-from symreg.loss import LossSettings
-from symreg.projection import (
+from symreg.fit.design import (
     TAIL_LENGTH,
     Design,
     Problem,
@@ -20,10 +16,16 @@ from symreg.projection import (
     relative_tail,
     triangle,
 )
-from symreg.projection.design import solve
-from symreg.projection.grid import NODE_COUNTS, RESOLVED, choose_node_count
-from symreg.scoring import ExactPath, errors, training_loss
+from symreg.fit.design.design import solve
+from symreg.fit.design.grid import NODE_COUNTS, RESOLVED, choose_node_count
+from symreg.fit.errors import errors, training_loss
+from symreg.fit.exact import ExactPath
+from symreg.fit.loss import LossSettings
+from symreg.fit.solve.linear import relative_tail as compiled_tail
+from symreg.language import parse
 from symreg.structures import from_atoms
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 R0 = 3.6
 CUTOFF = Cutoff(kind="septic", r_cut=6.5, r_on=4.5)
@@ -293,7 +295,7 @@ def test_triangle_of_parts_is_the_triangle_of_the_whole():
 
 
 def test_rows_that_come_in_small_portions_give_the_same_problem(two_elements, design, monkeypatch):
-    monkeypatch.setattr("symreg.projection.build._BUFFERED_ROWS", 5)
+    monkeypatch.setattr("symreg.fit.design.build._BUFFERED_ROWS", 5)
     other = design_of(two_elements)
     assert other.counts == design.counts
     for cell, matrix in design.cells.items():
@@ -421,7 +423,7 @@ def test_saved_design_is_read_back_bit_for_bit(two_elements, tmp_path, fixed_e0)
 @pytest.fixture
 def kept(two_elements, tmp_path, monkeypatch):
     """A function that keeps the design in a file and says whether it had to build it."""
-    from symreg.projection import build
+    from symreg.fit.design import build
 
     built = []
 
@@ -507,7 +509,7 @@ def test_a_decomposition_that_does_not_converge_is_done_in_another_way(monkeypat
 
 def test_file_of_another_format_is_built_anew(kept, monkeypatch):
     kept()
-    monkeypatch.setattr("symreg.projection.design._FORMAT", 3)
+    monkeypatch.setattr("symreg.fit.design.design._FORMAT", 3)
     with pytest.raises(ValueError, match="format 2, not 3"):
         Design.load(kept.path)
     assert kept()[1]

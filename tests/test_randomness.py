@@ -4,7 +4,7 @@ import threading
 import numpy as np
 from deap import gp
 
-from symreg.randomness import random
+from symreg.searching.randomness import random
 
 
 def drawn(seed, count=200):

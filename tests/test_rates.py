@@ -4,13 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from symreg.blocks import Blocks
-from symreg.constants import Fitter
-from symreg.evolution import EvolutionSettings, Island
-from symreg.individuals import Candidate, Gene, Individual, to_arrays
-from symreg.islands import IslandSettings, run_epoch
-from symreg.variation import OPERATORS, Variation, VariationSettings, adapted, counted, no_credit
-from symreg.variation.rates import FLOOR, MEMORY
+from symreg.fit.solve.fitter import Fitter
+from symreg.searching.backfitting import Backfitting
+from symreg.searching.individuals import Candidate, Gene, Individual, to_arrays
+from symreg.searching.island import EvolutionSettings, Island
+from symreg.searching.islands import IslandSettings, run_epoch
+from symreg.searching.variation import (
+    OPERATORS,
+    Variation,
+    VariationSettings,
+    adapted,
+    counted,
+    no_credit,
+)
+from symreg.searching.variation.rates import FLOOR, MEMORY
 
 N = len(OPERATORS)
 BASE = Variation(VariationSettings(), [("pair", ("Ar", "Ar"))]).base_rates
@@ -110,7 +117,7 @@ def test_credit_that_is_given_is_added_to_and_not_changed(island):
 
 @pytest.fixture(scope="module")
 def first(argon_design):
-    blocks = Blocks(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
+    blocks = Backfitting(Fitter(argon_design), SETTINGS.evolution, SETTINGS.variation)
     return blocks, run_epoch(blocks, SETTINGS, 0, 0, None, None)[0]
 
 

@@ -1,22 +1,13 @@
 """The benchmark of success rates: what it takes for the true form, and what it does not."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
+from symreg.language import parse
+from symreg.terms import VARIABLES_OF, Expression, Term
 
 R0 = 2.5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _benchmarks():
-    folder = str(Path(__file__).parents[1] / "benchmarks")
-    sys.path.insert(0, folder)
-    yield
-    sys.path.remove(folder)
 
 
 @pytest.fixture(scope="module")

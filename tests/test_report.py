@@ -6,14 +6,14 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg import report
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
 from symreg.formula import Formula
+from symreg.language import parse
 from symreg.potential import Potential
-from symreg.report.page import formula_lines, number, powers
-from symreg.runs import RunFolder, open_run
+from symreg.runs import RunFolder, open_run, report
+from symreg.runs.report.page import formula_lines, number, powers
 from symreg.structures import DataSettings, read_structures
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 
 @pytest.fixture

@@ -7,14 +7,17 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
-from symreg.cutoff import KINDS, Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.expression.parsing import TRIPLET
-from symreg.loss import LossSettings
-from symreg.neighbours import structure_pairs
-from symreg.projection.rows import add_triplet_rows
-from symreg.scoring import ExactPath, Prediction, errors, pack, training_loss
+from symreg.fit.design.rows import add_triplet_rows
+from symreg.fit.errors import errors, training_loss
+from symreg.fit.exact import ExactPath, Prediction
+from symreg.fit.loss import LossSettings
+from symreg.fit.programs.packing import pack
+from symreg.language import parse
+from symreg.language.text import TRIPLET
 from symreg.structures import from_atoms
+from symreg.structures.neighbours import structure_pairs
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import KINDS, Cutoff
 
 EPSILON, SIGMA = 0.0104, 3.4
 LOSS = LossSettings(sigma_energy=0.01, sigma_forces=0.2, sigma_stress=0.5)
@@ -270,7 +273,7 @@ def test_chunks_do_not_change_the_sums(monkeypatch):
     atoms = bulk("Si", "diamond", a=5.4, cubic=True)
     atoms.rattle(0.2, seed=3)
     whole = triplet_sums([atoms], "x1^-2*x2^-2*c", cutoff=SWITCH)
-    monkeypatch.setattr("symreg.scoring.exact._TRIPLETS_TOGETHER", 7)
+    monkeypatch.setattr("symreg.fit.exact._TRIPLETS_TOGETHER", 7)
     parts = triplet_sums([atoms], "x1^-2*x2^-2*c", cutoff=SWITCH)
     np.testing.assert_array_equal(parts.forces, whole.forces)
 
@@ -420,7 +423,7 @@ def test_candidates_are_packed_one_after_the_other():
         keys,
     )
     assert batch.term_start.tolist() == [0, 2, 2, 3]
-    assert batch.block.tolist() == [1, 0, 0]
+    assert batch.key.tolist() == [1, 0, 0]
     assert batch.node_start.tolist() == [0, 3, 8, 9]
     assert batch.constant_start.tolist() == [0, 1, 2, 2]
     assert batch.constants.tolist() == [-6.5, 3.0]

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from symreg.expression.canonical import ONE, X
-from symreg.individuals import Fitness, Gene, Individual
-from symreg.selection import front, survivors, tournament, without_duplicates
+from symreg.language.canonical import ONE, X
+from symreg.searching.individuals import Fitness, Gene, Individual
+from symreg.searching.selection import front, survivors, tournament, without_duplicates
 
 
 def individual(error, complexity=3, fingerprint=(0.0, 0.0)):

@@ -3,16 +3,16 @@ import json
 from importlib import resources
 from pathlib import Path
 
+import dft_silicon as compute
 import numpy as np
+import plane_waves
 import pytest
 from numpy.testing import assert_allclose
 from scipy.interpolate import CubicSpline
 
-from symreg.data import plane_waves
-from symreg.data.silicon import compute
 from symreg.structures import DataSettings, read_structures
 
-FOLDER = resources.files("symreg.data.silicon")
+FOLDER = resources.files("symreg") / "data" / "silicon"
 KINDS = {
     "beta_tin_ev",
     "bc8_ev",

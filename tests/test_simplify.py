@@ -7,15 +7,9 @@ import pytest
 import sympy
 from scipy.optimize import least_squares
 
-from symreg.expression import Expression, Term, parse
-from symreg.simplify import (
-    Rewriter,
-    equal,
-    shorten,
-    simplify,
-    sympy_to_tree,
-    tree_to_sympy,
-)
+from symreg.formula.simplify import Rewriter, equal, shorten, simplify, sympy_to_tree, tree_to_sympy
+from symreg.language import parse
+from symreg.terms import Expression, Term
 
 DOMAIN = {"pair": (0.8, 2.0)}
 X = np.linspace(*DOMAIN["pair"], 100)

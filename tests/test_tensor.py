@@ -1,19 +1,13 @@
 import numpy as np
 import pytest
 
-from symreg.constants import Fitter
-from symreg.expression import parse
-from symreg.expression.parsing import TRIPLET
-from symreg.kernels.programs import INPUTS, registers
-from symreg.kernels.tensor import (
-    factors,
-    fill_values,
-    is_separable,
-    tensor_tail,
-    triplet_columns,
-)
-from symreg.projection import chebyshev_coefficients
-from symreg.scoring import tree_arrays
+from symreg.fit.design import chebyshev_coefficients
+from symreg.fit.programs.evaluation import INPUTS, registers
+from symreg.fit.programs.packing import tree_arrays
+from symreg.fit.solve.fitter import Fitter
+from symreg.fit.solve.tensor import factors, fill_values, is_separable, tensor_tail, triplet_columns
+from symreg.language import parse
+from symreg.language.text import TRIPLET
 
 START = {"a": 2.1, "b": 0.4, "n": -2.3}
 SEPARABLE = {
@@ -49,7 +43,7 @@ def column(text, tensor, **changes):
 
 def filled(tree, tensor):
     found, (code, arg, constants) = factors(tensor), arrays(tree)
-    # Blocks that the points do not fill: what is left of the one before must not count.
+    # Backfitting that the points do not fill: what is left of the one before must not count.
     scratch = registers(INPUTS + constants.size + code.size, constants.size, 19)
     fill_values(code, arg, constants, tensor, scratch, found)
     return code, found

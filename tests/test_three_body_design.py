@@ -5,20 +5,22 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg.constants import Fitter
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.expression.parsing import TRIPLET
-from symreg.individuals import decode, encode, terms_from
-from symreg.kernels.judging import FITTED, TAIL
-from symreg.loss import LossSettings
-from symreg.neighbours import structure_pairs
-from symreg.projection import Design, TripletGrid, build_design, load_or_build_design
-from symreg.projection import build as building
-from symreg.projection.rows import add_triplet_rows
-from symreg.scoring import ExactPath, errors, training_loss
+from symreg.fit.design import Design, TripletGrid, build_design, load_or_build_design
+from symreg.fit.design import build as building
+from symreg.fit.design.rows import add_triplet_rows
+from symreg.fit.errors import errors, training_loss
+from symreg.fit.exact import ExactPath
+from symreg.fit.loss import LossSettings
+from symreg.fit.solve.fitter import Fitter
+from symreg.fit.solve.judging import FITTED, TAIL
+from symreg.language import parse
+from symreg.language.text import TRIPLET
+from symreg.searching.individuals import decode, encode, terms_from
+from symreg.searching.variation import Variation, VariationSettings
 from symreg.structures import Structures, from_atoms
-from symreg.variation import Variation, VariationSettings
+from symreg.structures.neighbours import structure_pairs
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 R0 = 2.35
 PAIRS = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)
@@ -317,7 +319,7 @@ def test_two_elements_are_refused():
 
 
 def test_too_many_neighbours_are_refused_with_advice(silicon, monkeypatch):
-    monkeypatch.setattr("symreg.projection.three_body.MOST_NEIGHBOURS", 10)
+    monkeypatch.setattr("symreg.fit.design.three_body.MOST_NEIGHBOURS", 10)
     with pytest.raises(
         ValueError, match=r"more than 10; try r_cut_three_body = (\d\.\d)"
     ) as caught:

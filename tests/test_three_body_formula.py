@@ -5,10 +5,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from symreg.cutoff import KINDS, Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.formula import Formula
-from symreg.wall import Clamp
+from symreg.formula import Formula, FormulaCalculator
+from symreg.language import parse
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import KINDS, Cutoff
+from symreg.terms.wall import Clamp
 
 TRIPLET = ("x1", "x2", "c")
 R0, R_LO = 2.35, 1.9
@@ -29,7 +30,7 @@ def silicon(*three_body, pair="x^-4 - 2*x^-2", cutoff=NEAR, r_lo=R_LO, far=FAR):
 
 def computed(formula, atoms):
     atoms = atoms.copy()
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     return atoms
 
 
@@ -174,7 +175,7 @@ def test_atoms_without_triplets_feel_pairs_only():
 
 def test_triplets_in_chunks_are_all_triplets(monkeypatch):
     from symreg.formula import calculator
-    from symreg.neighbours import triplets
+    from symreg.structures.neighbours import triplets
 
     atoms = bulk("Si", a=5.3, cubic=True)
     atoms.rattle(0.1, seed=1)

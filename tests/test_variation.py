@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from deap import gp
 
-from symreg.expression import Expression, Term, parse
-from symreg.expression.canonical import ONE, X, build, tree_of
-from symreg.expression.parsing import TRIPLET
-from symreg.individuals import Gene, Individual, cost, n_fitted
-from symreg.kernels.programs import MAX_NODES
-from symreg.variation import (
+from symreg.fit.programs.evaluation import MAX_NODES
+from symreg.language import parse
+from symreg.language.canonical import ONE, X, build, tree_of
+from symreg.language.text import TRIPLET
+from symreg.searching.individuals import Gene, Individual, cost, n_fitted
+from symreg.searching.variation import (
     DEGREES,
     EXPONENTS,
     MUTATIONS,
@@ -30,6 +30,7 @@ from symreg.variation import (
     primitive_set,
     radial_parts,
 )
+from symreg.terms import Expression, Term
 
 X6, X12 = ("powi", -6, X), ("powi", -12, X)
 MORSE = ("exp", ("mul", ("const", -3.5), X))
@@ -49,7 +50,7 @@ def variation():
 
 def only(monkeypatch, name, keys=KEYS):
     """Let one mutation happen and nothing else."""
-    monkeypatch.setattr("symreg.variation.operators.MUTATIONS", ((name, 1.0),))
+    monkeypatch.setattr("symreg.searching.variation.operators.MUTATIONS", ((name, 1.0),))
     return Variation(VariationSettings(crossover_rate=0.0), keys)
 
 
@@ -61,8 +62,8 @@ def children(variation, *parents, pairs=40, seed=1):
 HISTORY = """
 import sys
 import numpy as np
-from symreg.individuals import Individual
-from symreg.variation import Variation, VariationSettings
+from symreg.searching.individuals import Individual
+from symreg.searching.variation import Variation, VariationSettings
 
 other = ("pair", ("Ar", "Kr")) if sys.argv[1] == "pairs" else ("three-body", ("Ar", "Ar", "Ar"))
 settings = VariationSettings(general=sys.argv[1] == "general")
@@ -238,7 +239,7 @@ def test_individuals_have_terms_of_the_kinds_asked_for():
 
 
 def test_pair_terms_borrow_radial_functions(monkeypatch):
-    monkeypatch.setattr("symreg.variation.operators.MUTATIONS", (("borrow", 1.0),))
+    monkeypatch.setattr("symreg.searching.variation.operators.MUTATIONS", (("borrow", 1.0),))
     settings = VariationSettings(crossover_rate=0.0)
     lender = Variation(settings, MIXED, kinds=("pair",), loans=(MORSE,))
     made = children(lender, (Gene(0, X6), Gene(0, X12)))
@@ -251,7 +252,7 @@ def test_pair_terms_borrow_radial_functions(monkeypatch):
 
 
 def test_too_many_constants_are_not_born():
-    few = Variation(VariationSettings(max_constants=1), MIXED)
+    few = Variation(VariationSettings(max_nonlinear=1), MIXED)
     assert few._tidy([Gene(0, MORSE)])
     assert not few._tidy([Gene(0, MORSE), Gene(1, SW)])
 
@@ -289,15 +290,15 @@ def test_limits_that_leave_no_individual_are_refused():
      (7, 30, "max_complexity is 7: hardly any formula of pair and three-body terms is as short")],
 )  # fmt: skip
 def test_the_limit_that_leaves_no_individual_is_named(complexity, constants, named, monkeypatch):
-    monkeypatch.setattr("symreg.variation.operators.MOST_TRIES", 10)
-    limits = VariationSettings(max_complexity=complexity, max_fitted=constants)
+    monkeypatch.setattr("symreg.searching.variation.operators.MOST_TRIES", 10)
+    limits = VariationSettings(max_complexity=complexity, max_constants=constants)
     with pytest.raises(ValueError, match=named):
         Variation(limits, MIXED).random(20, np.random.default_rng(0))
 
 
 def test_the_fewest_constants_that_a_run_file_allows_leave_individuals():
     keys = [("pair", ("Si",) * 2), ("three-body", ("Si",) * 3), ("many-body", ("Si",))]
-    limits = VariationSettings(max_complexity=30, max_fitted=len(keys))
+    limits = VariationSettings(max_complexity=30, max_constants=len(keys))
     made = Variation(limits, keys).random(20, np.random.default_rng(0))
     assert max(n_fitted(genes) for genes in made) == 3
 
@@ -363,7 +364,7 @@ def test_what_has_no_value_for_an_atom_alone_or_too_many_sums_is_not_bred(tree):
 
 
 def test_fitted_constants_may_be_limited_weights_included():
-    limited = Variation(VariationSettings(max_fitted=3), EMBEDDED)
+    limited = Variation(VariationSettings(max_constants=3), EMBEDDED)
     assert limited._tidy([PAIR, ROOT]) != ()
     assert limited._tidy([PAIR, ROOT, Gene(0, MORSE)]) == ()
     for genes in limited.random(50, np.random.default_rng(0)):

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from symreg import __version__
 
 if TYPE_CHECKING:
-    from symreg.executors import Engine
+    from symreg.workers.executors import Engine
 
 
 class _Commands(TyperGroup):
@@ -94,9 +94,9 @@ def demo(
     ] = None,
 ) -> None:
     """Find a formula for argon, silicon or copper, from DFT to LAMMPS, in a minute or two."""
-    from symreg import pipeline
     from symreg.cli.live import progress
     from symreg.cli.summary import summary
+    from symreg.runs import pipeline
 
     with progress() as report:
         run = pipeline.demo(name, folder, on_progress=report)
@@ -142,9 +142,9 @@ def run(
 
     settings = config.load(run_file, _overrides(changes))
     # The slow imports come after the mistakes that can be found without them.
-    from symreg import pipeline
     from symreg.cli.live import progress
     from symreg.cli.summary import summary
+    from symreg.runs import pipeline
 
     if dry_run:
         typer.echo(pipeline.dry_run(settings))
@@ -163,9 +163,9 @@ def resume(
     dask_slurm: DaskSlurm = None,
 ) -> None:
     """Continue a run that was interrupted, to the same end."""
-    from symreg import pipeline
     from symreg.cli.live import progress
     from symreg.cli.summary import summary
+    from symreg.runs import pipeline
 
     engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
     with progress() as report:
@@ -177,7 +177,7 @@ def _engine(local: int | None, file: Path | None, slurm: int | None) -> Engine |
     """The workers of dask that were asked for."""
     if sum(choice is not None for choice in (local, file, slurm)) > 1:
         raise ValueError("--dask-local, --dask-scheduler-file and --dask-slurm exclude each other")
-    from symreg import cluster
+    from symreg.workers import cluster
 
     if local is not None:
         return cluster.local(local)
@@ -245,7 +245,7 @@ def fit(
 
     record = {"data": {"train": data}, "terms": {"r_cut": r_cut, "cutoff": cutoff}}
     settings = config.from_dict(record, overrides=_overrides(changes))
-    from symreg import pipeline
+    from symreg.runs import pipeline
 
     found = pipeline.fit(formula, settings, variable=variable)
     typer.echo(found.text())
@@ -260,7 +260,7 @@ def fit(
 @app.command()
 def validate(folder: RunFolderArgument) -> None:
     """Repeat the physics checks of a run's formulas."""
-    from symreg import pipeline
+    from symreg.runs import pipeline
 
     typer.echo(pipeline.validate(folder))
 
@@ -291,9 +291,8 @@ def export(
             f"export takes one run folder, and '{first}' is more; did you mean "
             f"`symreg export {folder} {option} {first}`?"
         )
-    from symreg import pipeline
     from symreg.cli.summary import parity_text
-    from symreg.runs import open_run
+    from symreg.runs import open_run, pipeline
 
     found = open_run(folder)
     chosen = found.best() if member is None else found.member(member)
@@ -314,9 +313,15 @@ def slurm_script(
     account: Annotated[str, typer.Option(help="Account to charge.")] = "",
 ) -> None:
     """Print a job for SLURM that searches on many nodes, and goes on when submitted again."""
-    from symreg.cluster import slurm_script as text
+    from symreg import config
+    from symreg.workers import cluster
 
-    typer.echo(text(run_file, workers, hours, partition, account), nl=False)
+    settings = config.load(run_file)
+    islands = settings.search.islands
+    most = islands if settings.search.mode == "evolution" else None
+    count = islands if workers is None else workers
+    job = cluster.slurm_script(run_file, settings.folder, count, most, hours, partition, account)
+    typer.echo(job, nl=False)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from symreg.pipeline import Progress
+    from symreg.runs.pipeline import Progress
 
 OPERATORS = 5
 """Operators that the live table names, those with the largest gains."""

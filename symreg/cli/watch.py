@@ -12,7 +12,7 @@ from symreg.files import read_json
 from symreg.runs import RunFolder, open_run
 
 if TYPE_CHECKING:
-    from symreg.pipeline import Progress
+    from symreg.runs.pipeline import Progress
 
 INTERVAL = 1.0
 """Seconds between two looks."""

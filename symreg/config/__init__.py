@@ -9,7 +9,7 @@ from symreg.config.settings import (
     TermSettings,
     toml_value,
 )
-from symreg.loss import LossSettings
+from symreg.fit.loss import LossSettings
 from symreg.structures.settings import DataSettings
 
 __all__ = [

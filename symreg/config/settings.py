@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from symreg.cutoff import Cutoff
-from symreg.loss import LossSettings
+from symreg.fit.loss import LossSettings
 from symreg.structures.settings import DataSettings
+from symreg.terms.cutoff import Cutoff
 
 MODES = ("evolution", "exhaustive")
 SMALLEST, SMALLEST_OTHERS = 3, 20
@@ -56,7 +56,7 @@ class TermSettings:
     r_cut_three_body: float | None = None
     """Cutoff radius of three-body terms in Å; 0.7 times ``r_cut`` unless given."""
     cutoff: str = "septic"
-    """Cutoff function, one of ``symreg.cutoff.KINDS``."""
+    """Cutoff function, one of ``symreg.terms.cutoff.KINDS``."""
     cutoff_three_body: str | None = None
     """Cutoff function of three-body terms; that of the pair terms unless given."""
     cutoff_onset: float | None = None

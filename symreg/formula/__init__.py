@@ -5,7 +5,7 @@ from symreg.formula.closed_form import Formula
 from symreg.formula.many_body import ManyBodyFunction
 from symreg.formula.pair import PairFunction
 from symreg.formula.three_body import ThreeBodyFunction
-from symreg.wall import Wall
+from symreg.terms.wall import Wall
 
 __all__ = [
     "Formula",

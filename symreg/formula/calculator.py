@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from ase import Atoms
@@ -11,12 +11,10 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
+from symreg.formula.closed_form import Formula
 from symreg.formula.many_body import ManyBodyFunction
 from symreg.formula.three_body import ThreeBodyFunction
-from symreg.neighbours import Pairs, find_pairs, triplets
-
-if TYPE_CHECKING:
-    from symreg.formula.closed_form import Formula
+from symreg.structures.neighbours import Pairs, find_pairs, triplets
 
 PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress")
 

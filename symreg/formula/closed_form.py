@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sympy
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term
 from symreg.formula.latex import formula_latex
 from symreg.formula.many_body import ManyBodyFunction
 from symreg.formula.pair import PairFunction
 from symreg.formula.radial import R
 from symreg.formula.three_body import ThreeBodyFunction
-
-if TYPE_CHECKING:
-    from symreg.formula.calculator import FormulaCalculator
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 
 @dataclass(frozen=True)
@@ -204,12 +201,6 @@ class Formula:
         r_lo = self.r_lo_pairs.get(f"{symbol}-{symbol}", self.r_lo)
         cutoffs = self.cutoff, r_lo, self.cutoff_three_body
         return ManyBodyFunction(self.expression, symbol, self.r0, *cutoffs)
-
-    def calculator(self) -> FormulaCalculator:
-        """An ASE calculator of this formula."""
-        from symreg.formula.calculator import FormulaCalculator
-
-        return FormulaCalculator(self)
 
     def sympy(self, a: str, b: str) -> Any:
         """φ(r/r0) of a pair of species as SymPy in r (Å), in eV, without cutoff and wall."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import sympy
 
-from symreg.expression import Expression, Node, Tree
-from symreg.primitives import SUMS
-from symreg.simplify import tree_to_sympy
+from symreg.formula.simplify import tree_to_sympy
+from symreg.language import Node, Tree
+from symreg.language.operators import SUMS
+from symreg.terms import Expression
 
 X = {"x": sympy.Symbol("x", positive=True)}
 COSINE = {"c": sympy.Symbol("c")}

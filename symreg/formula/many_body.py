@@ -10,13 +10,14 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, Tree
 from symreg.formula.radial import Function, Numbers, RadialFunction, compile_all, evaluate
+from symreg.formula.simplify import tree_to_sympy
 from symreg.formula.three_body import VARIABLES, ThreeBodyFunction
-from symreg.primitives import SUMS
-from symreg.simplify import tree_to_sympy
-from symreg.wall import Clamp
+from symreg.language import Tree
+from symreg.language.operators import SUMS
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.wall import Clamp
 
 
 class Embedding(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression
 from symreg.formula.radial import HIGHEST, RadialFunction
-from symreg.wall import Wall
+from symreg.terms import Expression
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.wall import Wall
 
 
 class PairFunction:

@@ -11,9 +11,9 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from symreg.cutoff import SWITCHED, Cutoff
-from symreg.expression import Tree
-from symreg.simplify import tree_to_sympy
+from symreg.formula.simplify import tree_to_sympy
+from symreg.language import Tree
+from symreg.terms.cutoff import SWITCHED, Cutoff
 
 HIGHEST = 3
 """Order of the highest derivative; the wall needs it."""

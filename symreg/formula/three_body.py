@@ -9,11 +9,12 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Node, Tree
 from symreg.formula.radial import Function, Numbers, RadialFunction, compile_all, evaluate
-from symreg.simplify import tree_to_sympy
-from symreg.wall import Clamp
+from symreg.formula.simplify import tree_to_sympy
+from symreg.language import Node, Tree
+from symreg.terms import Expression
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.wall import Clamp
 
 X1, X2, C = sympy.symbols("x1 x2 c")
 """Reduced distances and the cosine in SymPy; it knows nothing about them, as of ``ANY_R``."""

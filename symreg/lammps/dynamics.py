@@ -8,7 +8,7 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 from ase.units import fs, kB
 
-from symreg.formula import Formula
+from symreg.formula import Formula, FormulaCalculator
 from symreg.lammps.specimens import crystal, typical_distance
 
 EVERY = 10
@@ -53,7 +53,7 @@ def choose_dynamics(formula: Formula) -> Dynamics:
 def _stiffness_of_crystal(formula: Formula, d: float) -> float:
     """Twice what draws an atom of a crystal back to its place, in eV/Å^2: its fastest modes."""
     atoms = crystal(formula, d, 2, np.random.default_rng(SEED))
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     atoms.positions[0, 0] += 0.01
     return float(2 * abs(atoms.get_forces()[0, 0]) / 0.01)
 

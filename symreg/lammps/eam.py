@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from symreg.formula import Formula, ManyBodyFunction, PairFunction
 from symreg.lammps.specimens import typical_distance
-from symreg.neighbours import find_pairs
+from symreg.structures.neighbours import find_pairs
 
 Floats = NDArray[np.float64]
 

@@ -5,10 +5,10 @@ The strings hold numbers only, since Lepton takes a name that it does not know f
 
 from __future__ import annotations
 
-from symreg.cutoff import SWITCHED, Cutoff
-from symreg.expression import Node, Tree
 from symreg.formula import Formula, Wall
-from symreg.primitives import FUNCTIONS, PRIMITIVES
+from symreg.language import Node, Tree
+from symreg.language.operators import FUNCTIONS, PRIMITIVES
+from symreg.terms.cutoff import SWITCHED, Cutoff
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "^"}
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import sympy
 
-from symreg.cutoff import SWITCHED, Cutoff
 from symreg.formula import Formula, ManyBodyFunction, PairFunction, ThreeBodyFunction
 from symreg.formula.radial import ANY_R, Numbers, R, cutoff_to_sympy
 from symreg.formula.three_body import X1, X2, C, Product
 from symreg.lammps.ccode import assignments, constants, function, number
-from symreg.wall import Clamp
+from symreg.terms.cutoff import SWITCHED, Cutoff
+from symreg.terms.wall import Clamp
 
 TEMPLATE = Path(__file__).with_name("pair_symreg.cpp.in")
 BUILD = """\

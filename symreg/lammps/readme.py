@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symreg.cutoff import Cutoff
 from symreg.formula import Formula
 from symreg.lammps.plugin import plugin_names
 from symreg.lammps.roundtrip import Route
 from symreg.lammps.specimens import type_names
 from symreg.lammps.table import FORCE_ERROR, R_MIN
-from symreg.wall import Clamp
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.wall import Clamp
 
 TRIPLETS = (
     " + sum over triplets j <- i -> k of ψ(x1 = x_ij, x2 = x_ik, c = cos θ) f_3(r_ij) f_3(r_ik)"

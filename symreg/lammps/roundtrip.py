@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from symreg.formula import Formula
+from symreg.formula import Formula, FormulaCalculator
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, drift, nve_input
 from symreg.lammps.runtime import LammpsError, run
 from symreg.lammps.specimens import Specimen, data_file
@@ -61,7 +61,7 @@ class Reference:
 def reference(formula: Formula, atoms: Atoms) -> Reference:
     """Energies, forces and virial through the formula's ASE calculator."""
     atoms = atoms.copy()
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     free = np.array([formula.e0[symbol] for symbol in atoms.get_chemical_symbols()])
     return Reference(
         energies=atoms.get_potential_energies() - free,

@@ -10,7 +10,7 @@ from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from symreg.formula import Formula
+from symreg.formula import Formula, FormulaCalculator
 
 DIMERS = 150
 """Distances per pair of species."""
@@ -58,7 +58,7 @@ def _crystal_energy(formula: Formula, d: float) -> float:
         atoms = bulk(formula.species[0], "diamond", a=4 * d / np.sqrt(3))
     else:
         atoms = bulk(formula.species[0], "fcc", a=np.sqrt(2) * d)
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     return float(atoms.get_potential_energy())
 
 
@@ -172,7 +172,7 @@ def trimer_scans(
     places = [_trimer(n, starts[n // 8 % 2], float(high), rng) for n, high in enumerate(reach)]
     both = np.array([order for p in places for order in (p, p[[0, 2, 1]])])
     atoms = _box(formula, [formula.species[0]] * both.shape[0] * 3, both)
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     weak = np.abs(atoms.get_forces()).reshape(-1, 9).max(axis=1) < STRONG
     sides = both - np.roll(both, 1, axis=1)
     close = np.linalg.norm(sides, axis=2).min(axis=1) < formula.r_lo

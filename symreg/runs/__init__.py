@@ -2,7 +2,8 @@
 
 from symreg.runs.comparison import Comparison, in_words
 from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder, machine, now
-from symreg.runs.results import Front, Member, Run, open_run, recommended
+from symreg.runs.member import Member
+from symreg.runs.results import Front, Run, open_run, recommended
 
 __all__ = [
     "CHECKPOINT",

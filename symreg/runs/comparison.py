@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from symreg.runs.results import Member
+from symreg.runs.member import Member
 
 MATTERS = 0.01
 """Relative difference of two errors below which neither formula is better."""

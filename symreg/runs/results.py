@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, overload
 from symreg import files
 from symreg.runs.comparison import Comparison, compare
 from symreg.runs.folder import FORMAT
+from symreg.runs.member import Member
 from symreg.versions import versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from symreg.config import Settings
-    from symreg.potential import Potential
 
 UNCERTAIN = 1.5
 """A floor that falls by more than this factor from a coarser to a finer grid is not known."""
@@ -29,50 +29,6 @@ KNEE = 1.5
 """A knee lies at least by this factor in error below the straight line through the ends."""
 ANY_TERMS = "any smooth pair and three-body terms"
 """What reaches the lowest floor of runs with three-body terms."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One formula of a Pareto front."""
-
-    number: int
-    """Name of its folder in ``potentials/``."""
-    complexity: int
-    n_constants: int
-    error: float
-    """Training error, the root of the mean squared error in units of the sigmas."""
-    expression: str
-    """The formula in x = r / r0, in eV."""
-    errors: Mapping[str, Mapping[str, Any]]
-    """``errors[split][quantity]["rmse"]`` in eV/atom, eV/Å and eV/Å³; ``"mae"`` and ``"n"`` too."""
-    record: Mapping[str, Any] = field(repr=False)
-    """All that ``front.json`` says of it."""
-    folder: Path = field(repr=False)
-    """Its folder in the run folder."""
-
-    @property
-    def constants(self) -> list[Mapping[str, Any]]:
-        """Fitted constants: ``name``, ``value``, ``standard_error``, ``low``, ``high``."""
-        return list(self.record.get("constants", []))
-
-    @cached_property
-    def potential(self) -> Potential:
-        """The potential, read from its folder.
-
-        Raises
-        ------
-        OSError
-            If the run has not written it.
-        """
-        path = self.folder / "potential.json"
-        # Without it the record is of a search under way; the file may be of an earlier front.
-        if "exact_difference" not in self.record or not path.exists():
-            raise FileNotFoundError(
-                f"{path} does not exist; the run ended before it wrote its potentials"
-            )
-        from symreg.potential import Potential
-
-        return Potential.load(path)
 
 
 class Front(Sequence[Member]):
@@ -134,7 +90,7 @@ class Front(Sequence[Member]):
 
     def plot(self) -> Figure:
         """Draw error against complexity, with floors, known forms and the recommended member."""
-        from symreg import plots
+        from symreg.runs import plots
 
         chosen = recommended(self)
         return plots.pareto(
@@ -199,7 +155,7 @@ class Run:
 
         None with many-body terms, whose lowest error nobody knows.
         """
-        from symreg.expression import Expression
+        from symreg.terms import Expression
 
         terms = Expression.from_dict(member.record["terms"]).terms
         if any(term.kind == "many-body" for term in terms):

@@ -28,7 +28,7 @@ AGREEMENT = {"energy": 1e-4, "forces": 1e-4, "stress": 1e-6}
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FoundLabel:
     """A label that was found: where, under which name, and its value in our units."""
 
     place: str
@@ -122,17 +122,17 @@ def _places(atoms: Atoms, source: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _candidates(
     places: list[tuple[str, Mapping[str, Any]]], quantity: str, key: str, atoms: Atoms, source: str
-) -> Iterator[Candidate]:
+) -> Iterator[FoundLabel]:
     """Yield each value that may be the label, in our units."""
     for place, found in places:
         for name, value in found.items():
             wanted = name == key if key else NAMES[quantity].fullmatch(str(name))
             if wanted and value is not None:
                 what = f"{source}: the {quantity} under key '{name}'"
-                yield Candidate(place, name, CONVERT[quantity](value, str(name), atoms, what))
+                yield FoundLabel(place, name, CONVERT[quantity](value, str(name), atoms, what))
 
 
-def _prefer_free_energy(found: list[Candidate]) -> tuple[list[Candidate], float]:
+def _prefer_free_energy(found: list[FoundLabel]) -> tuple[list[FoundLabel], float]:
     """Drop an energy beside its free energy, since forces are slopes of the free energy."""
     free = {c.name.lower(): c for c in found if "free_" in c.name.lower()}
     plain = {name.replace("free_", ""): c for name, c in free.items()}
@@ -140,7 +140,7 @@ def _prefer_free_energy(found: list[Candidate]) -> tuple[list[Candidate], float]
     return [c for c in found if c.name.lower() not in plain], max(gaps, key=abs, default=0.0)
 
 
-def _demand_agreement(found: list[Candidate], quantity: str, source: str) -> None:
+def _demand_agreement(found: list[FoundLabel], quantity: str, source: str) -> None:
     """Stop when two candidates for one label differ by more than rounding."""
     first = found[0]
     for other in found[1:]:

@@ -13,10 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 import symreg
-from symreg import cluster, config
+from symreg import config
 from symreg.cli.commands import app
 from symreg.runs import open_run
-from symreg.source import Source, versions_here
+from symreg.searching.tasks import Source, versions_here
+from symreg.workers import cluster
 
 pytest.importorskip("distributed", reason='needs pip install "symreg[dask]"')
 pytestmark = [
@@ -163,7 +164,7 @@ def test_a_scheduler_without_workers_is_named(settings, monkeypatch, dask, tmp_p
 
 
 def test_workers_of_another_version_end_the_search(settings, monkeypatch):
-    monkeypatch.setattr("symreg.pipeline.searching.Source", partial(Source, versions=OTHER))
+    monkeypatch.setattr("symreg.runs.pipeline.searching.Source", partial(Source, versions=OTHER))
     with pytest.raises(ValueError, match=r"has numpy .*, where the search has 0\.1; install the"):
         symreg.search(settings, executor=cluster.local(1))
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from symreg import pipeline
+from symreg.runs import pipeline
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ import pytest
 import symreg
 from symreg import files
 from symreg.config import SettingsError
-from symreg.expression import Expression
 from symreg.runs import open_run
+from symreg.terms import Expression
 
 pytestmark = pytest.mark.usefixtures("front_only")
 
@@ -24,9 +24,9 @@ class StoppedError(Exception):
 @pytest.fixture(scope="module", autouse=True)
 def small_rounds():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("symreg.enumeration.search.CHUNK", 500)
-        patch.setattr("symreg.enumeration.search.ROUND", 4)
-        patch.setattr("symreg.pipeline.exhaustive.ROUND", 4)
+        patch.setattr("symreg.searching.exhaustive.search.CHUNK", 500)
+        patch.setattr("symreg.searching.exhaustive.search.ROUND", 4)
+        patch.setattr("symreg.runs.pipeline.exhaustive.ROUND", 4)
         yield
 
 
@@ -52,8 +52,8 @@ def whole(exhaustive, tmp_path_factory):
     told = []
     settings = exhaustive(tmp_path_factory.mktemp("runs") / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("symreg.pipeline.delivery._write_member", lambda *_: None)
-        patch.setattr("symreg.pipeline.searching._Search._publish", lambda *_: None)
+        patch.setattr("symreg.runs.pipeline.delivery._write_member", lambda *_: None)
+        patch.setattr("symreg.runs.pipeline.searching._Search._publish", lambda *_: None)
         return symreg.search(settings, on_progress=told.append), told
 
 

@@ -16,13 +16,14 @@ import cloudpickle
 import pytest
 
 import symreg
-from symreg import config, executors
-from symreg.executors import Crew, Engine, processes
-from symreg.individuals import from_arrays
-from symreg.islands import Islands, State
-from symreg.pipeline.searching import island_settings
+from symreg import config
 from symreg.runs import open_run
-from symreg.source import Source
+from symreg.runs.pipeline.searching import island_settings
+from symreg.searching.individuals import from_arrays
+from symreg.searching.islands import Islands, State
+from symreg.searching.tasks import Source
+from symreg.workers import executors
+from symreg.workers.executors import Crew, Engine, processes
 
 pytestmark = pytest.mark.usefixtures("front_only")
 
@@ -132,9 +133,9 @@ def test_workers_that_are_lost_again_and_again_end_the_search(argon_run, setting
 
 def poisoned(structure, work, *task):
     """Work in a process that dies as soon as it fits candidates of one structure."""
-    from symreg.constants import Fitter
-    from symreg.evolution import named
-    from symreg.individuals import decode
+    from symreg.fit.solve.fitter import Fitter
+    from symreg.searching.individuals import decode
+    from symreg.searching.island import named
 
     fit = Fitter.fit
 
@@ -161,7 +162,7 @@ class Poisoned(Executor):
 def test_a_candidate_that_crashes_its_worker_is_quarantined_and_named(
     argon_design, search_settings, tmp_path
 ):
-    from symreg.evolution import named
+    from symreg.searching.island import named
 
     settings = search_settings(tmp_path / "whole")
     islands = island_settings(settings)

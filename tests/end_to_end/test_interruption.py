@@ -282,7 +282,7 @@ def test_a_break_between_history_and_checkpoint_leaves_every_epoch_in_the_histor
         raise StoppedError
 
     with monkeypatch.context() as patch:
-        patch.setattr("symreg.pipeline.checkpoint.write", broken)
+        patch.setattr("symreg.runs.pipeline.checkpoint.write", broken)
         with pytest.raises(StoppedError):
             symreg.search(settings)
     run = symreg.resume(settings.folder)
@@ -308,7 +308,7 @@ def test_a_run_of_a_newer_version_is_refused(interrupted):
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused(interrupted, monkeypatch):
-    monkeypatch.setattr("symreg.pipeline.checkpoint.FORMAT", 3)
+    monkeypatch.setattr("symreg.runs.pipeline.checkpoint.FORMAT", 3)
     with pytest.raises(ValueError, match=r"in format 4; this is symreg .*: install the newer one"):
         symreg.resume(interrupted)
 
@@ -477,7 +477,7 @@ def test_a_search_by_processes_goes_on_in_threads(argon_run, search_settings, tm
 NOTEBOOK = """
 import symreg
 from symreg import config
-from symreg.pipeline import delivery, searching
+from symreg.runs.pipeline import delivery, searching
 
 searching._Search._publish = lambda *_: None
 delivery._write_member = lambda *_: None

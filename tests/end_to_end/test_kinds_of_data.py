@@ -8,8 +8,8 @@ from ase.build import bulk
 
 import symreg
 from symreg import files
-from symreg.pipeline import delivery
-from symreg.simplify import Rewriter
+from symreg.formula.simplify import Rewriter
+from symreg.runs.pipeline import delivery
 
 pytestmark = pytest.mark.usefixtures("front_only")
 

@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 import symreg
 from symreg import files
-from symreg.expression import Expression
-from symreg.pipeline.preparation import baselines, cautions, prepare
 from symreg.runs import RunFolder
+from symreg.runs.pipeline.preparation import baselines, cautions, prepare
+from symreg.terms import Expression
 
 
 class StoppedError(Exception):
@@ -211,7 +211,7 @@ def test_energies_of_free_atoms_may_be_those_of_isolated_ones(
 
 
 def test_no_formula_has_more_constants_than_allowed(copper_settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("symreg.pipeline.searching._Search._publish", lambda *_: None)
+    monkeypatch.setattr("symreg.runs.pipeline.searching._Search._publish", lambda *_: None)
     settings = copper_settings(tmp_path / "run", max_constants=3, library_seeds=True, **SMALL)
     run = symreg.search(settings)
     assert any("many-body" in kinds_of(member) for member in run.front)

@@ -3,7 +3,7 @@
 import pytest
 
 import symreg
-from symreg.expression import Expression
+from symreg.terms import Expression
 
 pytestmark = pytest.mark.usefixtures("front_only")
 

@@ -10,12 +10,13 @@ import pytest
 
 import symreg
 from symreg import files
-from symreg.expression import Expression, Term, parse
-from symreg.expression.parsing import TRIPLET
-from symreg.pipeline import checkpoint, delivery
-from symreg.pipeline.preparation import prepare
+from symreg.formula.simplify import Rewriter
+from symreg.language import parse
+from symreg.language.text import TRIPLET
 from symreg.runs import RunFolder
-from symreg.simplify import Rewriter
+from symreg.runs.pipeline import checkpoint, delivery
+from symreg.runs.pipeline.preparation import prepare
+from symreg.terms import Expression, Term
 
 STILLINGER_WEBER = "exp(-3.5*(x1 - 1))*exp(-3.5*(x2 - 1))*(c + 0.3)^2"
 
@@ -131,7 +132,7 @@ def test_a_written_potential_computes_what_was_fitted(silicon_settings, silicon_
     record = delivery.member_record(prepared, expression, error, 1)
     assert record["exact_difference"] <= delivery.allowed_difference(prepared, error)
     folder = RunFolder(tmp_path / "run")
-    candidate = delivery.Candidate(expression, error)
+    candidate = delivery.Contender(expression, error)
     with Rewriter() as rewriter:
         delivery._write_member(prepared, folder, candidate, record, rewriter)
     potential = symreg.Potential.load(folder.potential(1) / "potential.json")

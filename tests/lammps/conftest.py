@@ -1,10 +1,11 @@
 import pytest
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
 from symreg.formula import Formula
 from symreg.lammps import export
 from symreg.lammps.runtime import is_installed
+from symreg.language import parse
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 SEPTIC = Cutoff(kind="septic", r_cut=8.5, r_on=5.1)
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from symreg.cutoff import Cutoff
+from symreg.formula import FormulaCalculator
 from symreg.lammps.roundtrip import MEASURE
 from symreg.lammps.routes import lepton_route, make_routes, native_route, table_route
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import data_file, dimer_scans
 from symreg.lammps.table import predicted_error, tabulate
+from symreg.terms.cutoff import Cutoff
 
 PLAIN = Cutoff(kind="none", r_cut=8.5)
 CUTOFFS = [
@@ -47,7 +48,7 @@ def compute(formulas, routes, scans):
 
 def expected(formula, atoms):
     atoms = atoms.copy()
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     free = np.array([formula.e0[symbol] for symbol in atoms.get_chemical_symbols()])
     return atoms.get_potential_energies() - free, atoms.get_forces()
 

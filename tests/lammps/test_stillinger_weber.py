@@ -3,13 +3,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from symreg.cutoff import Cutoff
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
+from symreg.fit.exact import ExactPath
 from symreg.lammps.roundtrip import MEASURE
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import SHEAR, data_file
-from symreg.scoring import ExactPath
+from symreg.language import parse
 from symreg.structures import from_atoms
+from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 # F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985)
 EPSILON, SIGMA = 2.1683, 2.0951

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from symreg.cutoff import Cutoff
 from symreg.lammps.routes import table_route
 from symreg.lammps.table import (
     FORCE_ERROR,
@@ -12,6 +11,7 @@ from symreg.lammps.table import (
     start_of_table,
     tabulate,
 )
+from symreg.terms.cutoff import Cutoff
 
 
 def test_pair_table_of_argon(argon, golden):

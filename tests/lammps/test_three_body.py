@@ -8,7 +8,6 @@ from ase import Atoms
 from ase.build import bulk
 from scipy.interpolate import CubicSpline
 
-from symreg.cutoff import KINDS
 from symreg.lammps import export
 from symreg.lammps.meam import FORCE_ERROR, meam_files
 from symreg.lammps.plugin import build_plugin, plugin_files, plugin_names
@@ -17,6 +16,7 @@ from symreg.lammps.routes import make_routes
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import data_file, make_specimens, typical_distance
 from symreg.lammps.stillinger import stillinger_angles
+from symreg.terms.cutoff import KINDS
 
 SEPARABLE = "exp(-1.3*(x1 - 1))*exp(-1.3*(x2 - 1))*(c + 0.3)^2"
 ANGULAR = "1*1*(exp(c) - 0.2*c)"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from symreg.expression.canonical import tree_of
+from symreg.language.canonical import tree_of
 
 X = st.just(("x",))
 # One decimal and no zero: rounding errors stay small enough to tell them from wrong ones.

@@ -5,10 +5,11 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg.cutoff import Cutoff
-from symreg.expression import VARIABLES_OF, Expression, Term, parse
-from symreg.scoring import ExactPath
+from symreg.fit.exact import ExactPath
+from symreg.language import parse
 from symreg.structures import from_atoms
+from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 R0 = 2.55
 CUTOFF = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)

@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from symreg.expression import Expression, Term, Tree, parse
-from symreg.expression.canonical import nested, terms_of, tree_of
+from symreg.language import Tree, parse
+from symreg.language.canonical import nested, terms_of, tree_of
+from symreg.terms import Expression, Term
 
 X = np.linspace(0.55, 2.45, 60)
 data = st.data()

@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_crystals import crystals, numbers, strained, stress_from
 
-from symreg.cutoff import Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.formula import Formula
+from symreg.formula import Formula, FormulaCalculator
+from symreg.language import parse
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
 
 R_CUT, R_ON, R_LO = 5.0, 3.5, 2.4
 FORMS = (
@@ -35,7 +36,7 @@ def formulas(draw, kinds=("septic", "cosine", "poet", "stillinger_weber")):
 
 def computed(formula, atoms):
     atoms = atoms.copy()
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     return atoms
 
 

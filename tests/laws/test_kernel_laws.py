@@ -3,11 +3,11 @@ import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from symreg.expression import Tree
-from symreg.kernels.programs import differentiate, evaluate, evaluate_values
-from symreg.primitives import PRIMITIVES
-from symreg.scoring import tree_arrays
-from symreg.simplify import tree_to_sympy
+from symreg.fit.programs.evaluation import differentiate, evaluate, evaluate_values
+from symreg.fit.programs.packing import tree_arrays
+from symreg.formula.simplify import tree_to_sympy
+from symreg.language import Tree
+from symreg.language.operators import PRIMITIVES
 
 X = np.linspace(0.5511, 2.4523, 40)
 data = st.data()

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symreg.expression import parse
 from symreg.lammps.lepton import tree_to_lepton
+from symreg.language import parse
 
 numbers = st.floats(-1e3, 1e3, allow_subnormal=False).map(lambda c: f"({float(c)!r})")
 leaves = st.one_of(st.just("x"), st.integers(0, 20).map(str), numbers)

@@ -4,12 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_crystals import crystals, numbers, strained, stress_from
 
-from symreg.cutoff import KINDS, Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.expression.canonical import nested, tree_of
-from symreg.formula import Formula
-from symreg.scoring import ExactPath, Prediction
+from symreg.fit.exact import ExactPath, Prediction
+from symreg.formula import Formula, FormulaCalculator
+from symreg.language import parse
+from symreg.language.canonical import nested, tree_of
 from symreg.structures import from_atoms
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import KINDS, Cutoff
 
 R0 = 2.5
 CRYSTALS = crystals(("Cu",) * 4)
@@ -49,7 +50,7 @@ def predict(formula, atoms):
 @given(formulas(), CRYSTALS)
 def test_numba_and_sympy_agree(close, formula, atoms):
     found = predict(formula, atoms)
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     stress = atoms.get_stress() if atoms.pbc.all() else np.full(6, np.nan)
     energy = np.array([atoms.get_potential_energy()])
     close(found, Prediction(energy, atoms.get_forces(), stress[None, :]))

@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from symreg.neighbours import find_pairs
+from symreg.structures.neighbours import find_pairs
 
 
 def image_sum(positions, cell, pbc, r_cut):

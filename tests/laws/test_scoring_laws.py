@@ -4,12 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_crystals import crystals, numbers, strained, stress_from
 
-from symreg.cutoff import KINDS, Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.formula import Formula
-from symreg.loss import LossSettings
-from symreg.scoring import ExactPath, Prediction, errors, training_loss
+from symreg.fit.errors import errors, training_loss
+from symreg.fit.exact import ExactPath, Prediction
+from symreg.fit.loss import LossSettings
+from symreg.formula import Formula, FormulaCalculator
+from symreg.language import parse
 from symreg.structures import from_atoms
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import KINDS, Cutoff
 
 R0, R_CUT, R_ON = 3.0, 5.0, 3.5
 FORMS = ("x^-12", "x^-6.3", "exp(-3.1*x)", "log(x + 0.5)/x", "sqrt(x^2 + 0.3)*exp(-x)", "1")
@@ -48,7 +50,7 @@ def test_numba_and_sympy_agree(close, expression, cutoff, atoms):
         missing = [Term("pair", pair, parse("0")) for pair in PAIRS]
         padded = Expression((*expression.terms, *missing), (*expression.weights, 1.0, 1.0, 1.0))
         formula = Formula(padded, R0, formula.e0, formula.species, cutoff, r_lo=0.1)
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     stress = atoms.get_stress() if atoms.pbc.all() else np.full(6, np.nan)
     other = Prediction(
         np.array([atoms.get_potential_energy()]), atoms.get_forces(), stress[None, :]

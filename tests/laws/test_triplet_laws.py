@@ -5,12 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_crystals import crystals, numbers, strained, stress_from
 
-from symreg.cutoff import KINDS, Cutoff
-from symreg.expression import Expression, Term, parse
-from symreg.expression.parsing import TRIPLET
-from symreg.formula import Formula
-from symreg.scoring import ExactPath, Prediction
+from symreg.fit.exact import ExactPath, Prediction
+from symreg.formula import Formula, FormulaCalculator
+from symreg.language import parse
+from symreg.language.text import TRIPLET
 from symreg.structures import from_atoms
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import KINDS, Cutoff
 
 R0 = 2.4
 CRYSTALS = crystals(("Si",) * 4)
@@ -64,7 +65,7 @@ def test_numba_and_sympy_agree(close, expression, atoms, kind):
         Expression((*expression.terms, none), (*expression.weights, 1.0)),
         R0, {"Si": -0.3}, ("Si",), pair, r_lo=0.5, cutoff_three_body=three_body,
     )  # fmt: skip
-    atoms.calc = formula.calculator()
+    atoms.calc = FormulaCalculator(formula)
     stress = atoms.get_stress() if atoms.pbc.all() else np.full(6, np.nan)
     energy = np.array([atoms.get_potential_energy()])
     close(found, Prediction(energy, atoms.get_forces(), stress[None, :]))

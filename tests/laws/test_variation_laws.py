@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symreg.expression import VARIABLES_OF, Expression, parse
-from symreg.expression.canonical import LEAVES, nested, tree_of
-from symreg.individuals import Individual, cost, decode, encode, n_constants, terms_from
-from symreg.kernels.programs import MAX_CONSTANTS, MAX_NODES
-from symreg.primitives import SUMS, WEIGHT_COST
-from symreg.variation import (
+from symreg.fit.programs.evaluation import MAX_CONSTANTS, MAX_NODES
+from symreg.language import parse
+from symreg.language.canonical import LEAVES, nested, tree_of
+from symreg.language.operators import SUMS, WEIGHT_COST
+from symreg.searching.individuals import Individual, cost, decode, encode, n_constants, terms_from
+from symreg.searching.variation import (
     HIGHEST_EXPONENT,
     LOWEST_EXPONENT,
     Atomic,
@@ -22,7 +22,8 @@ from symreg.variation import (
     Variation,
     VariationSettings,
 )
-from symreg.variation.limits import summands
+from symreg.searching.variation.limits import summands
+from symreg.terms import VARIABLES_OF, Expression
 
 seeds = st.integers(0, 2**32 - 1)
 KEYS = tuple(("pair", pair) for pair in (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr")))
@@ -73,8 +74,8 @@ def test_every_individual_respects_the_limits(seed, kind):
         assert {gene.key for gene in genes} <= set(range(len(keys)))
         total = sum(cost(gene.tree) + WEIGHT_COST for gene in genes)
         assert total <= limits.max_complexity
-        assert sum(n_constants(gene.tree) for gene in genes) <= limits.max_constants
-        assert limits.max_constants <= MAX_CONSTANTS
+        assert sum(n_constants(gene.tree) for gene in genes) <= limits.max_nonlinear
+        assert limits.max_nonlinear <= MAX_CONSTANTS
         assert all(len(list(nodes(gene.tree))) <= MAX_NODES for gene in genes)
 
 

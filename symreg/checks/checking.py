@@ -1,0 +1,32 @@
+"""All checks of a finished formula."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ase import Atoms
+
+from symreg.checks.clusters import embedding_check, trimer_check
+from symreg.checks.crystals import crystal_check, lattice
+from symreg.checks.dimers import dimer_check
+from symreg.checks.report import PhysicsReport
+from symreg.formula import Formula
+
+
+def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
+    """Check the dimer of every pair of species, trimers and dense clusters, and every crystal.
+
+    Without crystals a formula of one species is asked for its face-centred cubic one, or for
+    diamond if it has triplets. Nothing here raises an error: a formula that cannot be computed
+    fails its check.
+    """
+    checks = [found for pair in formula.species_pairs for found in dimer_check(formula, *pair)]
+    structures = list(crystals)
+    if not structures and len(formula.species) == 1 and all(found.passed for found in checks[:1]):
+        structures = [lattice(formula)]
+    for species in formula.species_triplets:
+        checks += trimer_check(formula, species)
+    if formula.many_body is not None:
+        checks += embedding_check(formula, structures)
+    checks += [crystal_check(formula, atoms) for atoms in structures]
+    return PhysicsReport(tuple(checks))

@@ -1,1 +1,0 @@
-"""Copper: DFT energies, forces and stresses, and the script that labels them."""

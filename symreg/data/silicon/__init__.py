@@ -1,1 +1,0 @@
-"""Silicon: DFT energies, forces and stresses, and the script that labels them."""

@@ -1,0 +1,1 @@
+"""Fitting: the projected design, compiled programs, the solver, the exact path, errors."""

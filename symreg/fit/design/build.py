@@ -1,0 +1,323 @@
+"""Building the projected design from structures, and keeping it on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.fit.design.design import Cell, Design
+from symreg.fit.design.grid import chebyshev_coefficients, choose_node_count
+from symreg.fit.design.rows import add_design_rows
+from symreg.fit.design.three_body import TripletGrid, TripletRows
+from symreg.fit.loss import LossSettings
+from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
+from symreg.structures.neighbours import NEIGHBOUR_REACH, closest_distances, structure_pairs
+from symreg.terms.cutoff import Cutoff
+
+Floats = NDArray[np.float64]
+
+MARGIN = 0.95
+"""The grid begins at this fraction of the closest distance."""
+_BUFFERED_ROWS = 2048
+
+
+class _Triangle:
+    """Rows that arrive in portions, reduced to a triangular matrix of the same column norms."""
+
+    def __init__(self, columns: int) -> None:
+        self.matrix = np.zeros((0, columns))
+        self.waiting: list[Floats] = []
+        self.count = 0
+
+    def add(self, rows: Floats) -> None:
+        self.waiting.append(rows)
+        self.count += len(rows)
+        if sum(map(len, self.waiting)) > _BUFFERED_ROWS:
+            self.reduce()
+
+    def reduce(self) -> Floats:
+        if self.waiting:
+            self.matrix = np.asarray(
+                np.linalg.qr(np.vstack([self.matrix, *self.waiting]), mode="r")
+            )
+            self.waiting = []
+        return self.matrix
+
+
+class Accumulator:
+    """Collects the rows of all structures, cell by cell."""
+
+    def __init__(
+        self, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff | None = None
+    ) -> None:
+        self.design = design
+        self.cutoff = cutoff
+        self.triplet_rows: TripletRows | None = None
+        if design.triplets is not None and cutoff_three_body is not None:
+            self.triplet_rows = TripletRows(design.triplets, cutoff_three_body)
+        self.triangles: dict[Cell, _Triangle] = {}
+        pairs = [pair for _, pair in design.pair_keys]
+        self.block = np.full((len(design.species),) * 2, -1)
+        for b, (first, second) in enumerate(pairs):
+            one, two = design.species.index(first), design.species.index(second)
+            self.block[one, two] = self.block[two, one] = b
+
+    def add(self, structures: Structures, s: int, bootstrap_block: int) -> None:
+        """Add every label of one structure."""
+        kind = structures.kind[structures.atoms_of(s)]
+        energy, forces, virial = self.rows(structures, s, kind)
+        n = kind.size
+        where = structures.group[s], SPLITS[structures.split[s]], bootstrap_block
+        free_atoms = np.bincount(kind, minlength=len(self.design.species))
+        target = structures.energy[s]
+        if self.design.fixed_e0 is not None:
+            known = [self.design.fixed_e0[name] for name in self.design.species]
+            target = target - free_atoms @ np.array(known)
+        row = np.concatenate([self._e0_columns(free_atoms), energy, [target]]) / n
+        self._keep(("energy", *where), row[None, :])
+        labels = structures.forces[structures.atoms_of(s)].ravel()
+        self._keep(("forces", *where), self._without_e0(forces.reshape(3 * n, -1), labels))
+        if structures.pbc[s].all():
+            volume = abs(np.linalg.det(structures.cell[s]))
+            self._keep(("stress", *where), self._without_e0(virial / volume, structures.stress[s]))
+
+    def rows(
+        self, structures: Structures, s: int, kind: NDArray[np.int64]
+    ) -> tuple[Floats, Floats, Floats]:
+        """What each column contributes to energy, forces (n, 3) and virial of one structure."""
+        design = self.design
+        pairs = structure_pairs(structures, s, design.r_cut)
+        shape = len(design.pair_keys), design.n_nodes
+        energy, virial = np.zeros(shape), np.zeros((6, *shape))
+        forces = np.zeros((kind.size, 3, *shape))
+        add_design_rows(
+            pairs.i,
+            pairs.r,
+            pairs.unit,
+            self.block[kind[pairs.i], kind[pairs.j]],
+            design.r_lo,
+            design.r_cut,
+            self.cutoff.value(pairs.r),
+            self.cutoff.slope(pairs.r),
+            energy,
+            forces,
+            virial,
+        )
+        of_pairs = energy.ravel(), forces.reshape(kind.size, 3, -1), virial.reshape(6, -1)
+        if self.triplet_rows is None:
+            return of_pairs
+        of_triplets = self.triplet_rows.of(structures, s)
+        energies, on_atoms, virials = (
+            np.concatenate(parts, axis=-1) for parts in zip(of_pairs, of_triplets, strict=True)
+        )
+        return energies, on_atoms, virials
+
+    def _e0_columns(self, free_atoms: NDArray[np.int64]) -> Floats:
+        return free_atoms.astype(float) if self.design.n_e0 else np.empty(0)
+
+    def _without_e0(self, rows: Floats, labels: Floats) -> Floats:
+        return np.hstack([np.zeros((len(rows), self.design.n_e0)), rows, labels[:, None]])
+
+    def _keep(self, cell: Cell, rows: Floats) -> None:
+        rows = rows[np.isfinite(rows[:, -1])]
+        if len(rows):
+            self.triangles.setdefault(cell, _Triangle(self.design.columns)).add(rows)
+
+    def finish(self) -> Design:
+        """Turn columns of coefficients into columns of node values, and of what the data feel."""
+        design, start = self.design, self.design.n_e0
+        coefficients = chebyshev_coefficients(design.n_nodes)
+        triplets = slice(start + design.n_pair_values, design.columns - 1)
+        cells, counts = {}, {}
+        for cell in sorted(self.triangles):
+            # Taken away as it is turned: with triplets all of them twice would be much.
+            collected = self.triangles.pop(cell)
+            matrix, counts[cell] = collected.reduce(), collected.count
+            for b in range(len(design.pair_keys)):
+                block = slice(start + b * design.n_nodes, start + (b + 1) * design.n_nodes)
+                matrix[:, block] = matrix[:, block] @ coefficients
+            if self.triplet_rows is not None:
+                matrix[:, triplets] = self.triplet_rows.to_node_values(matrix[:, triplets])
+            cells[cell] = np.asarray(np.linalg.qr(matrix, mode="r"))
+        design = replace(design, cells=cells, counts=counts)
+        return design if design.triplets is None else condensed(design)
+
+
+def condensed(design: Design) -> Design:
+    """The design with those combinations of three-body node values that the data feel."""
+    assert design.triplets is not None
+    triplets = slice(design.n_e0 + design.n_pair_values, design.columns - 1)
+    weighted = (
+        matrix[:, triplets] / (sigma * np.sqrt(design.counts[cell]))
+        for cell, matrix in design.cells.items()
+        if (sigma := design.loss.sigma(cell[0]))
+    )
+    rows = _Triangle(design.triplets.size)
+    for part in weighted:
+        rows.add(part)
+    grid, turn = design.triplets.felt(rows.reduce())
+    parts = (
+        (cell, np.hstack([m[:, : triplets.start], m[:, triplets] @ turn, m[:, -1:]]))
+        for cell, m in design.cells.items()
+    )
+    cells = {cell: np.asarray(np.linalg.qr(part, mode="r")) for cell, part in parts}
+    # The floor is that of all combinations.
+    return replace(design, triplets=grid, cells=cells, floors=(design.pair_floor, design.floor))
+
+
+def _lowest_distances(structures: Structures, cutoff: Cutoff) -> dict[tuple[str, str], float]:
+    """Where the grid of each pair of species begins in Å; only those that come into reach."""
+    closest = closest_distances(structures, max(cutoff.r_cut, NEIGHBOUR_REACH))
+    every = combinations_with_replacement(structures.species, 2)
+    present = [pair for pair in every if closest.get(pair, np.inf) < cutoff.r_cut]
+    if not present:
+        shortest = min(closest.values(), default=np.inf)
+        raise ValueError(
+            f"[terms] r_cut is {cutoff.r_cut:g} Å, but the closest atoms are {shortest:.4g} Å "
+            "apart, so there are no pairs; make r_cut larger"
+        )
+    return {pair: round(MARGIN * closest[pair], 6) for pair in present}
+
+
+def build_design(
+    structures: Structures,
+    cutoff: Cutoff,
+    cutoff_three_body: Cutoff | None = None,
+    *,
+    r0: float,
+    loss: LossSettings,
+    fixed_e0: Mapping[str, float] | None = None,
+    group_weights: Mapping[str, float] | None = None,
+    many_body: bool = False,
+    n_nodes: int | None = None,
+) -> Design:
+    """Project all structures of all splits.
+
+    Parameters
+    ----------
+    structures
+        The data; memory beyond it is one structure at a time.
+    cutoff
+        Cutoff function of the pair terms.
+    cutoff_three_body
+        That of the three-body terms, if there are any.
+    r0
+        Unit of reduced distance in Å.
+    loss
+        Scales of the loss.
+    fixed_e0
+        Energies of free atoms in eV by species; fitted when None.
+    group_weights
+        Weights of groups that do not count 1.
+    many_body
+        Whether formulas may hold many-body terms; the design itself is of the others.
+    n_nodes
+        Nodes per pair of species; by default what r^-12 needs.
+
+    Raises
+    ------
+    ValueError
+        If no two atoms are closer than the cutoff, no training labels are left, there are
+        three-body or many-body terms but several elements, no triplets, or far too many of them.
+    """
+    if many_body:
+        _one_element(structures.species, "many-body", "many_body")
+    lowest = _lowest_distances(structures, cutoff)
+    r_lo = np.array(list(lowest.values()))
+    design = Design(
+        species=structures.species,
+        pair_keys=tuple(("pair", pair) for pair in lowest),
+        r_lo=r_lo,
+        r_cut=cutoff.r_cut,
+        r0=r0,
+        n_nodes=n_nodes or max(choose_node_count(low, cutoff.r_cut) for low in r_lo),
+        fixed_e0=None if fixed_e0 is None else dict(fixed_e0),
+        loss=loss,
+        group_weights=dict(group_weights or {}),
+        cells={},
+        counts={},
+        many_body=many_body,
+        triplets=_triplet_grid(structures.species, float(r_lo.min()), cutoff_three_body),
+    )
+    accumulator = Accumulator(design, cutoff, cutoff_three_body)
+    # Every block has a matrix of its own until all is projected; with triplets these are large.
+    most = 100 if design.triplets is None else 20
+    for s, block in enumerate(bootstrap_blocks(structures, most=most)):
+        accumulator.add(structures, s, int(block))
+    finished = accumulator.finish()
+    if not finished.quantities:
+        raise ValueError("no training structure has a label that the loss counts; see [loss]")
+    return finished
+
+
+def _one_element(species: tuple[str, ...], kind: str, setting: str) -> None:
+    if len(species) > 1:
+        raise ValueError(
+            f"{kind} terms are available for one element; the data hold {', '.join(species)}: "
+            f"set [terms] {setting} = false, or leave the structures with other elements out of "
+            "[data]"
+        )
+
+
+def _triplet_grid(
+    species: tuple[str, ...], r_lo: float, cutoff: Cutoff | None
+) -> TripletGrid | None:
+    if cutoff is None:
+        return None
+    _one_element(species, "three-body", "three_body")
+    if not r_lo < cutoff.r_cut:
+        raise ValueError(
+            f"[terms] r_cut_three_body is {cutoff.r_cut:g} Å, but the closest atoms are "
+            f"{r_lo / MARGIN:.4g} Å apart, so there are no triplets; make it larger"
+        )
+    return TripletGrid(r_lo, cutoff.r_cut)
+
+
+def load_or_build_design(
+    path: Path,
+    structures: Structures,
+    cutoff: Cutoff,
+    cutoff_three_body: Cutoff | None = None,
+    *,
+    r0: float,
+    loss: LossSettings,
+    fixed_e0: Mapping[str, float] | None = None,
+    group_weights: Mapping[str, float] | None = None,
+    many_body: bool = False,
+) -> Design:
+    """``build_design`` kept in a file, for the next time and for worker processes.
+
+    The file is replaced if it is damaged, or was made from other data or settings.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    cutoffs = [c.to_dict() for c in (cutoff, cutoff_three_body) if c is not None]
+    settings = [*cutoffs, r0, asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
+    text = data_hash(structures) + json.dumps(settings, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    try:
+        return Design.load(path, key)
+    except Exception:  # in a damaged archive zipfile and numpy raise whatever they stumble upon
+        pass
+    design = build_design(
+        structures,
+        cutoff,
+        cutoff_three_body,
+        r0=r0,
+        loss=loss,
+        fixed_e0=fixed_e0,
+        group_weights=group_weights,
+        many_body=many_body,
+    )
+    design.save(path, key)
+    return design

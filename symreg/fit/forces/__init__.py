@@ -1,0 +1,1 @@
+"""Loops over pairs and triplets: energies, forces and virials."""

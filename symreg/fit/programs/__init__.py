@@ -1,0 +1,1 @@
+"""Programs: expression trees as instructions over rows of numbers."""

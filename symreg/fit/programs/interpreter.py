@@ -1,0 +1,217 @@
+"""The loops that run programs, one instruction after another over whole rows of numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from symreg.fit.programs.elementary import FASTMATH, exp, log
+from symreg.language.operators import PRIMITIVES
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_ADD, _SUB = PRIMITIVES["add"].code, PRIMITIVES["sub"].code
+_MUL, _DIV = PRIMITIVES["mul"].code, PRIMITIVES["div"].code
+_NEG, _POWI, _POW = PRIMITIVES["neg"].code, PRIMITIVES["powi"].code, PRIMITIVES["pow"].code
+_EXP, _LOG, _SQRT = PRIMITIVES["exp"].code, PRIMITIVES["log"].code, PRIMITIVES["sqrt"].code
+ARITY = np.array(
+    [p.arity for p in sorted(PRIMITIVES.values(), key=lambda p: p.code)], dtype=np.int64
+)
+"""Operands of each operator, by its code."""
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def integer_power(base: Floats, exponent: int, out: Floats, square: Floats) -> None:
+    """Write base^exponent by repeated squaring; ``square`` is scratch of the same length."""
+    n = abs(exponent)
+    for k in range(out.size):
+        square[k] = base[k]
+    if n & 1:
+        for k in range(out.size):
+            out[k] = base[k]
+    else:
+        for k in range(out.size):
+            out[k] = 1.0
+    n >>= 1
+    while n > 0:
+        if n & 1:
+            for k in range(out.size):
+                squared = square[k] * square[k]
+                square[k] = squared
+                out[k] *= squared
+        else:
+            for k in range(out.size):
+                square[k] *= square[k]
+        n >>= 1
+    if exponent < 0:
+        for k in range(out.size):
+            out[k] = 1.0 / out[k]
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def run_values(program: Integers, n_instructions: int, rows: Floats, scratch: Floats) -> None:
+    """Run a program: fill the rows that its instructions write."""
+    for step in range(n_instructions):
+        op = program[step, 0]
+        out = rows[program[step, 1]]
+        a = rows[program[step, 2]]
+        b = rows[program[step, 3]]
+        if op == _ADD:
+            for k in range(out.size):
+                out[k] = a[k] + b[k]
+        elif op == _SUB:
+            for k in range(out.size):
+                out[k] = a[k] - b[k]
+        elif op == _MUL:
+            for k in range(out.size):
+                out[k] = a[k] * b[k]
+        elif op == _DIV:
+            for k in range(out.size):
+                out[k] = a[k] / b[k]
+        elif op == _POWI:
+            integer_power(a, program[step, 4], out, scratch)
+        elif op == _EXP:
+            for k in range(out.size):
+                out[k] = exp(a[k])
+        elif op == _POW:
+            for k in range(out.size):
+                # Neighbour sums of an atom alone are zero, and powers of them too.
+                out[k] = 0.0 if a[k] == 0.0 and b[k] > 0.0 else exp(b[k] * log(a[k]))
+        elif op == _LOG:
+            for k in range(out.size):
+                out[k] = log(a[k])
+        elif op == _SQRT:
+            for k in range(out.size):
+                out[k] = math.sqrt(a[k])
+        else:
+            for k in range(out.size):
+                out[k] = -a[k]
+
+
+@njit(inline="always", error_model="numpy")
+def _value_and_partials(
+    op: int, exponent: int, a: Floats, b: Floats, out: Floats, da: Floats, db: Floats
+) -> None:
+    """One instruction with its derivatives by both operands; + - * are handled by the caller."""
+    if op == _DIV:
+        for k in range(out.size):
+            inverse = 1.0 / b[k]
+            quotient = a[k] * inverse
+            out[k] = quotient
+            da[k] = inverse
+            db[k] = -quotient * inverse
+    elif op == _POWI:
+        integer_power(a, exponent - 1, da, db)
+        for k in range(out.size):
+            power = da[k]
+            out[k] = power * a[k]
+            da[k] = exponent * power
+    elif op == _EXP:
+        for k in range(out.size):
+            value = exp(a[k])
+            out[k] = value
+            da[k] = value
+    elif op == _POW:
+        for k in range(out.size):
+            logarithm = log(a[k])
+            value = 0.0 if a[k] == 0.0 and b[k] > 0.0 else exp(b[k] * logarithm)
+            out[k] = value
+            da[k] = b[k] * value / a[k]
+            db[k] = value * logarithm
+    elif op == _LOG:
+        for k in range(out.size):
+            out[k] = log(a[k])
+            da[k] = 1.0 / a[k]
+    else:
+        for k in range(out.size):
+            root = math.sqrt(a[k])
+            out[k] = root
+            da[k] = 0.5 / root
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def run_tangents(
+    program: Integers,
+    n_instructions: int,
+    rows: Floats,
+    tangents: Floats,
+    active: NDArray[np.bool_],
+    directions: int,
+    partials: Floats,
+) -> None:
+    """Run a program with forward derivatives along several directions.
+
+    Parameters
+    ----------
+    program, n_instructions
+        From ``assemble``.
+    rows
+        Register file, shape (rows, width); leaves are filled.
+    tangents
+        Shape (rows, directions, width); those of active leaves are filled.
+    active
+        Which rows depend on which direction, shape (rows, directions); leaves are filled.
+    directions
+        How many there are; the arrays may have room for more.
+    partials
+        Scratch, shape (2, width).
+    """
+    da, db = partials[0], partials[1]
+    for step in range(n_instructions):
+        op = program[step, 0]
+        written, left, right = program[step, 1], program[step, 2], program[step, 3]
+        out, a, b = rows[written], rows[left], rows[right]
+        binary = ARITY[op] == 2
+        pa, pb = da, db
+        if op == _ADD:
+            for k in range(out.size):
+                out[k] = a[k] + b[k]
+        elif op == _SUB:
+            for k in range(out.size):
+                out[k] = a[k] - b[k]
+        elif op == _NEG:
+            for k in range(out.size):
+                out[k] = -a[k]
+        elif op == _MUL:
+            for k in range(out.size):
+                out[k] = a[k] * b[k]
+            pa, pb = b, a
+        else:
+            _value_and_partials(op, program[step, 4], a, b, out, da, db)
+        for d in range(directions):
+            left_moves = active[left, d]
+            right_moves = binary and active[right, d]
+            active[written, d] = left_moves or right_moves
+            if not active[written, d]:
+                continue
+            t, ta, tb = tangents[written, d], tangents[left, d], tangents[right, d]
+            if op in (_ADD, _SUB, _NEG):
+                _add_tangents(op, left_moves, right_moves, ta, tb, t)
+            elif left_moves and right_moves:
+                for k in range(t.size):
+                    t[k] = pa[k] * ta[k] + pb[k] * tb[k]
+            elif left_moves:
+                for k in range(t.size):
+                    t[k] = pa[k] * ta[k]
+            else:
+                for k in range(t.size):
+                    t[k] = pb[k] * tb[k]
+
+
+@njit(inline="always", error_model="numpy")
+def _add_tangents(op: int, left: bool, right: bool, ta: Floats, tb: Floats, t: Floats) -> None:
+    a = 0.0 if not left else (-1.0 if op == _NEG else 1.0)
+    b = 0.0 if not right else (-1.0 if op == _SUB else 1.0)
+    if left and right:
+        for k in range(t.size):
+            t[k] = a * ta[k] + b * tb[k]
+    elif left:
+        for k in range(t.size):
+            t[k] = a * ta[k]
+    else:
+        for k in range(t.size):
+            t[k] = b * tb[k]

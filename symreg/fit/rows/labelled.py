@@ -1,0 +1,61 @@
+"""The labels of a run in a file, for worker processes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from symreg.files import write_arrays
+from symreg.fit.design import Design
+from symreg.fit.rows.fitter import DirectFitter
+from symreg.fit.rows.rows import all_rows, screening_rows
+from symreg.fit.solve.fitter import Fitter
+from symreg.structures import Structures
+from symreg.terms.cutoff import Cutoff
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Structures with the cutoff functions of their formulas."""
+
+    structures: Structures
+    cutoff: Cutoff
+    cutoff_three_body: Cutoff | None
+
+    def fitter(self, design: Design) -> DirectFitter:
+        """Fits candidates of every kind to the training labels."""
+        cutoffs = self.cutoff, self.cutoff_three_body
+        rows = all_rows(self.structures, design, *cutoffs)
+        screen = screening_rows(self.structures, design, *cutoffs)
+        return DirectFitter(Fitter(design), rows, rows if screen is None else screen)
+
+    def save(self, path: Path) -> None:
+        """Write to an npz file, all of it or nothing.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        names = [field.name for field in fields(Structures)]
+        values = {name: getattr(self.structures, name) for name in names}
+        arrays = {n: value for n, value in values.items() if isinstance(value, np.ndarray)}
+        header = {
+            "texts": {n: value for n, value in values.items() if n not in arrays},
+            "cutoffs": [c and c.to_dict() for c in (self.cutoff, self.cutoff_three_body)],
+        }
+        write_arrays(path, {**arrays, "header": np.array(json.dumps(header))})
+
+    @staticmethod
+    def load(path: Path) -> Labelled:
+        """Undo ``save``."""
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays: dict[str, Any] = {name: file[name] for name in file.files}
+        header = json.loads(str(arrays.pop("header")))
+        texts: dict[str, Any] = {name: tuple(value) for name, value in header["texts"].items()}
+        first, second = (c and Cutoff.from_dict(c) for c in header["cutoffs"])
+        return Labelled(Structures(**arrays, **texts), first, second)

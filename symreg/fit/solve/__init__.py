@@ -1,0 +1,1 @@
+"""Least squares: weights eliminated, constants fitted by Levenberg-Marquardt."""

@@ -1,1 +1,0 @@
-"""Numba loops: elementary functions, programs over blocks of rows, and sums over pairs."""

@@ -1,0 +1,287 @@
+"""Canonical forms: cheap rewriting of every candidate, so that equal functions look equal.
+
+Works on nested tuples: ``("x",)``, ``("const", value)``, ``("int", n)``, ``("powi", n, u)`` and
+``(op, u)`` or ``(op, u, v)`` for the other primitives.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from symreg.language.operators import LARGEST_EXPONENT, PRIMITIVES, VARIABLES
+from symreg.language.tree import Node, Tree
+
+Nested = tuple[Any, ...]
+
+X: Nested = ("x",)
+LEAVES = {name: (name,) for name in VARIABLES}
+ONE: Nested = ("int", 1)
+_NUMBERS = ("const", "int")
+
+
+def build(op: str, *operands: Any) -> Nested:
+    """Make a node from canonical operands, folded and reordered where that is free.
+
+    >>> build("mul", ("const", 2.0), build("mul", ("const", 3.0), X))
+    ('mul', ('const', 6.0), ('x',))
+    >>> build("powi", -6, build("mul", X, X))
+    ('powi', -12, ('x',))
+    """
+    if op == "powi":
+        return _integer_power(*operands)
+    if op == "product":
+        return (op, *operands)
+    if op == "sum":
+        return _neighbour_sum(operands[0])
+    if all(operand[0] in _NUMBERS for operand in operands):
+        return _fold(op, [float(operand[1]) for operand in operands])
+    rule = _RULES.get(op)
+    return rule(*operands) if rule else (op, *operands)
+
+
+def _neighbour_sum(u: Nested) -> Nested:
+    """A sum over neighbours; what scales every addend scales the sum."""
+    if u[0] == "const":
+        return _product(u, ("sum", ONE))
+    if u[0] == "mul" and u[1][0] in _NUMBERS:
+        return _product(u[1], ("sum", u[2]))
+    if u[0] == "product":
+        scales, factors = zip(*(_scale_of(factor) for factor in u[1:]), strict=True)
+        rest = ("sum", ("product", *factors))
+        scale = scales[0] ** 2 * scales[1]
+        return rest if scale == 1.0 else _product(("const", scale), rest)
+    return ("sum", u)
+
+
+def _scale_of(u: Nested) -> tuple[float, Nested]:
+    """A factor of a product as a number and what it multiplies."""
+    if u[0] in _NUMBERS:
+        return float(u[1]), ONE
+    if u[0] == "mul" and u[1][0] in _NUMBERS:
+        return float(u[1][1]), u[2]
+    return 1.0, u
+
+
+def _fold(op: str, numbers: list[float]) -> Nested:
+    try:
+        return ("const", float(ARITHMETIC[op](*numbers)))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return ("const", math.nan)
+
+
+ARITHMETIC: dict[str, Any] = {
+    "add": lambda u, v: u + v,
+    "sub": lambda u, v: u - v,
+    "mul": lambda u, v: u * v,
+    "div": lambda u, v: u / v,
+    "neg": lambda u: -u,
+    "pow": math.pow,
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+}
+
+
+def _integer_power(n: int, u: Nested) -> Nested:
+    if n == 0:
+        return ONE
+    if n == 1:
+        return u
+    if u[0] in _NUMBERS:
+        return _fold("pow", [float(u[1]), float(n)])
+    if u[0] == "powi" and abs(n * u[1]) <= LARGEST_EXPONENT:
+        return _integer_power(n * u[1], u[2])
+    if u[0] == "pow":
+        return build("pow", u[1], build("mul", ("const", float(n)), u[2]))
+    if u[0] == "exp":
+        return build("exp", build("mul", ("const", float(n)), u[1]))
+    return ("powi", n, u)
+
+
+def _power(u: Nested, v: Nested) -> Nested:
+    if v[0] == "int":
+        # In a text it could not be told from an integer power.
+        small = abs(v[1]) <= LARGEST_EXPONENT
+        return _integer_power(v[1], u) if small else ("pow", u, ("const", float(v[1])))
+    if u[0] == "pow":
+        return build("pow", u[1], build("mul", u[2], v))
+    if u[0] == "powi" and u[2] == X:  # the others may be negative
+        return build("pow", X, build("mul", ("const", float(u[1])), v))
+    if u[0] == "exp":
+        return build("exp", build("mul", v, u[1]))
+    return ("pow", u, v)
+
+
+def _split(u: Nested) -> tuple[Nested, int] | None:
+    """Base and integer exponent of a power."""
+    if len(u) == 1:
+        return u, 1
+    return (u[2], u[1]) if u[0] == "powi" else None
+
+
+def _product(u: Nested, v: Nested) -> Nested:
+    if v[0] in _NUMBERS:
+        u, v = v, u
+    if u[0] in _NUMBERS:
+        if u[1] == 1:
+            return v
+        if v[0] == "mul" and v[1][0] in _NUMBERS:
+            return _product(_fold("mul", [u[1], v[1][1]]), v[2])
+        return ("mul", u, v)
+    for one, other in ((u, v), (v, u)):
+        if one[0] == "mul" and one[1][0] in _NUMBERS:
+            return build("mul", one[1], build("mul", one[2], other))
+    left, right = _split(u), _split(v)
+    if left and right and left[0] == right[0] and abs(left[1] + right[1]) <= LARGEST_EXPONENT:
+        return _integer_power(left[1] + right[1], left[0])
+    if u[0] == v[0] == "exp":
+        return build("exp", build("add", u[1], v[1]))
+    return ("mul", u, v) if u <= v or u[0] != v[0] else ("mul", v, u)
+
+
+def _quotient(u: Nested, v: Nested) -> Nested:
+    if v[0] in _NUMBERS:
+        return _product(_fold("div", [1.0, v[1]]), u)
+    if v[0] == "exp":
+        return build("mul", u, build("exp", build("mul", ("const", -1.0), v[1])))
+    if u == ONE or v[0] == "powi" or len(v) == 1:
+        return build("mul", u, _integer_power(-1, v))
+    return ONE if u == v else ("div", u, v)
+
+
+def _sum(u: Nested, v: Nested) -> Nested:
+    if v[0] in _NUMBERS:
+        u, v = v, u
+    if u[0] in _NUMBERS and v[0] == "add" and v[1][0] in _NUMBERS:
+        return ("add", _fold("add", [u[1], v[1][1]]), v[2])
+    return build("mul", ("int", 2), u) if u == v else ("add", u, v)
+
+
+def _difference(u: Nested, v: Nested) -> Nested:
+    if v[0] in _NUMBERS:
+        return _sum(("const", -float(v[1])), u)
+    return ("const", 0.0) if u == v else ("sub", u, v)
+
+
+_RULES: dict[str, Any] = {
+    "add": _sum,
+    "sub": _difference,
+    "mul": _product,
+    "div": _quotient,
+    "pow": _power,
+    "neg": lambda u: _product(("const", -1.0), u),
+    "log": lambda u: u[1] if u[0] == "exp" else ("log", u),
+    "exp": lambda u: u[1] if u[0] == "log" else ("exp", u),
+}
+
+
+def terms_of(u: Nested) -> list[Nested]:
+    """Addends of a root sum, without the factors that a linear weight takes over.
+
+    >>> terms_of(build("sub", build("mul", ("const", 4.0), X), ("const", 2.0)))
+    [('int', 1), ('x',)]
+    """
+    op = u[0]
+    if op in ("add", "sub"):
+        return [*terms_of(u[1]), *terms_of(u[2])]
+    if op in _NUMBERS:
+        return [ONE] if math.isfinite(u[1]) and u[1] != 0 else []
+    if op == "mul":
+        if u[1][0] in _NUMBERS:
+            return terms_of(u[2])
+        return [build("mul", _bare(u[1]), _bare(u[2]))]
+    if op == "product":
+        factors = [_without_scale(factor) for factor in u[1:]]
+        return [("product", *factors)] if all(factors) else []
+    return [_bare(u)]
+
+
+def _without_scale(u: Nested) -> Nested:
+    """A factor of a separable function without its scale; empty when it is zero or not finite."""
+    if u[0] in _NUMBERS:
+        return ONE if math.isfinite(u[1]) and u[1] != 0 else ()
+    return _monic(_bare(u))
+
+
+def _scaled(u: Nested) -> tuple[float, Nested] | None:
+    """Scale and rest of a product with a fitted constant."""
+    if u[0] == "mul" and u[1][0] == "const" and u[1][1] != 0:
+        return float(u[1][1]), u[2]
+    return None
+
+
+def _monic(u: Nested) -> Nested:
+    """A sum divided by the scale of one addend, where that leaves fewer constants.
+
+    >>> _monic(build("sub", ("const", 3.0), build("mul", ("const", 2.0), X)))
+    ('add', ('const', -1.5), ('x',))
+    """
+    if u[0] not in ("add", "sub"):
+        return u
+    one, two = u[1], u[2]
+    sign = -1.0 if u[0] == "sub" else 1.0
+    second = _scaled(two)
+    if one[0] == "const":
+        scale, rest = second or (1.0, two)
+        return _sum(("const", float(one[1]) / (sign * scale)), rest) if second or sign < 0 else u
+    first = _scaled(one)
+    if first and second:
+        return build(u[0], first[1], _product(("const", second[0] / first[0]), second[1]))
+    return u
+
+
+def _bare(u: Nested) -> Nested:
+    """A factor without the constant that scales it."""
+    op = u[0]
+    if op == "mul" and u[1][0] in _NUMBERS:
+        return _bare(u[2])
+    if op == "exp" and u[1][0] in ("add", "sub") and u[1][1][0] in _NUMBERS:
+        return build("exp", u[1][2] if u[1][0] == "add" else build("neg", u[1][2]))
+    if op == "powi":
+        return build("powi", u[1], _monic(_bare(u[2])))
+    if op == "div":
+        return build("div", ONE if u[1][0] in _NUMBERS else _bare(u[1]), _bare(u[2]))
+    scaled = op in ("pow", "sqrt") and u[1][0] == "mul" and u[1][1][0] in _NUMBERS
+    if scaled and u[1][1][1] > 0 and (op == "sqrt" or u[2][0] == "const"):
+        return build(op, u[1][2], *u[2:])
+    return u
+
+
+def nested(tree: Tree) -> Nested:
+    """Canonical nested form of a tree."""
+    stack: list[Nested] = []
+    for node in reversed(tree.nodes):
+        if node.op in LEAVES:
+            stack.append(LEAVES[node.op])
+        elif node.op == "const":
+            stack.append(("const", tree.constants[node.arg]))
+        elif node.op == "int":
+            stack.append(("int", node.arg))
+        elif node.op == "powi":
+            stack.append(build("powi", node.arg, stack.pop()))
+        else:
+            operands = [stack.pop() for _ in range(PRIMITIVES[node.op].arity)]
+            stack.append(build(node.op, *operands))
+    return stack.pop()
+
+
+def tree_of(u: Nested) -> Tree:
+    """Tree of a nested form; ``nested`` undoes it for canonical forms."""
+    nodes: list[Node] = []
+    constants: list[float] = []
+
+    def visit(v: Nested) -> None:
+        if v[0] == "const":
+            nodes.append(Node("const", len(constants)))
+            constants.append(v[1])
+        elif v[0] in ("int", "powi"):
+            nodes.append(Node(v[0], v[1]))
+        else:
+            nodes.append(Node(v[0]))
+        for operand in v[1:]:
+            if isinstance(operand, tuple):
+                visit(operand)
+
+    visit(u)
+    return Tree(tuple(nodes), tuple(constants))

@@ -1,5 +1,0 @@
-"""The HTML page of a run: one file that holds its figures and needs no network."""
-
-from symreg.report.page import write
-
-__all__ = ["write"]

@@ -1,0 +1,189 @@
+"""What a search writes after every epoch, and reads when it is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg import __version__, files
+from symreg.config import SearchSettings, Settings, TermSettings, to_dict, toml_value
+from symreg.fit.loss import LossSettings
+from symreg.runs import CHECKPOINT, PREVIOUS, RunFolder
+from symreg.searching.individuals import Individual, from_arrays, to_arrays
+from symreg.searching.islands import State
+from symreg.structures import DataSettings
+
+FORMAT = 5
+FREE = {
+    "data": ("train", "validation", "test"),  # the data themselves are compared
+    "search": ("minutes", "epochs", "target", "stagnation", "workers", "seeds_from"),
+}
+"""Settings that a resumed run may change: where things lie, and when to stop."""
+_TABLES = {
+    "data": DataSettings,
+    "terms": TermSettings,
+    "loss": LossSettings,
+    "search": SearchSettings,
+}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, in words for the user."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a checkpoint depends on: the data, and every setting but those of ``FREE``."""
+
+    data_hash: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+    @staticmethod
+    def of(settings: Settings, data_hash: str) -> Origin:
+        """Origin of a run of these settings."""
+        record = files.plain(to_dict(settings))
+        used = {
+            table: {key: v for key, v in record[table].items() if key not in FREE.get(table, ())}
+            for table in _TABLES
+        }
+        return Origin(data_hash, used)
+
+    @property
+    def token(self) -> str:
+        """A text that changes with the data and with any of the settings."""
+        text = json.dumps([self.data_hash, self.settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def difference(self, other: Mapping[str, Any]) -> str:
+        """What was different when a checkpoint was written, in words; empty if nothing was."""
+        for table, kind in _TABLES.items():
+            old, new = other["settings"].get(table, {}), self.settings[table]
+            for key in {**old, **new}:
+                default = _default(kind, key)
+                was, now = old.get(key, default), new.get(key, default)
+                if was != now:
+                    return (
+                        f"[{table}] {key} is {_shown(now)}, but the run was searched with "
+                        f"{_shown(was)}; set it back, or begin another run"
+                    )
+        if other["data_hash"] != self.data_hash:
+            return (
+                "the files of [data] are not what they were when the run began; "
+                "restore them, or begin another run"
+            )
+        return ""
+
+
+def _default(kind: type[Any], key: str) -> Any:
+    """What a setting is where a run file does not say; None for one that must be given."""
+    found = next((entry for entry in fields(kind) if entry.name == key), None)
+    if found is None:
+        return None
+    if found.default_factory is not MISSING:
+        return files.plain(found.default_factory())
+    return None if found.default is MISSING else files.plain(found.default)
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else toml_value(value)
+
+
+def write(folder: RunFolder, state: State, seconds: float, origin: Origin) -> None:
+    """Replace the checkpoint in one step, and keep the one before."""
+    header = {
+        "format": FORMAT,
+        "version": __version__,
+        "epoch": state.epoch,
+        "candidates": state.candidates,
+        "islands": len(state.populations),
+        "improved": state.improved,
+        "quarantined": state.quarantined,
+        "seconds": seconds,
+        "data_hash": origin.data_hash,
+        "settings": origin.settings,
+    }
+    arrays: dict[str, NDArray[Any]] = {"header": np.array(json.dumps(header))}
+    for number, population in enumerate(state.populations):
+        arrays |= {f"island{number}_{name}": values for name, values in population.items()}
+    seeds = [Individual(genes) for genes in state.seeds]
+    parts = {"front": state.front, "rejected": state.rejected, "seeds": seeds}
+    for part, individuals in parts.items():
+        arrays |= {f"{part}_{name}": values for name, values in to_arrays(individuals).items()}
+    folder.keep_checkpoint()
+    folder.write_arrays(CHECKPOINT, **arrays)
+
+
+def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
+    """The last state, the seconds it took, and what is to be said of it; None when there is none.
+
+    Where the last checkpoint is damaged, or was never written, the one before it is taken.
+
+    Raises
+    ------
+    CheckpointError
+        If none is whole, or they are of a newer version, or of other data or settings.
+    """
+    paths = [folder.path / name for name in (CHECKPOINT, PREVIOUS)]
+    found = [path for path in paths if path.exists()]
+    problem = f"{paths[0]} is missing"
+    for path in found:
+        try:
+            header, arrays = _load(path)
+            state = _state(header, arrays)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            # In a damaged archive zipfile and numpy raise whatever they stumble upon.
+            problem = f"{path} is damaged ({error})"
+            continue
+        if difference := origin.difference(header):
+            raise CheckpointError(f"{folder.path / 'run.toml'}: {difference}")
+        if path != paths[0] and paths[0].exists():
+            # Or it would become the one before, in place of this one.
+            paths[0].replace(paths[0].with_name("damaged.npz"))
+        said = "" if path == paths[0] else f"{problem}; going on from the one before, epoch "
+        return state, header["seconds"], said and f"{said}{state.epoch}"
+    if found:
+        raise CheckpointError(f"{problem}; remove {folder.checkpoint} to begin anew")
+    return None
+
+
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        header = json.loads(str(file["header"]))
+        if header["format"] != FORMAT:
+            newer = header["format"] > FORMAT
+            raise CheckpointError(
+                f"{path} was written by symreg {header.get('version', 'of another version')} in "
+                f"format {header['format']}; this is symreg {__version__}, which reads {FORMAT}: "
+                + ("install the newer one" if newer else "resume it with the older one")
+            )
+        return header, {name: file[name] for name in file.files if name != "header"}
+
+
+def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> State:
+    populations = [_part(arrays, f"island{n}_") for n in range(header["islands"])]
+    for population in populations:
+        from_arrays(population)  # now, not in the middle of an epoch
+    front, rejected = (from_arrays(_part(arrays, f"{part}_")) for part in ("front", "rejected"))
+    return State(
+        epoch=header["epoch"],
+        candidates=header["candidates"],
+        populations=tuple(populations),
+        front=front,
+        rejected=rejected,
+        improved=header["improved"],
+        quarantined=tuple(header["quarantined"]),
+        seeds=tuple(seed.genes for seed in from_arrays(_part(arrays, "seeds_"))),
+    )
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}

@@ -1,0 +1,147 @@
+"""What the other commands call: plans, checks and exports."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from symreg import config
+from symreg.checks import check
+from symreg.config import Settings
+from symreg.fit.errors import errors
+from symreg.runs import Member, Run, RunFolder, open_run
+from symreg.runs.pipeline import seeds
+from symreg.runs.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
+from symreg.runs.pipeline.progress import OnProgress
+from symreg.runs.pipeline.searching import search
+from symreg.structures import crystals as crystals_in
+
+
+def demo(
+    name: str = "argon",
+    folder: str | Path | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Search data that come with the package; a run of a minute or two.
+
+    Parameters
+    ----------
+    name
+        ``argon``: pairs; ``silicon``: pairs and triplets; ``copper``: pairs and neighbour sums.
+    folder
+        The run folder; ``argon-demo`` and the like in the working folder unless given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such demo.
+    """
+    data = files("symreg") / "data"
+    names = sorted(entry.name for entry in data.iterdir() if (entry / "demo.toml").is_file())
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}."
+        raise ValueError(
+            f"there is no demo '{name}'; {hint} A folder comes after the name: "
+            f"`symreg demo {names[0]} FOLDER`"
+        )
+    settings = config.load(str(data / name / "demo.toml"))
+    into = Path(settings.output.folder if folder is None else folder)
+    return search(_into(settings, into), on_progress=on_progress)
+
+
+def _into(settings: Settings, folder: Path) -> Settings:
+    output = replace(settings.output, folder=str(folder.absolute()))
+    return replace(settings, output=output)
+
+
+def dry_run(settings: Settings) -> str:
+    """Say what a search would do: data, floor, baselines and limits; nothing is written."""
+    seeds.check(settings)
+    prepared = prepare(settings)
+    report, design = prepared.report, prepared.design
+    counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
+    labels = ", ".join(f"{n} with {quantity}" for quantity, n in report.labels.items())
+    limits = settings.search
+    ends = [f"{limits.epochs} epochs"] if limits.epochs else []
+    ends += [f"{limits.minutes:g} minutes"] if limits.minutes else []
+    ends += [f"error {limits.target:g}"] if limits.target else []
+    ends += [f"{limits.stagnation} epochs without a gain"] if limits.stagnation else []
+    lines = [
+        f"structures  {counts}; {labels}",
+        f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
+        f"design      {design.n_nodes} nodes for each of {len(design.pair_keys)} pairs of species",
+        *(f"floor       {line}" for line in floor_lines(prepared)),
+    ]
+    lines += [
+        f"baseline    {name}: error {found['error']:.4g}, {found['n_constants']} constants"
+        for name, found in baselines(prepared).items()
+    ]
+    lines += [f"note        {text}" for text in report.notes]
+    lines += [f"warning     {text}" for text in (*report.warnings, *cautions(prepared))]
+    what = f"{limits.islands} islands of {limits.population_size}"
+    if limits.mode == "exhaustive":
+        what = f"all forms up to complexity {limits.exhaustive_complexity}"
+        ends.append("all are fitted")
+    lines.append(f"search      {what}, {limits.workers} workers, until {' or '.join(ends)}")
+    return "\n".join([*lines, f"output      {settings.folder}"])
+
+
+def validate(folder: str | Path) -> str:
+    """Check every member of a run again: errors in all splits, dimers, walls and crystals.
+
+    The results replace ``validation.json`` of each member.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no run, or its data cannot be read any more.
+    """
+    run = open_run(folder)
+    if not run.front:
+        raise ValueError(f"{folder} has no front yet; `symreg resume {folder}`")
+    prepared = prepare(run.settings)
+    crystals = crystals_in(prepared.structures)
+    return "\n".join(
+        _validate_member(RunFolder(run.folder), prepared, member, crystals) for member in run.front
+    )
+
+
+def _validate_member(
+    folder: RunFolder, prepared: Prepared, member: Member, crystals: list[Atoms]
+) -> str:
+    formula = member.potential.formula
+    prediction = prepared.exact.predict(formula.expression, formula.e0)
+    report = check(formula, crystals)
+    where = f"potentials/{member.number}/validation.json"
+    folder.write_json(where, report.to_dict())
+    lines = [f"member {member.number}: {member.expression}"]
+    units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+    for split, by in errors(prepared.structures, prediction).items():
+        parts = [f"{q} {groups['all']['rmse']:.4g} {units[q]}" for q, groups in by.items()]
+        lines.append(f"  RMSE {split}: {', '.join(parts)}")
+    lines += [
+        f"  {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.detail}"
+        for found in report.checks
+    ]
+    return "\n".join(lines)
+
+
+def export(
+    folder: str | Path, member: int, style: str = "auto", to: str | Path | None = None
+) -> dict[str, Any]:
+    """Write LAMMPS files of one member and tell how far LAMMPS is from the formula.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no such member, or the style cannot express its formula.
+    """
+    chosen = open_run(folder).member(member)
+    return chosen.potential.export_lammps(to or chosen.folder / "lammps", style=style)

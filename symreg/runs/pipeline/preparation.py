@@ -1,0 +1,244 @@
+"""From settings to structures, the projected design and the exact path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from symreg.config import Settings
+from symreg.fit.design import (
+    Design,
+    ProductFloor,
+    build_design,
+    load_or_build_design,
+    product_floors,
+)
+from symreg.fit.exact import ExactPath
+from symreg.fit.rows import Labelled
+from symreg.fit.solve.fitter import AS_IT_IS, Fitter, bootstrap
+from symreg.runs.results import UNCERTAIN
+from symreg.searching.gate import Gate
+from symreg.searching.tasks import gate_of
+from symreg.structures import DataReport, Structures, read_structures
+from symreg.structures.neighbours import nearest_neighbour_mean
+from symreg.terms import Expression, Term
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.known import Form, known_forms, terms_of_form
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """All that a search needs to know of its data."""
+
+    settings: Settings
+    structures: Structures
+    report: DataReport
+    cutoff: Cutoff
+    cutoff_three_body: Cutoff | None
+    r0: float
+    """Å."""
+    fixed_e0: dict[str, float] | None
+    """eV; None when they are fitted."""
+    design: Design
+
+    @cached_property
+    def fitter(self) -> Fitter:
+        """Fits candidates to the training data."""
+        with threadpool_limits(1):  # as in workers: sums depend on the number of threads
+            many_body = self.design.many_body
+            return self.labelled.fitter(self.design) if many_body else Fitter(self.design)
+
+    @cached_property
+    def gate(self) -> Gate | None:
+        """Tests candidates, where there may be many-body terms."""
+        return gate_of(self.labelled, self.design) if self.design.many_body else None
+
+    @property
+    def labelled(self) -> Labelled:
+        """The structures as many-body terms need them."""
+        return Labelled(self.structures, self.cutoff, self.cutoff_three_body)
+
+    @property
+    def lowest_floor(self) -> float:
+        """The floor of all terms; that of products where the data are too few to tell it."""
+        floor = self.design.floor
+        if self.products and floor.error_coarser > UNCERTAIN * floor.error:
+            return self.products[-1].error
+        return floor.error
+
+    @cached_property
+    def resampled(self) -> list[Fitter]:
+        """The same on bootstrap samples."""
+        return bootstrap(self.design)
+
+    @cached_property
+    def exact(self) -> ExactPath:
+        """Sums over all pairs and triplets."""
+        return ExactPath(self.structures, self.cutoff, self.r0, self.cutoff_three_body)
+
+    @cached_property
+    def products(self) -> tuple[ProductFloor, ...]:
+        """The floors of one, two, ... separable products; none without three-body terms."""
+        with threadpool_limits(1):
+            return () if self.design.triplets is None else product_floors(self.design)
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """Known forms that can be fitted to these data."""
+        cutoffs = [c.kind for c in (self.cutoff, self.cutoff_three_body) if c is not None]
+        return known_forms(self.design.keys, cutoffs, self.r0)
+
+    @cached_property
+    def spread(self) -> float:
+        """Error, as in tables, of a formula that is zero everywhere: the spread of the labels."""
+        problem = self.design.training
+        return self.design.error(0.5 * (float(problem.target @ problem.target) + problem.rest))
+
+    def e0(self, expression: Expression) -> dict[str, float]:
+        """Energies of free atoms in eV: given, or those that fit best."""
+        if self.fixed_e0 is not None:
+            return self.fixed_e0
+        found = self.fitter.e0(expression)
+        return dict(zip(self.design.species, map(float, found), strict=True))
+
+    def error(self, expression: Expression) -> float:
+        """Training error, weights and constants as they are; inf for what the grid cannot tell."""
+        loss = self.fitter.loss(expression)
+        return self.design.error(loss) if np.isfinite(loss) else np.inf
+
+    def refit(self, expression: Expression) -> Expression | None:
+        """The expression with all constants fitted; None when it is not valid or physical."""
+        fitted, loss = self.fitter.refit(expression.terms)
+        return fitted if np.isfinite(loss) and self.is_physical(fitted) else None
+
+    def is_physical(self, expression: Expression) -> bool:
+        """Whether an expression passes the gate, where there is one."""
+        return self.gate is None or not self.gate.broken(expression)
+
+
+def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
+    """Read the structures and project them; ``design_file`` keeps the design.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the data cannot be used with these settings.
+    """
+    structures, report = read_structures(settings.data, settings.base)
+    terms = settings.terms
+    r0 = nearest_neighbour_mean(structures) if isinstance(terms.r0, str) else float(terms.r0)
+    fixed_e0 = _fixed_e0(settings, report)
+    build = build_design if design_file is None else partial(load_or_build_design, design_file)
+    with threadpool_limits(1):
+        design = build(
+            structures,
+            terms.cutoff_function,
+            terms.cutoff_function_three_body,
+            r0=r0,
+            loss=settings.loss,
+            fixed_e0=fixed_e0,
+            group_weights=settings.data.weights,
+            many_body=bool(terms.many_body),
+        )
+        # Computed here and kept: workers have one thread too, and sums depend on their number.
+        _ = design.training, design.floor
+    cutoffs = terms.cutoff_function, terms.cutoff_function_three_body
+    return Prepared(settings, structures, report, *cutoffs, r0, fixed_e0, design)
+
+
+def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None:
+    choice = settings.terms.e0
+    if choice == "fit":
+        return None
+    known = report.isolated_atoms if isinstance(choice, str) else choice
+    missing = [name for name in report.species if known.get(name) is None]
+    if missing and isinstance(choice, str):
+        raise ValueError(
+            f'[terms] e0 is "isolated", but the data hold no isolated atom of {missing[0]}; '
+            f'add one, or set e0 = "fit" or e0 = {{ {missing[0]} = ... }}'
+        )
+    if missing:
+        raise ValueError(f"[terms] e0 has no value for {missing[0]}, which the data contain")
+    return {name: float(known[name] or 0.0) for name in report.species}
+
+
+def cautions(prepared: Prepared) -> list[str]:
+    """What these settings cannot promise."""
+    found = []
+    if prepared.cutoff.kind == "none":
+        found.append(
+            'cutoff = "none" truncates the formula: energies and forces jump at '
+            f"{prepared.cutoff.r_cut:g} Å"
+        )
+    if prepared.design.many_body and prepared.cutoff.kind in ("poet", "cosine"):
+        found.append(
+            f'cutoff = "{prepared.cutoff.kind}" has one continuous derivative: a root of a sum '
+            f"makes forces jump at {prepared.cutoff.r_cut:g} Å; septic does not"
+        )
+    alone = prepared.report.isolated_atoms
+    unknown = [name for name in prepared.report.species if alone.get(name) is None]
+    if prepared.fixed_e0 is None and unknown:
+        found.append(
+            f"e0 is fitted and the data hold no isolated atom of {', '.join(unknown)}: energies "
+            "between structures are certain, the cohesive energy is not"
+        )
+    return found
+
+
+def floor_lines(prepared: Prepared) -> list[str]:
+    """The floor in words, and what general and separable three-body terms add if asked for."""
+    design = prepared.design
+    lines = [f"{design.pair_floor.error:.4g}: the lowest error of any smooth pair terms"]
+    if design.triplets is not None:
+        radius = f"{design.triplets.r_cut:g} Å"
+        forces = design.floor.rmse["train"].get("forces", {}).get("all")
+        shown = "" if forces is None else f", training forces {forces:.3g} eV/Å"
+        if prepared.lowest_floor != design.floor.error:
+            shown = f" ({design.floor.error_coarser:.2g} on a coarser grid: too few data to tell)"
+        lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
+        errors = ", ".join(f"{floor.error:.4g}" for floor in prepared.products)
+        lines.append(f"{errors} with one, two, three separable products")
+    if design.many_body:
+        lines.append("of many-body terms is not known: they may go below")
+    return lines
+
+
+def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:
+    """Known forms fitted to the same data: complexity, constants, error and formula by name.
+
+    A form that the grid cannot resolve, or that does not fit at all, is left out.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for form in prepared.forms:
+        expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
+        if np.isfinite(loss):
+            found[form.name] = {
+                "complexity": expression.complexity,
+                "n_constants": expression.n_constants,
+                "error": prepared.design.error(loss),
+                "expression": expression.text(),
+                "terms": expression.to_dict(),
+                "source": form.source,
+            }
+    return found
+
+
+STARTS = (1.0, 0.8, 1.25, 0.6, 1.6)
+"""Factors by which the starting values of a known form are scaled, in turn."""
+
+
+def best_fit(prepared: Prepared, terms: Sequence[Term]) -> tuple[Expression, float]:
+    """The best of several fits of one form, and its loss; inf when none is valid."""
+    fits = []
+    for factor in STARTS:
+        scaled = [
+            term._replace(tree=term.tree.with_constants([factor * c for c in term.tree.constants]))
+            for term in terms
+        ]
+        fits.append(prepared.fitter.refit(scaled, AS_IT_IS))
+    return min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)

@@ -1,0 +1,396 @@
+"""A search from start to end: epochs, checkpoints, stopping, delivery."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from symreg import config
+from symreg.config import Settings
+from symreg.runs import Run, RunFolder, open_run
+from symreg.runs.pipeline import checkpoint, exhaustive, scalars, seeds
+from symreg.runs.pipeline.delivery import Contender, contender_of, deliver, pareto, quick_record
+from symreg.runs.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
+from symreg.runs.pipeline.progress import OnProgress, Progress, diversity, gains
+from symreg.runs.pipeline.stopping import Stop, limit_reached, seconds_left
+from symreg.searching.individuals import Gene
+from symreg.searching.island import EvolutionSettings
+from symreg.searching.islands import Islands, IslandSettings, State, backfitting_from
+from symreg.searching.tasks import Source, WorkersLostError, kept, labels_beside
+from symreg.searching.variation import VariationSettings
+from symreg.terms import Expression
+from symreg.workers.executors import Crew, Engine, Preload, given, processes
+
+
+def search(
+    settings: Settings | str | Path,
+    *,
+    on_progress: OnProgress | None = None,
+    executor: Executor | Engine | None = None,
+) -> Run:
+    """Search for formulas.
+
+    Ctrl-C, SIGTERM, a terminal that closes and ``symreg stop`` end the search after the epoch under
+    way; the front is then delivered as usual, and ``resume`` continues.
+
+    Parameters
+    ----------
+    settings
+        Settings, or the path of a run file.
+    on_progress
+        Called with what happens; by default nothing is told.
+    executor
+        Computes the epochs of the islands: any ``concurrent.futures.Executor`` whose workers see
+        the run folder; by default as many processes as ``[search] workers``. The result is the
+        same.
+
+    Returns
+    -------
+    The finished run.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the settings or the data cannot be used, or the run folder cannot be written.
+    """
+    if not isinstance(settings, Settings):
+        settings = config.load(settings)
+    if settings.output.tensorboard:
+        scalars.check_installed()
+    seeds.check(settings)
+    folder = RunFolder.check(settings)
+    with folder.held():
+        RunFolder.create(settings)
+        started = _Search(settings, folder, on_progress or _ignore, executor)
+        try:
+            prepared = started.prepare()
+        except (ValueError, OSError, KeyboardInterrupt):
+            folder.discard()
+            raise
+        return started.run(prepared)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    on_progress: OnProgress | None = None,
+    executor: Executor | Engine | None = None,
+) -> Run:
+    """Continue an interrupted run to the end that it would have had; a finished one is returned.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    on_progress, executor
+        As for ``search``.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no run, or its data, settings or checkpoint are not what they were.
+    """
+    run = open_run(folder)
+    if run.manifest.get("status") == "finished":
+        return run
+    if run.settings.output.tensorboard:
+        scalars.check_installed()
+    with RunFolder(Path(folder)).held():
+        continued = _Search(run.settings, RunFolder(Path(folder)), on_progress or _ignore, executor)
+        return continued.run(continued.prepare())
+
+
+def _ignore(progress: Progress) -> None:
+    """Tell nobody."""
+
+
+class _Search:
+    """One search in its run folder."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: RunFolder,
+        on_progress: OnProgress,
+        executor: Executor | Engine | None = None,
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.on_progress = on_progress
+        self.engine = given(executor) if isinstance(executor, Executor) else executor
+        workers = settings.search.workers
+        if not self._is_exhaustive:  # one worker computes an island
+            workers = min(workers, settings.search.islands)
+        if self.engine is None and workers > 1:
+            self.engine = processes(workers)
+        self.progress = Progress(workers=self.engine.name if self.engine else "1 process")
+        self.design_file = folder.checkpoint / "design.npz"
+        self.before: tuple[State | None, float] = (None, 0.0)
+        self.stop = Stop(folder)
+        self.records: dict[Expression, dict[str, Any]] = {}
+        self.scalars: scalars.Scalars | None = None
+
+    def run(self, prepared: Prepared) -> Run:
+        """Search and deliver, on one BLAS thread: with more, sums would not be reproducible."""
+        state, spent = self.before
+        with (
+            self.stop.by_signals(self._tell, self._fall_silent),
+            threadpool_limits(1),
+            ExitStack() as stack,
+        ):
+            if self.settings.output.tensorboard:
+                first = state.epoch + 1 if state else 1
+                self.scalars = stack.enter_context(scalars.Scalars(self.folder.path, first))
+            state, finished = self._search(prepared, state, spent)
+            self._tell("simplifying the front and checking every formula over all pairs")
+            for message in deliver(prepared, self.folder, state.front):
+                self._tell(message)
+            self._publish(prepared)
+        self.folder.finish("finished" if finished else "interrupted")
+        return open_run(self.folder.path)
+
+    def _fall_silent(self) -> None:
+        self.on_progress = _ignore
+
+    def _show(self, progress: Progress) -> None:
+        """Hand on what happens, until the terminal that shows it is gone; then end the search."""
+        try:
+            self.on_progress(progress)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self._fall_silent()
+            self.stop.ask()
+
+    def _tell(self, message: str) -> None:
+        self.folder.log(message)
+        self._show(replace(self.progress, message=message))
+
+    def prepare(self) -> Prepared:
+        """Read and project the data; write what is known of them."""
+        with threadpool_limits(1):  # known forms are seeds: their constants must be reproducible
+            return self._prepare()
+
+    def _prepare(self) -> Prepared:
+        prepared = prepare(self.settings, self.design_file)
+        report, design = prepared.report, prepared.design
+        # Before anything is written: the data may not be those of the run any more.
+        self.origin = checkpoint.Origin.of(self.settings, report.data_hash)
+        found = checkpoint.read(self.folder, self.origin)
+        if found:
+            self.before = found[:2]
+        self.folder.clear_history(found[0].epoch if found else 0)
+        if found:
+            self._tell(found[2] or f"going on from epoch {found[0].epoch}")
+            self._check_epochs(found[0])
+        self.folder.write_json("data.json", report.to_dict())
+        self.folder.update_manifest(data_hash=report.data_hash, status="running")
+        counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
+        self._tell(f"read structures: {counts}; r0 = {prepared.r0:.5g} Å")
+        for warning in (*report.warnings, *cautions(prepared)):
+            self._tell(f"warning: {warning}")
+        floor = asdict(design.floor)
+        if design.triplets is not None:
+            floor["pair"] = asdict(design.pair_floor)
+            floor["products"] = [asdict(one) for one in prepared.products]
+        known = baselines(prepared)
+        self.folder.write_json("floor.json", {**floor, "baselines": known})
+        self.progress = replace(self.progress, floor_error=prepared.lowest_floor)
+        for line in floor_lines(prepared):
+            self._tell(f"floor {line}")
+        return prepared
+
+    def _check_epochs(self, state: State) -> None:
+        most = self.settings.search.epochs
+        if most is not None and most < state.epoch:
+            raise ValueError(
+                f"[search] epochs is {most}, but the run has done {state.epoch} already; its front "
+                f"is not that of {most} epochs: set epochs to {state.epoch} or more"
+            )
+
+    def _search(self, prepared: Prepared, state: State | None, spent: float) -> tuple[State, bool]:
+        """Run epochs until a limit or a request to stop; whether it was a limit."""
+        began, limits = monotonic(), self.settings.search
+        # Minutes of the exhaustive mode are those since it went on: it has an end to be reached.
+        counted = 0.0 if self._is_exhaustive else spent
+        if state is not None and limit_reached(limits, state, counted):
+            return state, True
+        with closing(self._states(prepared, state)) as states:
+            for state in states:
+                passed = monotonic() - began
+                self._record(prepared, state, passed + spent)
+                if limit := limit_reached(limits, state, passed + counted):
+                    self._tell(f"the search ends: {limit}")
+                    return state, not self._is_exhaustive or state.candidates >= self.progress.forms
+                if self.stop.is_asked():
+                    return state, False
+        assert state is not None  # there is at least one form
+        self._tell(f"all {state.candidates:,} forms were fitted; the front is exact over them")
+        return state, True
+
+    @property
+    def _is_exhaustive(self) -> bool:
+        return self.settings.search.mode == "exhaustive"
+
+    def _states(self, prepared: Prepared, state: State | None) -> Generator[State, None, None]:
+        """The state after every epoch, for ever, or until all forms are examined."""
+        if prepared.design.many_body:
+            prepared.labelled.save(labels_beside(self.design_file))
+        source = Source(str(self.design_file.resolve()), self.origin.token)
+        with ExitStack() as stack:
+            crew = None
+            if self.engine is not None:
+                preload: Preload = tuple
+                if not self._is_exhaustive:
+                    preload = partial(
+                        kept, backfitting_from, source, island_settings(self.settings)
+                    )
+                crew = stack.enter_context(Crew(self.engine, self._tell, preload))
+            make = self._forms if self._is_exhaustive else self._islands
+            try:
+                yield from make(prepared, crew, source, state)
+            except WorkersLostError as error:
+                raise OSError(
+                    f"{error}; set workers lower in {self.folder.path / 'run.toml'} and resume"
+                ) from None
+
+    def _islands(
+        self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None
+    ) -> Iterator[State]:
+        beginning: list[tuple[Gene, ...]] = []
+        if state is None:
+            beginning = [*seeds.of_known_forms(prepared), *seeds.of_another_run(prepared)]
+        islands = Islands(
+            prepared.design,
+            island_settings(self.settings),
+            beginning,
+            crew,
+            source,
+            prepared.fitter,
+            prepared.gate,
+        )
+        return islands.search(state)
+
+    def _forms(
+        self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None
+    ) -> Iterator[State]:
+        file = (self.folder.checkpoint / "forms.npz").resolve()
+        forms = exhaustive.forms_of(prepared, file)
+        self.progress = replace(self.progress, forms=sum(forms.counts.values()))
+        self._tell(exhaustive.in_words(forms))
+        return exhaustive.states(prepared, forms, file, crew, source, state)
+
+    def _record(self, prepared: Prepared, state: State, seconds: float) -> None:
+        """History, checkpoint, front so far, and a word to the caller."""
+        candidates = pareto([contender_of(prepared, individual) for individual in state.front])
+        several, before, limits = len(prepared.design.keys) > 1, self.progress, self.settings.search
+        rate = (state.candidates - before.candidates) / max(seconds - before.seconds, 1e-9)
+        remaining = (before.forms - state.candidates) / max(rate, 1e-9) if before.forms else None
+        self.progress = replace(
+            before,
+            epoch=state.epoch,
+            generation=0 if before.forms else state.epoch * limits.generations_per_epoch,
+            seconds=seconds,
+            seconds_left=seconds_left(limits, state, seconds, remaining),
+            candidates=state.candidates,
+            candidates_per_second=rate,
+            diversity=diversity(state),
+            operators=gains(state),
+            lowest_error=min((i.error for i in state.front), default=None),
+            front=[
+                (c.expression.complexity, c.error, c.expression.text(named=several))
+                for c in candidates
+            ],
+        )
+        # Before its checkpoint a line is dropped on resuming; after it a line could be lost.
+        self.folder.append_row("generations.csv", self._history(len(candidates)))
+        checkpoint.write(self.folder, state, seconds, self.origin)
+        self._record_rejected(prepared, state)
+        self.folder.write_front(self._members(prepared, candidates))
+        self.folder.write_json("progress.json", asdict(self.progress))
+        if self.scalars is not None:
+            self.scalars.write(self.progress)
+        self._show(self.progress)
+
+    def _history(self, front_size: int) -> Mapping[str, Any]:
+        """A line of ``generations.csv``."""
+        now = self.progress
+        return {
+            "epoch": now.epoch,
+            "generation": now.generation,
+            "seconds": round(now.seconds, 3),
+            "candidates": now.candidates,
+            "lowest_error": now.lowest_error,
+            "front_size": front_size,
+            "diversity": round(now.diversity, 4),
+        }
+
+    def _members(self, prepared: Prepared, candidates: list[Contender]) -> list[dict[str, Any]]:
+        """Records of the front so far; errors over all pairs are computed once for each member."""
+        known = self.records
+        self.records = {
+            c.expression: known.get(c.expression) or quick_record(prepared, c, 0)
+            for c in candidates
+        }
+        return [{**r, "number": number} for number, r in enumerate(self.records.values(), 1)]
+
+    def _record_rejected(self, prepared: Prepared, state: State) -> None:
+        """What the gate keeps from the front, and why."""
+        if prepared.gate is None:
+            return
+        rows = []
+        for individual in state.rejected:
+            expression = contender_of(prepared, individual).expression
+            rows.append(
+                {
+                    "complexity": individual.complexity,
+                    "error": individual.error,
+                    "expression": expression.text(named=True),
+                    "reasons": "; ".join(prepared.gate.broken(expression)),
+                }
+            )
+        columns = ("complexity", "error", "expression", "reasons")
+        self.folder.write_rows("rejected.csv", rows, columns)
+
+    def _publish(self, prepared: Prepared) -> None:
+        """LAMMPS files of the recommended member, and the page of the run."""
+        from symreg.runs import report
+
+        run = open_run(self.folder.path)
+        if not run.front:
+            rejected = self.folder.path / "rejected.csv"
+            why = f"; {rejected} says what the gate kept away" if prepared.gate else ""
+            self._tell(f"no candidate was valid: widen [terms] r_cut or check the data{why}")
+            return
+        best = run.best()
+        self._tell(f"writing LAMMPS files of member {best.number} and running LAMMPS on them")
+        try:
+            best.potential.export_lammps(best.folder / "lammps")
+        except ValueError as error:
+            self._tell(f"no LAMMPS files: {error}")
+        report.write(run, prepared.structures)
+
+
+def island_settings(settings: Settings) -> IslandSettings:
+    """What a run file says of islands, evolution and variation."""
+    search = settings.search
+    return IslandSettings(
+        islands=search.islands,
+        generations_per_epoch=search.generations_per_epoch,
+        seed=search.seed,
+        evolution=EvolutionSettings(population_size=search.population_size),
+        variation=VariationSettings(
+            max_complexity=settings.terms.max_complexity,
+            max_constants=settings.terms.max_constants,
+            general=settings.terms.three_body == "general",
+        ),
+    )

@@ -1,0 +1,98 @@
+"""When a search ends: its limits, and those who ask it to."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from symreg.config import SearchSettings
+from symreg.runs import RunFolder
+from symreg.searching.islands import State
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, what queues of jobs send before they kill, and a terminal that closes."""
+
+
+def limit_reached(limits: SearchSettings, state: State, seconds: float) -> str:
+    """The limit that ends a search, in words; empty while there is none."""
+    if limits.epochs is not None and state.epoch >= limits.epochs:
+        return f"{limits.epochs} epochs"
+    if limits.target is not None and state.front and state.front[-1].error <= limits.target:
+        return f"the lowest error is below {limits.target:g}"
+    if limits.stagnation is not None and state.epoch - state.improved >= limits.stagnation:
+        return f"no error of the front fell in {limits.stagnation} epochs"
+    if limits.minutes is not None and seconds >= 60.0 * limits.minutes:
+        return f"{limits.minutes:g} minutes"
+    return ""
+
+
+def seconds_left(
+    limits: SearchSettings, state: State, seconds: float, remaining: float | None = None
+) -> float | None:
+    """Seconds until the limits of time or epochs end a search that goes on as it did.
+
+    Where there is an end of itself, ``remaining`` are the seconds until then.
+    """
+    ends = [] if remaining is None else [remaining]
+    if limits.minutes is not None:
+        ends.append(60.0 * limits.minutes - seconds)
+    if limits.epochs is not None and state.epoch:
+        ends.append(seconds * (limits.epochs / state.epoch - 1))
+    return max(min(ends), 0.0) if ends else None
+
+
+class Stop:
+    """Whether somebody asks a search to stop: a signal, or ``symreg stop``."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._signal = threading.Event()
+
+    def ask(self) -> None:
+        """Have the search stop after the epoch under way."""
+        self._signal.set()
+
+    def is_asked(self) -> bool:
+        """Whether the search is to stop."""
+        return self._signal.is_set() or self.folder.is_asked_to_stop()
+
+    @contextmanager
+    def by_signals(self, tell: Callable[[str], None], closed: Callable[[], None]) -> Iterator[None]:
+        """Take the first of ``SIGNALS`` as a request; a second Ctrl-C interrupts at once.
+
+        Parameters
+        ----------
+        tell
+            Called with what happens.
+        closed
+            Called when the terminal is gone, so that nothing more is shown there.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+
+        def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+            self.ask()
+            if number == signal.SIGHUP:
+                closed()
+            if before[signal.SIGINT] != signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            # A signal may come in the midst of another print, where Python allows none; and the
+            # disk may be full.
+            with suppress(RuntimeError, OSError):
+                tell(
+                    "stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint"
+                )
+
+        for number in SIGNALS:
+            if before[number] != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Search: individuals, variation, selection, islands, the gate, the exhaustive mode."""

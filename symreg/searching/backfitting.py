@@ -1,0 +1,184 @@
+"""Search by backfitting: other terms while the pair functions are free, pair terms around them.
+
+A good three-body or many-body term is worth little beside poor pair terms, and the other way round,
+so that a search for both at once ends where neither can change alone. Apart each is judged as
+if the rest were the best possible, as in backfitting (J. H. Friedman and W. Stuetzle, J. Am. Stat.
+Assoc. 76, 817, 1981).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import replace
+
+import numpy as np
+
+from symreg.fit.solve.fitter import Fitter
+from symreg.searching.gate import Gate
+from symreg.searching.individuals import (
+    Candidate,
+    Gene,
+    Individual,
+    n_constants,
+    n_fitted,
+    terms_from,
+)
+from symreg.searching.island import UNGUARDED, EvolutionSettings, Floats, Guard, Island
+from symreg.searching.selection import front, survivors, without_duplicates
+from symreg.searching.variation import VariationSettings, no_credit, radial_parts
+from symreg.terms import Expression
+
+CLOSE = (1.05, 1.5, 3.0)
+"""Pair terms are sought around the simplest other terms within these factors of the best."""
+ROOM = 2 / 3
+"""Part of the complexity that terms without pairs may have; the rest is for pair terms."""
+CHEAPER = 10
+"""Generations of pair terms for each of the others: they are fitted as many times faster."""
+
+
+class Backfitting:
+    """The populations of one island: whole individuals, and those without pair terms, alone.
+
+    Parameters
+    ----------
+    fitter, settings, variation
+        As for ``Island``.
+    gate
+        Tests whole individuals, if given.
+    """
+
+    guard: Guard = UNGUARDED
+
+    def __init__(
+        self,
+        fitter: Fitter,
+        settings: EvolutionSettings,
+        variation: VariationSettings,
+        gate: Gate | None = None,
+    ) -> None:
+        self.settings = settings
+        self.limits = variation
+        self.whole = Island(fitter, settings, variation, gate=gate)
+        self.alone: Island | None = None
+        others = {kind for kind, _ in fitter.design.keys} - {"pair"}
+        if others:
+            limits = replace(
+                variation,
+                max_complexity=int(ROOM * variation.max_complexity),
+                max_constants=variation.max_constants and max(variation.max_constants - 1, 1),
+            )
+            self.alone = Island(fitter.beside_any_pairs(), settings, limits, others)
+
+    def guarded(self, guard: Guard) -> Backfitting:
+        """The same, with a guard against candidates that crash."""
+        if guard == self.guard:
+            return self
+        other = copy(self)
+        other.guard = guard
+        other.whole, other.alone = copy(self.whole), copy(self.alone)
+        for island in (other.whole, other.alone):
+            if island is not None:
+                island.guard = guard
+        return other
+
+    def parts(self, individuals: Iterable[Individual]) -> tuple[list[Individual], list[Individual]]:
+        """Whole individuals, and those without pair terms."""
+        whole: list[Individual] = []
+        alone: list[Individual] = []
+        for individual in individuals:
+            (whole if self.whole.variation.is_whole(individual.genes) else alone).append(individual)
+        return whole, alone
+
+    def begin(
+        self, rng: np.random.Generator, seeds: Sequence[tuple[Gene, ...]] = ()
+    ) -> tuple[list[Individual], int]:
+        """First population of each, and the candidates fitted; ``seeds`` are whole.
+
+        Raises
+        ------
+        ValueError
+            If nothing can be fitted.
+        """
+        found, fitted = self.whole.begin(rng, seeds), 2 * self.settings.population_size
+        if self.alone is None:
+            return found, fitted
+        try:
+            return [*found, *self.alone.begin(rng)], 2 * fitted
+        except ValueError:  # nothing is left to them beside the best pair function
+            return found, 2 * fitted
+
+    def front(self, individuals: Iterable[Individual]) -> list[Individual]:
+        """The fronts of both."""
+        whole, alone = self.parts(individuals)
+        return [*front(whole), *front(alone)]
+
+    def survivors(
+        self, individuals: Iterable[Individual], rng: np.random.Generator
+    ) -> list[Individual]:
+        """The next population of each."""
+        size = self.settings.population_size
+        parts = (without_duplicates(part) for part in self.parts(individuals))
+        return [individual for part in parts if part for individual in survivors(part, size, rng)]
+
+    def evolve(
+        self,
+        individuals: Sequence[Individual],
+        generations: int,
+        rng: np.random.Generator,
+        first: int = 1,
+        credit: Floats | None = None,
+    ) -> tuple[list[Individual], int, Floats]:
+        """One after the other; the population, the candidates fitted, the operators' credit."""
+        credit = no_credit() if credit is None else credit
+        whole, alone = self.parts(individuals)
+        count = 0
+        if self.alone is not None and alone:
+            for generation in self.alone.evolve(alone, generations, rng, first, credit):
+                alone, count = generation.population, count + generation.candidates
+                credit = generation.credit
+            completed, candidates = self._completed(alone, CHEAPER * generations, rng)
+            completed = self.whole.chosen(whole, completed, rng)
+            whole = survivors(
+                without_duplicates([*whole, *completed]), self.settings.population_size, rng
+            )
+            count += candidates
+        for generation in self.whole.evolve(whole, generations, rng, first, credit):
+            whole, count = generation.population, count + generation.candidates
+            credit = generation.credit
+        best = [i for i in front(whole) if self.whole.is_direct(i.genes)]
+        return [*whole, *self.whole.polished(best), *alone], count, credit
+
+    def _completed(
+        self, alone: Sequence[Individual], generations: int, rng: np.random.Generator
+    ) -> tuple[list[Individual], int]:
+        """Whole individuals: other terms that are held, and the best pair terms around them.
+
+        With them the number of candidates fitted.
+        """
+        best = front(alone)
+        limit = rng.choice(CLOSE) * best[-1].error
+        held = next(individual for individual in best if individual.error <= limit)
+        fitter, keys = self.whole.fitter, self.whole.fitter.design.keys
+        terms = Expression(terms_from(held.genes, keys), held.weights)
+        left = replace(
+            self.limits,
+            max_complexity=self.limits.max_complexity - held.complexity,
+            max_nonlinear=self.limits.max_nonlinear - sum(n_constants(g.tree) for g in held.genes),
+            max_constants=self.limits.max_constants
+            and self.limits.max_constants - n_fitted(held.genes),
+        )
+        loans = [part for gene in held.genes for part in radial_parts(gene.tree)]
+        count = 2 * self.settings.population_size
+        try:
+            around = fitter.around(terms)
+            island = Island(around, self.settings, left, ("pair",), loans, guard=self.guard)
+            population = island.begin(rng)
+        except ValueError:
+            # Too little complexity is left, or nothing that pair terms could do, or what is held
+            # cannot be decomposed.
+            return [], count
+        for generation in island.evolve(population, generations, rng):
+            population, count = generation.population, count + generation.candidates
+        candidates = [Candidate((*i.genes, *held.genes), held.born) for i in front(population)]
+        return self.whole.fit(candidates), count

@@ -1,0 +1,194 @@
+"""Fitting forms: every one from several starts, the best of each complexity kept.
+
+What is found does not depend on how the forms are divided into chunks, nor on their order: a fit
+depends on its form and start alone, and of what is kept the best is the same in any order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.fit.programs.batch import Batch
+from symreg.fit.solve.fitter import POLISH, Fits, FitSettings, Fitter
+from symreg.fit.solve.judging import DEPENDENT, FITTED
+from symreg.searching.exhaustive.forms import Forms, Terms
+from symreg.searching.exhaustive.pieces import ragged
+from symreg.searching.exhaustive.starts import MOST_CONSTANTS, Starts, are_sensible
+from symreg.searching.gate import Gate
+from symreg.searching.individuals import Gene, Individual, decode, encode, terms_from
+from symreg.searching.selection import front
+from symreg.searching.variation import is_sane
+from symreg.terms import Expression
+
+Integers = NDArray[np.int64]
+
+
+_EACH_START = FitSettings(max_steps=20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamineSettings:
+    """How forms are fitted."""
+
+    starts: int = 12
+    """Starts of each form, for each of its constants; forms without constants are fitted once."""
+    kept: int = 16
+    """Forms of each complexity that are fitted once more, as well as can be."""
+    fit: FitSettings = _EACH_START
+    """For every start."""
+
+    def __post_init__(self) -> None:
+        """Refuse what finds nothing."""
+        for name in ("starts", "kept"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What came of some forms of one complexity."""
+
+    count: int
+    """Forms fitted."""
+    best: list[Individual]
+    """The best of them, best first; at most ``ExamineSettings.kept``."""
+
+
+class Examiner:
+    """Fits forms to one design.
+
+    Parameters
+    ----------
+    forms
+        What there is to fit; its keys are those of the design.
+    fitter
+        Fits candidates to the data.
+    settings
+        How well.
+    gate
+        Tests whether individuals are physical; those that are not are passed over.
+    """
+
+    def __init__(
+        self,
+        forms: Forms,
+        fitter: Fitter,
+        settings: ExamineSettings | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        self.forms, self.fitter, self.gate = forms, fitter, gate
+        self.settings = settings or ExamineSettings()
+        design = fitter.design
+        x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
+        pieces, starts = forms.pieces, self.settings.starts * MOST_CONSTANTS
+        addends = pieces.addend_code, pieces.addend_arg, pieces.addend_start
+        self._starts = Starts(starts, x_range, *addends)
+
+    def examine(
+        self, complexity: int, start: int = 0, stop: int | None = None, bar: float = math.inf
+    ) -> Examined:
+        """Fit the forms at some places of a complexity.
+
+        Parameters
+        ----------
+        complexity, start, stop
+            Which forms, as for ``Forms.terms``; some thousands at a time.
+        bar
+            Error above which none is of interest, because as many as are kept are better.
+        """
+        terms = self.forms.terms(complexity, start, stop)
+        if not terms.place.size:
+            return Examined(0, [])
+        batch, place, form = self.candidates(terms)
+        fits = self.fitter.fit(batch, self.settings.fit)
+        losses = np.where(self.are_valid(fits, place), fits.losses, np.inf)
+        order = np.lexsort((np.arange(losses.size), losses))
+        _, first = np.unique(form[order], return_index=True)
+        chosen = order[np.sort(first)]  # the best start of each form, best form first
+        chosen = chosen[np.isfinite(losses[chosen])]
+        return Examined(terms.place.size, self._best(fits, chosen, bar))
+
+    def candidates(self, terms: Terms) -> tuple[Batch, Integers, Integers]:
+        """Every form from every start; places of the constants, and the form of each candidate."""
+        pieces = self.forms.pieces
+        constants = np.concatenate([pieces.n_constants, [0]])[terms.pieces].sum(axis=1)
+        first, count = terms.term_start[:-1], np.diff(terms.term_start)
+        nonlinear = np.add.reduceat(constants, first)
+        starts = np.maximum(1, self.settings.starts * nonlinear)
+        form = np.repeat(np.arange(count.size), starts)
+        start = ragged(np.zeros_like(starts), starts)
+        chosen = ragged(first[form], count[form])
+        term_start = np.concatenate([[0], np.cumsum(count[form])])
+        piece = terms.pieces[chosen]
+        there = piece >= 0
+        term = np.repeat(np.arange(chosen.size), there.sum(axis=1))
+        batch, found = pieces.batch(piece[there], term, terms.key[chosen], term_start)
+        values = self._starts.values(found.place, found.number, start[found.candidate])
+        return batch._replace(constants=values), found.place, form
+
+    def are_valid(self, fits: Fits, place: Integers) -> NDArray[np.bool_]:
+        """Which candidates a search would keep: all terms count, all constants are sensible."""
+        constants, starts = fits.batch.constants, fits.batch.term_start
+        outside = ~are_sensible(place, constants)
+        bad = np.concatenate([[0], np.cumsum(outside)])[fits.batch.constant_start[starts]]
+        weightless = np.concatenate([[0], np.cumsum(fits.weights == 0)])[starts]
+        sound = (np.diff(bad) == 0) & (np.diff(weightless) == 0) & (fits.spares < 0)
+        fitted = np.isin(fits.outcomes, (FITTED, DEPENDENT)) & np.isfinite(fits.losses)
+        return np.asarray(sound & fitted)
+
+    def _best(self, fits: Fits, chosen: Integers, bar: float) -> list[Individual]:
+        """The best candidates that pass the gate, of those in order."""
+        found: list[Individual] = []
+        for candidate in chosen:
+            error = self.fitter.design.error(float(fits.losses[candidate]))
+            full = len(found) >= self.settings.kept
+            if error > bar or (full and error > found[-1].error):
+                break
+            (genes,) = decode(fits.batch.candidate(int(candidate)))
+            individual = self._individual(genes, fits, int(candidate))
+            if self._passes(individual):
+                found.append(individual)
+        return best_of(found, self.settings.kept)
+
+    def _individual(self, genes: tuple[Gene, ...], fits: Fits, k: int) -> Individual:
+        low, high = fits.batch.term_start[k : k + 2]
+        loss = float(fits.losses[k])
+        one, two = fits.fingerprints[k] / (math.sqrt(2 * loss) or 1.0)
+        weights = tuple(map(float, fits.weights[low:high]))
+        return Individual(genes, self.fitter.design.error(loss), weights, (float(one), float(two)))
+
+    def _passes(self, individual: Individual) -> bool:
+        if self.gate is None:
+            return True
+        terms = terms_from(individual.genes, self.fitter.design.keys)
+        return not self.gate.broken(Expression(terms, individual.weights))
+
+    def polished(self, individuals: Sequence[Individual]) -> list[Individual]:
+        """Those that are still valid and physical with constants fitted as well as can be."""
+        if not individuals:
+            return []
+        fits = self.fitter.fit(encode([i.genes for i in individuals]), POLISH)
+        starts = fits.batch.term_start
+        found = []
+        for k, genes in enumerate(decode(fits.batch)):
+            weighted = fits.weights[starts[k] : starts[k + 1]].all() and fits.spares[k] < 0
+            valid = fits.outcomes[k] in (FITTED, DEPENDENT) and weighted
+            if valid and all(is_sane(gene.tree) for gene in genes):
+                individual = self._individual(genes, fits, k)
+                if self._passes(individual):
+                    found.append(individual)
+        return found
+
+    def front(self, best: Sequence[Individual]) -> list[Individual]:
+        """The front of the best of all complexities, constants polished, simplest first."""
+        return front(self.polished(best))
+
+
+def best_of(individuals: Iterable[Individual], count: int) -> list[Individual]:
+    """The best individuals, best first; the same whatever their order."""
+    return sorted(individuals, key=lambda i: (i.error, repr(i.genes)))[:count]

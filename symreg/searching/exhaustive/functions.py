@@ -1,0 +1,184 @@
+"""Tables of functions of one variable by complexity, each family of functions once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import combinations_with_replacement, product
+
+from symreg.language.canonical import LEAVES, ONE, Nested, X, build
+from symreg.language.operators import PRIMITIVES
+from symreg.searching.exhaustive.families import Families, Sum
+from symreg.searching.individuals import cost, n_constants
+from symreg.searching.variation import DEGREES, HIGHEST_EXPONENT, LOWEST_EXPONENT
+
+_COST = {name: primitive.cost for name, primitive in PRIMITIVES.items()}
+_LEAST_AROUND = 2
+"""What an operator and its other operand add to a complexity, at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grammar:
+    """What functions of one variable are made of."""
+
+    variable: Nested = X
+    exponents: tuple[int, ...] = tuple(
+        n for n in range(LOWEST_EXPONENT, HIGHEST_EXPONENT + 1) if n not in (0, 1)
+    )
+    """Integer exponents: all that variation reaches, by products of powers of its own."""
+    functions: tuple[str, ...] = ("exp", "log", "sqrt")
+    """Operators of one operand."""
+    real_powers: bool = True
+    """Whether exponents may be fitted."""
+
+
+RADIAL = Grammar()
+"""For functions of x: what variation makes."""
+ANGULAR = Grammar(
+    variable=LEAVES["c"],
+    exponents=tuple(sorted({*DEGREES, *(-n for n in DEGREES), -1})),
+    functions=("exp",),
+    real_powers=False,
+)
+"""For functions of the cosine: its exponents, and those of their inverses."""
+
+
+def placeholder(n: int) -> Nested:
+    """The constant number n of a form whose constants have no values yet.
+
+    No two are equal, and no sum or product of a few is a number that rewriting treats apart.
+    """
+    return ("const", 1.1 + 0.0137 * n)
+
+
+def numbered(u: Nested, first: int = 0) -> Nested:
+    """The form with placeholders for its constants, in order of appearance."""
+    found: list[float] = []
+    _constants(u, found)
+    if all(value == placeholder(k)[1] for k, value in enumerate(found, first)):
+        return u
+    count = first
+
+    def visit(v: Nested) -> Nested:
+        nonlocal count
+        if v[0] == "const":
+            count += 1
+            return placeholder(count - 1)
+        return tuple([visit(w) if isinstance(w, tuple) else w for w in v])
+
+    return visit(u)
+
+
+def _constants(u: Nested, found: list[float]) -> None:
+    """Collect the values of all constants, in order of appearance."""
+    if u[0] == "const":
+        found.append(u[1])
+        return
+    for v in u[1:]:
+        if isinstance(v, tuple):
+            _constants(v, found)
+
+
+class Functions:
+    """All families of functions of one variable up to a complexity.
+
+    Parameters
+    ----------
+    grammar
+        What they are made of.
+    families
+        Normal forms, for all tables that are compared.
+    limit
+        Largest complexity.
+    sums
+        Whether sums are of use that are too large to be part of other functions.
+    """
+
+    def __init__(self, grammar: Grammar, families: Families, limit: int, sums: bool = True) -> None:
+        self.grammar, self.families = grammar, families
+        self._largest_sum = limit if sums else limit - _LEAST_AROUND
+        self._allowed = {1, *grammar.exponents}
+        self._seen: set[Sum] = set()
+        self._sums_only: set[Sum] = set()
+        self._levels: list[list[Nested]] = [[] for _ in range(limit + 1)]
+        self._kept: list[list[tuple[Nested, Sum]]] = [[] for _ in range(limit + 1)]
+        waiting: list[list[Nested]] = [[] for _ in range(limit + 1)]
+        for level in range(1, limit + 1):
+            self._fill(level, self._made(level, waiting))
+            self._fill(level, waiting[level])
+            waiting[level] = []
+
+    def __getitem__(self, complexity: int) -> list[tuple[Nested, Sum]]:
+        """Functions of one complexity, constants as placeholders, with their normal forms.
+
+        A function that a sum is as well, of no higher complexity, is there in addition: as a term
+        the sum would come apart, and its addends would no longer have one scale.
+        """
+        return self._kept[complexity]
+
+    def _made(self, level: int, waiting: list[list[Nested]]) -> Iterator[Nested]:
+        """What operators make of smaller functions; rewriting may have made it more complex."""
+        for u in self._raw(level):
+            size = cost(u)
+            if size == level:
+                yield u
+            elif level < size < len(waiting):
+                waiting[size].append(u)
+
+    def _fill(self, level: int, candidates: Iterable[Nested]) -> None:
+        """Keep those that are no family seen before and have no needless constants."""
+        for u in candidates:
+            is_sum = u[0] in ("add", "sub")
+            if (is_sum and level > self._largest_sum) or not self._is_allowed(u):
+                continue
+            form = numbered(u)
+            family = self.families.of(form)
+            if not family or self.families.fitted(family) < n_constants(form):
+                continue
+            if family not in self._seen:
+                self._seen.add(family)
+                self._levels[level].append(form)
+                self._kept[level].append((form, family))
+                if is_sum:
+                    self._sums_only.add(family)
+            elif not is_sum and family in self._sums_only:
+                self._sums_only.remove(family)
+                self._kept[level].append((form, family))
+
+    def _is_allowed(self, u: Nested) -> bool:
+        if u[0] == "powi" and (u[1] not in self._allowed or u[2][0] == "powi"):
+            return False
+        for v in u[1:]:  # a generator would take three times as long
+            if isinstance(v, tuple) and len(v) > 1 and not self._is_allowed(v):
+                return False
+        return True
+
+    def _raw(self, level: int) -> Iterator[Nested]:
+        """Canonical forms of all operators on smaller functions, maybe of other complexity."""
+        grammar, levels = self.grammar, self._levels
+        if level == 1:
+            yield from (grammar.variable, ONE, placeholder(0))
+        for name in grammar.functions:
+            for u in self._operands(level - _COST[name]):
+                yield build(name, u)
+        for u in self._operands(level - _COST["powi"]):
+            yield from (build("powi", n, u) for n in grammar.exponents)
+        if grammar.real_powers:
+            for u in self._operands(level - _COST["pow"] - 1):
+                yield build("pow", u, placeholder(n_constants(u)))
+        names = ("add", "sub", "mul", "div") if level <= self._largest_sum else ("mul", "div")
+        for name in names:
+            rest = level - _COST[name]
+            ordered = name in ("sub", "div")
+            for size in range(1, rest if ordered else rest // 2 + 1):
+                same = size == rest - size and not ordered
+                pairs = (
+                    combinations_with_replacement(levels[size], 2)
+                    if same
+                    else product(levels[size], levels[rest - size])
+                )
+                for u, v in pairs:
+                    yield build(name, u, numbered(v, n_constants(u)))
+
+    def _operands(self, level: int) -> list[Nested]:
+        return self._levels[level] if level > 0 else []

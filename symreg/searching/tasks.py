@@ -1,0 +1,112 @@
+"""Tasks that run anywhere: the data as files that all workers must see, and who runs them."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from symreg.fit.design import Design
+from symreg.fit.rows import Labelled
+from symreg.fit.solve.fitter import Fitter
+from symreg.searching.gate import Gate
+from symreg.versions import versions
+
+Made = TypeVar("Made")
+
+
+class WorkersLostError(OSError):
+    """Workers are lost again and again."""
+
+
+class AnyCrew(Protocol):
+    """Runs pure tasks on workers, as ``symreg.workers`` does."""
+
+    @property
+    def tell(self) -> Callable[[str], object]:
+        """Called with a line for each loss."""
+
+    def run(
+        self, work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], attempts: int = ...
+    ) -> list[Any]:
+        """Results in the order of the tasks; None for a task that no worker survives."""
+
+
+SAME = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap")
+"""Packages that, like Python, must have the same version everywhere, or the front is another."""
+
+
+@cache
+def versions_here() -> tuple[tuple[str, str], ...]:
+    """Python and packages that must be the same, as they are here."""
+    return tuple(versions(SAME).items())
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data are."""
+
+    path: str
+    """The projected design; the labels lie beside it."""
+    token: str
+    """Changes with the data, and with the settings that they are read with."""
+    versions: tuple[tuple[str, str], ...] = field(default_factory=versions_here)
+    """Those of the search."""
+
+    def load(self) -> tuple[Fitter, Gate | None]:
+        """What fits and tests candidates.
+
+        Raises
+        ------
+        OSError
+            If the files cannot be read here.
+        ValueError
+            If versions here are not those of the search.
+        """
+        for (package, wanted), (_, found) in zip(self.versions, versions_here(), strict=True):
+            if found != wanted:
+                raise ValueError(
+                    f"a worker on {platform.node()} has {package} {found}, where the search has "
+                    f"{wanted}; install the same versions everywhere"
+                )
+        path = Path(self.path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"a worker on {platform.node()} cannot read {path}; "
+                "the run folder must lie on a file system that all workers share"
+            )
+        design = Design.load(path)
+        if not design.many_body:
+            return Fitter(design), None
+        data = Labelled.load(labels_beside(path))
+        return data.fitter(design), gate_of(data, design)
+
+
+def gate_of(data: Labelled, design: Design) -> Gate:
+    """Tests candidates for labelled structures."""
+    r_lo = float(design.r_lo.min())
+    return Gate(data.structures, data.cutoff, design.r0, r_lo, data.cutoff_three_body)
+
+
+def labels_beside(design: Path) -> Path:
+    """Where the labels themselves are, which many-body terms need."""
+    return design.with_name("labels.npz")
+
+
+_made = threading.local()
+
+
+def kept(make: Callable[..., Made], *arguments: Any) -> Made:
+    """What a function makes of its arguments; this thread keeps what was made last.
+
+    So a worker reads the data once, not for every task.
+    """
+    if getattr(_made, "of", None) != (make, arguments):
+        _made.result = make(*arguments)
+        _made.of = make, arguments
+    result: Made = _made.result
+    return result

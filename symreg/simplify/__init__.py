@@ -1,7 +1,0 @@
-"""Formulas made simpler and proven equal; between trees and SymPy."""
-
-from symreg.simplify.rewriter import Rewriter
-from symreg.simplify.stages import Domain, equal, shorten, simplify
-from symreg.simplify.translate import sympy_to_tree, tree_to_sympy
-
-__all__ = ["Domain", "Rewriter", "equal", "shorten", "simplify", "sympy_to_tree", "tree_to_sympy"]

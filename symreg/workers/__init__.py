@@ -1,0 +1,1 @@
+"""Workers: executors of pure tasks, on this machine and on clusters."""
