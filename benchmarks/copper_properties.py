@@ -15,6 +15,7 @@ Comes out: a table, a row for each.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,8 +23,9 @@ import dft_copper as compute
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from common import machine, shared_data
+from common import machine
 from copper_front import POET, PUBLISHED, joint_front, published, settings_for
+from needs import shared_data
 from plane_waves import equation_of_state, read_file
 
 import symreg
@@ -81,9 +83,11 @@ def near(images: list[Atoms]) -> list[Atoms]:
 def members(runs: Path) -> dict[str, Member]:
     """The most accurate member of all runs, and the most accurate with four constants."""
     every = [m for folder in sorted(runs.glob("seed*")) for m in symreg.open_run(folder).front]
-    best = joint_front(every)[-1]
-    short = min((m for m in every if m.n_constants <= 4), key=lambda m: m.error)
-    return {f"symreg, {m.n_constants} constants": m for m in (best, short)}
+    if not every:
+        sys.exit(f"no runs in {runs}: copper_front.py --case poet --out {runs} makes them")
+    few = joint_front([m for m in every if m.n_constants <= 4])
+    found = [joint_front(every)[-1], *few[-1:]]
+    return {f"symreg, {m.n_constants} constants": m for m in found}
 
 
 def main() -> None:
@@ -101,7 +105,7 @@ def main() -> None:
         print(f"{name}: {formula.expression.text()}")
         path = ExactPath(structures, formula.cutoff, formula.r0, r_lo=formula.r_lo)
         rows[name] = properties(relabelled(images, path, formula.expression))
-    prepared = prepare(settings_for("poet", options.data.resolve(), POET))
+    prepared = prepare(settings_for("poet", options.data, POET))
     gupta = next(form for form in prepared.forms if form.name == "Gupta")
     expression, _ = best_fit(prepared, terms_of_form(gupta, prepared.design.keys))
     path = ExactPath(structures, prepared.cutoff, prepared.r0)

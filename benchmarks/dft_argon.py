@@ -29,6 +29,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from dft_argon_summary import ACCEPTED, Array, Point, curve_summary, non_additivity
+from needs import packages
 
 DFT: dict[str, Any] = {
     "method": "PBE0-D3(BJ)-ATM",
@@ -341,6 +342,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", choices=("dimer", "ccsdt", "clusters", "all"), default="all")
     parser.add_argument("--quick", action="store_true", help="a few points in small bases")
     options = parser.parse_args(argv)
+    packages("pyscf", "pyscf.dispersion", extra="dft")
     options.out.mkdir(parents=True, exist_ok=True)
     points: dict[str, list[Point]] = {}
     for part in ("dimer", "ccsdt", "clusters"):

@@ -1,6 +1,6 @@
 """How fast all forms up to a complexity are listed and fitted, and how far ten minutes reach.
 
-    python benchmarks/exhaustive.py [--seconds 20] [--minutes 10] [--workers 2]
+    python benchmarks/exhaustive.py [--seconds 20] [--minutes 10] [--workers 2] [--limit N]
 
 Data: argon and silicon as they come with the package, with the settings of their demo.toml.
 Classes: pair forms for argon, terms up to 11 and forms up to 18; pair and separable forms for
@@ -78,10 +78,12 @@ def quality(few: Examiner, many: Examiner, complexity: int, seconds: float) -> t
     return float(good.mean()), float(good[two <= np.quantile(two, 0.1)].mean())
 
 
-def measure(name: str, seconds: float, minutes: float, workers: int) -> None:
+def measure(
+    name: str, seconds: float, minutes: float, workers: int, most: int | None = None
+) -> None:
     """Print the table of one class."""
     prepared = prepare(config.load(str(files("symreg") / "data" / name / "demo.toml")))
-    limit, term_limit = CLASSES[name]
+    limit, term_limit = (min(size, most or size) for size in CLASSES[name])
     began = time.process_time()
     forms: Forms = list_forms(prepared.design.keys, limit, term_limit)
     listing = time.process_time() - began
@@ -117,10 +119,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of fitting for each class")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--limit", type=int, help="most complex form, below that of the class")
     options = parser.parse_args()
     print(machine())
     for name in CLASSES:
-        measure(name, options.seconds, options.minutes, options.workers)
+        measure(name, options.seconds, options.minutes, options.workers, options.limit)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How soon an evolution reaches the exact front that an exhaustive search finds.
 
     python benchmarks/exhaustive_front.py [--seeds 10] [--limit 14] [--seconds 120]
+                                         [--set NAME=VALUE ...]
 
 Data: argon (pair terms) and silicon (pair and separable three-body terms) as they come with the
 package, with the settings of their demo.toml and no known forms as seeds. All forms of one or two
@@ -21,7 +22,7 @@ from dataclasses import replace
 from importlib.resources import files
 from time import process_time
 
-from common import machine
+from common import machine, with_settings
 
 from symreg import config
 from symreg.runs.pipeline.delivery import contender_of
@@ -72,7 +73,8 @@ def evolve(
 
 def measure(name: str, options: argparse.Namespace) -> None:
     """Print what one class gives."""
-    prepared = prepare(config.load(str(files("symreg") / "data" / name / "demo.toml")))
+    run_file = str(files("symreg") / "data" / name / "demo.toml")
+    prepared = prepare(config.load(run_file, options.changes))
     print(f"\n{name}")
     evolve(prepared, [], 0, 0.0)  # compiles, or loads what was compiled before
     exact = exact_front(prepared, options.limit)
@@ -92,7 +94,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--limit", type=int, default=14)
     parser.add_argument("--seconds", type=float, default=120.0)
-    options = parser.parse_args()
+    options = with_settings(parser)
     print(machine())
     for name in ("argon", "silicon"):
         measure(name, options)

@@ -11,7 +11,7 @@ A few are then fitted by the exact path, a pass over all pairs in compiled code 
 prediction: weights by least squares, constants by scipy's ``least_squares`` with forward
 differences.
 
-    python benchmarks/many_body.py [--turns 5] [--fits 3]
+    python benchmarks/many_body.py [--turns 5] [--fits 3] [--structures 75 300]
 
 Comes out: candidates per second and core for each, and the ratios to the exact path.
 """
@@ -19,12 +19,20 @@ Comes out: candidates per second and core for each, and the ratios to the exact 
 from __future__ import annotations
 
 import argparse
-import time
 from functools import partial
 
 import numpy as np
 from ase.build import bulk
-from common import AllLabels, interleaved, machine
+from common import (
+    AllLabels,
+    constants_of,
+    expression_of,
+    interleaved,
+    key,
+    machine,
+    term,
+    with_constants,
+)
 
 from symreg.fit.design import build_design
 from symreg.fit.exact import ExactPath
@@ -34,16 +42,14 @@ from symreg.fit.programs.packing import pack
 from symreg.fit.rows import DirectFitter, Labelled
 from symreg.fit.solve.fitter import AS_IT_STANDS, POLISH, QUICK, FitSettings
 from symreg.fit.solve.judging import FITTED
-from symreg.language import parse
 from symreg.structures import Structures, from_atoms
-from symreg.terms import Expression, Term
+from symreg.terms import Term
 from symreg.terms.cutoff import Cutoff
 
-SIZES = (75, 300)
 CUTOFF = Cutoff(kind="septic", r_cut=6.0, r_on=3.6)
 R0, LOSS = 2.55, LossSettings()
 NOISE = {"energy": 0.05, "forces": 0.02, "stress": 5e-4}
-PAIR, SUMS = ("pair", ("Cu", "Cu")), ("many-body", ("Cu",))
+KINDS = ("pair", "many-body")
 SHAPES = (
     ("exp(-10.0*x)", "sqrt(sum(exp(-5.0*x)))"),
     ("x^-9", "log(2.0 + sum((x - 2.1)^4))"),
@@ -60,7 +66,9 @@ def copper(count: int) -> Structures:
         atoms.positions += rng.normal(scale=0.15, size=(32, 3))
         images.append(atoms)
     bare = from_atoms(images)
-    gupta = Expression(tuple(terms_of(SHAPES[0], 1.0)), (3000.0, -20.0))
+    weights = (3000.0, -20.0)
+    parts = [(*named, {}, w) for *named, w in zip(KINDS, SHAPES[0], weights, strict=True)]
+    gupta = expression_of("Cu", parts)
     found = ExactPath(bare, CUTOFF, R0).predict(gupta, {"Cu": 0.0})
     labels = {
         name: getattr(found, name) + rng.normal(0.0, sigma, size=getattr(found, name).shape)
@@ -71,11 +79,8 @@ def copper(count: int) -> Structures:
 
 def terms_of(texts: tuple[str, str], factor: float) -> list[Term]:
     """A pair term and a many-body term with their starting values scaled."""
-    terms = [Term(*PAIR, parse(texts[0])), Term(*SUMS, parse(texts[1], variable="sum"))]
-    return [
-        term._replace(tree=term.tree.with_constants([factor * c for c in term.tree.constants]))
-        for term in terms
-    ]
+    terms = [term(kind, "Cu", text) for kind, text in zip(KINDS, texts, strict=True)]
+    return [with_constants(t, [factor * c for c in constants_of(t)]) for t in terms]
 
 
 def candidates(count: int) -> list[list[Term]]:
@@ -97,22 +102,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--fits", type=int, default=3, help="fits by the exact path")
+    parser.add_argument("--structures", type=int, nargs="+", default=[75, 300])
     options = parser.parse_args()
     print(machine())
-    batch = pack(candidates(60), [PAIR, SUMS])
+    batch = pack(candidates(60), [key(kind, "Cu") for kind in KINDS])
     print("\n| structures | screened /s | scored /s | fitted /s | exact path /s | ratios |")
     print("|---|---|---|---|---|---|")
-    for size in SIZES:
+    for size in options.structures:
         data = copper(size)
         design = build_design(data, CUTOFF, r0=R0, loss=LOSS, many_body=True)
         fitter = Labelled(data, CUTOFF, None).fitter(design)
         assert (fitter.fit(batch).outcomes == FITTED).mean() > 0.5
         found = rates(fitter, batch, options.turns)
         exact = AllLabels(data, ExactPath(data, CUTOFF, R0), LOSS)
-        start = time.process_time()
-        for terms in candidates(options.fits):
-            exact.fit(terms)
-        slow = options.fits / (time.process_time() - start)
+        slow = exact.rate(candidates(options.fits))
         cells = " | ".join(f"{rate:,.0f}" for rate in found.values())
         ratios = ", ".join(f"{rate / slow:,.0f}" for rate in found.values())
         print(f"| {size} | {cells} | {slow:.3g} | {ratios} |", flush=True)

@@ -23,6 +23,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from dft_argon import read_points, run_points
+from needs import packages
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -252,6 +253,7 @@ def run(data: DataSet, argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, help="only so many, spread over the kinds")
     parser.add_argument("--convergence", action="store_true", help="test some: finer settings")
     options = parser.parse_args(argv)
+    packages("gpaw", extra="gpaw")
     options.out.mkdir(parents=True, exist_ok=True)
     images = {atoms.info["name"]: atoms for atoms in data.structures()}
     known = read_file(data.file)

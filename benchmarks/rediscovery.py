@@ -45,7 +45,8 @@ from pathlib import Path
 from time import process_time
 
 import numpy as np
-from common import machine, shared_data
+from common import machine
+from needs import shared_data
 from rediscovery_cases import CASES, Case
 from rediscovery_matching import Addend, agree, normal
 from threadpoolctl import threadpool_limits

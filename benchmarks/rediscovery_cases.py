@@ -21,22 +21,22 @@ import stillinger_weber_data as silicon
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
-from common import shared_data
+from common import Part, expression_of
+from needs import data_file, shared_data
 from rediscovery_matching import Addend, normal
 
 from symreg import config
 from symreg.fit.exact import ExactPath
-from symreg.language import parse
 from symreg.structures import from_atoms
 from symreg.structures.neighbours import nearest_neighbour_mean
-from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms import Expression, Term
 from symreg.terms.cutoff import Cutoff
 
 NOISE = 0.01
 """Part of the standard deviation of the labels."""
 Refit = Callable[[Sequence[Term]], tuple[Expression, float]]
-Parts = list[tuple[str, str, dict[str, float], float]]
-"""Kind, formula in x = r / r0, its constants and the weight in eV of every term."""
+Parts = list[Part]
+"""Of every term; formulas in x = r / r0."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,7 @@ class Case:
 
     def truth(self, r0: float, parts: Callable[[float], Parts] | None = None) -> Expression:
         """The true formula in units of r0."""
-        count = {"pair": 2, "three-body": 3, "many-body": 1}
-        element = self.element
-        found = [
-            (Term(kind, (element,) * count[kind], parse(text, numbers, VARIABLES_OF[kind])), w)
-            for kind, text, numbers, w in (parts or self.parts)(r0)
-        ]
-        return Expression(tuple(term for term, _ in found), tuple(float(w) for _, w in found))
+        return expression_of(self.element, (parts or self.parts)(r0))
 
     @property
     def published(self) -> bool:
@@ -83,7 +77,7 @@ class Case:
     def write(self, folder: Path, noisy: bool) -> Path:
         """Write structures with energies and forces; the noise is the same each time."""
         if self.images is None:
-            return shared_data() / "lennard_jones_argon.extxyz"
+            return data_file(shared_data(), "lennard_jones_argon.extxyz")
         images, file = self.images(), folder / f"{self.name}.extxyz"
         bare = from_atoms(images)
         terms = config.from_dict({"data": {"train": ["-"]}, "terms": self.table}).terms

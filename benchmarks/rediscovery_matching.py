@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sympy
+from common import parts_of
 
 from symreg.formula.simplify.translate import tree_to_sympy
 from symreg.language import Node, Tree, end_of
@@ -25,9 +26,9 @@ def normal(expression: Expression) -> list[Addend]:
     """All addends of a formula multiplied out, sorted; empty where SymPy cannot say them."""
     totals: dict[str, Any] = {}
     sums: dict[Any, tuple[str, tuple[float, ...]]] = {}
-    for term, weight in zip(expression.terms, expression.weights, strict=True):
-        tree = _in_sympy(term.tree, sums)
-        totals[term.kind] = totals.get(term.kind, 0) + sympy.Float(weight) * tree
+    for kind, tree, weight in parts_of(expression):
+        addend = sympy.Float(weight) * _in_sympy(tree, sums)
+        totals[kind] = totals.get(kind, 0) + addend
     found = []
     for kind, total in totals.items():
         for addend in sympy.Add.make_args(sympy.expand(total)):

@@ -1,6 +1,6 @@
 """Cost of the LAMMPS routes of a silicon formula: CPU time relative to native ``sw``.
 
-    python benchmarks/silicon_cost.py [--potential potential.json] [--repeat 8]
+    python benchmarks/silicon_cost.py [--potential potential.json] [--repeat 8] [--steps 20]
 
 Diamond at 300 K. The formula is that of a run (``potentials/<n>/potential.json``), by default
 Stillinger-Weber's own, given to symreg as a formula. Against it stand native ``sw`` with its
@@ -11,31 +11,22 @@ take turns in one process, on one core; the median of the turns is printed.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import tempfile
+from functools import partial
 from pathlib import Path
 
-from common import lammps_table, machine
+from common import cost_options, formula_routes, lammps_table, machine
 from stillinger_weber_data import PARAMETERS, PUBLISHED, REACH, SIGMA, potential
 
 from symreg.formula import Formula
 from symreg.potential import Potential
 
-SETUP = """\
-units metal
-lattice diamond 5.431
-region box block 0 {n} 0 {n} 0 {n}
-create_box 1 box
-create_atoms 1 box
-mass 1 28.0855
-velocity all create 600 1
-{commands}
-fix nve all nve
-timestep 0.001
-thermo 1000
-run 20 post no
-"""
+CRYSTAL = {
+    "lattice": "diamond 5.431",
+    "mass": 28.0855,
+    "kelvin": 600,
+    "timestep": 0.001,
+    "first": 20,
+}
 SNAP = "pair_style snap\npair_coeff * * Si.snapcoeff Si.snapparam Si\n"
 SNAP_FILES = {
     "Si.snapcoeff": "1 31\nSi 0.5 1.0\n" + "1e-6\n" * 31,
@@ -64,33 +55,23 @@ def published() -> Potential:
 
 def routes(chosen: Potential) -> dict[str, str]:
     """Commands of every route, with their files in the current folder."""
-    parity = chosen.export_lammps(Path(), style="auto")
-    first = parity["style"]
     found = {"sw": "pair_style sw\npair_coeff * * Si.sw Si\n"}
     radius = chosen.formula.cutoff_three_body.r_cut if chosen.formula.cutoff_three_body else 0.0
     Path("Si.sw").write_text(PARAMETERS)
     if radius > REACH * SIGMA + 1e-6:
         Path("wide.sw").write_text(stretched(radius))
         found[f"sw at {radius:g} Å"] = "pair_style sw\npair_coeff * * wide.sw Si\n"
-    for name in parity["routes"]:
-        suffix = "" if name == first else f"-{name}"
-        found[f"formula, {name}"] = f"include potential{suffix}.mod\n"
     for name, text in SNAP_FILES.items():
         Path(name).write_text(text)
-    return {**found, "snap": SNAP}
+    return {**found, **formula_routes(chosen), "snap": SNAP}
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--potential", type=Path)
-    parser.add_argument("--repeat", type=int, default=8, help="cubes of 8 atoms along an edge")
-    options = parser.parse_args()
+    options = cost_options(__doc__, steps=20)
     chosen = Potential.load(options.potential) if options.potential else published()
     print(f"{machine()}\nformula: {chosen.formula.expression.text()}\n")
-    setup = SETUP.replace("{n}", str(options.repeat))
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        print(lammps_table(setup, routes(chosen), steps=20))
+    print(lammps_table(CRYSTAL, partial(routes, chosen), options))
 
 
 if __name__ == "__main__":

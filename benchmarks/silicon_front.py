@@ -1,7 +1,7 @@
 """Error against complexity of formulas with three-body terms for silicon, over several seeds.
 
     python benchmarks/silicon_front.py [--seeds 5] [--minutes 10] [--r-cut-three-body 5.0]
-                                       [--data FOLDER] [--out FOLDER]
+                                       [--data FOLDER] [--out FOLDER] [--set NAME=VALUE ...]
 
 Data: silicon_mlearn_train.extxyz, in --data, $SYMREG_SHARED_DATA or ../shared/data beside the
 checkout: DFT (PBE) of materialsvirtuallab/mlearn, Zuo et al., J. Phys. Chem. A 124, 731 (2020). A
@@ -19,7 +19,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import machine, shared_data
+from common import machine, with_settings
+from needs import data_file, shared_data
 
 import symreg
 from symreg import config
@@ -28,22 +29,21 @@ from symreg.runs import Member, Run
 COMPLEXITIES = (15, 20, 25, 30, 35, 40, 45, 50, 55, 60)
 
 
-def settings_for(
-    data: Path, out: Path, seed: int, minutes: float, radius: float
-) -> config.Settings:
+def settings_for(options: argparse.Namespace, out: Path, seed: int) -> config.Settings:
     """The run file of one seed."""
+    file = data_file(options.data, "silicon_mlearn_train.extxyz")
     record = {
-        "data": {"train": [str(data / "silicon_mlearn_train.extxyz")], "split": "trajectory"},
+        "data": {"train": [str(file)], "split": "trajectory"},
         "terms": {
             "three_body": "separable",
             "r_cut": 6.0,
-            "r_cut_three_body": radius,
+            "r_cut_three_body": options.r_cut_three_body,
             "max_complexity": 60,
         },
-        "search": {"seed": seed, "minutes": minutes, "workers": 2},
+        "search": {"seed": seed, "minutes": options.minutes, "workers": 2},
         "output": {"folder": str(out / f"seed{seed}")},
     }
-    return config.from_dict(record)
+    return config.from_dict(record, overrides=options.changes)
 
 
 def run_or_read(settings: config.Settings) -> Run:
@@ -62,6 +62,8 @@ def best(run: Run, complexity: int) -> Member | None:
 def row(runs: list[Run], complexity: int, floor: float) -> str:
     """One line of the table."""
     members = [member for run in runs if (member := best(run, complexity))]
+    if not members:
+        return f"| {complexity} | | | |"
     figures = [np.array([m.error / floor for m in members])]
     for quantity, unit in (("energy", 1e3), ("forces", 1.0)):
         found = [m.errors["validation"][quantity]["rmse"] * unit for m in members]
@@ -78,15 +80,12 @@ def main() -> None:
     parser.add_argument("--r-cut-three-body", type=float, default=5.0)
     parser.add_argument("--data", type=Path, default=shared_data(), help="folder of the data")
     parser.add_argument("--out", type=Path, help="folder that keeps the runs")
-    options = parser.parse_args()
+    options = with_settings(parser)
     with tempfile.TemporaryDirectory() as scratch:
         out = (options.out or Path(scratch)).resolve()
         runs = []
         for seed in range(options.seeds):
-            settings = settings_for(
-                options.data.resolve(), out, seed, options.minutes, options.r_cut_three_body
-            )
-            runs.append(run_or_read(settings))
+            runs.append(run_or_read(settings_for(options, out, seed)))
             last = runs[-1].front[-1]
             print(f"seed {seed}: {last.complexity} {last.error:.4g} {last.expression}", flush=True)
         floor = runs[0].floor["error"]

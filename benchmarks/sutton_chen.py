@@ -1,6 +1,7 @@
 """Whether Sutton-Chen is found again from energies and forces of copper, and how soon.
 
     python benchmarks/sutton_chen.py [--seeds 10] [--minutes 6] [--data FOLDER]
+                                    [--set NAME=VALUE ...]
 
 Data: sutton_chen_copper.extxyz, in --data, $SYMREG_SHARED_DATA or ../shared/data beside the
 checkout, of Hernandez et al., npj Comput. Mater. 5, 112 (2019), 400 structures of 32 atoms at 300
@@ -20,10 +21,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
-from common import machine, over_seeds, shared_data, two_processes
+from common import machine, over_seeds, parts_of, two_processes, with_settings
+from needs import data_file, shared_data
 
 from symreg import config
 from symreg.runs.pipeline.delivery import tidy
@@ -37,10 +40,10 @@ LOW_ENOUGH = 1e-3
 PUBLISHED = {"x^-9": 644.52, "sqrt(sum(x^-6))": 527.6}
 
 
-def settings_for(data: Path, seed: int) -> config.Settings:
+def settings_for(data: Path, seed: int, changes: Mapping[str, str]) -> config.Settings:
     """The run file of one seed."""
     record = {
-        "data": {"train": [str(data / "sutton_chen_copper.extxyz")]},
+        "data": {"train": [str(data_file(data, "sutton_chen_copper.extxyz"))]},
         "terms": {
             "many_body": True,
             "library_seeds": False,
@@ -55,15 +58,12 @@ def settings_for(data: Path, seed: int) -> config.Settings:
             "generations_per_epoch": 2,
         },
     }
-    return config.from_dict(record)
+    return config.from_dict(record, overrides=changes)
 
 
 def largest_deviation(expression: Expression, r0: float) -> float | None:
     """Of both constants, relative; None where the terms are not the published ones."""
-    weight = {
-        str(term.tree): value
-        for term, value in zip(expression.terms, expression.weights, strict=True)
-    }
+    weight = {str(tree): value for _, tree, value in parts_of(expression)}
     if set(weight) != set(PUBLISHED) or weight["sqrt(sum(x^-6))"] > 0:
         return None
     # Every atom has half of its pairs; the published form sums over all neighbours.
@@ -98,13 +98,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=6.0, help="most for each seed")
     parser.add_argument("--data", type=Path, default=shared_data(), help="folder of the data")
-    options = parser.parse_args()
+    options = with_settings(parser)
     print(f"{machine()}; 2 workers")
     with tempfile.TemporaryDirectory() as name:
-        scratch, data = Path(name), options.data.resolve()
         over_seeds(
             options.seeds,
-            lambda seed: search(prepare(settings_for(data, seed)), scratch, options.minutes),
+            lambda seed: search(
+                prepare(settings_for(options.data, seed, options.changes)),
+                Path(name),
+                options.minutes,
+            ),
         )
 
 

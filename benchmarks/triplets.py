@@ -7,7 +7,7 @@ constants on the projected design. A few of them are then fitted by the exact pa
 triplets, weights by least squares, constants by scipy's ``least_squares`` with forward
 differences.
 
-    python benchmarks/triplets.py [--turns 5] [--fits 3]
+    python benchmarks/triplets.py [--turns 5] [--fits 3] [--sizes 1 3 10]
 
 Comes out: candidates per second for each size, the time to project, and the ratio of the two ways.
 """
@@ -21,7 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from common import AllLabels, copies, interleaved, machine
+from common import AllLabels, copies, interleaved, key, machine, spread, term
 
 from symreg.fit.design import build_design
 from symreg.fit.exact import ExactPath
@@ -29,16 +29,14 @@ from symreg.fit.loss import LossSettings
 from symreg.fit.programs.packing import pack
 from symreg.fit.solve.fitter import Fitter
 from symreg.fit.solve.judging import FITTED
-from symreg.language import parse
 from symreg.structures import Structures, read_structures
 from symreg.structures.settings import DataSettings
-from symreg.terms import VARIABLES_OF, Term
+from symreg.terms import Term
 from symreg.terms.cutoff import Cutoff
 
-SIZES = (1, 3, 10)
 CUTOFFS = tuple(Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (6.0, 4.2))
 R0, LOSS = 2.37, LossSettings()
-PAIR, TRIPLETS = ("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si"))
+KINDS = ("pair", "three-body")
 SHAPES = {
     "separable": (
         ("exp(-4.0*x)", "1", "exp(-2.0*x1)*exp(-2.0*x2)*((c + 0.33)^2 - 0.1)"),
@@ -59,16 +57,11 @@ def silicon() -> Structures:
 def candidates(shape: str, count: int) -> list[list[Term]]:
     """Known shapes with starting values spread by a tenth."""
     rng = np.random.default_rng(0)
-    found = []
-    for k in range(count):
-        terms = []
-        for text in SHAPES[shape][k % len(SHAPES[shape])]:
-            kind, species = TRIPLETS if "x1" in text else PAIR
-            tree = parse(text, variable=VARIABLES_OF[kind])
-            moved = [c * np.exp(rng.normal(0.0, 0.1)) for c in tree.constants]
-            terms.append(Term(kind, species, tree.with_constants(moved)))
-        found.append(terms)
-    return found
+    shapes = [SHAPES[shape][k % len(SHAPES[shape])] for k in range(count)]
+    return [
+        [spread(term(KINDS["x1" in text], "Si", text), 0.1, rng) for text in texts]
+        for texts in shapes
+    ]
 
 
 def main() -> None:
@@ -76,29 +69,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--fits", type=int, default=3, help="fits by the exact path")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1, 3, 10], help="numbers of copies"
+    )
     options = parser.parse_args()
     print(machine())
-    data, fitters = silicon(), {}
-    for size in SIZES:
+    data, fitters, sizes = silicon(), {}, options.sizes
+    for size in sizes:
         more, start = copies(data, size), time.perf_counter()
         fitters[size] = Fitter(build_design(more, *CUTOFFS, r0=R0, loss=LOSS))
         took = time.perf_counter() - start
         print(f"x{size}: {len(more)} structures, projected in {took:.1f} s", flush=True)
     print(
-        f"\n| candidates per second | {' | '.join(f'x{size}' for size in SIZES)} | all triplets |"
+        f"\n| candidates per second | {' | '.join(f'x{size}' for size in sizes)} | all triplets |"
     )
-    print("|---" * (2 + len(SIZES)) + "|")
+    print("|---" * (2 + len(sizes)) + "|")
     exact = AllLabels(data, ExactPath(data, CUTOFFS[0], R0, CUTOFFS[1]), LOSS)
     for shape in SHAPES:
-        batch = pack(candidates(shape, 50), [PAIR, TRIPLETS])
-        assert (fitters[1].fit(batch).outcomes == FITTED).mean() > 0.5
+        batch = pack(candidates(shape, 50), [key(kind, "Si") for kind in KINDS])
+        assert (fitters[sizes[0]].fit(batch).outcomes == FITTED).mean() > 0.5
         actions = {f"x{size}": partial(fitter.fit, batch) for size, fitter in fitters.items()}
         seconds = interleaved(actions, options.turns)
-        rates = [50 / float(np.median(seconds[f"x{size}"])) for size in SIZES]
-        start = time.process_time()
-        for terms in candidates(shape, options.fits):
-            exact.fit(terms)
-        slow = options.fits / (time.process_time() - start)
+        rates = [50 / float(np.median(seconds[f"x{size}"])) for size in sizes]
+        slow = exact.rate(candidates(shape, options.fits))
         cells = " | ".join(f"{rate:,.0f}" for rate in rates)
         print(
             f"| {shape} | {cells} | {slow:.3g}: {rates[0] / slow:,.0f} times slower |", flush=True

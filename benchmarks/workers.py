@@ -27,6 +27,7 @@ from time import perf_counter
 
 import numpy as np
 from common import machine, two_processes
+from needs import packages
 from threadpoolctl import threadpool_limits
 
 import symreg
@@ -141,6 +142,8 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=60)
     parser.add_argument("--minutes", type=float, help="watch memory for so long instead")
     options = parser.parse_args()
+    if not options.minutes:
+        packages("dask", "distributed", extra="dask")
     print(machine())
     if options.minutes:
         watch_memory(options.minutes)
