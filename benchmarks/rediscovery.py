@@ -24,8 +24,8 @@ no more complex than the true form fits noisy labels better than that form fitte
 form cannot stand on the front then, and this is no failure of the search but of the labels to tell.
 It counts as a miss all the same, and the table says how many of them there are.
 
-Comes out: a line for each trial, the misses, and with --table the table of the README. --json keeps
-trials in a file and goes on with those that it lacks.
+Comes out: a line for each trial, the misses, and with --table that of docs/measured.md. --json
+keeps trials in a file and goes on with those that it lacks.
 """
 
 from __future__ import annotations
