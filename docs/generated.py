@@ -98,7 +98,7 @@ def cutoffs_markdown() -> str:
     return _markdown(text[text.index("With ") : text.index("Raises\n")])
 
 
-_PIECES: Mapping[str, Callable[[], str]] = {
+PIECES: Mapping[str, Callable[[], str]] = {
     "<!-- settings -->": settings_markdown,
     "<!-- table: operators -->": operators_markdown,
     "<!-- table: known forms -->": known_forms_markdown,
@@ -128,7 +128,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
-    for marker, text in _PIECES.items():
+    for marker, text in PIECES.items():
         if marker in source[0]:
             source[0] = source[0].replace(marker, text())
     source[0] = source[0].replace("](../benchmarks/README.md", "](benchmarks.md")
