@@ -64,7 +64,7 @@ def validation(prepared: Prepared, expression: Expression) -> float:
     design, e0 = prepared.design, prepared.e0(expression)
     fitted = np.array([e0[name] for name in design.species] if design.n_e0 else [])
     found = design.rmse(fitted, prepared.fitter.coordinates(expression))
-    return 1e6 * found["validation"]["energy"]["all"]
+    return 1e6 * found["validation"].energy.rmse
 
 
 def main() -> None:

@@ -28,7 +28,6 @@ from common import (
     CUTOFF,
     R0,
     argon,
-    constants_of,
     copies,
     deap_function,
     interleaved,
@@ -41,15 +40,14 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from symreg.fit.design import build_design
-from symreg.fit.forces.pairs import add_pair_observables
+from symreg.fit.forces import add_pairs
 from symreg.fit.loss import LossSettings
-from symreg.fit.programs.batch import Batch
-from symreg.fit.programs.evaluation import evaluate
-from symreg.fit.programs.packing import pack, tree_arrays
-from symreg.fit.solve.fitter import Fitter
-from symreg.fit.solve.judging import FITTED
+from symreg.fit.programs.batch import Batch, encode, encoded, pack
+from symreg.fit.programs.evaluation import differentiate
+from symreg.fit.projected.fitter import Fitter
+from symreg.fit.projected.judging import FITTED
 from symreg.searching.backfitting import Backfitting
-from symreg.searching.individuals import encode, to_arrays
+from symreg.searching.individuals import to_arrays
 from symreg.searching.island import EvolutionSettings, Island
 from symreg.searching.islands import Arrays, IslandSettings, run_epoch
 from symreg.searching.selection import tournament
@@ -89,8 +87,8 @@ def mixes(island: Island, count: int) -> tuple[dict[str, Batch], Arrays]:
     offspring = island.variation.vary(tournament(population, 4 * count, rng), rng)
     batches = {
         "random": encode(island.variation.random(2 * count, rng)),
-        "offspring": encode([child.genes for child in offspring]),
-        "four constants": pack(with_four_constants(count, rng), [PAIR]),
+        "offspring": encode([child.coded_terms for child in offspring]),
+        "four constants": encode(pack(with_four_constants(count, rng), [PAIR])),
     }
     return batches, to_arrays(population)
 
@@ -115,7 +113,7 @@ def measure_sizes(structures: int, sizes: Sequence[int], count: int, turns: int)
 
     for size, island in islands.items():
         for name, batch in batches.items():
-            actions[f"{name} x{size}"] = lambda f=island.whole.fitter, b=batch: f.fit(b)
+            actions[f"{name} x{size}"] = lambda f=island.whole.fitter, b=batch: f.fit_arrays(b)
             counts[f"{name} x{size}"] = batch.term_start.size - 1
         actions[f"evolution x{size}"] = lambda s=size: evolve(s)
     seconds = interleaved(actions, turns)
@@ -145,6 +143,7 @@ class AllPairs:
         lists = [structure_pairs(data, s, CUTOFF.r_cut) for s in range(len(data))]
         self.i = np.concatenate([p.i + data.start[s] for s, p in enumerate(lists)])
         self.unit = np.concatenate([p.unit for p in lists])
+        self.owner = np.repeat(np.arange(len(data)), data.n_atoms)
         self.r = np.concatenate([p.r for p in lists])
         self.fade, self.fade_slope = CUTOFF.value(self.r), CUTOFF.slope(self.r)
         self.data, self.volume = data, data.volume[:, None]
@@ -160,20 +159,20 @@ class AllPairs:
         """All weighted labels as one term predicts them from its values on the pairs."""
         phi = value * self.fade
         slope = slope / R0 * self.fade + value * self.fade_slope
-        n = self.data.kind.size
-        energies, forces, virial = np.zeros(n), np.zeros((n, 3)), np.zeros((n, 6))
-        add_pair_observables(self.i, self.r, self.unit, phi, slope, energies, forces, virial)
-        first = self.data.start[:-1]
+        n, count = self.data.kind.size, len(self.data)
+        energies, forces, virial = (np.zeros((*s, 1)) for s in ((count,), (n, 3), (count, 6)))
+        value, slope = 0.5 * phi[:, None], slope[:, None]
+        add_pairs(self.i, self.r, self.unit, self.owner, value, slope, energies, forces, virial)
         parts = (
-            np.add.reduceat(energies, first) / self.data.n_atoms,
+            energies.ravel() / self.data.n_atoms,
             forces.ravel(),
-            (np.add.reduceat(virial, first) / self.volume).ravel(),
+            (virial[:, :, 0] / self.volume).ravel(),
         )
         return np.concatenate([s * p for s, p in zip(self.scale, parts, strict=True)])
 
     def fit(self, functions: Sequence[Callable[..., tuple[Floats, Floats]]], terms: Terms) -> float:
         """Loss after fitting weights and constants."""
-        cuts = np.cumsum([len(constants_of(term)) for term in terms])[:-1]
+        cuts = np.cumsum([len(term.constants) for term in terms])[:-1]
         x = self.r / R0
 
         def residual(constants: Floats) -> Floats:
@@ -186,7 +185,7 @@ class AllPairs:
             best = np.linalg.lstsq(columns / size, self.target, rcond=1e-12)[0]
             return (columns / size) @ best - self.target
 
-        start = np.concatenate([constants_of(term) for term in terms])
+        start = np.concatenate([term.constants for term in terms])
         with np.errstate(all="ignore"):
             # As many steps and as tight as the fit on the projected design.
             found = least_squares(residual, start, ftol=1e-4, xtol=1e-8, max_nfev=13, x_scale="jac")
@@ -196,8 +195,13 @@ class AllPairs:
 
 def compiled(term: Term) -> Callable[..., tuple[Floats, Floats]]:
     """Value and slope by symreg's compiled programs."""
-    code, arg = (np.array(part, dtype=np.int64) for part in tree_arrays(term.tree))
-    return lambda x, *constants: evaluate(code, arg, np.array(constants, dtype=float), x)
+    code, arg = encoded(term.tree.shape)
+
+    def value_and_slope(x: Floats, *constants: float) -> tuple[Floats, Floats]:
+        found = differentiate(code, arg, np.array(constants, dtype=float), x[None, :], False)
+        return found[0], found[1][0]
+
+    return value_and_slope
 
 
 def by_deap(term: Term) -> Callable[..., tuple[Floats, Floats]]:
@@ -225,9 +229,9 @@ def measure_routes(structures: int, fits: int) -> None:
     routes: dict[str, list[float]] = {"projected": [], "all pairs": [], "DEAP": []}
     evaluations, losses = [], []
     for terms in candidates:
-        batch = pack([terms] * 200, [PAIR])
+        batch = encode(pack([terms] * 200, [PAIR]))
         start = time.process_time()
-        fitted = fitter.fit(batch)
+        fitted = fitter.fit_arrays(batch)
         routes["projected"].append((time.process_time() - start) / 200)
         losses.append([fitted.losses[0]])
         for name, make in (("all pairs", compiled), ("DEAP", by_deap)):

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in a line, timing in turns, formulas, argon, DEAP."""
+"""Shared by the benchmarks: the machine in a line, timing in turns, formulas, argon, DEAP."""
 
 from __future__ import annotations
 
@@ -27,21 +27,20 @@ from threadpoolctl import threadpool_limits
 from symreg.fit.exact import ExactPath
 from symreg.fit.loss import LossSettings
 from symreg.lammps.worker import preload_mpi
-from symreg.language import Tree, parse
-from symreg.language.operators import PRIMITIVES
+from symreg.language import Tree
+from symreg.language.text import Nested
+from symreg.language.tree import operands
 from symreg.potential import Potential
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.searching.tasks import Source, labels_beside
 from symreg.structures import Structures
-from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.workers.executors import Crew, processes
 
 threadpool_limits(1)
 
 Floats = NDArray[np.float64]
-Key = tuple[str, tuple[str, ...]]
-"""Kind of a term, and its species."""
 Part = tuple[str, str, Mapping[str, float], float]
 """Kind, formula, its named constants and the weight in eV of a term."""
 
@@ -53,13 +52,14 @@ _NOISE = {"energy": 0.03, "forces": 0.01, "stress": 1e-4}
 
 
 def key(kind: str, element: str) -> Key:
-    """Kind and species of terms of one element."""
-    return kind, (element,) * _ATOMS[kind]
+    """The key of terms of one element."""
+    return Key.of(*[element] * _ATOMS[kind])
 
 
 def term(kind: str, element: str, text: str, numbers: Mapping[str, float] | None = None) -> Term:
     """A term as its formula says, with named constants where it has some."""
-    return Term(*key(kind, element), parse(text, numbers or {}, VARIABLES_OF[kind]))
+    where = key(kind, element)
+    return Term.at(where, where.parse(text, numbers))
 
 
 def expression_of(element: str, parts: Iterable[Part]) -> Expression:
@@ -68,25 +68,9 @@ def expression_of(element: str, parts: Iterable[Part]) -> Expression:
     return Expression(tuple(t for t, _ in found), tuple(float(weight) for _, weight in found))
 
 
-def parts_of(expression: Expression) -> list[tuple[str, Tree, float]]:
-    """Kind, tree and weight of every term."""
-    terms = zip(expression.terms, expression.weights, strict=True)
-    return [(t.kind, t.tree, weight) for t, weight in terms]
-
-
-def constants_of(term: Term) -> tuple[float, ...]:
-    """What is fitted inside of a term."""
-    return tuple(term.tree.constants)
-
-
-def with_constants(term: Term, values: Iterable[float]) -> Term:
-    """The same term with other constants."""
-    return term._replace(tree=term.tree.with_constants([float(value) for value in values]))
-
-
 def spread(term: Term, sigma: float, rng: np.random.Generator) -> Term:
-    """The same term, each constant moved by a random factor of about 1 + sigma."""
-    return with_constants(term, [c * np.exp(rng.normal(0.0, sigma)) for c in constants_of(term)])
+    """A term with each constant moved by a random factor of about 1 + sigma."""
+    return term.with_constants([c * np.exp(rng.normal(0.0, sigma)) for c in term.constants])
 
 
 def machine() -> str:
@@ -232,7 +216,7 @@ def argon(count: int, repeat: int = 2, seed: int = 0) -> Structures:
 
 
 def copies(data: Structures, count: int) -> Structures:
-    """The same structures several times over."""
+    """Structures several times over."""
     n = np.tile(data.n_atoms, count)
     arrays = ("kind", "positions", "cell", "pbc", "energy", "forces", "stress", "split")
     return replace(
@@ -252,22 +236,20 @@ def deap_function(tree: Tree) -> Callable[..., NDArray[np.float64]]:
     for name in ("exp", "log", "sqrt"):
         pset.addPrimitive(getattr(np, name), 1, name=name)
     nodes: list[Any] = []
-    source = iter(tree.nodes)
 
-    def visit() -> None:
-        op, arg = next(source)
-        if op in ("x", "const"):
-            nodes.append(pset.mapping[f"ARG{0 if op == 'x' else 1 + arg}"])
-        elif op == "int":
-            nodes.append(gp.Terminal(arg, False, object))
+    def visit(u: Nested) -> None:
+        if u[0] in ("x", "const"):
+            nodes.append(pset.mapping[f"ARG{0 if u[0] == 'x' else 1 + u[1]}"])
+        elif u[0] == "int":
+            nodes.append(gp.Terminal(u[1], False, object))
         else:
-            nodes.append(pset.mapping["pow" if op == "powi" else op])
-            for _ in range(PRIMITIVES[op].arity):
-                visit()
-            if op == "powi":
-                nodes.append(gp.Terminal(arg, False, object))
+            nodes.append(pset.mapping["pow" if u[0] == "powi" else u[0]])
+            for operand in operands(u):
+                visit(operand)
+            if u[0] == "powi":
+                nodes.append(gp.Terminal(u[1], False, object))
 
-    visit()
+    visit(tree.root)
     function: Callable[..., NDArray[np.float64]] = gp.compile(gp.PrimitiveTree(nodes), pset)
     return function
 
@@ -300,12 +282,12 @@ class AllLabels:
 
     def fit(self, terms: list[Term]) -> float:
         """The lowest loss from the constants as they are."""
-        sizes = [len(constants_of(term)) for term in terms]
+        sizes = [len(term.constants) for term in terms]
 
         def residual(constants: Floats) -> Floats:
             columns, values = [self.free_atoms], list(constants)
             for term, size in zip(terms, sizes, strict=True):
-                moved = with_constants(term, [values.pop(0) for _ in range(size)])
+                moved = term.with_constants([values.pop(0) for _ in range(size)])
                 one = Expression((moved,), (1.0,))
                 found = self.exact.predict(one, dict.fromkeys(self.data.species, 0.0))
                 columns.append(self._rows(found.energy, found.forces, found.stress)[self.there])
@@ -313,7 +295,7 @@ class AllLabels:
             best = np.linalg.lstsq(matrix, self.target, rcond=1e-12)[0]
             return np.asarray(matrix @ best - self.target)
 
-        start = np.array([c for term in terms for c in constants_of(term)])
+        start = np.array([c for term in terms for c in term.constants])
         return float(least_squares(residual, start, x_scale="jac", ftol=1e-4, max_nfev=12).cost)
 
     def rate(self, candidates: list[list[Term]]) -> float:
@@ -340,7 +322,7 @@ def with_settings(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 @contextmanager
 def two_processes(prepared: Prepared, folder: Path) -> Iterator[tuple[Crew, Source]]:
-    """What ``Islands`` need to run in two processes, on data that are written to a folder."""
+    """Arguments of ``Islands`` to run in two processes, on data that are written to a folder."""
     design = folder / "design.npz"
     prepared.design.save(design)
     if prepared.design.many_body:

@@ -13,11 +13,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from common import cost_options, expression_of, formula_routes, lammps_table, machine
+from common import cost_options, formula_routes, lammps_table, machine
 
 from symreg.formula import Formula
-from symreg.lammps.routes import eam_route
+from symreg.lammps.routes import way_of
 from symreg.potential import Potential
+from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
 CRYSTAL = {
@@ -31,17 +32,18 @@ CRYSTAL = {
 
 def gupta(r_cut: float) -> Formula:
     """Gupta's form for copper, smoothly cut off."""
-    parts = (
-        ("pair", "exp(-10.94*(x - 1))", {}, 0.171),
-        ("many-body", "sqrt(sum(exp(-4.56*(x - 1))))", {}, -1.224),
-    )
+    parts = [
+        (0.171, "Cu-Cu: exp(-10.94*(x - 1))"),
+        (-1.224, "Cu: sqrt(sum(exp(-4.56*(x - 1))))"),
+    ]
     cutoff = Cutoff(kind="septic", r_cut=r_cut, r_on=0.6 * r_cut)
-    return Formula(expression_of("Cu", parts), 2.556, {"Cu": 0.0}, ("Cu",), cutoff, 1.8)
+    return Formula(expression_of(parts), 2.556, {"Cu": 0.0}, ("Cu",), cutoff, 1.8)
 
 
 def routes(chosen: Potential) -> dict[str, str]:
     """Commands of native ``eam/alloy`` and of the formula's routes, files in the current folder."""
-    (text,) = eam_route(gupta(chosen.formula.r_cut), "UNITS: metal").files.values()
+    native = way_of("eam").make(gupta(chosen.formula.r_cut), "UNITS: metal")
+    (text,) = native.files.values()
     Path("native.eam.alloy").write_text(text)
     native = {"eam/alloy": "pair_style eam/alloy\npair_coeff * * native.eam.alloy Cu\n"}
     return native | formula_routes(chosen)

@@ -109,10 +109,9 @@ def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 
 def validated(prepared: Prepared, expression: Expression) -> dict[str, float]:
-    """The same for an expression; the energy of a free atom is the one that fits best."""
+    """That of an expression; the energy of a free atom is the one that fits best."""
     found = errors(prepared.structures, prepared.exact.predict(expression, prepared.e0(expression)))
-    every = {q: groups["all"] for q, groups in found["validation"].items()}
-    return figures({"validation": every})
+    return figures(found)
 
 
 def published(name: str) -> Expression:

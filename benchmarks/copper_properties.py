@@ -41,7 +41,7 @@ PHASES = ("bcc", "hcp")
 def relabelled(
     images: Mapping[str, Atoms], path: ExactPath, expression: object
 ) -> dict[str, Atoms]:
-    """The same structures with the labels of an expression; energies are of bonds alone."""
+    """Structures with the labels of an expression; energies are of bonds alone."""
     structures = path.structures
     with np.errstate(all="ignore"):
         found = path.predict(expression, {"Cu": 0.0})
@@ -55,7 +55,7 @@ def relabelled(
 
 
 def properties(images: Mapping[str, Atoms]) -> dict[str, float]:
-    """What labels of the structures say of copper."""
+    """Properties of copper by labels of the structures."""
     curves: dict[str, list[Atoms]] = {}
     for atoms in images.values():
         if atoms.info["group"].endswith("_ev") and atoms.info["group"] != "sc_ev":

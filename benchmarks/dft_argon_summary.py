@@ -1,4 +1,4 @@
-"""What the argon data say: well depth and minimum of each curve, and what pairs miss."""
+"""Summary of the argon data: well depth and minimum of each curve, and what pairs miss."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def curve_summary(part: str, points: Sequence[Point]) -> Point:
 
 
 def non_additivity(clusters: Sequence[Point], dimers: Sequence[Point]) -> dict[str, Point]:
-    """What the DFT dimer curve, summed over pairs, misses in each cluster: meV and meV/Å."""
+    """Errors of the DFT dimer curve, summed over pairs, misses in each cluster: meV and meV/Å."""
     r = np.array([float(point["name"].split()[1]) for point in dimers])
     energies = np.array([point["energy"] for point in dimers])
     slopes = -np.array([point["forces"][1][2] for point in dimers])

@@ -26,7 +26,7 @@ SETTINGS = PlaneWaves(cutoff=350.0)
 SPACING = 0.25
 """Largest distance of k-points in 1/Å, diamond and other structures with (nearly) a gap."""
 METALLIC = 0.15
-"""The same for simple metals."""
+"""Those of simple metals."""
 A = 5.47
 """Lattice constant of diamond in Å."""
 ROOM = (9.0, 9.1, 9.2)

@@ -30,10 +30,11 @@ import numpy as np
 from common import CUTOFF, R0, argon, deap_function, interleaved, machine
 from numpy.typing import NDArray
 
-from symreg.fit.programs.evaluation import differentiate, evaluate_values
-from symreg.fit.programs.packing import tree_arrays
-from symreg.language.canonical import Nested, X, tree_of
-from symreg.language.operators import PRIMITIVES
+from symreg.fit.programs.batch import encoded
+from symreg.fit.programs.evaluation import differentiate, evaluate
+from symreg.language.canonical import X, tree_of
+from symreg.language.operators import OPERATORS
+from symreg.language.text import Nested
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ def grow(operators: dict[str, int], depth: int) -> Nested:
         return (op, random.choice(EXPONENTS), *operands)
     if op == "pow":
         return (op, *operands, number())
-    if PRIMITIVES[op].arity == 2:
+    if OPERATORS[op].arity == 2:
         other = random.randrange(depth)
         leaf = number() if other == 0 and random.random() < 0.75 else None
         operands.append(leaf or grow(operators, other))
@@ -73,7 +74,7 @@ def draw(operators: dict[str, int], count: int, x: Floats) -> list[Nested]:
     while len(found) < count:
         nested = grow(operators, random.choice((4, 5, 6)))
         tree = tree_of(nested)
-        ops = [node.op for node in tree.nodes]
+        ops = [node[0] for node in tree.shape.nodes()]
         if len(ops) in SIZES and "x" in ops and 3 <= len(tree.constants) <= 7:
             with np.errstate(all="ignore"):
                 values = np.asarray(tree(x))
@@ -152,20 +153,15 @@ def drop(results: Iterable[object]) -> None:
 
 
 def actions(trees: Sequence[Nested], x: Floats) -> dict[str, Callable[[], object]]:
-    """What takes turns."""
+    """Functions that take turns."""
     plain = [tree_of(nested) for nested in trees]
-    programs = [
-        (*(np.array(part) for part in tree_arrays(tree)), np.array(tree.constants))
-        for tree in plain
-    ]
+    programs = [(*encoded(tree.shape), np.array(tree.constants), x[None, :]) for tree in plain]
     functions = [(deap_function(tree), tree.constants) for tree in plain]
     # Results are dropped at once: keeping them would measure how the system hands out memory.
     chosen: dict[str, Callable[[], object]] = {
-        "symreg, value": lambda: drop(evaluate_values(*p, x) for p in programs),
-        "symreg, value and d/dr": lambda: drop(differentiate(*p, x, True) for p in programs),
-        "symreg, value and d/dconstants": lambda: drop(
-            differentiate(*p, x, False) for p in programs
-        ),
+        "symreg, value": lambda: drop(evaluate(*p) for p in programs),
+        "symreg, value and d/dr": lambda: drop(differentiate(*p, False) for p in programs),
+        "symreg, value and d/dconstants": lambda: drop(differentiate(*p, True) for p in programs),
         "DEAP gp.compile, NumPy, value": lambda: drop(f(x, *c) for f, c in functions),
     }
     peers = {"pyoperon, float32, value": operon_action, "gplearn, value": gplearn_action}
@@ -184,7 +180,7 @@ def measure_speed(options: argparse.Namespace) -> None:
     for operators in sets.values():
         trees = draw(operators, options.trees, x)
         plain = [tree_of(nested) for nested in trees]
-        work = sum(len(tree.nodes) for tree in plain) * x.size
+        work = sum(1 for tree in plain for _ in tree.shape.nodes()) * x.size
         print(
             f"{len(plain)} trees of {work / x.size / len(plain):.1f} nodes and "
             f"{np.mean([len(tree.constants) for tree in plain]):.1f} constants"
@@ -204,8 +200,7 @@ def compile_all() -> None:
 
     from symreg.fit.design import build_design
     from symreg.fit.loss import LossSettings
-    from symreg.fit.solve.fitter import Fitter
-    from symreg.searching.individuals import encode
+    from symreg.fit.projected.fitter import Fitter
     from symreg.searching.variation import Variation, VariationSettings
 
     own: dict[str, float] = {}
@@ -229,7 +224,7 @@ def compile_all() -> None:
     design = build_design(structures, CUTOFF, r0=R0, loss=LossSettings())
     candidates = Variation(VariationSettings(), design.keys).random(20, np.random.default_rng(0))
     fitter = Fitter(design)
-    fitter.fit(encode(candidates))
+    fitter.fit(candidates)
     total = time.process_time() - began
     print("| function | CPU seconds of its own |\n|---|---|")
     for name, seconds in sorted(own.items(), key=lambda item: -item[1]):

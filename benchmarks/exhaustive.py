@@ -27,9 +27,10 @@ from common import machine
 from numpy.typing import NDArray
 
 from symreg import config
-from symreg.fit.solve.fitter import Fitter
+from symreg.fit.projected.fitter import Fitter
 from symreg.runs.pipeline.preparation import prepare
 from symreg.searching.exhaustive import Examiner, ExamineSettings, Forms, list_forms
+from symreg.terms.kinds import adjective_of
 
 CLASSES = {"argon": (18, 11), "silicon": (16, 11)}
 CHUNK = 1000
@@ -41,7 +42,7 @@ def losses(examiner: Examiner, complexity: int, start: int, stop: int) -> NDArra
     """The lowest loss of each form over all starts; inf where none is valid."""
     terms = examiner.forms.terms(complexity, start, stop)
     batch, place, form = examiner.candidates(terms)
-    fits = examiner.fitter.fit(batch, examiner.settings.fit)
+    fits = examiner.fitter.fit_arrays(batch, examiner.settings.fit)
     best = np.full(terms.place.size, np.inf)
     np.minimum.at(best, form, np.where(examiner.are_valid(fits, place), fits.losses, np.inf))
     return best
@@ -87,7 +88,7 @@ def measure(
     began = time.process_time()
     forms: Forms = list_forms(prepared.design.keys, limit, term_limit)
     listing = time.process_time() - began
-    kinds = " and ".join(kind for kind, _ in forms.keys)
+    kinds = " and ".join(adjective_of(key.over) for key in forms.keys)
     print(f"\n{name}, {kinds}: terms up to {term_limit} listed in {listing:.1f} s, ", end="")
     print(f"{sum(forms.counts.values()):,} forms up to {limit}", flush=True)
     print(

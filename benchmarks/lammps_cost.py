@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import cost_options, expression_of, lammps_table, machine
+from common import cost_options, lammps_table, machine
 
 from symreg.formula import Formula
-from symreg.lammps.routes import lepton_route, native_route, table_route
+from symreg.lammps.routes import way_of
+from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
 CRYSTAL = {
@@ -29,20 +30,21 @@ CRYSTAL = {
 def argon(kind: str) -> Formula:
     """Lennard-Jones argon with one of the cutoff functions."""
     cutoff = Cutoff(kind=kind, r_cut=8.5, r_on=5.1)
-    expression = expression_of("Ar", [("pair", "x^-12 - 2*x^-6", {}, 0.0104)])
+    expression = expression_of([(0.0104, "Ar-Ar: x^-12 - 2*x^-6")])
     return Formula(expression, 3.82, {"Ar": 0.0}, ("Ar",), cutoff, 3.0)
 
 
 def routes() -> dict[str, str]:
     """Commands of every route, with the tables in the current folder."""
-    table, tables = table_route(argon("septic"), "UNITS: metal")
-    for name, text in table.files.items():
+    table, native, lepton = (way_of(style) for style in ("table", "native", "lepton"))
+    by_table = table.make(argon("septic"), "UNITS: metal")
+    for name, text in by_table.files.items():
         Path(name).write_text(text)
     return {
-        "lj/cut": native_route(argon("none")).commands,
-        f"table {tables.points}": table.commands,
-        "lepton, no cutoff function": lepton_route(argon("none")).commands,
-        "lepton, septic": lepton_route(argon("septic")).commands,
+        "lj/cut": native.make(argon("none"), "").commands,
+        "table": by_table.commands,
+        "lepton, no cutoff function": lepton.make(argon("none"), "").commands,
+        "lepton, septic": lepton.make(argon("septic"), "").commands,
     }
 
 

@@ -19,29 +19,27 @@ Comes out: candidates per second and core for each, and the ratios to the exact 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from ase.build import bulk
 from common import (
     AllLabels,
-    constants_of,
     expression_of,
     interleaved,
     key,
     machine,
     term,
-    with_constants,
 )
 
 from symreg.fit.design import build_design
 from symreg.fit.exact import ExactPath
 from symreg.fit.loss import LossSettings
-from symreg.fit.programs.batch import Batch
-from symreg.fit.programs.packing import pack
+from symreg.fit.programs.batch import CodedTerm, pack
+from symreg.fit.projected.fitter import AS_IT_STANDS, POLISH, QUICK, FitSettings
+from symreg.fit.projected.judging import FITTED
 from symreg.fit.rows import DirectFitter, Labelled
-from symreg.fit.solve.fitter import AS_IT_STANDS, POLISH, QUICK, FitSettings
-from symreg.fit.solve.judging import FITTED
 from symreg.structures import Structures, from_atoms
 from symreg.terms import Term
 from symreg.terms.cutoff import Cutoff
@@ -80,7 +78,7 @@ def copper(count: int) -> Structures:
 def terms_of(texts: tuple[str, str], factor: float) -> list[Term]:
     """A pair term and a many-body term with their starting values scaled."""
     terms = [term(kind, "Cu", text) for kind, text in zip(KINDS, texts, strict=True)]
-    return [with_constants(t, [factor * c for c in constants_of(t)]) for t in terms]
+    return [one.with_constants([factor * c for c in one.constants]) for one in terms]
 
 
 def candidates(count: int) -> list[list[Term]]:
@@ -89,12 +87,13 @@ def candidates(count: int) -> list[list[Term]]:
     return [terms_of(SHAPES[k % len(SHAPES)], np.exp(rng.normal(0.0, 0.1))) for k in range(count)]
 
 
-def rates(fitter: DirectFitter, batch: Batch, turns: int) -> dict[str, float]:
+def rates(
+    fitter: DirectFitter, drawn: Sequence[Sequence[CodedTerm]], turns: int
+) -> dict[str, float]:
     """Candidates per second of every kind of fit."""
     ways: dict[str, FitSettings] = {"screened": QUICK, "scored": AS_IT_STANDS, "fitted": POLISH}
-    seconds = interleaved({n: partial(fitter.fit, batch, s) for n, s in ways.items()}, turns)
-    count = batch.term_start.size - 1
-    return {name: count / float(np.median(found)) for name, found in seconds.items()}
+    seconds = interleaved({n: partial(fitter.fit, drawn, s) for n, s in ways.items()}, turns)
+    return {name: len(drawn) / float(np.median(found)) for name, found in seconds.items()}
 
 
 def main() -> None:
@@ -105,15 +104,15 @@ def main() -> None:
     parser.add_argument("--structures", type=int, nargs="+", default=[75, 300])
     options = parser.parse_args()
     print(machine())
-    batch = pack(candidates(60), [key(kind, "Cu") for kind in KINDS])
+    drawn = pack(candidates(60), [key(kind, "Cu") for kind in KINDS])
     print("\n| structures | screened /s | scored /s | fitted /s | exact path /s | ratios |")
     print("|---|---|---|---|---|---|")
     for size in options.structures:
         data = copper(size)
         design = build_design(data, CUTOFF, r0=R0, loss=LOSS, many_body=True)
         fitter = Labelled(data, CUTOFF, None).fitter(design)
-        assert (fitter.fit(batch).outcomes == FITTED).mean() > 0.5
-        found = rates(fitter, batch, options.turns)
+        assert (fitter.fit(drawn).outcomes == FITTED).mean() > 0.5
+        found = rates(fitter, drawn, options.turns)
         exact = AllLabels(data, ExactPath(data, CUTOFF, R0), LOSS)
         slow = exact.rate(candidates(options.fits))
         cells = " | ".join(f"{rate:,.0f}" for rate in found.values())

@@ -1,4 +1,4 @@
-"""What a benchmark needs beside symreg: packages of an extra, and files of the public data.
+"""Needs of benchmarks beside symreg: packages of an extra, and files of the public data.
 
 Where one is missing the script ends with one line that says so.
 """

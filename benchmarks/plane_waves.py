@@ -44,7 +44,7 @@ METHOD: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PlaneWaves:
-    """What decides a label besides the structure and its grid of k-points."""
+    """Settings that decide a label besides the structure and its grid of k-points."""
 
     cutoff: float
     """Kinetic energy of the plane waves in eV."""

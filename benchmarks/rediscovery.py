@@ -70,7 +70,7 @@ MOST_COMPARED = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What came of one search; times are None where there was no success."""
+    """Outcome of one search; times are None where there was no success."""
 
     case: str
     noisy: bool
@@ -92,7 +92,7 @@ class Trial:
 
     @property
     def key(self) -> tuple[str, bool, int, float]:
-        """What tells it from others."""
+        """Its name and settings, which tell it from others."""
         return self.case, self.noisy, self.seed, self.minutes
 
 
@@ -125,10 +125,10 @@ class Watch:
     def is_found(self, front: Sequence[Individual], known: set[object]) -> bool:
         """Whether a member is the true form; ``known`` are those that are not."""
         bar = NEAR * self.prepared.spread + SPARE * self.truth[1]
-        near = [i for i in front if i.error < bar and (i.genes, i.weights) not in known]
+        near = [i for i in front if i.error < bar and (i.coded_terms, i.weights) not in known]
         # Where many are near, those of noisy labels only fit the noise, those of clean ones do not.
         for individual in near[:MOST_COMPARED] if self.noisy else near[-MOST_COMPARED:]:
-            known.add((individual.genes, individual.weights))
+            known.add((individual.coded_terms, individual.weights))
             for member in tidy(self.prepared, [individual]):
                 found = normal(member.expression)
                 if any(agree(found, true, self.noisy) for true in self.references):
@@ -268,7 +268,7 @@ def _row(case: Case, noisy: bool, found: Sequence[Trial]) -> str:
 
 
 def line(one: Trial) -> str:
-    """What came of one trial."""
+    """Outcome of one trial."""
     parts = [f"{one.case} {'noisy' if one.noisy else 'clean'} seed {one.seed}:"]
     for word in ("symbolic", "numeric"):
         if word == "symbolic" or not one.noisy:

@@ -182,7 +182,7 @@ def buckingham(r0: float) -> Parts:
 
 
 def becke_johnson(r0: float, written: str = "1/(d + x^6)") -> Parts:
-    """The same with the dispersion damped as A. D. Becke and E. R. Johnson do, at 2.8 Å.
+    """That form with the dispersion damped as A. D. Becke and E. R. Johnson do, at 2.8 Å.
 
     J. Chem. Phys. 123, 154101 (2005).
     """
@@ -222,7 +222,7 @@ def gupta(r0: float) -> Parts:
 
 
 def two_thirds(r0: float) -> Parts:
-    """The same idea with the power 2/3 of the bonds' sum instead of its root."""
+    """That idea with the power 2/3 of the bonds' sum instead of its root."""
     return _bands(r0, 0.808, 1.71, "sum(exp(b*x))^m", {"m": 2 / 3}, 2 / 3)
 
 
@@ -237,7 +237,7 @@ def log_embedding(r0: float) -> Parts:
 
 
 def _unscaled(r0: float) -> Parts:
-    """The same but for a constant energy of every atom, which is fitted in any case."""
+    """That form but for a constant energy of every atom, which is fitted in any case."""
     repulsion, (kind, _, numbers, weight) = log_embedding(r0)
     text = "log(c + sum(exp(b*x)))"
     return [repulsion, (kind, text, {**numbers, "c": 1 / numbers["c"]}, weight)]
@@ -265,7 +265,7 @@ def stillinger_weber(r0: float) -> Parts:
 
 
 def septic(r0: float) -> Parts:
-    """The same times symreg's default cutoff function, so that its envelopes are to be found."""
+    """That form times symreg's default cutoff function, so that its envelopes are to be found."""
     reach = silicon.REACH * silicon.SIGMA / r0
     steep, flat, (kind, _, angle, strength) = stillinger_weber(r0)
     near = {"s": silicon.SIGMA / r0, "a": -reach}

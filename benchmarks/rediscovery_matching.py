@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import sympy
-from common import parts_of
 
 from symreg.formula.simplify.translate import tree_to_sympy
-from symreg.language import Node, Tree, end_of
-from symreg.terms import Expression
+from symreg.terms import Expression, Term
 
 CLOSE, FAR = 1e-3, (0.25, 0.5)
 """Relative tolerance of all constants on clean labels; with noise of those inside functions, and of
 the numbers in front of them, against those of the true form fitted to the same labels."""
 
 Addend = tuple[str, str, float, tuple[float, ...]]
-"""Kind, structure, number in front and constants inside of an addend."""
+"""Kind of a sum, structure, number in front and constants inside of an addend."""
 X = sympy.Symbol("x", positive=True)
 SYMBOLS = {"x": X, "x1": sympy.Symbol("x1", positive=True), "x2": sympy.Symbol("x2", positive=True)}
 SYMBOLS["c"] = sympy.Symbol("c", real=True)
@@ -26,15 +24,15 @@ def normal(expression: Expression) -> list[Addend]:
     """All addends of a formula multiplied out, sorted; empty where SymPy cannot say them."""
     totals: dict[str, Any] = {}
     sums: dict[Any, tuple[str, tuple[float, ...]]] = {}
-    for kind, tree, weight in parts_of(expression):
-        addend = sympy.Float(weight) * _in_sympy(tree, sums)
-        totals[kind] = totals.get(kind, 0) + addend
+    for term, weight in expression.weighted():
+        addend = sympy.Float(weight) * _in_sympy(term, sums)
+        totals[term.key.over] = totals.get(term.key.over, 0) + addend
     found = []
-    for kind, total in totals.items():
+    for over, total in totals.items():
         for addend in sympy.Add.make_args(sympy.expand(total)):
             number, rest = addend.as_coeff_Mul()
             inside: list[float] = []
-            found.append((kind, _structure(rest, sums, inside), float(number), tuple(inside)))
+            found.append((over, _structure(rest, sums, inside), float(number), tuple(inside)))
     return sorted(found, key=lambda a: (a[0], a[1], a[3]))
 
 
@@ -50,31 +48,19 @@ def agree(found: list[Addend], true: list[Addend], noisy: bool) -> bool:
     )
 
 
-def _in_sympy(tree: Tree, sums: dict[Any, tuple[str, tuple[float, ...]]]) -> Any:
-    """A tree in SymPy; every neighbour sum, without its scale, becomes a symbol."""
-    nodes = tree.nodes
-    places = [k for k, node in enumerate(nodes) if node.op == "sum"]
-    if not places:
-        return tree_to_sympy(tree, SYMBOLS)
-    flat: list[Node] = []
+def _in_sympy(term: Term, sums: dict[Any, tuple[str, tuple[float, ...]]]) -> Any:
+    """A term in SymPy; every sum of a function, without its scale, becomes a symbol."""
+    if term.of is None:
+        return tree_to_sympy(term.tree, SYMBOLS)
     variables: dict[str, Any] = {}
-    k = 0
-    while k < len(nodes):
-        if nodes[k].op != "sum":
-            flat.append(nodes[k])
-            k += 1
-            continue
-        stop = end_of(nodes, k)
-        total = sympy.expand(tree_to_sympy(Tree(nodes[k + 1 : stop], tree.constants), SYMBOLS))
+    for n, one in enumerate(term.sums, 1):
+        total = sympy.expand(tree_to_sympy(one.tree, SYMBOLS))
         scale, rest = total.as_coeff_Mul()
         inside: list[float] = []
-        name = f"S{len(sums)}"
-        symbol = sympy.Symbol(name, positive=True)
+        symbol = sympy.Symbol(f"S{len(sums)}", positive=True)
         sums[symbol] = _structure(rest, {}, inside), tuple(inside)
-        variables[name] = scale * symbol
-        flat.append(Node(name))
-        k = stop
-    return tree_to_sympy(Tree(tuple(flat), tree.constants), variables)
+        variables[f"s{n}"] = scale * symbol
+    return tree_to_sympy(term.of, variables)
 
 
 def _structure(

@@ -28,7 +28,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from common import machine, over_seeds, parts_of, two_processes, with_settings
+from common import machine, over_seeds, two_processes, with_settings
 from needs import packages
 from stillinger_weber_data import (
     EPSILON,
@@ -44,13 +44,13 @@ from stillinger_weber_data import (
 )
 
 from symreg import config
-from symreg.language import Tree
-from symreg.language.canonical import ONE, Nested, X, nested, tree_of
+from symreg.language.canonical import X, nested, tree_of
+from symreg.language.text import ONE, Nested
 from symreg.runs.pipeline.delivery import tidy
 from symreg.runs.pipeline.preparation import Prepared, prepare
 from symreg.runs.pipeline.searching import island_settings
 from symreg.searching.islands import Islands
-from symreg.terms import Expression
+from symreg.terms import Expression, kinds
 
 WITHIN = 5e-3
 LOW_ENOUGH = 1e-4
@@ -81,9 +81,11 @@ def settings_for(case: str, data: Path, seed: int, changes: Mapping[str, str]) -
 
 def constants_of(case: str, expression: Expression, r0: float) -> Constants | None:
     """Constants in the published units; None where the terms are not the published ones."""
-    parts = [(kind, nested(tree), weight) for kind, tree, weight in parts_of(expression)]
-    triplets = [(u, w) for kind, u, w in parts if kind == "three-body"]
-    pairs = [(u, w) for kind, u, w in parts if kind == "pair"]
+    parts = [(term.key.over, nested(term.tree), weight) for term, weight in expression.weighted()]
+    triplets, pairs = (
+        [(u, w) for over, u, w in parts if over == wanted]
+        for wanted in (kinds.TRIPLETS, kinds.PAIRS)
+    )
     if len(triplets) != 1 or len(pairs) != 2 or triplets[0][0][0] != "product":
         return None
     (_, radial, angular), strength = triplets[0]
@@ -133,7 +135,7 @@ def _envelope(u: Nested) -> tuple[float, float] | None:
         return None
     x = np.linspace(0.85, 1.4, 9)
     with np.errstate(all="ignore"):
-        inverse = 1.0 / Tree(tree_of(u[1]).nodes, tree_of(u[1]).constants)(x)
+        inverse = 1.0 / tree_of(u[1])(x)
     if not np.isfinite(inverse).all():
         return None
     slope, start = np.polyfit(x, inverse, 1)

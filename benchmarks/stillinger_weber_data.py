@@ -42,7 +42,7 @@ from symreg.terms.cutoff import Cutoff
 EPSILON, SIGMA = 2.1683, 2.0951
 """Units of energy in eV and of length in Å; r0 is SIGMA."""
 REACH, PAIR, REPULSION, TRIPLETS, GAMMA = 1.80, 7.049556277, 0.6022245584, 21.0, 1.20
-"""What the authors call a, A, B, lambda and gamma."""
+"""Constants that the authors call a, A, B, lambda and gamma."""
 PUBLISHED = (
     Cutoff(kind="stillinger_weber", r_cut=REACH * SIGMA, s=SIGMA),
     Cutoff(kind="stillinger_weber", r_cut=REACH * SIGMA, s=GAMMA * SIGMA),
@@ -203,7 +203,7 @@ def by_lammps(images: list[Atoms]) -> Prediction:
 def by_exact_path(
     images: list[Atoms], expression: Expression, cutoffs: tuple[Cutoff, Cutoff]
 ) -> Prediction:
-    """The same by symreg's sums over pairs and triplets."""
+    """Them by symreg's sums over pairs and triplets."""
     pair, three_body = cutoffs
     path = ExactPath(from_atoms(images), pair, SIGMA, three_body)
     return path.predict(expression, {"Si": 0.0})

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
-from common import machine, over_seeds, parts_of, two_processes, with_settings
+from common import machine, over_seeds, two_processes, with_settings
 from needs import data_file, shared_data
 
 from symreg import config
@@ -63,7 +63,7 @@ def settings_for(data: Path, seed: int, changes: Mapping[str, str]) -> config.Se
 
 def largest_deviation(expression: Expression, r0: float) -> float | None:
     """Of both constants, relative; None where the terms are not the published ones."""
-    weight = {str(tree): value for _, tree, value in parts_of(expression)}
+    weight = {str(term.tree): value for term, value in expression.weighted()}
     if set(weight) != set(PUBLISHED) or weight["sqrt(sum(x^-6))"] > 0:
         return None
     # Every atom has half of its pairs; the published form sums over all neighbours.

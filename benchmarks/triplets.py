@@ -26,9 +26,9 @@ from common import AllLabels, copies, interleaved, key, machine, spread, term
 from symreg.fit.design import build_design
 from symreg.fit.exact import ExactPath
 from symreg.fit.loss import LossSettings
-from symreg.fit.programs.packing import pack
-from symreg.fit.solve.fitter import Fitter
-from symreg.fit.solve.judging import FITTED
+from symreg.fit.programs.batch import encode, pack
+from symreg.fit.projected.fitter import Fitter
+from symreg.fit.projected.judging import FITTED
 from symreg.structures import Structures, read_structures
 from symreg.structures.settings import DataSettings
 from symreg.terms import Term
@@ -86,9 +86,11 @@ def main() -> None:
     print("|---" * (2 + len(sizes)) + "|")
     exact = AllLabels(data, ExactPath(data, CUTOFFS[0], R0, CUTOFFS[1]), LOSS)
     for shape in SHAPES:
-        batch = pack(candidates(shape, 50), [key(kind, "Si") for kind in KINDS])
-        assert (fitters[sizes[0]].fit(batch).outcomes == FITTED).mean() > 0.5
-        actions = {f"x{size}": partial(fitter.fit, batch) for size, fitter in fitters.items()}
+        batch = encode(pack(candidates(shape, 50), [key(kind, "Si") for kind in KINDS]))
+        assert (fitters[sizes[0]].fit_arrays(batch).outcomes == FITTED).mean() > 0.5
+        actions = {
+            f"x{size}": partial(fitter.fit_arrays, batch) for size, fitter in fitters.items()
+        }
         seconds = interleaved(actions, options.turns)
         rates = [50 / float(np.median(seconds[f"x{size}"])) for size in sizes]
         slow = exact.rate(candidates(shape, options.fits))

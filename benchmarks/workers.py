@@ -1,4 +1,4 @@
-"""What workers bring: speed-up from one to two, overhead of dask, memory.
+"""Gain of workers: speed-up from one to two, overhead of dask, memory.
 
     python benchmarks/workers.py [--epochs 5] [--generations 60]
     python benchmarks/workers.py --minutes 60
@@ -49,7 +49,7 @@ def prepared_argon(generations: int) -> tuple[Prepared, IslandSettings]:
 
 
 def signature(state: State) -> list[bytes]:
-    """What must be the same whoever computed it."""
+    """Results that must be equal whoever computed them."""
     return [p[name].tobytes() for p in state.populations for name in sorted(p)]
 
 

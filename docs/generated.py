@@ -15,9 +15,10 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from symreg.config import Settings, toml_value
-from symreg.language.operators import PRIMITIVES, WEIGHT_COST
+from symreg.language.operators import COSTS, WEIGHT_COST
 from symreg.terms import known
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.kinds import kinds
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -77,10 +78,9 @@ def settings_markdown() -> str:
 def operators_markdown() -> str:
     """Every node of a tree and what it adds to the complexity."""
     rows = []
-    for name, primitive in PRIMITIVES.items():
-        arguments = "u" if primitive.arity == 1 else "u, v"
-        written = _WRITTEN.get(name, f"`{name}({arguments})`")
-        rows.append((f"`{name}`", written, str(primitive.cost)))
+    variables = dict.fromkeys((name for kind in kinds() for name in kind.variables), 1)
+    for name, cost in (variables | COSTS).items():
+        rows.append((f"`{name}`", _WRITTEN.get(name, f"`{name}(u)`"), str(cost)))
     rows.append(("", "the linear weight of a term", str(WEIGHT_COST)))
     return _table(("node", "written", "cost"), rows)
 

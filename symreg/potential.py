@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from symreg.files import plain, write_text
 from symreg.formula import Formula, FormulaCalculator
 
+Floats = NDArray[np.float64]
+
 FORMAT = "symreg-potential"
-VERSION = 1
+VERSION = 2
+"""Version 2 has terms in their one text form, and the covariance of the constants."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +30,8 @@ class Potential:
     Examples
     --------
     >>> from symreg.terms.cutoff import Cutoff
-    >>> from symreg.language import parse
-    >>> from symreg.terms import Expression, Term
-    >>> terms = (Term("pair", ("Ar", "Ar"), parse("exp(-12.5*x)")),)
-    >>> expression = Expression(terms, (3000.0,))
+    >>> from symreg.terms import expression_of
+    >>> expression = expression_of([(3000.0, "Ar-Ar: exp(-12.5*x)")])
     >>> cutoff = Cutoff(kind="septic", r_cut=8.0, r_on=6.0)
     >>> potential = Potential(Formula(expression, 3.8, {"Ar": 0.0}, ("Ar",), cutoff, 3.0))
     >>> potential.constants
@@ -36,6 +41,30 @@ class Potential:
     formula: Formula
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Where it comes from: data hash, versions, seed, errors, intervals."""
+    covariance: Floats | None = None
+    """Covariance matrix of ``constants`` in their order and units, shape (n, n); None where it is
+    not known."""
+
+    def __post_init__(self) -> None:
+        """Refuse a matrix that is not one of the constants."""
+        if self.covariance is None:
+            return
+        matrix, n = np.asarray(self.covariance, dtype=float), self.n_constants
+        if matrix.shape != (n, n):
+            raise ValueError(
+                f"covariance has shape {matrix.shape}; the formula has {n} constants, so it must "
+                f"be ({n}, {n})"
+            )
+        object.__setattr__(self, "covariance", matrix)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether formula, history and covariance are the same."""
+        if not isinstance(other, Potential):
+            return NotImplemented
+        if (self.formula, self.provenance) != (other.formula, other.provenance):
+            return False
+        one, two = self.covariance, other.covariance
+        return one is two if one is None or two is None else np.array_equal(one, two, True)
 
     @property
     def constants(self) -> dict[str, float]:
@@ -48,7 +77,7 @@ class Potential:
         found = {f"w{n}": weight for n, weight in enumerate(expression.weights, 1)}
         nameless = 0
         for term in expression.terms:
-            for name, value in zip(term.tree.names, term.tree.constants, strict=True):
+            for name, value in zip(term.tree.names, term.constants, strict=True):
                 nameless += not name
                 wanted = base = name or f"c{nameless}"
                 number = 1
@@ -78,11 +107,8 @@ class Potential:
         for sums over neighbours of functions of x = r/r0: ``{"Cu": (F, [phi, ...])}``.
         """
         formula = self.formula
-        expressions = {f"{a}-{b}": formula.sympy(a, b) for a, b in formula.species_pairs}
-        for species in formula.species_triplets:
-            expressions["-".join(species)] = formula.sympy_three_body(*species)
-        if formula.many_body is not None:
-            expressions[formula.many_body.species] = formula.many_body.sympy()
+        expressions = {str(key): one.sympy() for key, one in formula.sums.items()}
+        expressions |= {centre: one.sympy() for centre, one in formula.functions.items()}
         return next(iter(expressions.values())) if len(expressions) == 1 else expressions
 
     def calculator(self) -> FormulaCalculator:
@@ -102,6 +128,7 @@ class Potential:
             "version": VERSION,
             "units": {"energy": "eV", "length": "angstrom"},
             **self.formula.to_dict(),
+            "covariance": None if self.covariance is None else plain(self.covariance),
             "information": self._information(),
             "provenance": plain(self.provenance),
         }
@@ -111,21 +138,10 @@ class Potential:
             "-".join(pair): self.formula.pair_function(*pair).wall.text()
             for pair in self.formula.species_pairs
         }
-        meaning = "E = sum of e0 over atoms + sum over pairs of formula(x = r/r0) * cutoff(r)"
-        if self.formula.species_triplets:
-            meaning += (
-                " + sum over triplets j <- i -> k of formula(x1 = r_ij/r0, x2 = r_ik/r0, c = cosine"
-                " of the angle; mean over both orders of j and k) * cutoff_three_body(r_ij) *"
-                " cutoff_three_body(r_ik)"
-            )
-        if self.formula.many_body is not None:
-            meaning += (
-                " + sum over atoms of formula(sums), sum(f) = sum over neighbours of"
-                " f(x = r/r0) * cutoff(r)"
-            )
+        meanings = (part.meaning for part in self.formula.meanings)
         return {
             "formula": self.formula.expression.text(digits=8),
-            "meaning": meaning,
+            "meaning": " + ".join(["E = sum of e0 over atoms", *meanings]),
             "domain": [self.formula.r_lo, self.formula.r_cut],
             "complexity": self.formula.expression.complexity,
             "constants": self.constants,
@@ -177,8 +193,18 @@ class Potential:
                 f"version {VERSION}: install a newer symreg"
             )
         try:
-            return Potential(Formula.from_dict(record), dict(record.get("provenance", {})))
+            formula, history = Formula.from_dict(record), dict(record.get("provenance", {}))
+            rows = record.get("covariance")
+            matrix = None if rows is None else [[_number(value) for value in row] for row in rows]
+            if matrix is not None and len({len(row) for row in matrix}) != 1:
+                raise ValueError("rows of the covariance matrix differ in length")
+            return Potential(formula, history, None if matrix is None else np.array(matrix))
         except KeyError as error:
             raise ValueError(f"the key {error} is missing") from None
         except (TypeError, AttributeError) as error:
             raise ValueError(f"a value has the wrong type: {error}") from None
+
+
+def _number(value: float | None) -> float:
+    """A number of a file, where null stands for one that is not finite."""
+    return math.nan if value is None else float(value)

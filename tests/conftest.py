@@ -49,10 +49,8 @@ def front_record(number, complexity, error, formula, constants=(), weight=0.01):
         },
         "terms": [
             {
-                "kind": "pair",
-                "species": ["Ar", "Ar"],
+                "term": f"Ar-Ar: {formula}",
                 "weight": weight,
-                "formula": formula,
                 "constants": {},
             }
         ],
@@ -66,7 +64,7 @@ def front_record(number, complexity, error, formula, constants=(), weight=0.01):
             ),
         ],
         "exact_difference": 1e-9,
-        "simplified": True,
+        "simplified": None,
     }
 
 
@@ -75,6 +73,7 @@ def small_run(tmp_path):
     """A finished run folder with a front of four members, and no potentials."""
     from symreg.config import DataSettings, OutputSettings, SearchSettings, Settings
     from symreg.runs import RunFolder
+    from symreg.runs.records import MemberRecord
 
     settings = Settings(
         data=DataSettings(train=("argon.extxyz",)),
@@ -103,10 +102,13 @@ def small_run(tmp_path):
     folder.write_json("floor.json", {"error": 0.08})
     folder.write_front(
         [
-            front_record(3, 18, 0.09, "x^-12.6 - 1.9*x^-6.1", (12.6, 1.9, 6.1)),
-            front_record(0, 5, 2.5, "x^-12"),
-            front_record(1, 9, 0.4, "x^-12 - 2*x^-6"),
-            front_record(2, 11, 0.1, "x^-12 - 1.9*x^-6", (1.9,)),
+            MemberRecord.from_dict(front_record(*member))
+            for member in (
+                (3, 18, 0.09, "x^-12.6 - 1.9*x^-6.1", (12.6, 1.9, 6.1)),
+                (0, 5, 2.5, "x^-12"),
+                (1, 9, 0.4, "x^-12 - 2*x^-6"),
+                (2, 11, 0.1, "x^-12 - 1.9*x^-6", (1.9,)),
+            )
         ]
     )
     for generation in range(3):
@@ -160,7 +162,7 @@ def add_labels(atoms, pairs):
 
 @pytest.fixture(scope="session")
 def synthetic():
-    """What the data of these tests are made with."""
+    """The potential that the data of these tests are made with."""
     return SimpleNamespace(
         lennard_jones=lennard_jones, add_labels=add_labels, r_on=R_ON, r_cut=R_CUT
     )
@@ -284,7 +286,7 @@ def calm_silicon_images():
 
 @pytest.fixture(scope="session")
 def silicon_like():
-    """What the data of silicon are made with."""
+    """The potential that the data of silicon are made with."""
     return SILICON
 
 

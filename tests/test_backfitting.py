@@ -2,16 +2,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from coded import coded_of, form_of
 
 from symreg.fit.design.design import solve
-from symreg.fit.programs.packing import pack
-from symreg.fit.solve.fitter import POLISH, Fitter, covariance_of, span
-from symreg.fit.solve.judging import FITTED
-from symreg.language import parse
+from symreg.fit.programs.batch import pack
+from symreg.fit.projected.fitter import POLISH, Fitter
+from symreg.fit.projected.judging import FITTED
+from symreg.fit.solve.linear import span
+from symreg.fit.solve.solver import covariance
 from symreg.language.canonical import X
-from symreg.language.text import TRIPLET
 from symreg.searching.backfitting import ROOM, Backfitting
-from symreg.searching.individuals import Gene, Individual
+from symreg.searching.individuals import Individual
 from symreg.searching.island import EvolutionSettings
 from symreg.searching.variation import VariationSettings
 from symreg.terms import Expression, Term
@@ -19,9 +20,8 @@ from symreg.terms import Expression, Term
 SIZE = 40
 SETTINGS = EvolutionSettings(population_size=SIZE)
 LIMITS = VariationSettings(max_complexity=45)
-SI2, SI3 = ("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si"))
-PAIR = Term(*SI2, parse("x^-8"))
-SW = Term(*SI3, parse("exp(-3.5*x1)*exp(-3.5*x2)*(c + 0.3)^2", variable=TRIPLET))
+PAIR = Term.read("Si-Si: x^-8")
+SW = Term.read("Si-Si-Si: exp(-3.5*x1)*exp(-3.5*x2)*(c + 0.3)^2")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def lowest(fitter, columns):
 def test_a_three_body_term_is_fitted_as_if_beside_the_best_pair_function(fitter, blocks):
     fits = blocks.alone.fitter.fit(pack([[SW]], fitter.design.keys), POLISH)
     assert fits.outcomes[0] == FITTED
-    fitted = Term(*SI3, SW.tree.with_constants(fits.batch.constants.tolist()))
+    fitted = SW.with_constants(fits.batch.constants.tolist())
     pairs = fitter.problem.matrix[:, : fitter.design.n_pair_values]
     column = fitter.columns(Expression((fitted,), (1.0,)))[:, :1]
     together = lowest(fitter, np.hstack([pairs, column]))
@@ -82,8 +82,8 @@ def test_every_block_begins_and_stays_within_its_limits(blocks, evolved):
         assert SIZE / 2 < len(alone) <= SIZE
         assert all(i.complexity <= LIMITS.max_complexity for i in whole)
         assert all(i.complexity <= ROOM * LIMITS.max_complexity for i in alone)
-        assert all(any(g.key == 0 for g in i.genes) for i in whole)
-        assert all({g.key for g in i.genes} == {1} for i in alone)
+        assert all(any(g.key == 0 for g in i.coded_terms) for i in whole)
+        assert all({g.key for g in i.coded_terms} == {1} for i in alone)
     assert count > 12 * SIZE
 
 
@@ -92,11 +92,11 @@ def test_pair_terms_are_found_around_the_best_three_body_terms(blocks, evolved):
     whole, alone = blocks.parts(begun)
     completed, count = blocks._completed(alone, 20, np.random.default_rng(1))
     assert count > 10 * SIZE
-    kept = {gene.tree[0] for i in completed for gene in i.genes if gene.key == 1}
+    kept = {form_of(coded)[0] for i in completed for coded in i.coded_terms if coded.key == 1}
     assert completed
     assert kept == {"product"}
-    held = {tuple(g.key for g in i.genes).count(1) for i in completed}
-    assert held <= {len(i.genes) for i in alone}
+    held = {tuple(g.key for g in i.coded_terms).count(1) for i in completed}
+    assert held <= {len(i.coded_terms) for i in alone}
     assert min(i.error for i in completed) < min(i.error for i in whole)
 
 
@@ -127,7 +127,8 @@ def test_columns_that_are_not_finite_free_nothing(fitter):
     column = fitter.columns(Expression((SW,), (1.0,)))[:, :1]
     broken = np.hstack([column * np.nan, column, column * 1e300, column + np.inf])
     expected = losses_around(fitter, column)
-    assert losses_around(fitter, broken) == expected
+    # Sums over other layouts of memory round in another way.
+    assert losses_around(fitter, broken) == pytest.approx(expected, rel=1e-12)
     assert losses_around(fitter, column * np.nan) == pytest.approx(
         fitter.fit(pack([[PAIR]], fitter.design.keys)).losses, rel=1e-9
     )
@@ -138,12 +139,12 @@ def test_columns_that_are_not_finite_free_nothing(fitter):
 def test_a_decomposition_that_does_not_converge_is_done_in_another_way(fitter, monkeypatch):
     columns = fitter.columns(Expression((SW,), (1.0,)))
     basis, losses = span(columns), losses_around(fitter, columns)
-    covariance = covariance_of(fitter, 1.0, columns)
+    expected = covariance(columns, 1.0, 100)
     monkeypatch.setattr(np.linalg, "svd", fails)
     assert losses_around(fitter, columns) == pytest.approx(losses, rel=1e-9)
     found = span(columns)
     np.testing.assert_allclose(found @ found.T, basis @ basis.T, atol=1e-10)
-    np.testing.assert_allclose(covariance_of(fitter, 1.0, columns), covariance, rtol=1e-6)
+    np.testing.assert_allclose(covariance(columns, 1.0, 100), expected, rtol=1e-6)
 
 
 def test_held_terms_that_cannot_be_decomposed_are_not_completed(fitter, evolved, monkeypatch):
@@ -170,15 +171,15 @@ def test_where_pair_functions_leave_nothing_only_whole_individuals_evolve(silico
 
 def test_without_triplets_there_is_one_block(argon_design):
     blocks = Backfitting(Fitter(argon_design), SETTINGS, LIMITS)
-    begun, count = blocks.begin(np.random.default_rng(0), [(Gene(0, X),)])
+    begun, count = blocks.begin(np.random.default_rng(0), [(coded_of(0, X),)])
     assert blocks.alone is None
     assert count == 2 * SIZE
     assert blocks.parts(begun) == (begun, [])
-    assert len(blocks.survivors([*begun, *begun], np.random.default_rng(0))) <= SIZE
+    assert len(blocks.survivors([*begun, *begun])) <= SIZE
 
 
 def test_what_has_no_pair_term_is_not_whole(blocks):
-    pair, triplet = Gene(0, X), Gene(1, ("product", X, ("c",)))
+    pair, triplet = coded_of(0, X), coded_of(1, ("product", X, ("c",)))
     individuals = Individual((pair, triplet)), Individual((triplet,)), Individual((pair,))
     whole, alone = blocks.parts(individuals)
     assert whole == [individuals[0], individuals[2]]

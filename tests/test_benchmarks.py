@@ -45,7 +45,7 @@ class Tiny:
     data: bool = False
     """Whether it reads the public data."""
     then: "Tiny | None" = None
-    """What is run on its results, in the same folder."""
+    """A script that is run on its results, in the same folder."""
 
     def __str__(self):
         return " ".join((self.script, *self.options[:2]))

@@ -15,7 +15,7 @@ from symreg.cli.doctor import examine
 from symreg.cli.live import progress
 from symreg.cli.summary import parity_text, summary
 from symreg.config import load
-from symreg.lammps.routes import STYLES
+from symreg.lammps.routes import styles
 from symreg.runs import RunFolder, open_run
 
 PARITY = {
@@ -228,22 +228,23 @@ def test_export_says_how_to_name_a_member_or_a_folder(pipeline, small_run):
 
 def test_export_names_every_style_in_its_help():
     words = command("export", "--help").output.replace("\n", " ").split()
-    for style in STYLES:
+    for style in styles():
         assert any(word.strip(",;.") == style for word in words), style
 
 
 def test_the_summary_says_what_a_sum_is_where_a_formula_has_one(small_run):
     assert "sum(f)" not in summary(open_run(small_run))
     records = files.read_json(small_run / "front.json")
-    records[1]["terms"].append(
-        {**records[1]["terms"][0], "kind": "many-body", "formula": "sqrt(sum(x^-6))"}
-    )
+    records[1]["terms"].append({"weight": 0.01, "constants": {}})
     meaning = "sum(f)    is the sum of f over the neighbours of an atom, within the cutoff"
     for formula, line in [
-        ("sqrt(sum(x^-6))", meaning),
-        ("sqrt(sum(x1^-6*x2^-6*c^2))", f"{meaning}, or over every two of them"),
+        ("Ar: sqrt(sum(x^-6))", meaning),
+        (
+            "Ar: sqrt(sum(x1^-6*x2^-6*c^2))",
+            f"{meaning}, or over every two of them",
+        ),
     ]:
-        records[1]["terms"][-1]["formula"] = formula
+        records[1]["terms"][-1]["term"] = formula
         files.write_json(small_run / "front.json", records)
         assert line in summary(open_run(small_run)).splitlines()
 

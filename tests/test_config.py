@@ -5,6 +5,7 @@ import pytest
 
 from symreg import config
 from symreg.config import DataSettings, SearchSettings, SettingsError, TermSettings
+from symreg.runs.pipeline.searching import island_settings
 
 
 @pytest.fixture
@@ -30,6 +31,14 @@ def test_a_run_file_needs_no_more_than_data(run_file, tmp_path):
     }
     assert settings.search.minutes == 10.0
     assert settings.folder == tmp_path / "run"
+
+
+def test_a_function_holds_three_sums_unless_told_otherwise(run_file):
+    assert run_file(DATA).terms.max_sums == 3
+    settings = run_file(DATA + "[terms]\nmany_body = true\nmax_sums = 9\n")
+    assert settings.terms.max_sums == 9
+    assert island_settings(settings).variation.max_sums == 9
+    assert tomllib.loads(config.dumps(settings))["terms"]["max_sums"] == 9
 
 
 def test_one_file_may_stand_without_brackets(run_file):
@@ -91,6 +100,9 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
             "[terms] max_constants is 2; it must be at least 3: pair and three-body and many-body "
             "terms have a weight each",
         ),
+        ("[terms]\nmax_sums = 0", "[terms] max_sums is 0; it must be between 1 and 9"),
+        ("[terms]\nmax_sums = 10", "[terms] max_sums is 10; it must be between 1 and 9"),
+        ("[terms]\nmax_sums = 1.5", "[terms] max_sums is 1.5; it must be an integer"),
         ("[terms]\npair = false", "every formula needs pair terms"),
         ("[loss]\nsigma_forces = 0", "[loss] sigma_forces is 0; it must be above 0"),
         ("[loss]\nsigma_stress = -1", "must be above 0, or 0 to leave stresses out"),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from symreg import config
-from symreg.language.operators import PRIMITIVES
+from symreg.language.operators import COSTS
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCS = CHECKOUT / "docs"
@@ -36,7 +36,7 @@ QUICK = {
     "generations_per_epoch = 10": "generations_per_epoch = 5",
     "max_complexity = 60": "max_complexity = 15",
 }
-"""What makes the run file that `symreg init` writes one of seconds."""
+"""Replacements that make the run file that `symreg init` writes one of seconds."""
 SHIM = f"""\
 #!{sys.executable}
 import sys
@@ -159,8 +159,8 @@ def test_every_setting_is_documented():
 
 def test_every_operator_is_in_the_table_of_costs():
     text = generated().operators_markdown()
-    for name, primitive in PRIMITIVES.items():
-        assert re.search(rf"^\| `{name}` \| \S.* \| {primitive.cost} \|$", text, flags=re.M), name
+    for name, cost in COSTS.items():
+        assert re.search(rf"^\| `{name}` \| \S.* \| {cost} \|$", text, flags=re.M), name
 
 
 def test_generated_tables_stand_in_one_page_each():
@@ -218,9 +218,43 @@ def finished(tmp_path_factory, environment):
     return folder
 
 
+ADDING = DOCS / "adding.md"
+EXAMPLES = re.split(r"^## ", ADDING.read_text(encoding="utf-8"), flags=re.M)[1:]
+
+
 @pytest.mark.slow
 @pytest.mark.lammps
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name_of)
+@pytest.mark.parametrize("section", EXAMPLES, ids=lambda text: text.partition("\n")[0])
+def test_what_is_added_works_with_nothing_else_touched(section, environment, tmp_path):
+    shutil.copytree(
+        CHECKOUT / "symreg", tmp_path / "symreg", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    pattern = r"(?:<!-- (?:in|into) (\S+)(?: (before|after): (.+?))? -->\n)?```\w+\n(.*?)^```$"
+    script = []
+    for file, side, line, text in re.findall(pattern, section, flags=re.M | re.S):
+        if not file:
+            script.append(text)
+            continue
+        path = tmp_path / file
+        if not side:  # it stands there
+            assert text in path.read_text(encoding="utf-8")
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        (place,) = [n for n, found in enumerate(lines) if found.strip().startswith(line)]
+        lines.insert(place + (side == "after"), text)
+        path.write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "example.py").write_text("".join(script), encoding="utf-8")
+    command = [sys.executable, "example.py"]
+    there = environment | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=there, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.lammps
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if runnable(page) and page != ADDING], ids=name_of
+)
 def test_blocks_run_in_order(page, finished, environment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(finished / "my.extxyz", "my.extxyz")

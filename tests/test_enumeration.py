@@ -3,13 +3,16 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
+from coded import coded_of, form_of
 
+from symreg.fit.programs.batch import encode, encoded
 from symreg.fit.programs.evaluation import differentiate
-from symreg.fit.programs.packing import tree_arrays
-from symreg.fit.solve.fitter import QUICK, Fitter
+from symreg.fit.projected.fitter import QUICK, Fitter
 from symreg.language import parse
-from symreg.language.canonical import ONE, X, build, nested, terms_of, tree_of
-from symreg.language.operators import PRIMITIVES, WEIGHT_COST
+from symreg.language.canonical import X, build, cost, nested, shaped, terms_of, tree_of
+from symreg.language.operators import OPERATORS, WEIGHT_COST
+from symreg.language.text import ONE
+from symreg.language.tree import nodes
 from symreg.searching.exhaustive import (
     ANGULAR,
     RADIAL,
@@ -30,24 +33,21 @@ from symreg.searching.exhaustive.functions import numbered
 from symreg.searching.exhaustive.listing import Listing
 from symreg.searching.exhaustive.starts import EXPONENT, RATE, SCALE, SHIFT, Starts, places
 from symreg.searching.individuals import (
-    Gene,
     Individual,
     complexity,
-    cost,
-    encode,
     from_arrays,
-    n_constants,
     structure,
     terms_from,
     to_arrays,
 )
 from symreg.searching.tasks import Source
 from symreg.searching.variation import Variation, VariationSettings
-from symreg.terms import Expression
+from symreg.terms import Expression, Key
+from symreg.terms.kinds import PAIRS, TRIPLETS
 from symreg.workers.executors import Crew, processes
 
-PAIR = ("pair", ("Ar", "Ar"))
-SILICON = (("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si")))
+PAIR = Key.of("Ar", "Ar")
+SILICON = (Key.of("Si", "Si"), Key.of("Si", "Si", "Si"))
 TINY = Grammar(exponents=(-2, 2), functions=("exp",), real_powers=False)
 
 
@@ -133,7 +133,7 @@ def test_needless_constants_are_not_counted():
 def raw_trees(grammar, limit):
     """All trees of a grammar up to a cost, by cost, with no regard to what they are."""
     levels = {1: [X, ONE, ("const", 1.0)]}
-    costs = {name: PRIMITIVES[name].cost for name in PRIMITIVES}
+    costs = {name: OPERATORS[name].cost for name in OPERATORS}
     for level in range(2, limit + 1):
         found = [
             (name, u) for name in grammar.functions for u in levels.get(level - costs[name], [])
@@ -158,19 +158,19 @@ def test_all_terms_of_a_tiny_grammar_are_those_of_all_its_trees():
     listing = Listing([PAIR], limit + 2, limit + 2, TINY, ANGULAR)
     forms = listing.forms()
     single = {
-        listing.family(genes[0])
+        listing.family(coded_terms[0])
         for c in range(limit + 3)
-        for genes in forms.genes(c)
-        if len(genes) == 1
+        for coded_terms in forms.coded_terms(c)
+        if len(coded_terms) == 1
     }
     found, sums = set(), set()
     for tree in raw_trees(TINY, limit):
         for u in terms_of(canonical(tree)):
             while [u] != (again := terms_of(u)) and len(again) == 1:
                 (u,) = again
-            within = all(node[1] in (1, -2, 2) for node in walk(u) if node[0] == "powi")
+            within = all(node[1] in (1, -2, 2) for node in nodes(u) if node[0] == "powi")
             if len(again) == 1 and within and cost(u) <= limit:
-                family = listing.family(Gene(0, u))
+                family = listing.family(coded_of(0, u))
                 ((tied, addends),) = family[1]
                 (found if tied or len(addends) == 1 else sums).add(family)
     assert found <= single
@@ -179,40 +179,37 @@ def test_all_terms_of_a_tiny_grammar_are_those_of_all_its_trees():
     assert len(single) > 60
 
 
-def walk(u):
-    yield u
-    for v in u[1:]:
-        if isinstance(v, tuple):
-            yield from walk(v)
-
-
 def test_counts_at_low_complexity_are_those_by_hand(forms):
     # 3: x and 1; 5: 31 powers and sqrt(x); 6: 1 with x.
     assert [forms.counts[c] for c in range(3, 7)] == [2, 0, 32, 1]
-    assert {str(tree_of(g.tree)) for (g,) in forms.genes(3)} == {"x", "1"}
-    (one,) = forms.genes(6)
-    assert {str(tree_of(g.tree)) for g in one} == {"x", "1"}
+    assert {str(tree_of(form_of(g))) for (g,) in forms.coded_terms(3)} == {"x", "1"}
+    (one,) = forms.coded_terms(6)
+    assert {str(tree_of(form_of(g))) for g in one} == {"x", "1"}
     # 8: each of 5 with x and with 1; alone a fitted power of x and others of four nodes.
-    assert forms.counts[8] == 64 + sum(len(genes) == 1 for genes in forms.genes(8))
+    assert forms.counts[8] == 64 + sum(
+        len(coded_terms) == 1 for coded_terms in forms.coded_terms(8)
+    )
 
 
 def test_every_form_has_the_complexity_that_it_is_listed_under(forms):
     for c in range(11):
-        for genes in forms.genes(c):
-            assert complexity(genes) == c
-            assert 1 <= len(genes) <= 2
+        for coded_terms in forms.coded_terms(c):
+            assert complexity(coded_terms) == c
+            assert 1 <= len(coded_terms) <= 2
 
 
 def test_no_form_is_simpler_once_its_constants_are_fitted_and_it_is_rewritten(forms):
     rng = np.random.default_rng(0)
-    for gene in (gene for c in range(11) for genes in forms.genes(c) for gene in genes):
-        tree = tree_of(gene.tree)
+    for coded in (
+        coded for c in range(11) for coded_terms in forms.coded_terms(c) for coded in coded_terms
+    ):
+        tree = tree_of(form_of(coded))
         fitted = tree.with_constants(rng.uniform(0.2, 3.0, len(tree.constants)))
-        assert cost(nested(fitted)) == cost(gene.tree), str(fitted)
+        assert cost(nested(fitted)) == coded.shape.cost, str(fitted)
 
 
 def test_no_structure_is_listed_twice(forms):
-    every = [structure(genes) for c in range(11) for genes in forms.genes(c)]
+    every = [structure(coded_terms) for c in range(11) for coded_terms in forms.coded_terms(c)]
     assert len(every) == len(set(every)) == sum(forms.counts.values())
     assert len({frozenset(shape) for shape in every if len(set(shape)) == 2}) == sum(
         len(set(shape)) == 2 for shape in every
@@ -222,8 +219,13 @@ def test_no_structure_is_listed_twice(forms):
 def test_no_two_terms_without_constants_are_equal_but_for_a_scale(forms):
     known = {}
     sides = np.geomspace(0.6, 0.95, 9), np.geomspace(1.07, 3.0, 9)
-    for genes in (genes for c in range(11) for genes in forms.genes(c) if len(genes) == 1):
-        tree = tree_of(genes[0].tree)
+    for coded_terms in (
+        coded_terms
+        for c in range(11)
+        for coded_terms in forms.coded_terms(c)
+        if len(coded_terms) == 1
+    ):
+        tree = tree_of(form_of(coded_terms[0]))
         if tree.constants:
             continue
         values = [tree(x) for x in sides]
@@ -241,8 +243,8 @@ def test_no_form_has_needless_constants(forms):
     # The derivatives by weights and constants are independent for some of their values.
     rng, x = np.random.default_rng(0), np.geomspace(0.6, 3.0, 40)
     nowhere = 0
-    for genes in (genes for c in range(10) for genes in forms.genes(c)):
-        trees = [tree_of(gene.tree) for gene in genes]
+    for coded_terms in (coded_terms for c in range(10) for coded_terms in forms.coded_terms(c)):
+        trees = [tree_of(form_of(coded)) for coded in coded_terms]
         ratios = [r for _ in range(10) if (r := independence(trees, x, rng)) is not None]
         nowhere += not ratios
         assert not ratios or max(ratios) > 1e-12, [str(tree) for tree in trees]
@@ -254,8 +256,8 @@ def independence(trees, x, rng):
     columns = []
     for tree in trees:
         constants = rng.uniform(0.3, 2.5, len(tree.constants))
-        code, arg = (np.array(part, dtype=np.int64) for part in tree_arrays(tree))
-        values, slopes = differentiate(code, arg, constants, x, False)
+        code, arg = encoded(tree.shape)
+        values, slopes = differentiate(code, arg, constants, x[None, :], True)
         columns += [values, *slopes]
     found = np.array(columns)
     if not np.isfinite(found).all() or np.abs(found).max() > 1e60 or not found.any(axis=1).all():
@@ -265,28 +267,31 @@ def independence(trees, x, rng):
 
 
 def test_terms_that_share_a_function_are_not_added(forms):
-    texts = {tuple(sorted(str(tree_of(g.tree)) for g in genes)) for genes in forms.genes(10)}
+    texts = {
+        tuple(sorted(str(tree_of(form_of(g))) for g in coded_terms))
+        for coded_terms in forms.coded_terms(10)
+    }
     assert ("x^-12", "x^-6") in texts
     assert ("x^-6", "x^-6") not in texts
     # x*(c + x) is x^2 and x, each with a weight; as one term it is simpler, beside x it is not.
-    assert "x*(1.0 + x)" in {str(tree_of(g.tree)) for (g,) in forms.genes(7)}
+    assert "x*(1.0 + x)" in {str(tree_of(form_of(g))) for (g,) in forms.coded_terms(7)}
     assert ("x", "x*(1.0 + x)") not in texts
     assert ("1", "x*(1.0 + x)") in texts
 
 
 def test_one_function_may_stand_twice_with_constants_of_its_own():
     forms = list_forms([PAIR], 16, 8)
-    shapes = [structure(genes) for genes in forms.genes(16)]
-    real = ("pow", ("x",), "c")
+    shapes = [structure(coded_terms) for coded_terms in forms.coded_terms(16)]
+    real, _ = shaped(("pow", X, ("const", 1.0)))
     assert ((0, real), (0, real)) in shapes
 
 
-def reduced(gene):
-    """The one term that a gene comes down to; None if there are more."""
-    trees = [gene.tree]
+def reduced(coded):
+    """The one term that a coded comes down to; None if there are more."""
+    trees = [form_of(coded)]
     for _ in range(3):
         trees = [v for u in trees for v in terms_of(u)]
-    return Gene(gene.key, trees[0]) if len(trees) == 1 else None
+    return coded_of(coded.key, trees[0]) if len(trees) == 1 else None
 
 
 @pytest.mark.parametrize("key", [0, pytest.param(1, marks=pytest.mark.slow)])
@@ -296,45 +301,48 @@ def test_every_term_that_variation_makes_is_listed(key):
     listing = Listing(SILICON, limit, limit if key == 0 else largest, RADIAL, ANGULAR)
     forms, known = listing.forms(), {}
     for c in range(limit + 1):
-        for genes in forms.genes(c):
-            for gene in genes:
-                known.setdefault(listing.family(gene), cost(gene.tree) + WEIGHT_COST)
+        for coded_terms in forms.coded_terms(c):
+            for coded in coded_terms:
+                known.setdefault(listing.family(coded), coded.shape.cost + WEIGHT_COST)
     allowed = {*RADIAL.exponents} if key == 0 else {*RADIAL.exponents, *ANGULAR.exponents}
     limits = VariationSettings(max_complexity=12, max_terms=2)
-    variation = Variation(limits, SILICON, kinds=(SILICON[key][0],))
+    variation = Variation(limits, SILICON, overs=((PAIRS, TRIPLETS)[key],))
     found = 0
-    for genes in variation.random(2000, np.random.default_rng(0)):
-        for gene in filter(None, map(reduced, genes)):
-            size = cost(gene.tree) + WEIGHT_COST
-            if size > largest or not {n[1] for n in walk(gene.tree) if n[0] == "powi"} <= allowed:
+    for coded_terms in variation.random(2000, np.random.default_rng(0)):
+        for coded in filter(None, map(reduced, coded_terms)):
+            size = coded.shape.cost + WEIGHT_COST
+            if (
+                size > largest
+                or not {n[1] for n in nodes(form_of(coded)) if n[0] == "powi"} <= allowed
+            ):
                 continue
-            family = listing.family(gene)
+            family = listing.family(coded)
             if any(not tied and len(addends) > 1 for tied, addends in family[1][: 1 - key]):
                 continue  # a sum of terms
-            if key == 1 and gene.tree[2] not in (ONE,) and outside_angular(gene.tree[2]):
+            if key == 1 and form_of(coded)[2] not in (ONE,) and outside_angular(form_of(coded)[2]):
                 continue
-            assert known.get(family, 99) <= size, str(tree_of(gene.tree))
+            assert known.get(family, 99) <= size, str(tree_of(form_of(coded)))
             found += 1
     assert found > 1000
 
 
 def outside_angular(u):
-    return any(node[0] == "powi" and node[1] not in ANGULAR.exponents for node in walk(u))
+    return any(node[0] == "powi" and node[1] not in ANGULAR.exponents for node in nodes(u))
 
 
 def test_forms_are_at_random_access(forms):
-    whole = forms.genes(10)
+    whole = forms.coded_terms(10)
     ends = [0, 1, 7, 250, 251, forms.sizes[10]]
-    parts = [forms.genes(10, low, high) for low, high in pairwise(ends)]
-    assert [genes for part in parts for genes in part] == whole
-    assert forms.genes(10, 5, 5) == []
+    parts = [forms.coded_terms(10, low, high) for low, high in pairwise(ends)]
+    assert [coded_terms for part in parts for coded_terms in part] == whole
+    assert forms.coded_terms(10, 5, 5) == []
     assert len(whole) == forms.counts[10] < forms.sizes[10]
 
 
 def test_listing_is_the_same_again(forms):
     again = list_forms([PAIR], 10)
     assert again.counts == forms.counts
-    assert again.genes(9) == forms.genes(9)
+    assert again.coded_terms(9) == forms.coded_terms(9)
 
 
 def test_arrays_read_back_to_the_same_forms():
@@ -343,37 +351,56 @@ def test_arrays_read_back_to_the_same_forms():
     assert all(isinstance(array, np.ndarray) for array in arrays.values())
     again = Forms.from_arrays(SILICON, arrays)
     assert again.sizes == forms.sizes
-    assert again.genes(13) == forms.genes(13)
+    assert again.coded_terms(13) == forms.coded_terms(13)
+
+
+def test_a_file_of_another_format_is_not_taken_for_forms(forms, tmp_path):
+    path = tmp_path / "forms.npz"
+    save_forms(path, forms)
+    assert load_forms(path, forms.keys).coded_terms(9) == forms.coded_terms(9)
+    np.savez(path, **forms.to_arrays())  # as it was before formats were numbered
+    with pytest.raises(ValueError, match="has format 1, not 2"):
+        load_forms(path, forms.keys)
 
 
 def test_limit_of_one_term_holds_for_each(forms):
     longer = list_forms([PAIR], 14, 8)
     assert all(longer.counts[c] == forms.counts[c] for c in range(9))
-    every = longer.genes(14)
-    assert all(cost(gene.tree) + WEIGHT_COST <= 8 for genes in every for gene in genes)
+    every = longer.coded_terms(14)
+    assert all(
+        coded.shape.cost + WEIGHT_COST <= 8 for coded_terms in every for coded in coded_terms
+    )
     # Terms of complexity 5 are too short for 14, so that both are of 6 to 8: 7 and 7 alone.
-    sevens = sum(len(genes) == 1 for genes in longer.genes(7))
+    sevens = sum(len(coded_terms) == 1 for coded_terms in longer.coded_terms(7))
     assert 0.9 * sevens * (sevens + 1) / 2 < len(every) <= sevens * (sevens + 1) / 2
 
 
 def test_every_form_has_a_pair_term_and_at_most_one_of_triplets():
     forms = list_forms(SILICON, 15, 12, radial=TINY)
-    keys = {tuple(gene.key for gene in genes) for c in range(16) for genes in forms.genes(c)}
+    keys = {
+        tuple(coded.key for coded in coded_terms)
+        for c in range(16)
+        for coded_terms in forms.coded_terms(c)
+    }
     assert keys == {(0,), (0, 0), (0, 1)}
     texts = {
-        tuple(str(tree_of(gene.tree)) for gene in genes if gene.key == 1)
-        for genes in forms.genes(15)
+        tuple(str(tree_of(form_of(coded))) for coded in coded_terms if coded.key == 1)
+        for coded_terms in forms.coded_terms(15)
     }
     assert ("1*1*(1.0 + c)^2",) in texts  # of Stillinger and Weber
 
 
 def test_terms_of_all_species_are_listed():
-    keys = [("pair", pair) for pair in (("Ar", "Ar"), ("Ar", "Kr"))]
+    keys = [Key.of("Ar", "Ar"), Key.of("Ar", "Kr")]
     forms = list_forms(keys, 8)
     # 8: those of each key alone, and one of 3 beside one of 5 of the other key.
     one = list_forms(keys[:1], 8)
     assert forms.counts[8] == 2 * one.counts[8] + 2 * 64
-    assert {tuple(g.key for g in genes) for genes in forms.genes(8)} >= {(0, 0), (0, 1), (1, 1)}
+    assert {tuple(g.key for g in coded_terms) for coded_terms in forms.coded_terms(8)} >= {
+        (0, 0),
+        (0, 1),
+        (1, 1),
+    }
 
 
 def test_forms_need_a_pair_term_and_room_for_it():
@@ -398,7 +425,7 @@ def test_constants_are_told_apart_by_where_they_stand():
 
 
 def test_shifts_start_with_a_zero_mostly_outside_of_the_range():
-    inverse = encode([[Gene(0, ("powi", -2, X))], [Gene(0, ("log", X))]])
+    inverse = encode([[coded_of(0, ("powi", -2, X))], [coded_of(0, ("log", X))]])
     starts = Starts(64, (0.5, 2.0), inverse.code, inverse.arg, inverse.node_start)
     number, start = np.zeros(64, dtype=np.int64), np.arange(64)
     for sign in (0, 1):
@@ -435,14 +462,14 @@ def same(one, two):
     return all(first[name].tobytes() == second[name].tobytes() for name in first)
 
 
-def test_batches_are_those_of_the_encoded_genes(argon):
+def test_batches_are_those_of_the_encoded_terms(argon):
     terms = argon.forms.terms(10)
     batch, _, owner = argon.candidates(terms)
-    genes = argon.forms.genes(10)
-    expected = encode([genes[k] for k in owner])
+    coded_terms = argon.forms.coded_terms(10)
+    expected = encode([coded_terms[k] for k in owner])
     for name in ("code", "arg", "node_start", "constant_start", "key", "term_start"):
         np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name))
-    nonlinear = [sum(n_constants(g.tree) for g in form) for form in genes]
+    nonlinear = [sum(g.shape.n_constants for g in form) for form in coded_terms]
     starts = [n * argon.settings.starts or 1 for n in nonlinear]
     assert np.bincount(owner).tolist() == starts
     first = np.flatnonzero(owner == nonlinear.index(2))
@@ -477,7 +504,7 @@ def test_the_best_are_in_order_and_no_more_than_asked_for(argon):
 def test_every_form_is_as_good_as_a_search_would_fit_it(argon):
     # Started from what was found, the fit of a search finds nothing better.
     best = argon.examine(9).best
-    fits = argon.fitter.fit(encode([i.genes for i in best]), QUICK)
+    fits = argon.fitter.fit([i.coded_terms for i in best], QUICK)
     for individual, loss in zip(best, fits.losses, strict=True):
         assert argon.fitter.design.error(loss) == pytest.approx(individual.error, rel=1e-2)
 
@@ -486,7 +513,7 @@ def test_lennard_jones_is_the_best_of_its_complexity(argon):
     best = [i for c in range(11) for i in argon.examine(c).best]
     front = argon.front(best)
     assert [i.complexity for i in front] == sorted({i.complexity for i in front})
-    assert {str(tree_of(gene.tree)) for gene in front[-1].genes} == {"x^-12", "x^-6"}
+    assert {str(tree_of(form_of(coded))) for coded in front[-1].coded_terms} == {"x^-12", "x^-6"}
     assert front[-1].complexity == 10
     assert front[-1].error < 1e-6 < 1e-3 < front[-2].error
 
@@ -501,7 +528,7 @@ def test_lennard_jones_is_found_in_tabulated_data(shared_data):
     forms = list_forms(prepared.design.keys, 10)
     examiner = Examiner(forms, Fitter(prepared.design))
     last = examiner.front([i for c in range(11) for i in examiner.examine(c).best])[-1]
-    expression = Expression(terms_from(last.genes, prepared.design.keys), last.weights)
+    expression = Expression(terms_from(last.coded_terms, prepared.design.keys), last.weights)
     weight = {str(t.tree): w for t, w in zip(expression.terms, expression.weights, strict=True)}
     assert set(weight) == {"x^-12", "x^-6"}
     sigma = prepared.r0 * (-weight["x^-12"] / weight["x^-6"]) ** (1 / 6)
@@ -519,7 +546,7 @@ def test_what_does_not_pass_the_gate_is_passed_over(argon):
     gated = Examiner(argon.forms, argon.fitter, gate=_Picky())
     whole = Examiner(argon.forms, argon.fitter, ExamineSettings(kept=10**6))
     for c in (7, 8):
-        expected = [i for i in whole.examine(c).best if len(i.genes) == 2]
+        expected = [i for i in whole.examine(c).best if len(i.coded_terms) == 2]
         assert same(gated.examine(c).best, expected[:16])
     assert gated.front(whole.examine(7).best) == []
 
@@ -569,7 +596,7 @@ def test_workers_find_the_same(argon_design, argon, exhaustive, tmp_path):
     design, forms = tmp_path / "design.npz", tmp_path / "forms.npz"
     argon_design.save(design)
     save_forms(forms, argon.forms)
-    assert load_forms(forms, argon.forms.keys).genes(10) == argon.forms.genes(10)
+    assert load_forms(forms, argon.forms.keys).coded_terms(10) == argon.forms.coded_terms(10)
     with Crew(processes(2)) as crew:
         files = {"source": Source(str(design), "abc"), "file": str(forms)}
         elsewhere = Exhaustive(argon.forms, argon.fitter, argon.settings, crew=crew, **files)
@@ -599,8 +626,8 @@ def test_forms_with_triplets_may_be_more_complex_than_those_of_pairs_alone():
     for c in range(10):
         assert fewer.counts[c] == every.counts[c]
     for c in range(10, 16):
-        forms = fewer.genes(c)
-        assert all(any(gene.tree[0] == "product" for gene in form) for form in forms)
+        forms = fewer.coded_terms(c)
+        assert all(any(form_of(coded)[0] == "product" for coded in form) for form in forms)
     assert Forms.from_arrays(SILICON, fewer.to_arrays()).counts == fewer.counts
 
 
@@ -612,8 +639,10 @@ def test_no_forms_are_no_result(argon):
 
 def test_the_best_of_equal_errors_do_not_depend_on_the_order():
     trees = [build("powi", -n, X) for n in range(2, 8)]
-    equal = [Individual((Gene(0, tree),), error=1.0) for tree in trees]
-    assert [i.genes for i in best_of(equal, 3)] == [i.genes for i in best_of(equal[::-1], 3)]
+    equal = [Individual((coded_of(0, tree),), error=1.0) for tree in trees]
+    assert [i.coded_terms for i in best_of(equal, 3)] == [
+        i.coded_terms for i in best_of(equal[::-1], 3)
+    ]
 
 
 @pytest.mark.parametrize("name", ["starts", "kept"])
@@ -628,7 +657,7 @@ def test_separable_forms_of_silicon_beat_pairs_alone(silicon_design):
     examiner = Examiner(forms, Fitter(silicon_design), ExamineSettings(starts=2))
     found = examiner.examine(limit).best
     assert found[0].complexity == limit
-    assert any(gene.tree[0] == "product" for gene in found[0].genes)
+    assert any(form_of(coded)[0] == "product" for coded in found[0].coded_terms)
     pairs = list_forms(silicon_design.keys[:1], limit, 10)
     alone = Examiner(pairs, Fitter(silicon_design), ExamineSettings(starts=2)).examine(limit).best
     assert not alone or found[0].error < alone[0].error

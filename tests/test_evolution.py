@@ -3,10 +3,11 @@ from itertools import islice, pairwise
 
 import numpy as np
 import pytest
+from coded import coded_of
 
-from symreg.fit.solve.fitter import FitSettings, Fitter
+from symreg.fit.projected.fitter import FitSettings, Fitter
 from symreg.language.canonical import X
-from symreg.searching.individuals import Candidate, Gene, Individual, to_arrays
+from symreg.searching.individuals import Candidate, Individual, to_arrays
 from symreg.searching.island import EvolutionSettings, Generation, Island
 from symreg.searching.selection import front
 from symreg.searching.variation import VariationSettings, no_credit
@@ -86,13 +87,13 @@ def test_survivors_are_valid_and_carry_what_fitting_found(island, history):
     population = history[-1].population
     assert np.isfinite([i.error for i in population]).all()
     for i in population:
-        assert len(i.weights) == len(i.genes)
+        assert len(i.weights) == len(i.coded_terms)
         assert all(np.isfinite(i.weights))
         assert all(i.weights)
         assert np.isfinite(i.fingerprint).all()
         assert i.complexity <= VariationSettings().max_complexity
     as_they_are = FitSettings(max_steps=0)
-    again = island.fit([Candidate(i.genes, i.born) for i in population], as_they_are)
+    again = island.fit([Candidate(i.coded_terms, i.born) for i in population], as_they_are)
     for new, old in zip(again, population, strict=True):
         assert new.error == pytest.approx(old.error, rel=1e-6)  # constants and weights fit
 
@@ -100,12 +101,12 @@ def test_survivors_are_valid_and_carry_what_fitting_found(island, history):
 def test_candidates_that_leave_their_domain_or_have_a_pole_are_not_fitted(island):
     pole = ("powi", -1, ("sub", X, ("int", 1)))
     wrong = [("log", ("sub", X, ("int", 9))), ("sqrt", ("sub", X, ("int", 1))), pole]
-    assert island.fit([Candidate((Gene(0, tree),), 0) for tree in wrong]) == []
+    assert island.fit([Candidate((coded_of(0, tree),), 0) for tree in wrong]) == []
 
 
 def test_lennard_jones_is_fitted_to_what_made_the_data(island):
     # The labels are exact, so what is left is what the grid leaves: below 1e-6 of the spread.
-    (found,) = island.fit([Candidate((Gene(0, X12), Gene(0, X6)), 0)])
+    (found,) = island.fit([Candidate((coded_of(0, X12), coded_of(0, X6)), 0)])
     assert found.error < 1e-6
     r0 = island.fitter.design.r0
     expected = 4 * 0.0104 * np.array([(3.4 / r0) ** 12, -((3.4 / r0) ** 6)])
@@ -113,25 +114,27 @@ def test_lennard_jones_is_fitted_to_what_made_the_data(island):
 
 
 def test_terms_of_no_weight_are_dropped(island):
-    twice = (Gene(0, X12), Gene(0, X12))
+    twice = (coded_of(0, X12), coded_of(0, X12))
     (found,) = island.fit([Candidate(twice, 3)])
-    assert found.genes == (Gene(0, X12),)
+    assert found.coded_terms == (coded_of(0, X12),)
     assert found.born == 3
 
 
 def test_seeds_stand_in_the_first_population(island):
-    seeds = [(Gene(0, X12), Gene(0, X6))]
+    seeds = [(coded_of(0, X12), coded_of(0, X6))]
     population = island.begin(np.random.default_rng(0), seeds)
-    assert min(population, key=lambda i: i.error).genes == seeds[0]
+    assert min(population, key=lambda i: i.error).coded_terms == seeds[0]
 
 
 def test_one_structure_is_tried_only_so_often(island, monkeypatch):
     rng = np.random.default_rng(0)
-    parents = [Individual((Gene(0, X12),), 1.0, (1.0,))] * 4
+    parents = [Individual((coded_of(0, X12),), 1.0, (1.0,))] * 4
     monkeypatch.setattr(
-        island.variation, "vary", lambda chosen, *_: [Candidate((Gene(0, X6),), 0) for _ in chosen]
+        island.variation,
+        "vary",
+        lambda chosen, *_: [Candidate((coded_of(0, X6),), 0) for _ in chosen],
     )
-    monkeypatch.setattr(island.variation, "random", lambda count, _: [(Gene(0, X6),)] * count)
+    monkeypatch.setattr(island.variation, "random", lambda count, _: [(coded_of(0, X6),)] * count)
     counts = [generation.candidates for generation in island.evolve(parents, 3, rng)]
     assert counts == [island.settings.tries, 0, 0]
 

@@ -1,23 +1,27 @@
 import ast
 import json
+import math
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
 
 import symreg.language
-from symreg.language import Node, Tree, combine, number_text, parse
-from symreg.language.operators import PRIMITIVES, WEIGHT_COST
-from symreg.terms import Expression, Term
+from symreg.language import Shape, Tree, combine, number_text, parse
+from symreg.language.operators import CONST, INT, OPERATORS, PRODUCT, SUM, VARIABLE, WEIGHT_COST
+from symreg.terms import Expression, Key, Sum, Term
+from symreg.terms import expression_of as read
 
 X = np.linspace(0.6, 2.4, 50)
-AR = ("Ar", "Ar")
+AR = Key.of("Ar", "Ar")
 
 
-def expression_of(*parts, species=AR):
-    terms = tuple(Term("pair", species, parse(text)) for _, text in parts)
-    return Expression(terms, tuple(weight for weight, _ in parts))
+def expression_of(*parts):
+    return read([(weight, f"Ar-Ar: {text}") for weight, text in parts])
 
 
 # Reading
@@ -195,22 +199,22 @@ def test_complexity_is_the_sum_of_the_costs_of_nodes():
     #         sub(mul(int, exp(neg(x))), powi(x))
     tree = parse("2*exp(-x) - x^-6")
     ops = ["sub", "mul", "int", "exp", "neg", "x", "powi", "x"]
-    assert [node.op for node in tree.nodes] == ops
+    assert [node[0] for node in tree.shape.nodes()] == ops
     assert tree.complexity == 1 + 1 + 1 + 4 + 1 + 1 + 2 + 1
 
 
 def test_operators_that_cost_more_in_dynamics_are_dearer():
-    cost = {name: primitive.cost for name, primitive in PRIMITIVES.items()}
+    cost = {name: row.cost for name, row in OPERATORS.items()}
     assert cost["add"] == cost["mul"] < cost["div"] < cost["exp"] == cost["pow"]
-    codes = [primitive.code for primitive in PRIMITIVES.values()]
-    assert sorted(codes) == list(range(len(PRIMITIVES)))
+    codes = [row.code for row in OPERATORS.values()] + [VARIABLE, CONST, INT, PRODUCT, SUM]
+    assert len(set(codes)) == len(codes)
 
 
 def test_other_constants_leave_the_tree_as_it_is():
     tree = parse("a*x^-2.5", {"a": 3.0})
     other = tree.with_constants([5, -1.5])
     assert other.constants == (5.0, -1.5)
-    assert (other.nodes, other.names) == (tree.nodes, tree.names)
+    assert (other.shape, other.names) == (tree.shape, tree.names)
     assert tree.constants == (3.0, -2.5)
 
 
@@ -251,38 +255,129 @@ def test_shared_constant_counts_once():
 
 
 def test_total_is_the_weighted_sum_of_the_terms_of_a_pair():
-    krypton = Term("pair", ("Kr", "Kr"), parse("x^-9"))
+    krypton = Term.read("Kr-Kr: x^-9")
     two = expression_of((2.0, "x^-12"), (-3.0, "exp(-1.5*x)"), (-0.5, "1"))
     all_terms = Expression((*two.terms, krypton), (*two.weights, 7.0))
-    total = all_terms.total("pair", AR)
+    total = all_terms.total(AR)
     np.testing.assert_allclose(total(X), 2 * X**-12.0 - 3 * np.exp(-1.5 * X) - 0.5)
     assert total.text() == "2.0*x^-12 - 3.0*exp(-1.5*x) - 0.5"
-    np.testing.assert_array_equal(all_terms.total("pair", ("Ar", "Kr"))(X), 0)
+    np.testing.assert_array_equal(all_terms.total(Key.of("Ar", "Kr"))(X), 0)
 
 
 def test_text_names_species_where_there_are_several():
     assert expression_of((0.123456, "x^-12")).text(3) == "0.123*x^-12"
-    two = Expression(
-        (Term("pair", AR, parse("x^-12")), Term("pair", ("Ar", "Kr"), parse("x"))), (1.5, -2.0)
-    )
+    two = read([(1.5, "Ar-Ar: x^-12"), (-2.0, "Ar-Kr: x")])
     assert two.text() == "Ar-Ar: 1.5*x^-12; Ar-Kr: -2.0*x"
     one = expression_of((1.5, "x^-12"))
     assert one.text(named=True) == "Ar-Ar: 1.5*x^-12"  # the data hold another pair
-    assert two.keys() == [("pair", AR), ("pair", ("Ar", "Kr"))]
+    assert two.keys() == [AR, Key.of("Ar", "Kr")]
 
 
 def test_expression_comes_back_from_json_as_it_was():
     start = {"sigma": 1 / 3}
     terms = (
-        Term("pair", AR, parse("(sigma/x)^12 - 0.1*x", start)),
-        Term("pair", ("Ar", "Kr"), parse("x^-6.1")),
+        Term.read("Ar-Ar: (sigma/x)^12 - 0.1*x", start),
+        Term.read("Ar-Kr: x^-6.1"),
     )
     expression = Expression(terms, (1 / 7, -1e-30))
     record = json.loads(json.dumps(expression.to_dict()))
     assert Expression.from_dict(record) == expression
 
 
+def test_sums_stay_apart_when_their_constants_meet():
+    term = Term.read("Cu: sqrt(sum(exp(-a*x))) + sum(exp(-b*x))", {"a": 1.5, "b": 1.6})
+    met = term.with_constants([1.5, 1.5])
+    assert len(met.sums) == 2
+    assert met.constants == (1.5, 1.5)
+    assert met.with_constants([1.5, 1.6]) == term
+    assert Term.read(str(met), {"a": 1.5, "b": 1.5}) == met
+
+
+def test_equal_sums_without_constants_are_one():
+    assert len(Term.read("Cu: sqrt(sum(x^-6)) + sum(x^-6)").sums) == 1
+
+
+def test_threads_share_one_shape_of_a_kind():
+    switch = sys.getswitchinterval()
+    roots = [("powi", 2, ("mul", ("const", 0), ("add", ("int", n), ("x",)))) for n in range(400)]
+    start = Barrier(4)
+
+    def make():
+        start.wait()
+        return [Shape(root) for root in roots]
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            made = [future.result() for future in [threads.submit(make) for _ in range(4)]]
+    finally:
+        sys.setswitchinterval(switch)
+    assert all(len({id(shape) for shape in same}) == 1 for same in zip(*made, strict=True))
+
+
 def test_constant_tree_is_a_tree():
-    tree = Tree((Node("const", 0),), (2.5,))
+    tree = Tree(Shape(("const", 0)), (2.5,))
     assert tree.names == ("",)
     np.testing.assert_array_equal(tree(X), 2.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Term((), parse("1")), "a term needs a sum"),
+        (lambda: Term((PAIR,), Tree(Shape(("s3",)))), "holds s3, where one sum exists: s1"),
+        (
+            lambda: Term((PAIR, OTHER), Tree(Shape(("add", ("s1",), ("s3",))))),
+            "holds s3, where 2 sums exist: s1, s2",
+        ),
+        (lambda: Term((PAIR, OTHER)), "several sums stand in a function"),
+        (lambda: Sum("pairs", ("Ar",), parse("x")), "between 2 species, not 1: Ar"),
+        (lambda: Sum("rings", ("Ar", "Ar"), parse("x")), "there is no kind of sum 'rings'"),
+        (lambda: Sum("pairs", ("Ar", "Ar"), Tree(Shape(("c",)))), "of a function of x, not of c"),
+        (lambda: parse("a*x").with_constants([1.0, 2.0]), "has 1 constants, but 2 values are"),
+        (
+            lambda: Expression.from_dict([{"term": "Ar-Ar: a*x", "weight": 1.0, "constants": NAN}]),
+            "constants must be finite numbers: Ar-Ar: a.x with",
+        ),
+        (
+            lambda: Expression.from_dict(
+                [{"term": "Ar-Ar: a*x^b", "weight": 1.0, "constants": ONE_A}]
+            ),
+            "the term Ar-Ar: a.x.b has the constants a, b; values are given for a",
+        ),
+        (
+            lambda: Expression.from_dict([{"term": "Ar-Ar: x", "weight": 1.0, "constants": ONE_A}]),
+            "the term Ar-Ar: x has the constants none; values are given for a",
+        ),
+        (lambda: Term.read("Ar: sqrt(sum(x)) + s3"), "s3 is the name of a sum and no constant"),
+        (lambda: Expression.from_dict([{"weight": 1.0}]), "has no key 'term'"),
+        (lambda: Term.read("Ar-Ar: a*x", {"a": math.inf}), "constants must be finite numbers"),
+        (lambda: expression_of((math.nan, "x")), "weight of the term .* must be a finite number"),
+        (
+            lambda: Term((OTHER, PAIR), Tree(Shape(("sub", ("s2",), ("s1",))))),
+            "sums are numbered as they appear: .* begins with s2",
+        ),
+        (
+            lambda: Term((PAIR, PAIR), Tree(Shape(("mul", ("s1",), ("s2",))))),
+            "a sum without constants is given twice",
+        ),
+        (
+            lambda: Term((Sum("triplets", ("O", "Si", "Hf"), parse("1")),), Tree(Shape(("s1",)))),
+            "neighbours Si-Hf are not in order of the alphabet",
+        ),
+    ],
+)
+def test_what_is_no_term_is_refused_with_what_was_expected(make, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+PAIR, OTHER = (Sum("pairs", ("Ar", "Ar"), parse(text)) for text in ("x", "x^2"))
+NAN, ONE_A = {"a": float("nan")}, {"a": 1.0}
+
+
+@pytest.mark.parametrize("name", ["nan", "inf", "Infinity"])
+def test_no_constant_has_the_name_of_a_number_that_is_not_finite(name):
+    with pytest.raises(ValueError, match=f"{name} is no finite number, and no name of a constant"):
+        parse(f"{name}*x")

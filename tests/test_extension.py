@@ -2,28 +2,29 @@ import math
 
 import numpy as np
 import pytest
+from coded import over_pairs
 
-from symreg.language import parse
-from symreg.language.canonical import nested, tree_of
-from symreg.searching.individuals import n_constants
+from symreg.language.canonical import n_constants, nested, tree_of
+from symreg.language.tree import operands
 from symreg.searching.randomness import random
 from symreg.searching.variation.extension import extend
-from symreg.terms import VARIABLES_OF
+from symreg.terms import Key
 
 X = np.linspace(0.9, 1.6, 9)
-ROOT = ("sqrt", ("sum", ("exp", ("mul", ("const", -3.0), ("x",)))))
-ANGLE = nested(parse("x1^-4*x2^-4*(c + 0.3)^2", variable=VARIABLES_OF["three-body"]))
+PAIR, TRIPLET, SUMS = Key.of("Cu", "Cu"), Key.of("Cu", "Cu", "Cu"), Key.of("Cu")
+ROOT = ("sqrt", over_pairs(("exp", ("mul", ("const", -3.0), ("x",)))))
+ANGLE = nested(TRIPLET.parse("x1^-4*x2^-4*(c + 0.3)^2"))
 
 
-def extended(tree, kind, count=300):
+def extended(tree, key, count=300):
     with random.seeded(np.random.default_rng(0)):
-        return [extend(tree, kind) for _ in range(count)]
+        return [extend(tree, key) for _ in range(count)]
 
 
 @pytest.mark.parametrize("text", ["x^-6", "exp(-3.0*x)", "x^-1*exp(-2.0*x)", "(x + 0.5)^-3"])
 def test_a_child_has_one_constant_more_and_is_near_its_parent(text):
-    tree = nested(parse(text))
-    children = extended(tree, "pair")
+    tree = nested(PAIR.parse(text))
+    children = extended(tree, PAIR)
     assert {n_constants(child) - n_constants(tree) for child in children} <= {0, 1, 2}
     grown = [child for child in children if n_constants(child) > n_constants(tree)]
     assert len(grown) > 100
@@ -39,7 +40,7 @@ def test_a_child_has_one_constant_more_and_is_near_its_parent(text):
 def test_powers_are_softened_freed_faded_and_shifted():
     texts = {
         str(tree_of(child).with_constants([9.0] * n_constants(child)))
-        for child in extended(nested(parse("x^-6")), "pair", 1000)
+        for child in extended(nested(PAIR.parse("x^-6")), PAIR, 1000)
     }
     assert texts >= {
         "(9.0 + x^6)^-1",
@@ -53,13 +54,13 @@ def test_powers_are_softened_freed_faded_and_shifted():
 
 def test_exponentials_bend():
     bent = ("exp", ("add", ("mul", ("const", -3.0), ("x",)), "bend"))
-    children = extended(nested(parse("exp(-3.0*x)")), "pair")
+    children = extended(nested(PAIR.parse("exp(-3.0*x)")), PAIR)
     found = [c for c in children if c[0] == "exp" and c[1][:2] == bent[1][:2]]
     assert any(c[1][2][0] == "mul" and c[1][2][2] == ("powi", 2, ("x",)) for c in found)
 
 
 def test_sums_and_what_they_sum_are_extended():
-    children = extended(ROOT, "many-body")
+    children = extended(ROOT, SUMS)
     assert any(child[0] == "sqrt" and child[1][0] == "add" for child in children)
     assert any(child[0] == "sqrt" and child[1][0] == "sum" for child in children)
     with_distance = [c for c in children if "x" in str(c)]
@@ -69,21 +70,21 @@ def test_sums_and_what_they_sum_are_extended():
 def _x_only_below_sums(tree):
     if tree[0] == "sum":
         return True
-    return tree != ("x",) and all(_x_only_below_sums(u) for u in tree[1:] if isinstance(u, tuple))
+    return tree != ("x",) and all(map(_x_only_below_sums, operands(tree)))
 
 
 def test_angular_functions_stay_functions_of_the_cosine():
-    for child in extended(ANGLE, "three-body"):
+    for child in extended(ANGLE, TRIPLET):
         assert child[0] == "product"
         assert "'x'" not in str(child[2])
         assert "'c'" not in str(child[1])
 
 
 def test_where_there_is_no_function_nothing_is_extended():
-    assert extend(("int", 1), "pair") == ("int", 1)
+    assert extend(("int", 1), PAIR) == ("int", 1)
 
 
 def test_constants_begin_small():
-    children = extended(("x",), "pair", 400)
+    children = extended(("x",), PAIR, 400)
     shifts = [abs(child[1][1]) for child in children if child[0] == "add"]
     assert 0.03 < math.exp(np.mean(np.log(shifts))) < 0.08

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+import symreg
 from symreg.runs import pipeline
 
 LJ = "4*eps*((sigma/r)^12 - (sigma/r)^6)"
@@ -46,6 +47,17 @@ def test_lennard_jones_is_recovered_in_angstrom_and_ev(fitted):
     assert result.record["error"] < 1e-5
     assert result.record["r0"] == 1.0
     assert all(0 < error < 1e-6 for error in result.standard_errors.values())
+
+
+def test_a_fitted_potential_carries_the_covariance_of_its_constants(fitted, tmp_path):
+    result, _ = fitted
+    result.potential.save(tmp_path / "potential.json")
+    potential = symreg.Potential.load(tmp_path / "potential.json")
+    assert list(potential.constants) == ["w1", "eps", "sigma"]
+    matrix = potential.covariance
+    assert matrix == pytest.approx(result.potential.covariance)
+    assert np.all(matrix[0] == 0)  # the weight is 1 and not fitted
+    assert np.sqrt(np.diag(matrix))[1:] == pytest.approx(list(result.standard_errors.values()))
 
 
 def test_lennard_jones_is_recovered_in_units_of_r0(search_settings):

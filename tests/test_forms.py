@@ -7,24 +7,25 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from coded import form_of
 
 from symreg.config import TermSettings
 from symreg.fit.design import build_design
 from symreg.fit.loss import LossSettings
-from symreg.fit.programs.evaluation import MAX_CONSTANTS, MAX_NODES
-from symreg.fit.solve.fitter import AS_IT_IS, Fitter
+from symreg.fit.programs.batch import MAX_CONSTANTS, fits
+from symreg.fit.projected.fitter import AS_IT_IS, Fitter
 from symreg.language.canonical import nested, terms_of, tree_of
 from symreg.runs.pipeline.preparation import best_fit
-from symreg.runs.pipeline.seeds import of_known_forms
-from symreg.searching.individuals import n_fitted
+from symreg.runs.pipeline.seeds import is_within, of_known_forms
+from symreg.searching.individuals import coded_terms_of, n_fitted
 from symreg.structures import DataSettings, read_structures
 from symreg.structures.neighbours import nearest_neighbour_mean
-from symreg.terms import Expression
+from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.known import FORMS, MANY_BODY_FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
 
-AR = ("pair", ("Ar", "Ar"))
-SILICON = (("pair", ("Si", "Si")), ("three-body", ("Si",) * 3))
+AR = Key.of("Ar", "Ar")
+SILICON = (Key.of("Si", "Si"), Key.of("Si", "Si", "Si"))
 X = np.linspace(0.85, 1.8, 40)
 N_CONSTANTS = {
     "Lennard-Jones": 2,
@@ -51,7 +52,7 @@ N_CONSTANTS_MANY_BODY = {
     "POET GP1": 6,  # five as published, whose pair sum has a weight of one
     "POET GP3": 7,
 }
-COPPER = (("pair", ("Cu", "Cu")), ("many-body", ("Cu",)))
+COPPER = (Key.of("Cu", "Cu"), Key.of("Cu"))
 forms = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 three_body_forms = pytest.mark.parametrize("form", THREE_BODY_FORMS, ids=lambda form: form.name)
 TRIPLETS = np.random.default_rng(2).uniform((0.8, 0.8, -1), (1.8, 1.8, 1), (50, 3)).T
@@ -91,8 +92,7 @@ def test_form_has_as_many_constants_as_the_literature_gives_it(form):
 @forms
 def test_form_fits_in_compiled_code_and_is_finite(form):
     for term in terms_of_form(form, [AR]):
-        assert len(term.tree.nodes) <= MAX_NODES
-        assert len(term.tree.constants) <= MAX_CONSTANTS
+        assert fits(term.tree.shape)
         assert np.isfinite(term.tree(X)).all()
 
 
@@ -108,10 +108,10 @@ def test_every_form_fits_argon_from_its_starting_values(fitter, form):
 
 @forms
 def test_every_pair_of_species_gets_terms_of_its_own(form):
-    keys = [("pair", pair) for pair in combinations_with_replacement(("Ar", "Kr", "Xe"), 2)]
+    keys = [Key.of(*pair) for pair in combinations_with_replacement(("Ar", "Kr", "Xe"), 2)]
     terms = terms_of_form(form, keys)
     assert len(terms) == 6 * len(form.terms)
-    assert [(t.kind, t.species) for t in terms[:: len(form.terms)]] == keys
+    assert [t.key for t in terms[:: len(form.terms)]] == keys
 
 
 def test_forms_with_shared_constants_are_no_seeds():
@@ -136,7 +136,7 @@ def test_a_many_body_form_has_as_many_constants_as_the_literature_gives_it(form)
     terms = terms_of_form(form, COPPER)
     count = Expression(terms, (1.0,) * len(terms)).n_constants
     assert count == N_CONSTANTS_MANY_BODY[form.name]
-    assert {term.kind for term in terms} == {"pair", "many-body"}
+    assert {term.key for term in terms} == set(COPPER)
     assert form.source
 
 
@@ -266,10 +266,7 @@ def test_products_fit_silicon_beyond_their_pair_terms(silicon_fitter, form):
 def test_every_three_body_form_is_found_again(silicon_fitter, form):
     terms = terms_of_form(form, SILICON)
     made = Expression(
-        tuple(
-            term._replace(tree=term.tree.with_constants([0.9 * c for c in term.tree.constants]))
-            for term in terms
-        ),
+        tuple(term.with_constants([0.9 * c for c in term.constants]) for term in terms),
         tuple(range(1, len(terms) + 1)),
     )
     problem = silicon_fitter.problem
@@ -296,7 +293,7 @@ def seeds_of(monkeypatch, design, **changes):
 def test_searches_start_from_forms_of_the_shape_they_search(monkeypatch, silicon_design, shape):
     seeds = seeds_of(monkeypatch, silicon_design, three_body=shape)
     assert len(seeds) == (10 if shape == "general" else 9)
-    roots = {gene.tree[0] for seed in seeds for gene in seed if gene.key == 1}
+    roots = {form_of(coded)[0] for seed in seeds for coded in seed if coded.key == 1}
     assert roots == ({"product", "mul"} if shape == "general" else {"product"})
 
 
@@ -309,3 +306,10 @@ def test_searches_start_from_forms_of_as_few_constants_as_they_may_have(
     few = seeds_of(monkeypatch, silicon_design, three_body="general", max_constants=most)
     assert few == [seed for seed, size in zip(every, sizes, strict=True) if size <= most]
     assert 0 < len(few) < len(every)
+
+
+def test_searches_start_from_forms_of_as_few_sums_as_they_may_have():
+    terms = Term.read("Cu-Cu: x^-9"), Term.read("Cu: sqrt(sum(x^-6) + sum(x^-4))")
+    coded_terms = coded_terms_of(terms, COPPER)
+    assert is_within(TermSettings(max_sums=2), coded_terms)
+    assert not is_within(TermSettings(max_sums=1), coded_terms)

@@ -1,8 +1,10 @@
+import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import sympy
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
@@ -12,23 +14,26 @@ from ase.io import read
 from ase.neighborlist import neighbor_list
 
 from symreg.formula import Formula, FormulaCalculator, Wall
-from symreg.language import parse
-from symreg.terms import Expression, Term
+from symreg.formula.simplify import sympy_to_tree, tree_to_sympy
+from symreg.lammps.lepton import tree_to_lepton
+from symreg.lammps.plugin import plugin_source
+from symreg.language import Shape, Tree, parse
+from symreg.language.operators import COSTS, OPERATORS, REAL, Operator
+from symreg.terms import Expression, Sum, Term, expression_of
 from symreg.terms.cutoff import KINDS, Cutoff
 
 EPSILON, SIGMA = 0.0104, 3.405
 R_LO, R_CUT = 3.1, 8.5
 
 
-def expression_of(*parts, species=("Ar", "Ar")):
-    terms = tuple(Term("pair", species, parse(text)) for _, text in parts)
-    return Expression(terms, tuple(float(weight) for weight, _ in parts))
+def expression(*parts):
+    return expression_of([(weight, f"Ar-Ar: {text}") for weight, text in parts])
 
 
 def argon(*parts, kind="septic", r_lo=R_LO, r0=SIGMA, e0=0.0):
     parts = parts or ((4 * EPSILON, "x^-12"), (-4 * EPSILON, "x^-6"))
     cutoff = Cutoff(kind=kind, r_cut=R_CUT, r_on=6.0)
-    return Formula(expression_of(*parts), r0, {"Ar": e0}, ("Ar",), cutoff, r_lo)
+    return Formula(expression(*parts), r0, {"Ar": e0}, ("Ar",), cutoff, r_lo)
 
 
 @pytest.fixture
@@ -190,11 +195,9 @@ def test_unknown_species_is_named():
 
 
 def two_species():
-    parts = [(("Ar", "Ar"), "x^-12"), (("Ar", "Ne"), "2*x^-9"), (("Ne", "Ne"), "3*x^-8")]
-    terms = tuple(Term("pair", species, parse(text)) for species, text in parts)
+    parts = [(0.04, "Ar-Ar: x^-12"), (0.05, "Ar-Ne: 2*x^-9"), (0.06, "Ne-Ne: 3*x^-8")]
     cutoff = Cutoff(kind="septic", r_cut=R_CUT, r_on=6.0)
-    expression = Expression(terms, (0.04, 0.05, 0.06))
-    return Formula(expression, 3.0, {"Ar": -1.0, "Ne": -2.0}, ("Ar", "Ne"), cutoff, 2.0)
+    return Formula(expression_of(parts), 3.0, {"Ar": -1.0, "Ne": -2.0}, ("Ar", "Ne"), cutoff, 2.0)
 
 
 def test_each_pair_of_species_has_its_own_function():
@@ -210,9 +213,10 @@ def test_each_pair_of_species_has_its_own_function():
 
 
 def test_missing_pair_of_species_is_named():
-    expression = expression_of((1.0, "x^-12"))
     cutoff = Cutoff(kind="none", r_cut=R_CUT)
-    formula = Formula(expression, 3.0, {"Ar": 0, "Ne": 0}, ("Ar", "Ne"), cutoff, 2.0)
+    formula = Formula(
+        expression((1.0, "x^-12")), 3.0, {"Ar": 0, "Ne": 0}, ("Ar", "Ne"), cutoff, 2.0
+    )
     with pytest.raises(ValueError, match="no term for Ne-Ar; it describes Ar-Ar"):
         formula.pair_function("Ne", "Ar")
 
@@ -233,9 +237,8 @@ def test_formula_that_cannot_be_computed_is_refused(change, message):
 
 
 def test_other_kinds_of_terms_are_refused():
-    expression = Expression((Term("three_body", ("Ar",) * 3, parse("x")),), (1.0,))
-    with pytest.raises(ValueError, match="it has a 'three_body' term"):
-        Formula(expression, 3.0, {"Ar": 0.0}, ("Ar",), Cutoff(kind="none", r_cut=5.0), 2.0)
+    with pytest.raises(ValueError, match="there is no kind of sum 'three_body'; there are pairs"):
+        Term((Sum("three_body", ("Ar",) * 3, parse("x")),))
 
 
 def test_latex_shows_every_pair_in_x():
@@ -259,8 +262,8 @@ def test_dictionary_round_trip_is_exact():
 def test_published_argon_is_reproduced(shared_data):
     # Pair energies 4 eps [...] with eps = 0.01234 eV, sigma = 3.35 Å, r_on = 4.355 Å.
     cutoff = Cutoff(kind="poet", r_cut=7.5, r_on=4.355)
-    expression = expression_of((2 * 49302, "x^-12"), (-2 * 34.88, "x^-6"))
-    formula = Formula(expression, 1.0, {"Ar": 0.0}, ("Ar",), cutoff, 2.0)
+    poet = expression((2 * 49302, "x^-12"), (-2 * 34.88, "x^-6"))
+    formula = Formula(poet, 1.0, {"Ar": 0.0}, ("Ar",), cutoff, 2.0)
     for atoms in read(shared_data / "lennard_jones_argon.extxyz", "::15"):
         labels = atoms.get_potential_energy(), atoms.get_forces()
         atoms.calc = FormulaCalculator(formula)
@@ -276,3 +279,32 @@ def test_formulas_do_not_import_the_discovery_half():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {f"symreg.{name}" for name in halves} & set(loaded)
+
+
+def test_an_operator_is_a_row_of_the_table(monkeypatch):
+    row = Operator("tanh", 99, 1, 4, np.tanh, math.tanh, "tanh", ("1 - f^2",), REAL, "bounded")
+    monkeypatch.setitem(OPERATORS, "tanh", row)
+    monkeypatch.setitem(COSTS, "tanh", 4)
+    tree = Tree(Shape(("mul", ("const", 0), ("tanh", ("x",)))), (2.5,))
+    x = sympy.Symbol("x", positive=True)
+    assert tree_to_sympy(tree, x) == 2.5 * sympy.tanh(x)
+    assert sympy_to_tree(2.5 * sympy.tanh(x)) == tree
+    assert tree_to_lepton(tree) == "(2.5*tanh(x))"
+    term = Term((Sum("pairs", ("Ar", "Ar"), tree),))
+    formula = Formula(
+        Expression((term,), (0.1,)), 1.0, {"Ar": 0.0}, ("Ar",), Cutoff(kind="none", r_cut=5.0), 2.0
+    )
+    assert formula.latex(3).endswith(r"= 0.25 \tanh{\left(x \right)}")
+    r = np.array([3.0])
+    slope = 0.25 / np.cosh(3.0) ** 2
+    np.testing.assert_allclose(formula.pair_function("Ar", "Ar").slope(r), [slope])
+    assert "tanh(r" in plugin_source(formula)
+
+
+def test_an_unknown_operator_computes_nothing():
+    tree = Tree(Shape(("gamma", ("x",))))
+    for translate in (lambda: tree_to_sympy(tree, sympy.Symbol("x")), lambda: tree_to_lepton(tree)):
+        with pytest.raises(ValueError, match="'gamma'"):
+            translate()
+    with pytest.raises(ValueError, match="'y', which is neither an operator nor a variable"):
+        tree_to_sympy(Tree(Shape(("y",))), sympy.Symbol("x"))

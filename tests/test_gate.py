@@ -5,7 +5,6 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
-from labelled_copper import expression_of
 from numpy.testing import assert_allclose
 
 from symreg.checks import check, dimer_curve
@@ -13,13 +12,14 @@ from symreg.fit.exact import ExactPath
 from symreg.formula import Formula, FormulaCalculator
 from symreg.searching.gate import Gate
 from symreg.structures import from_atoms
+from symreg.terms import expression_of
 from symreg.terms.curves import pole
 from symreg.terms.cutoff import Cutoff
 
 R0, R_LO = 2.55, 1.9
 SEPTIC = Cutoff(kind="septic", r_cut=5.5, r_on=3.3)
 THREE = Cutoff(kind="septic", r_cut=4.0, r_on=2.4)
-GUPTA = ((3000.0, "pair", "exp(-9.3*x)"), (-20.0, "many-body", "sqrt(sum(exp(-5.1*x)))"))
+GUPTA = ((3000.0, "Cu-Cu: exp(-9.3*x)"), (-20.0, "Cu: sqrt(sum(exp(-5.1*x)))"))
 
 
 def labelled(atoms):
@@ -41,7 +41,7 @@ def gate():
 
 
 def test_gupta_passes(gate):
-    assert gate.broken(expression_of(*GUPTA)) == []
+    assert gate.broken(expression_of(GUPTA)) == []
 
 
 def test_crystals_are_those_of_the_data_or_face_centred_cubic(gate):
@@ -59,36 +59,36 @@ def test_crystals_are_those_of_the_data_or_face_centred_cubic(gate):
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        (((0.3, "pair", "x^-9"), (-0.2, "many-body", "log(sum(x^-6))")), "an atom alone"),
-        (((0.3, "pair", "x^-9"), (0.2, "many-body", "1/sum(x^-6)")), "an atom alone"),
-        (((0.3, "pair", "x^-9"), (0.2, "many-body", "sum(x^-4)/sum(x^-6)")), "an atom alone"),
-        (((0.3, "pair", "x^-9"), (1.0, "many-body", "sqrt(sum(x - 1.2))")), "dimer is not finite"),
-        (((0.3, "pair", "x^-9"), (0.2, "many-body", "1/(sum(x^-6) - 0.7)")), "pole near"),
-        (((0.3, "pair", "x^-9"), (-0.2, "many-body", "sum(x^-6)^0.2")), "without bound"),
-        (((-0.3, "pair", "x^-2"),), "attracts"),
-        (((0.3, "pair", "x^-9"),), "crystal Cu with 8 neighbours at 2.51 Å has no minimum up to"),
-        (((0.0003, "pair", "x^-9"), (-0.05, "many-body", "sum(x^-6)^2")), "collapses|no minimum"),
+        (((0.3, "Cu-Cu: x^-9"), (-0.2, "Cu: log(sum(x^-6))")), "an atom alone"),
+        (((0.3, "Cu-Cu: x^-9"), (0.2, "Cu: 1/sum(x^-6)")), "an atom alone"),
+        (((0.3, "Cu-Cu: x^-9"), (0.2, "Cu: sum(x^-4)/sum(x^-6)")), "an atom alone"),
+        (((0.3, "Cu-Cu: x^-9"), (1.0, "Cu: sqrt(sum(x - 1.2))")), "dimer is not finite"),
+        (((0.3, "Cu-Cu: x^-9"), (0.2, "Cu: 1/(sum(x^-6) - 0.7)")), "pole near"),
+        (((0.3, "Cu-Cu: x^-9"), (-0.2, "Cu: sum(x^-6)^0.2")), "without bound"),
+        (((-0.3, "Cu-Cu: x^-2"),), "attracts"),
+        (((0.3, "Cu-Cu: x^-9"),), "crystal Cu with 8 neighbours at 2.51 Å has no minimum up to"),
+        (((0.0003, "Cu-Cu: x^-9"), (-0.05, "Cu: sum(x^-6)^2")), "collapses|no minimum"),
     ],
 )
 def test_what_is_broken_is_said(gate, parts, reason):
-    broken = "; ".join(gate.broken(expression_of(*parts)))
+    broken = "; ".join(gate.broken(expression_of(parts)))
     assert re.search(reason, broken), broken
 
 
 def test_an_energy_that_falls_when_squeezed_is_seen(gate):
     # Two wells, the outer one deeper, the inner one at 0.7 of its volume.
-    outer, inner = "exp(-300.0*(x - 1.35)^2)", "exp(-300.0*(x - 1.2)^2)"
-    parts = ((0.5, "pair", "x^-9"), (-0.4, "pair", outer), (-0.3, "pair", inner))
+    outer, inner = "Cu-Cu: exp(-300.0*(x - 1.35)^2)", "Cu-Cu: exp(-300.0*(x - 1.2)^2)"
+    parts = ((0.5, "Cu-Cu: x^-9"), (-0.4, outer), (-0.3, inner))
     assert any(
-        "does not rise when squeezed from 3." in text for text in gate.broken(expression_of(*parts))
+        "does not rise when squeezed from 3." in text for text in gate.broken(expression_of(parts))
     )
 
 
 @pytest.mark.parametrize("text", ["(1.7 - x)^3", "((1.9 - x)^3 - 0.02)^3", "(1.6 - x)^7"])
 def test_a_level_bend_is_not_taken_for_a_pole(gate, text):
     # Where the slope is zero, too, the points on both sides explain little of what is between.
-    parts = ((4.0, "pair", text), (-0.3, "pair", "x^-3"))
-    assert not any("pole" in reason for reason in gate.broken(expression_of(*parts)))
+    parts = ((4.0, f"Cu-Cu: {text}"), (-0.3, "Cu-Cu: x^-3"))
+    assert not any("pole" in reason for reason in gate.broken(expression_of(parts)))
 
 
 def test_a_pole_is_seen_beside_a_larger_bend_at_the_cutoff(gate):
@@ -112,23 +112,21 @@ def test_a_pole_is_where_the_energy_jumps_not_where_a_wall_is_steep():
 
 def test_a_truncated_cutoff_is_not_taken_for_a_force_without_bound():
     gate = gate_of(cutoff=Cutoff(kind="none", r_cut=5.5))
-    assert gate.broken(expression_of((1.0, "pair", "x^-12"), (-2.0, "pair", "x^-6"))) == []
+    assert gate.broken(expression_of([(1.0, "Cu-Cu: x^-12"), (-2.0, "Cu-Cu: x^-6")])) == []
 
 
 def test_triplets_that_pull_atoms_through_the_wall_collapse():
     gate = gate_of(three_body=THREE)
-    pair = [(1.0, "pair", "x^-12"), (-2.0, "pair", "x^-6")]
-    assert gate.broken(expression_of(*pair)) == []
-    pulling = (-0.3, "three-body", "x1^-8*x2^-8*(c + 1.0)^2")
-    broken = gate.broken(expression_of(*pair, pulling))
+    pair = [(1.0, "Cu-Cu: x^-12"), (-2.0, "Cu-Cu: x^-6")]
+    assert gate.broken(expression_of(pair)) == []
+    pulling = (-0.3, "Cu-Cu-Cu: x1^-8*x2^-8*(c + 1.0)^2")
+    broken = gate.broken(expression_of([*pair, pulling]))
     assert any("crystal Cu with 12 neighbours at 2.55 Å collapses to" in text for text in broken)
 
 
-@pytest.mark.parametrize(
-    "extra", [(), ((0.4, "three-body", "exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2"),)]
-)
+@pytest.mark.parametrize("extra", [(), ((0.4, "Cu-Cu-Cu: exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2"),)])
 def test_energies_below_the_domain_are_those_of_the_finished_formula(extra):
-    expression = expression_of(*GUPTA, *extra)
+    expression = expression_of([*GUPTA, *extra])
     formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO, cutoff_three_body=THREE)
     images = []
     for distance in (1.0, 1.5, 1.85, 1.89, 2.1):
@@ -146,7 +144,7 @@ def test_energies_below_the_domain_are_those_of_the_finished_formula(extra):
 
 
 def test_dimers_are_those_of_physics(gate):
-    expression = expression_of(*GUPTA)
+    expression = expression_of(GUPTA)
     formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO)
     curve = dimer_curve(formula, "Cu", "Cu")
     sums = gate.path.sums(expression, gate.pairs, gate.kind)

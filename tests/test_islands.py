@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from symreg.config import DataSettings, Settings
-from symreg.fit.solve.fitter import Fitter
+from symreg.fit.projected.fitter import Fitter
 from symreg.runs import RunFolder
 from symreg.runs.pipeline import checkpoint
 from symreg.searching.backfitting import Backfitting
@@ -37,7 +37,7 @@ def same(one, two):
 
 def signature(state):
     """All of a state that a later one depends on, as bytes."""
-    front = [(i.genes, i.weights, i.error.hex(), i.complexity) for i in state.front]
+    front = [(i.coded_terms, i.weights, i.error.hex(), i.complexity) for i in state.front]
     arrays = [p[name].tobytes() for p in state.populations for name in sorted(p)]
     return state.epoch, state.candidates, front, arrays
 
@@ -106,7 +106,7 @@ def test_checkpoints_and_processes_keep_three_body_terms_to_the_last_bit(silicon
     variation = VariationSettings(max_complexity=40, general=True)
     settings = IslandSettings(**{**vars(SETTINGS), "variation": variation})
     first, second = islice(Islands(silicon_design, settings).search(), 2)
-    kinds = {key for p in second.populations for i in from_arrays(p) for key, _ in i.genes}
+    kinds = {key for p in second.populations for i in from_arrays(p) for key, *_ in i.coded_terms}
     assert kinds == {0, 1}
     checkpoint.write(RunFolder(tmp_path), first, 1.0, ORIGIN)
     state, *_ = checkpoint.read(RunFolder(tmp_path), ORIGIN)
@@ -173,11 +173,11 @@ def test_a_worker_that_cannot_read_the_data_says_which_file(argon_design, tmp_pa
 
 def test_what_is_quarantined_is_never_fitted(argon_design, states):
     front = states[1].front
-    banned = named(front[0].genes)
+    banned = named(front[0].coded_terms)
     state = State(0, 0, (), [], quarantined=(banned,))
     after = list(islice(Islands(argon_design, SETTINGS).search(state), EPOCHS))
-    found = {named(i.genes) for s in after for p in s.populations for i in from_arrays(p)}
-    assert banned in {named(i.genes) for p in states[1].populations for i in from_arrays(p)}
+    found = {named(i.coded_terms) for s in after for p in s.populations for i in from_arrays(p)}
+    assert banned in {named(i.coded_terms) for p in states[1].populations for i in from_arrays(p)}
     assert banned not in found
     assert after[-1].quarantined == (banned,)
 

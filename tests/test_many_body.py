@@ -9,31 +9,28 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from symreg.checks import check, dimer_curve
 from symreg.fit.exact import ExactPath
 from symreg.formula import Formula, FormulaCalculator
-from symreg.language import parse
-from symreg.language.canonical import build, nested, terms_of
+from symreg.language.canonical import build, nested, terms_of, tree_of
+from symreg.language.text import ONE
 from symreg.potential import Potential
 from symreg.structures import from_atoms
-from symreg.terms import Expression, Term
+from symreg.terms import Key, Term
+from symreg.terms import expression_of as read
 from symreg.terms.cutoff import Cutoff
 
 R0, R_LO = 2.55, 1.9
+NUMBERS = ("product", ONE, ONE)
 SEPTIC = Cutoff(kind="septic", r_cut=6.0, r_on=3.6)
 GUPTA = (0.1, "exp(-11.0*(x - 1))"), (-1.3, "sqrt(sum(exp(-4.6*(x - 1))))")
 
 
 def expression_of(*parts):
     """Weights with formulas, of pairs or of neighbour sums."""
-    terms = [
-        Term("many-body", ("Cu",), parse(text, variable="sum"))
-        if "sum" in text
-        else Term("pair", ("Cu", "Cu"), parse(text))
-        for _, text in parts
-    ]
-    return Expression(tuple(terms), tuple(float(weight) for weight, _ in parts))
+    return read([(w, f"{'Cu' if 'sum' in text else 'Cu-Cu'}: {text}") for w, text in parts])
 
 
-def formula_of(*parts, cutoff=SEPTIC, r0=R0, r_lo=R_LO):
-    return Formula(expression_of(*parts), r0, {"Cu": -0.2}, ("Cu",), cutoff, r_lo)
+def formula_of(*parts, cutoff=SEPTIC, three=None):
+    lengths = {"r0": R0, "r_lo": R_LO, "cutoff": cutoff, "cutoff_three_body": three}
+    return Formula(expression_of(*parts), e0={"Cu": -0.2}, species=("Cu",), **lengths)
 
 
 def computed(formula, atoms):
@@ -115,6 +112,15 @@ def test_an_atom_alone_has_its_own_energy():
     assert not found.forces.any()
 
 
+def test_a_root_of_no_weight_leaves_an_atom_alone_at_rest():
+    # The slope of the root is infinite there; 0 times infinity is not a number.
+    structures = from_atoms([Atoms("Cu"), Atoms("Cu2", [[0, 0, 0], [0, 0, 2.5]])])
+    expression = expression_of((0.0, "sqrt(sum(x^-6))"))
+    found = ExactPath(structures, SEPTIC, R0).predict(expression, {"Cu": -0.2})
+    np.testing.assert_array_equal(found.forces, 0.0)
+    np.testing.assert_allclose(found.energy, [-0.2, -0.4])
+
+
 def test_a_dimer_is_finite_from_the_wall_to_the_cutoff():
     formula = formula_of(*GUPTA)
     for r in [0.2, 1.0, 1.85, 1.9, 3.0, 5.999999, 6.0, 6.1]:
@@ -150,27 +156,38 @@ def test_slabs_one_atom_cells_and_mixed_periodicity_agree_with_the_exact_path():
         ("1.0", "holds a sum over neighbours, such as"),
         ("x + sum(x)", "distances of neighbours stand inside sum"),
         ("sum(sum(x))", "sum is no function"),
-        ("sum x", r"expected '\(' after sum"),
-        ("sum(x) + sum(x^2) + sum(x^3) + sum(x^4)", "more than 3 different neighbour sums"),
+        ("sum(x) + mean(x)", "mean is neither a function nor a sum; sums are sum"),
+        ("sum_Cu_Cu(x)", "names 2 neighbours; it has 1"),
     ],
 )
 def test_what_is_no_many_body_formula_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        parse(text, variable="sum")
+        Key.of("Cu").parse(text)
 
 
 def test_sums_stand_in_no_other_formula():
     with pytest.raises(ValueError, match="sum is no function"):
-        parse("sum(x)")
+        Key.of("Cu", "Cu").parse("sum(x)")
+
+
+def test_a_product_of_numbers_in_a_sum_stays_one_over_every_two_neighbours():
+    # Only its three factors tell it from a function of the distance.
+    term = Term.at(Key.of("Cu"), tree_of(("sqrt", ("sum", ("triplets", "sum"), NUMBERS))))
+    assert str(term) == "Cu: sqrt(sum(1*1*1))"
+    assert Term.read(str(term)) == term
+    assert [one.over for one in Term.read("Cu: sqrt(sum(1))").sums] == ["pairs"]
+    assert [one.over for one in Term.read("Cu: sqrt(sum_O(1*1*1))").sums] == ["pairs"]
 
 
 def test_the_scale_of_a_sum_moves_out():
-    scaled = build("sum", build("mul", ("const", 4.0), ("x",)))
-    assert scaled == ("mul", ("const", 4.0), ("sum", ("x",)))
-    assert terms_of(nested(parse("-2*sqrt(sum(4.0*x))", variable="sum"))) == [
-        ("sqrt", ("sum", ("x",)))
+    head = ("pairs", "sum")
+    scaled = build("sum", head, build("mul", ("const", 4.0), ("x",)))
+    assert scaled == ("mul", ("const", 4.0), ("sum", head, ("x",)))
+    copper = Key.of("Cu")
+    assert terms_of(nested(copper.parse("-2*sqrt(sum(4.0*x))"))) == [
+        ("sqrt", ("sum", head, ("x",)))
     ]
-    assert nested(parse("sum(2.5)", variable="sum")) == ("mul", ("const", 2.5), ("sum", ("int", 1)))
+    assert nested(copper.parse("sum(2.5)")) == ("mul", ("const", 2.5), ("sum", head, ("int", 1)))
 
 
 @pytest.mark.parametrize(
@@ -191,14 +208,9 @@ def test_a_form_without_a_value_where_atoms_go_is_refused(text, message):
 def test_many_body_terms_need_a_pair_term_and_one_species():
     with pytest.raises(ValueError, match="needs a pair term for Cu-Cu"):
         formula_of(GUPTA[1])
-    terms = (
-        Term("pair", ("Cu", "Ni"), parse("x^-9")),
-        Term("many-body", ("Cu",), parse("sum(x)", variable="sum")),
-    )
+    both = read([(1.0, "Cu-Ni: x^-9"), (1.0, "Cu: sum(x)")])
     with pytest.raises(ValueError, match="for formulas of one species"):
-        Formula(
-            Expression(terms, (1.0, 1.0)), 2.5, {"Cu": 0.0, "Ni": 0.0}, ("Cu", "Ni"), SEPTIC, 1.9
-        )
+        Formula(both, 2.5, {"Cu": 0.0, "Ni": 0.0}, ("Cu", "Ni"), SEPTIC, 1.9)
 
 
 def test_a_potential_is_written_and_read_back(tmp_path):
@@ -249,9 +261,8 @@ def test_a_pair_part_that_does_not_fade_is_seen_beside_a_sum_that_does():
 def test_triplets_that_do_not_change_a_sum_are_not_felt():
     # The cutoff function underflows at both bonds: the root has an infinite slope there.
     fading = Cutoff(kind="stillinger_weber", r_cut=4.0, s=1.0)
-    bend = parse("sqrt(sum(exp(-x1)*exp(-x2)*(c + 0.3)^2))", variable="sum")
-    terms = Term("pair", ("Cu", "Cu"), parse("x^-9")), Term("many-body", ("Cu",), bend)
-    expression = Expression(terms, (1.0, -1.0))
+    bend = "sqrt(sum(exp(-x1)*exp(-x2)*(c + 0.3)^2))"
+    expression = expression_of((1.0, "x^-9"), (-1.0, bend))
     atoms = Atoms("Cu3", [[0, 0, 0], [3.9995, 0, 0], [0, 3.9995, 0]])
     formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO, cutoff_three_body=fading)
     found = computed(formula, atoms).get_forces()
@@ -260,6 +271,33 @@ def test_triplets_that_do_not_change_a_sum_are_not_felt():
     exact = path.predict(expression, {"Cu": 0.0}).forces
     assert np.abs(found).max() > 1e-3
     np.testing.assert_allclose(exact, found, atol=1e-12)
+
+
+def test_any_number_of_sums_of_any_form_is_computed():
+    general = "exp(-x1 - 2.0*x2)*(c + 0.1*x1)^2"
+    four = f"sum(x^-4)*sum(x^-3)/(1 + sum(x^-2)*sum({general})^2)"
+    formula = formula_of(GUPTA[0], (0.7, four), three=SEPTIC)
+    atoms = Atoms("Cu3", [[0, 0, 0], [2.2, 0, 0.1], [0.4, 2.5, 0]])
+    sums = []
+    for centre in range(3):
+        vectors = np.delete(atoms.positions, centre, 0) - atoms.positions[centre]
+        r = np.linalg.norm(vectors, axis=1)
+        fade, x, c = SEPTIC.value(r), r / R0, vectors[:1] @ vectors[1] / r.prod()
+        term = formula.expression.terms[1]
+        parts = [(fade * one.tree(x)).sum() for one in term.sums[:3]]
+        sums.append([*parts, fade.prod() * term.sums[3].tree(x[:1], x[1:], c)[0]])
+    one, two, three, four = np.transpose(sums)
+    expected = 0.7 * one * two / (1 + three * four**2)
+    bare = computed(formula_of(GUPTA[0]), atoms).get_potential_energies()
+    found = computed(formula, atoms)
+    np.testing.assert_allclose(found.get_potential_energies() - bare, expected, rtol=1e-11)
+    energies = []
+    for step in (1e-5, -1e-5):
+        moved = computed(formula, atoms)
+        moved.positions[1, 0] += step
+        energies.append(moved.get_potential_energy())
+    assert found.get_forces()[1, 0] == pytest.approx((energies[1] - energies[0]) / 2e-5, abs=1e-7)
+    assert "[q_4(x_1, x_2, c) + q_4(x_2, x_1, c)]" in formula.latex(3)
 
 
 def test_a_formula_that_binds_small_clusters_too_deeply_fails_its_check():

@@ -6,8 +6,7 @@ from ase.build import bulk
 
 from symreg.checks import check, crystal_check, dimer_check, dimer_curve, energy_volume
 from symreg.formula import Formula, FormulaCalculator
-from symreg.language import parse
-from symreg.terms import Expression, Term
+from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
 EPSILON, SIGMA = 0.0104, 3.405
@@ -15,8 +14,7 @@ EPSILON, SIGMA = 0.0104, 3.405
 
 def argon(*parts, r_lo=3.1, r_cut=12.0, kind="septic"):
     parts = parts or ((4 * EPSILON, "x^-12"), (-4 * EPSILON, "x^-6"))
-    terms = tuple(Term("pair", ("Ar", "Ar"), parse(text)) for _, text in parts)
-    expression = Expression(terms, tuple(weight for weight, _ in parts))
+    expression = expression_of([(weight, f"Ar-Ar: {text}") for weight, text in parts])
     cutoff = Cutoff(kind=kind, r_cut=r_cut, r_on=0.9 * r_cut)
     return Formula(expression, SIGMA, {"Ar": -0.5}, ("Ar",), cutoff, r_lo)
 
@@ -154,15 +152,12 @@ def silicon(*three_body, third=1 / 3):
     """The formula of F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985), and more."""
     epsilon, sigma = 2.1683, 2.0951
     texts = [f"1*1*(c + {third})^2", *three_body]
-    terms = [Term("pair", ("Si", "Si"), parse("0.6022245584*x^-4 - 1"))]
-    terms += [
-        Term("three-body", ("Si",) * 3, parse(text, variable=("x1", "x2", "c"))) for text in texts
-    ]
+    keyed = ["Si-Si: 0.6022245584*x^-4 - 1", *(f"Si-Si-Si: {text}" for text in texts)]
     weights = (7.049556277 * epsilon, 21.0 * epsilon, *(1.0 for _ in three_body))
     far, near = (
         Cutoff(kind="stillinger_weber", r_cut=1.8 * sigma, s=s) for s in (sigma, 1.2 * sigma)
     )
-    expression = Expression(tuple(terms), weights)
+    expression = expression_of(list(zip(weights, keyed, strict=True)))
     return Formula(expression, sigma, {"Si": -1.0}, ("Si",), far, 1.8, cutoff_three_body=near)
 
 

@@ -9,11 +9,11 @@ from ase.build import bulk
 
 import symreg
 from symreg import files
-from symreg.language import parse
 from symreg.runs import RunFolder, open_run, pipeline
 from symreg.runs.pipeline import delivery
+from symreg.runs.pipeline.history import History
+from symreg.runs.pipeline.modes import mode_of
 from symreg.runs.pipeline.preparation import prepare
-from symreg.runs.pipeline.searching import _Search
 from symreg.structures import crystals, from_atoms
 from symreg.terms import Term
 
@@ -147,19 +147,19 @@ def test_a_simplified_potential_carries_its_own_constants_and_errors(
     prepared = prepare(search_settings(tmp_path / "run"))
     key = prepared.design.keys[0]
     long, short = (
-        prepared.fitter.refit([Term(*key, parse(text)) for text in texts])[0]
+        prepared.fitter.refit([Term.at(key, key.parse(text)) for text in texts])[0]
         for texts in (("x^-12.5", "x^-6.5", "x^-8"), ("x^-12", "x^-6"))
     )
     monkeypatch.setattr(delivery, "simplify", lambda *_, **__: short)
     error = prepared.error(long)
     record = delivery.member_record(prepared, long, error, 1)
     folder = RunFolder(tmp_path / "run")
-    delivery._write_member(prepared, folder, delivery.Contender(long, error), record, None)
+    simplified = delivery._write_member(prepared, folder, record, None)
     potential = symreg.Potential.load(folder.potential(1) / "potential.json")
     listed = {entry["name"]: entry["value"] for entry in potential.provenance["constants"]}
     assert listed == potential.constants == {"w1": short.weights[0], "w2": short.weights[1]}
     assert potential.provenance["training_error"] == prepared.error(short) != error
-    assert record["simplified"] == short.text(8)
+    assert simplified == short.text(8)
 
 
 def test_lammps_computes_what_was_fitted_or_says_why_not(argon_run):
@@ -201,9 +201,8 @@ def test_another_seed_gives_another_front(argon_run, search_settings, tmp_path):
 
 
 def test_a_run_that_rejects_nothing_says_so_in_a_file_with_a_header(search_settings, tmp_path):
-    folder = RunFolder(tmp_path)
-    searched = _Search(search_settings(tmp_path), folder, print)
-    searched._record_rejected(SimpleNamespace(gate=object()), SimpleNamespace(rejected=[]))
+    history = History(RunFolder(tmp_path), mode_of(search_settings(tmp_path)))
+    history.write_rejected(SimpleNamespace(gate=object()), SimpleNamespace(rejected=[]))
     text = (tmp_path / "rejected.csv").read_text(encoding="utf-8")
     assert text == "complexity,error,expression,reasons\n"
 

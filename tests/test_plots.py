@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from symreg.formula import Formula
-from symreg.language import parse
 from symreg.runs import open_run, plots
-from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
 
@@ -90,13 +89,10 @@ def test_a_curve_alone_has_one_panel():
 
 
 def silicon(*triplets):
-    terms = [Term("pair", ("Si", "Si"), parse("x^-4"))]
-    terms += [
-        Term("three-body", ("Si",) * 3, parse(t, {}, VARIABLES_OF["three-body"])) for t in triplets
-    ]
+    texts = ["Si-Si: x^-4", *(f"Si-Si-Si: {text}" for text in triplets)]
     cutoff = Cutoff(kind="septic", r_cut=4.2, r_on=3.0)
     formula = Formula(
-        expression=Expression(tuple(terms), (1.0, 3.0, -2.0)[: len(terms)]),
+        expression=expression_of(list(zip((1.0, 3.0, -2.0), texts, strict=False))),
         r0=2.0,
         e0={"Si": 0.0},
         species=("Si",),

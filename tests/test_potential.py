@@ -1,22 +1,23 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 
 import symreg
 from symreg.formula import Formula
-from symreg.language import parse
 from symreg.potential import Potential
-from symreg.terms import Expression, Term
+from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
 CUTOFF = Cutoff(kind="septic", r_cut=8.5, r_on=6.0)
 
 
 def make(*parts, provenance=None):
-    terms = tuple(Term("pair", species, parse(text)) for _, species, text in parts)
-    expression = Expression(terms, tuple(float(weight) for weight, *_ in parts))
+    texts = [(weight, f"{'-'.join(species)}: {text}") for weight, species, text in parts]
+    expression = expression_of(texts)
     species = tuple(sorted({symbol for _, pair, _ in parts for symbol in pair}))
     formula = Formula(expression, 3.8, dict.fromkeys(species, -0.1), species, CUTOFF, 3.0)
     return Potential(formula, provenance or {})
@@ -53,8 +54,9 @@ def test_file_can_be_read_by_people(argon, tmp_path):
     argon.save(tmp_path / "potential.json")
     record = json.loads((tmp_path / "potential.json").read_text())
     assert record["format"] == "symreg-potential"
-    assert record["version"] == 1
-    assert record["terms"][0]["formula"] == "x^-11.7"
+    assert record["version"] == 2
+    assert record["terms"][0]["term"] == "Ar-Ar: x^-11.7"
+    assert record["covariance"] is None
     assert record["information"]["domain"] == [3.0, 8.5]
     assert record["information"]["formula"].startswith("0.033333333*x^-11.7 - 0.04*")
     assert "exp(" in record["information"]["wall"]["Ar-Ar"]
@@ -104,14 +106,13 @@ def test_sympy_of_several_pairs_is_a_dictionary():
 
 @pytest.fixture
 def silicon():
-    triplet = ("x1", "x2", "c")
-    terms = (
-        Term("pair", ("Si", "Si"), parse("x^-4.5 - 2*x^-2")),
-        Term("three-body", ("Si",) * 3, parse("x1^-k*x2^-k*(c + 0.3)^2", {"k": 2.5}, triplet)),
-        Term("three-body", ("Si",) * 3, parse("exp(-x1 - 2.0*x2)*c", variable=triplet)),
-    )
+    parts = [
+        (1.5, "Si-Si: x^-4.5 - 2*x^-2"),
+        (2.5, "Si-Si-Si: x1^-k*x2^-k*(c + 0.3)^2"),
+        (0.1, "Si-Si-Si: exp(-x1 - 2.0*x2)*c"),
+    ]
     near = Cutoff(kind="septic", r_cut=4.0, r_on=2.5)
-    expression = Expression(terms, (1.5, 2.5, 0.1))
+    expression = expression_of(parts, k=2.5)
     return Potential(
         Formula(expression, 2.35, {"Si": -0.1}, ("Si",), CUTOFF, 1.9, cutoff_three_body=near)
     )
@@ -131,6 +132,37 @@ def test_three_body_terms_are_saved_and_shown(silicon, tmp_path):
     assert information["formula"].startswith("Si-Si: 1.5*(")
 
 
+def test_a_file_of_the_first_format_is_read():
+    potential = Potential.load(Path(__file__).parent / "golden" / "potential-1.json")
+    assert potential.covariance is None
+    assert potential.constants == {
+        "w1": 0.1, "w2": 0.05, "w3": -0.02, "w4": -1.3, "w5": 0.3, "sigma": 1.1, "c1": -2.5,
+        "c2": 0.3, "c3": 2.0, "c4": -4.6, "c5": -2.0, "c6": 0.4,
+    }  # fmt: skip
+    copper = bulk("Cu", cubic=True)
+    copper.rattle(0.1, seed=1)
+    copper.calc = potential.calculator()
+    # What the version that wrote the file computed.
+    assert copper.get_potential_energy() == pytest.approx(-8.954441726821505, rel=1e-13)
+    assert str(potential.formula.expression.terms[3]) == "Cu: sqrt(sum(exp(-4.6*(x - 1))))"
+
+
+def test_covariance_is_saved_with_the_constants(argon, tmp_path):
+    matrix = np.diag([1e-6, 1e-6, 0.01, 0.02, np.nan])
+    matrix[0, 1] = matrix[1, 0] = 1 / 3
+    potential = Potential(argon.formula, argon.provenance, matrix)
+    potential.save(tmp_path / "potential.json")
+    loaded = Potential.load(tmp_path / "potential.json")
+    np.testing.assert_array_equal(loaded.covariance, matrix)
+    assert loaded == potential != argon
+    assert json.loads((tmp_path / "potential.json").read_text())["covariance"][4][4] is None
+
+
+def test_covariance_is_one_of_all_constants(argon):
+    with pytest.raises(ValueError, match=r"shape \(2, 2\); the formula has 5 constants.*\(5, 5\)"):
+        Potential(argon.formula, {}, np.eye(2))
+
+
 def test_missing_file_is_an_oserror(tmp_path):
     with pytest.raises(OSError, match=r"nothing\.json"):
         Potential.load(tmp_path / "nothing.json")
@@ -141,16 +173,41 @@ def test_missing_file_is_an_oserror(tmp_path):
     [
         (lambda _: [], "this is no potential"),
         (lambda record: record | {"format": "other"}, "this is no potential"),
-        (lambda record: record | {"version": 2}, "install a newer symreg"),
+        (lambda record: record | {"version": 3}, "install a newer symreg"),
         (lambda record: record | {"version": "1"}, "version is '1'"),
         (lambda record: {k: v for k, v in record.items() if k != "r0"}, "key 'r0' is missing"),
         (lambda record: record | {"r0": None}, "wrong type"),
         (lambda record: record | {"e0": 3}, "wrong type"),
         (lambda record: record | {"r_lo": 20.0}, "r_lo is 20 Å"),
         (
-            lambda record: record | {"terms": [record["terms"][0] | {"formula": "__import__(x)"}]},
+            lambda record: (
+                record | {"terms": [record["terms"][0] | {"term": "Ar-Ar: __import__(x)"}]}
+            ),
             "formula cannot be read",
         ),
+        (
+            lambda record: record | {"terms": [record["terms"][0] | {"term": "Ar: sqrt(x)"}]},
+            "distances of neighbours stand inside sum",
+        ),
+        (
+            lambda record: record | {"terms": [record["terms"][0] | {"term": "Ar: 2.5"}]},
+            "holds a sum over neighbours",
+        ),
+        (
+            lambda record: record | {"terms": [record["terms"][0] | {"term": "rings Ar-Ar: x"}]},
+            "there is no kind of sum 'rings'; there are pairs, triplets",
+        ),
+        (
+            lambda record: record | {"terms": [record["terms"][0] | {"term": "triplets Ar-Ar: c"}]},
+            "a sum over triplets is between 3 species, not 2: Ar-Ar",
+        ),
+        (
+            lambda record: record | {"terms": [record["terms"][0] | {"weight": float("nan")}]},
+            "constants and weight of the term Ar-Ar: x\\^-11.7 must be finite numbers",
+        ),
+        (lambda record: record | {"covariance": [[1.0]]}, "the formula has 5 constants"),
+        (lambda record: record | {"covariance": [[1.0], [1.0, 2.0]]}, "differ in length"),
+        (lambda record: record | {"covariance": 3.0}, "wrong type"),
     ],
 )
 def test_broken_file_is_refused_with_its_name(argon, tmp_path, change, message):

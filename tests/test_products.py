@@ -6,11 +6,9 @@ import pytest
 
 from symreg.fit.design import product_floors
 from symreg.fit.design.products import _Products
-from symreg.fit.solve.fitter import Fitter
-from symreg.language import parse
-from symreg.language.text import TRIPLET
+from symreg.fit.projected.fitter import Fitter
 from symreg.runs.pipeline.preparation import floor_lines
-from symreg.terms import Expression, Term
+from symreg.terms import expression_of
 
 PAIR = "6*x^-8 - 8*x^-4"
 BEND = "exp(-3.5*(x1 - 1))*exp(-3.5*(x2 - 1))*(c + 1/3)^2"
@@ -19,9 +17,8 @@ TURN = "x1^-3*x2^-3*(c + c^3)"
 
 def labelled(design, *triplets):
     """The design with labels that a formula makes."""
-    terms = [Term("pair", ("Si", "Si"), parse(PAIR))]
-    terms += [Term("three-body", ("Si",) * 3, parse(text, variable=TRIPLET)) for text in triplets]
-    expression = Expression(tuple(terms), (1.0, 9.0, -2.0)[: len(terms)])
+    texts = f"Si-Si: {PAIR}", *(f"Si-Si-Si: {text}" for text in triplets)
+    expression = expression_of(list(zip((1.0, 9.0, -2.0), texts, strict=False)))
     numbers = np.concatenate([np.zeros(design.n_e0), Fitter(design).coordinates(expression)])
     cells = {
         cell: np.column_stack([matrix[:, :-1], matrix[:, :-1] @ numbers])
@@ -47,7 +44,7 @@ def test_component_errors_are_those_of_the_same_solution(silicon_design, floors)
     loss = silicon_design.loss
     for floor in floors:
         assert set(floor.rmse) == {"train", "validation", "test"}
-        parts = [by["all"] / loss.sigma(q) for q, by in floor.rmse["train"].items()]
+        parts = [by.rmse / loss.sigma(q) for q, by in floor.rmse["train"].by_quantity().items()]
         assert floor.error == pytest.approx(np.sqrt(np.mean(np.square(parts))), rel=1e-9)
 
 
@@ -73,20 +70,35 @@ def test_labels_of_pairs_need_no_products(silicon_design):
     assert all(floor.error < 1e-6 for floor in product_floors(design, most=2))
 
 
+def test_slopes_by_radial_factors_are_those_of_differences(silicon_design):
+    products, rng = _Products(silicon_design), np.random.default_rng(1)
+    start = rng.normal(size=(2, products.tensor.shape[0]))
+    columns, slopes, _ = products._columns(start)
+    weights, step = rng.normal(size=len(columns)), 1e-6
+    found = slopes(weights)
+    assert found.shape == (start.size, columns.shape[1])
+    scale = np.abs(found).max()
+    for k in range(start.size):
+        shift = step * np.eye(start.size)[k].reshape(start.shape)
+        up, down = (weights @ products._columns(start + s * shift).columns for s in (1, -1))
+        np.testing.assert_allclose((up - down) / (2 * step), found[k], atol=1e-6 * scale)
+
+
 def test_gradient_by_radial_factors_matches_finite_differences(silicon_design):
     products = _Products(silicon_design)
     start = np.random.default_rng(1).normal(size=(2, products.tensor.shape[0]))
-    residual, jacobian, _ = products._project(start)
+
+    def projected(factors):
+        columns, slopes, target = products._columns(factors)
+        weights = np.linalg.lstsq(columns.T, target, rcond=None)[0]
+        return slopes(weights), target - weights @ columns
+
+    # The gradient with best weights is that with fixed ones: the residual feels no weight.
+    slopes, residual = projected(start)
     step = 1e-5
-
-    def loss(factors):
-        return 0.5 * np.sum(products._project(factors)[0] ** 2)
-
-    # Kaufman's Jacobian leaves out what is orthogonal to the residual: the gradient is exact.
-    for k, slope in enumerate(jacobian.T @ residual):
-        shift = np.zeros(start.size)
-        shift[k] = step
-        up, down = (loss(start + sign * shift.reshape(start.shape)) for sign in (1, -1))
+    for k, slope in enumerate(-slopes @ residual):
+        shift = step * np.eye(start.size)[k].reshape(start.shape)
+        up, down = (0.5 * np.sum(projected(start + s * shift)[1] ** 2) for s in (1, -1))
         assert (up - down) / (2 * step) == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 

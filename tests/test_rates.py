@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from coded import coded_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from symreg.fit.solve.fitter import Fitter
+from symreg.fit.projected.fitter import Fitter
 from symreg.searching.backfitting import Backfitting
-from symreg.searching.individuals import Candidate, Gene, Individual, to_arrays
+from symreg.searching.individuals import Candidate, Individual, to_arrays
 from symreg.searching.island import EvolutionSettings, Island
 from symreg.searching.islands import IslandSettings, run_epoch
 from symreg.searching.variation import (
@@ -18,9 +19,10 @@ from symreg.searching.variation import (
     no_credit,
 )
 from symreg.searching.variation.rates import FLOOR, MEMORY
+from symreg.terms import Key
 
 N = len(OPERATORS)
-BASE = Variation(VariationSettings(), [("pair", ("Ar", "Ar"))]).base_rates
+BASE = Variation(VariationSettings(), [Key.of("Ar", "Ar")]).base_rates
 SETTINGS = IslandSettings(
     islands=2, generations_per_epoch=3, evolution=EvolutionSettings(population_size=30)
 )
@@ -43,6 +45,11 @@ def test_rates_stay_a_distribution_with_a_floor(tried, part):
 
 def test_without_credit_rates_are_the_base_rates():
     np.testing.assert_array_equal(adapted(BASE, no_credit()), BASE)
+
+
+def test_gains_too_old_to_be_told_from_none_count_as_none():
+    # They are multiplied by 0.97 in every generation; the quotient was 0/0.
+    np.testing.assert_array_equal(adapted(BASE, np.tile([1.0, 5e-324], (N, 1))), BASE)
 
 
 def test_operators_that_yield_the_same_keep_their_base_rates():
@@ -76,11 +83,11 @@ def test_credit_fades_and_grows_by_what_was_made():
 
 
 def test_rates_decide_what_makes_offspring():
-    variation = Variation(VariationSettings(), [("pair", ("Ar", "Ar"))])
+    variation = Variation(VariationSettings(), [Key.of("Ar", "Ar")])
     rng = np.random.default_rng(0)
     rates = np.zeros(N)
     rates[OPERATORS.index("add")] = 1.0
-    parents = [Individual(genes) for genes in variation.random(40, rng)]
+    parents = [Individual(coded_terms) for coded_terms in variation.random(40, rng)]
     made = {child.made for child in variation.vary(parents, rng, rates)}
     assert made == {OPERATORS.index("add")}
 
@@ -93,10 +100,10 @@ def island(argon_design):
 def test_credit_counts_what_was_fitted_and_what_of_it_was_a_gain(island, monkeypatch):
     rng = np.random.default_rng(0)
     x6, steep = ("powi", -6, ("x",)), ("powi", -12, ("x",))
-    (poor,) = island.fit([Candidate((Gene(0, steep),), 0)])
+    (poor,) = island.fit([Candidate((coded_of(0, steep),), 0)])
     children = [
-        Candidate((Gene(0, steep), Gene(0, x6)), 0, 4),  # what made the data
-        Candidate((Gene(0, ("log", ("sub", ("x",), ("int", 9)))),), 0, 2),  # no number
+        Candidate((coded_of(0, steep), coded_of(0, x6)), 0, 4),  # what made the data
+        Candidate((coded_of(0, ("log", ("sub", ("x",), ("int", 9)))),), 0, 2),  # no number
     ]
     monkeypatch.setattr(island.variation, "vary", lambda *_: children)
     (generation,) = island.evolve([poor, poor], 1, rng)

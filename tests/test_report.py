@@ -7,12 +7,11 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from symreg.formula import Formula
-from symreg.language import parse
 from symreg.potential import Potential
 from symreg.runs import RunFolder, open_run, report
 from symreg.runs.report.page import formula_lines, number, powers
 from symreg.structures import DataSettings, read_structures
-from symreg.terms import Expression, Term
+from symreg.terms import Expression, Term, expression_of
 from symreg.terms.cutoff import Cutoff
 
 
@@ -22,7 +21,7 @@ def full_run(small_run):
     folder = RunFolder(small_run)
     run = open_run(small_run)
     formula = Formula(
-        expression=Expression.from_dict(run.best().record["terms"]),
+        expression=run.best().record.terms,
         r0=3.8,
         e0={"Ar": 0.0},
         species=("Ar",),
@@ -78,18 +77,15 @@ def test_a_full_page_shows_curve_parity_checks_and_lammps(full_run, structures):
     assert "2e−09 eV/Å" in page
 
 
-TRIPLET = ("x1", "x2", "c")
-
-
 def test_a_page_writes_and_draws_the_factors_of_three_body_terms(full_run):
     best = full_run.best()
-    bend = Term("three-body", ("Ar",) * 3, parse("exp(-x1)*exp(-x2)*(c + 0.5)^2", {}, TRIPLET))
+    bend = Term.read("Ar-Ar-Ar: exp(-x1)*exp(-x2)*(c + 0.5)^2")
     old = best.potential.formula
     expression = Expression((*old.expression.terms, bend), (*old.expression.weights, -2.0))
     formula = replace(old, expression=expression, cutoff_three_body=old.cutoff)
     Potential(formula).save(best.folder / "potential.json")
-    records = [dict(member.record) for member in full_run.front]
-    records[2]["terms"] = expression.to_dict()
+    records = [member.record for member in full_run.front]
+    records[2] = replace(records[2], terms=expression)
     RunFolder(full_run.folder).write_front(records)
     run_file = full_run.folder / "run.toml"
     text = run_file.read_text(encoding="utf-8").replace("three_body = false", "three_body = true")
@@ -106,10 +102,8 @@ def test_a_page_writes_and_draws_the_factors_of_three_body_terms(full_run):
 
 
 def test_terms_that_are_no_products_are_written_as_means():
-    terms = [
-        Term("three-body", ("Si",) * 3, parse(text, {}, TRIPLET)) for text in ("x1*c", "1*1*c")
-    ]
-    lines = list(formula_lines(Expression(tuple(terms), (1.5, -2.0))))
+    expression = expression_of([(1.5, "Si-Si-Si: x1*c"), (-2.0, "Si-Si-Si: 1*1*c")])
+    lines = list(formula_lines(expression))
     assert [(line.name, line.species, line.text) for line in lines] == [
         ("ψ", "", "1.5 (q1(x1, x2, c) + q1(x2, x1, c))/2 - 2 h2(x1) h2(x2) p2(c)"),
         ("q", "1", "x1*c"),

@@ -8,7 +8,9 @@ import pytest
 
 import symreg
 from symreg import config, files
+from symreg.cli.summary import summary
 from symreg.runs import RunFolder, open_run, recommended
+from symreg.terms import Expression
 
 
 def test_a_run_opens_with_its_front_simplest_first(small_run):
@@ -35,7 +37,7 @@ def test_a_member_that_leaves_a_pair_of_species_out_is_not_recommended(small_run
     assert open_run(small_run).best().number == 2
     for record in records[1:]:
         if record["number"] != 2:
-            record["terms"].append({**record["terms"][0], "species": ["Ar", "Kr"]})
+            record["terms"].append({**record["terms"][0], "term": "Ar-Kr: x^-6"})
     files.write_json(small_run / "front.json", records)
     assert open_run(small_run).best().number in {
         r["number"] for r in records if len(r["terms"]) > 1
@@ -101,10 +103,10 @@ def test_a_run_with_triplets_has_a_floor_for_every_kind_of_terms(small_run, coar
     run = open_run(small_run)
     assert list(run.front.floors.values()) == [0.2, 0.09, 0.08, 0.07][:n_floors]
     assert run.floor_of(run.best()) == ("any smooth pair term", 0.2)
-    entry = {"kind": "three-body", "species": ["Si"] * 3, "weight": 1.0, "constants": {}}
     for formula, floor in [("1*1*c", 0.09), ("exp(x1 + x2 + c)", 0.07)]:
-        terms = [*run.best().record["terms"], {**entry, "formula": formula}]
-        member = replace(run.best(), record={**run.best().record, "terms": terms})
+        bend = {"term": f"triplets Si-Si-Si: {formula}", "weight": 1.0, "constants": {}}
+        terms = Expression.from_dict([*run.best().record["terms"], bend])
+        member = replace(run.best(), record=replace(run.best().record, terms=terms))
         found = run.floor_of(member)
         assert found is None if floor not in run.front.floors.values() else found[1] == floor
 
@@ -209,3 +211,110 @@ def test_arrays_are_read_back_without_pickle(tmp_path):
 def test_log_lines_carry_the_time(tmp_path):
     RunFolder(tmp_path).log("epoch 1")
     assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("+00:00 epoch 1\n")
+
+
+# Files of the version before
+
+
+OLD_TERMS = [
+    {
+        "kind": "pair",
+        "species": ["Ar", "Ar"],
+        "weight": 0.25,
+        "formula": "x^-12 - exp(-b*x)",
+        "constants": {"b": 1.5},
+    },
+    {
+        "kind": "three-body",
+        "species": ["Ar", "Ar", "Ar"],
+        "weight": -2.0,
+        "formula": "exp(-x1)*exp(-x2)*(c + 0.5)^2",
+        "constants": {},
+    },
+    {
+        "kind": "many-body",
+        "species": ["Ar", "Ar"],
+        "weight": -0.5,
+        "formula": "sqrt(sum(exp(-2.5*x)))",
+        "constants": {},
+    },
+]
+
+
+@pytest.fixture
+def old_run(small_run):
+    """A run folder whose files have terms in three keys: kind, species and formula."""
+    errors = {"forces": {"rmse": 0.1, "mae": 0.08, "n": 12}, "energy": {"rmse": None}}
+    member = {
+        "number": 1,
+        "complexity": 40,
+        "n_constants": 7,
+        "error": 0.5,
+        "expression": "as it was written",
+        "terms": OLD_TERMS,
+        "r0": 3.8,
+        "e0": {"Ar": -0.01},
+        "errors": {"train": {**errors, "groups": {"dimers": errors}}},
+        "exact_difference": 1e-9,
+        "constants": [
+            {"name": "w1", "value": 0.25, "standard_error": None, "low": 0.2, "high": 0.3}
+        ],
+        "correlation": [[None]],
+        "simplified": None,
+    }
+    known = {
+        "complexity": 9,
+        "n_constants": 2,
+        "error": 0.9,
+        "expression": "x^-12",
+        "terms": OLD_TERMS[:1],
+        "source": "a paper",
+    }
+    floor = {
+        "error": 0.3,
+        "error_coarser": 0.31,
+        "rmse": {"train": {"forces": {"all": 0.06, "dimers": 0.05}}},
+        "n_nodes": 32,
+    }
+    products = [{"products": 1, "error": 0.35, "rmse": floor["rmse"]}]
+    record = {**floor, "pair": floor, "products": products, "baselines": {"Morse": known}}
+    files.write_json(small_run / "front.json", [member])
+    files.write_json(small_run / "floor.json", record)
+    return small_run
+
+
+def test_a_run_of_the_version_before_opens(old_run):
+    run = open_run(old_run)
+    member = run.best()
+    assert [str(term) for term in member.record.terms.terms] == [
+        "Ar-Ar: x^-12 - exp(-b*x)",
+        "Ar-Ar-Ar: exp(-x1)*exp(-x2)*(c + 0.5)^2",
+        "Ar: sqrt(sum(exp(-2.5*x)))",
+    ]
+    assert member.record.terms.weights == (0.25, -2.0, -0.5)
+    assert member.errors["train"]["forces"]["rmse"] == member.errors["train"].forces.rmse == 0.1
+    assert member.errors["train"]["groups"]["dimers"]["forces"]["n"] == 12
+    assert member.errors["train"].of("energy") is None
+    assert member.constants[0]["standard_error"] is None
+    assert run.front.baselines["Morse"].error == run.floor["baselines"]["Morse"]["error"] == 0.9
+    assert list(run.front.floors.values()) == [0.3, 0.35, 0.3]
+    assert "as it was written" in summary(run)
+
+
+def test_records_are_in_files_what_they_were(old_run):
+    front, floor = (files.read_json(old_run / f"{name}.json") for name in ("front", "floor"))
+    run = open_run(old_run)
+    RunFolder(old_run).write_front([member.record for member in run.front])
+    files.write_json(old_run / "floor.json", run.floor.to_dict())
+    for record in (front[0], floor["baselines"]["Morse"]):
+        record["terms"] = Expression.from_dict(record["terms"]).to_dict()
+    assert files.read_json(old_run / "front.json") == front
+    assert files.read_json(old_run / "floor.json") == floor
+
+
+def test_a_record_that_lacks_an_entry_is_named(old_run):
+    front = files.read_json(old_run / "front.json")
+    del front[0]["complexity"]
+    files.write_json(old_run / "front.json", front)
+    with pytest.raises(OSError, match=r"front\.json is damaged: .*complexity"):
+        open_run(old_run)

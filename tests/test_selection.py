@@ -3,9 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from coded import coded_of
+from deap import base, tools
 
-from symreg.language.canonical import ONE, X
-from symreg.searching.individuals import Fitness, Gene, Individual
+from symreg.language.canonical import X
+from symreg.language.text import ONE
+from symreg.searching.individuals import Individual
 from symreg.searching.selection import front, survivors, tournament, without_duplicates
 
 
@@ -16,7 +19,7 @@ def individual(error, complexity=3, fingerprint=(0.0, 0.0)):
         tree = ("mul", X, tree)
     if complexity % 2 == 0:
         tree = ("neg", tree)
-    made = Individual((Gene(0, tree),), error, (1.0,), fingerprint)
+    made = Individual((coded_of(0, tree),), error, (1.0,), fingerprint)
     assert made.complexity == complexity
     return made
 
@@ -86,7 +89,7 @@ def test_the_front_of_nobody_is_empty():
 
 def test_survivors_keep_both_ends_of_the_front():
     crowd = [individual(1.0 / c, c) for c in range(3, 43)]
-    kept = survivors(crowd, 5, np.random.default_rng(0))
+    kept = survivors(crowd, 5)
     assert len(kept) == 5
     assert {3, 42} <= set(sizes(kept))
 
@@ -94,13 +97,38 @@ def test_survivors_keep_both_ends_of_the_front():
 def test_survivors_are_those_that_fewer_beat():
     good = [individual(1.0 / c, c) for c in range(3, 13)]
     bad = [individual(9.0 / c, c + 1) for c in range(3, 13)]
-    kept = survivors([*bad, *good], 10, np.random.default_rng(0))
+    kept = survivors([*bad, *good], 10)
     assert {id(i) for i in kept} == {id(i) for i in good}
+
+
+class Fitness(base.Fitness):
+    weights = (-1.0, -1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fronts_and_crowding_are_those_of_deap(seed):
+    rng = np.random.default_rng(seed)
+    crowd = [
+        individual(float(math.exp(e)), int(c))  # some are equal in error, in size or in both
+        for e, c in zip(rng.integers(0, 40, 120) / 10, rng.integers(3, 20, 120), strict=True)
+    ]
+    for one in crowd:
+        one.fitness = Fitness((math.log(one.error), one.complexity))
+    fronts = tools.sortNondominated(crowd, len(crowd))
+    kept = survivors(crowd, len(crowd))
+    for front_of_deap in fronts:
+        tools.emo.assignCrowdingDist(front_of_deap)
+        ours, kept = kept[: len(front_of_deap)], kept[len(front_of_deap) :]
+        assert {id(i) for i in ours} == {id(i) for i in front_of_deap}
+        if len({one.fitness.values for one in ours}) == len(ours):  # else the order is arbitrary
+            distances = [one.fitness.crowding_dist for one in ours]
+            assert distances == pytest.approx(sorted(distances, reverse=True))
+    assert not kept
 
 
 def test_a_small_population_survives_whole():
     crowd = [individual(1.0 / c, c) for c in (3, 4, 5)]
-    assert len(survivors(crowd, 10, np.random.default_rng(0))) == 3
+    assert len(survivors(crowd, 10)) == 3
 
 
 def test_a_tournament_prefers_those_ranked_first():
@@ -121,22 +149,21 @@ def test_one_generator_state_gives_the_same_parents():
 
 
 def test_a_constant_is_an_individual_too():
-    assert front([Individual((Gene(0, ONE),), 2.0, (1.0,))])[0].complexity == 3
+    assert front([Individual((coded_of(0, ONE),), 2.0, (1.0,))])[0].complexity == 3
 
 
 def breaking(made, violation):
-    return replace(made, violation=violation, fitness=Fitness())
+    return replace(made, violation=violation)
 
 
 def test_whoever_breaks_a_condition_comes_after_all_who_break_none():
-    rng = np.random.default_rng(0)
     lawful = [individual(1.0, 3), individual(0.9, 5), individual(0.95, 7)]
     best_but_broken = breaking(individual(0.1, 3), 1)
     worse = breaking(individual(0.05, 3), 2)
-    chosen = survivors([worse, best_but_broken, *lawful], 4, rng)
+    chosen = survivors([worse, best_but_broken, *lawful], 4)
     assert {id(i) for i in chosen[:3]} == {id(i) for i in lawful}
     assert chosen[3] is best_but_broken
-    assert survivors([worse, best_but_broken], 5, rng) == [best_but_broken, worse]
+    assert survivors([worse, best_but_broken], 5) == [best_but_broken, worse]
 
 
 def test_whoever_breaks_a_condition_is_not_on_the_front():

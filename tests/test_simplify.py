@@ -9,10 +9,11 @@ from scipy.optimize import least_squares
 
 from symreg.formula.simplify import Rewriter, equal, shorten, simplify, sympy_to_tree, tree_to_sympy
 from symreg.language import parse
-from symreg.terms import Expression, Term
+from symreg.terms import Expression, Key, Term
+from symreg.terms.kinds import PAIRS, TRIPLETS
 
-DOMAIN = {"pair": (0.8, 2.0)}
-X = np.linspace(*DOMAIN["pair"], 100)
+DOMAIN = {PAIRS: (0.8, 2.0)}
+X = np.linspace(*DOMAIN[PAIRS], 100)
 
 
 class Fitter:
@@ -37,7 +38,7 @@ class Fitter:
 
     def refit(self, expression):
         self.calls += 1
-        start = [value for term in expression.terms for value in term.tree.constants]
+        start = [value for term in expression.terms for value in term.constants]
 
         def residual(constants):
             fitted = self.linear(with_constants(expression, constants))
@@ -54,15 +55,13 @@ class Fitter:
 
 
 def with_constants(expression, constants):
-    rest, terms = list(constants), []
-    for term in expression.terms:
-        own = [rest.pop(0) for _ in term.tree.constants]
-        terms.append(term._replace(tree=term.tree.with_constants(own)))
+    rest = iter(constants)
+    terms = (t.with_constants([next(rest) for _ in t.constants]) for t in expression.terms)
     return replace(expression, terms=tuple(terms))
 
 
-def expression_of(*parts, species=("Ar", "Ar")):
-    terms = tuple(Term("pair", species, parse(text)) for _, text in parts)
+def expression_of(*parts):
+    terms = tuple(Term.read(f"Ar-Ar: {text}") for _, text in parts)
     return Expression(terms, tuple(float(weight) for weight, _ in parts))
 
 
@@ -171,8 +170,8 @@ def test_power_one_needs_no_operator(rewriter):
 
 
 def test_named_constants_of_a_short_form_survive(rewriter):
-    tree = parse("exp(beta*x)", {"beta": -9.3})
-    expression = Expression((Term("pair", ("Ar", "Ar"), tree),), (1000.0,))
+    term = Term.read("Ar-Ar: exp(beta*x)", {"beta": -9.3})
+    expression = Expression((term,), (1000.0,))
     found = simplified(expression, lambda x: 1000 * np.exp(-9.3 * x), rewriter)
     assert found.terms[0].tree.names == ("beta",)
 
@@ -193,7 +192,7 @@ def test_removable_pole_is_removed(rewriter):
 
 
 def test_terms_are_merged_within_each_pair_of_species_only(rewriter):
-    terms = tuple(Term("pair", species, parse("x^-6")) for species in (("Ar", "Ar"), ("Ar", "Ne")))
+    terms = tuple(Term.at(Key.of("Ar", other), parse("x^-6")) for other in ("Ar", "Ne"))
     expression = Expression((*terms, terms[0]), (1.0, 2.0, 3.0))
     found = simplify(
         expression, refit=lambda e: e, error=lambda _: 1.0, domain=DOMAIN, rewriter=rewriter
@@ -210,9 +209,8 @@ def test_last_term_of_a_pair_of_species_is_never_dropped(rewriter):
 
 
 def test_last_three_body_term_is_dropped_only_if_something_remains():
-    pair = Term("pair", ("Si", "Si"), parse("x^-4"))
-    bend = Term("three-body", ("Si",) * 3, parse("1*1*c^2", variable=("x1", "x2", "c")))
-    domain = {"pair": (0.8, 2.0), "three-body": (0.8, 1.7)}
+    pair, bend = Term.read("Si-Si: x^-4"), Term.read("Si-Si-Si: 1*1*c^2")
+    domain = {PAIRS: (0.8, 2.0), TRIPLETS: (0.8, 1.7)}
     for terms, kept in [((bend,), (bend,)), ((pair, bend), (pair,))]:
         expression = Expression(terms, (1e-9,) * len(terms))
         found = simplify(expression, refit=lambda e: e, error=lambda _: 1.0, domain=domain)
@@ -304,6 +302,14 @@ def test_constants_are_shortened_as_far_as_the_noise_allows():
     short = shorten(fitted, refit_linear=fitter.linear, error=fitter.error)
     assert fitter.error(short) <= 1.001 * fitter.error(fitted)
     assert len(short.text(None)) < 24 < len(fitted.text(None))
+
+
+def test_constants_of_two_sums_may_round_to_one_number():
+    term = Term.read("Cu: sqrt(sum(exp(-1.2001*x))) + sum(exp(-1.1999*x))*exp(sum(x^-3)/7.1)")
+    expression = Expression((term,), (1.0,))
+    short = shorten(expression, refit_linear=lambda e: e, error=lambda _: 1.0)
+    assert short.n_constants == expression.n_constants
+    assert str(short.terms[0]).count("exp(-") == 2
 
 
 def test_shortening_keeps_an_error_that_is_not_finite():

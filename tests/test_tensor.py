@@ -1,11 +1,18 @@
 import numpy as np
 import pytest
 
-from symreg.fit.design import chebyshev_coefficients
-from symreg.fit.programs.evaluation import INPUTS, registers
-from symreg.fit.programs.packing import tree_arrays
-from symreg.fit.solve.fitter import Fitter
-from symreg.fit.solve.tensor import factors, fill_values, is_separable, tensor_tail, triplet_columns
+from symreg.fit.grid import chebyshev_coefficients
+from symreg.fit.programs.batch import encoded
+from symreg.fit.programs.evaluation import registers
+from symreg.fit.projected.fitter import Fitter
+from symreg.fit.projected.tensor import (
+    INPUTS,
+    factors,
+    fill_values,
+    is_separable,
+    tensor_tail,
+    triplet_columns,
+)
 from symreg.language import parse
 from symreg.language.text import TRIPLET
 
@@ -31,8 +38,7 @@ def tree_of(text):
 
 
 def arrays(tree):
-    code, arg = (np.array(part, dtype=np.int64) for part in tree_arrays(tree))
-    return code, arg, np.array(tree.constants)
+    return *encoded(tree.shape), np.array(tree.constants)
 
 
 def column(text, tensor, **changes):
@@ -43,7 +49,7 @@ def column(text, tensor, **changes):
 
 def filled(tree, tensor):
     found, (code, arg, constants) = factors(tensor), arrays(tree)
-    # Backfitting that the points do not fill: what is left of the one before must not count.
+    # Rows that the points do not fill: what is left of the ones before must not count.
     scratch = registers(INPUTS + constants.size + code.size, constants.size, 19)
     fill_values(code, arg, constants, tensor, scratch, found)
     return code, found

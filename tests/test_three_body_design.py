@@ -5,21 +5,21 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg.fit.design import Design, TripletGrid, build_design, load_or_build_design
+from symreg.fit.design import Design, build_design, load_or_build_design
 from symreg.fit.design import build as building
-from symreg.fit.design.rows import add_triplet_rows
 from symreg.fit.errors import errors, training_loss
 from symreg.fit.exact import ExactPath
 from symreg.fit.loss import LossSettings
-from symreg.fit.solve.fitter import Fitter
-from symreg.fit.solve.judging import FITTED, TAIL
-from symreg.language import parse
-from symreg.language.text import TRIPLET
-from symreg.searching.individuals import decode, encode, terms_from
+from symreg.fit.programs.batch import decode
+from symreg.fit.projected.fitter import Fitter
+from symreg.fit.projected.judging import FITTED, TAIL
+from symreg.fit.sums.triplet_grid import TripletGrid, _add_triplet_rows
+from symreg.records import rmse_table
+from symreg.searching.individuals import terms_from
 from symreg.searching.variation import Variation, VariationSettings
 from symreg.structures import Structures, from_atoms
 from symreg.structures.neighbours import structure_pairs
-from symreg.terms import Expression, Term
+from symreg.terms import Expression, Key, expression_of
 from symreg.terms.cutoff import Cutoff
 
 R0 = 2.35
@@ -27,7 +27,7 @@ PAIRS = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)
 TRIPLETS = Cutoff(kind="septic", r_cut=4.2, r_on=2.52)
 LOSS = LossSettings()
 FREE = {"Si": -0.8}
-SI2, SI3 = ("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si"))
+SI2, SI3 = Key.of("Si", "Si"), Key.of("Si", "Si", "Si")
 
 
 def design_of(structures, cutoff=PAIRS, cutoff_three_body=TRIPLETS, **settings):
@@ -36,29 +36,26 @@ def design_of(structures, cutoff=PAIRS, cutoff_three_body=TRIPLETS, **settings):
     )
 
 
-def expression_of(*parts):
-    """Weights with formulas, of pairs or triplets as their variables tell."""
-    terms = []
-    for _, text in parts:
-        try:
-            terms.append(Term(*SI2, parse(text)))
-        except ValueError:
-            terms.append(Term(*SI3, parse(text, variable=TRIPLET)))
-    return Expression(tuple(terms), tuple(float(weight) for weight, _ in parts))
-
-
-PAIR = (6.0, "x^-8"), (-8.0, "x^-4")
+PAIR = (6.0, "Si-Si: x^-8"), (-8.0, "Si-Si: x^-4")
 SMOOTH = {
-    "Stillinger-Weber": expression_of(
-        *PAIR, (9.0, "exp(-3.5*(x1 - 1))*exp(-3.5*(x2 - 1))*(c + 1/3)^2")
-    ),
-    "products": expression_of(
-        *PAIR, (-2.0, "x1^-3*x2^-3*c"), (0.5, "(x1 - 1.5)*(x2 - 1.5)*exp(0.7*c)")
-    ),
-    "general": expression_of((0.4, "x"), (0.3, "exp(-(x1 + x2 + x1*x2*c/4))"), (0.1, "x1*c^3")),
-    "one neighbour leads": expression_of(*PAIR, (3.0, "x1^-2*(c + x2)"), (-1.0, "x2^3")),
-    "triplets alone": expression_of((1.5, "(x1 - 0.3*x2)^2*(c - 0.2)^2")),
+    "Stillinger-Weber": [
+        *PAIR,
+        (9.0, "Si-Si-Si: exp(-3.5*(x1 - 1))*exp(-3.5*(x2 - 1))*(c + 1/3)^2"),
+    ],
+    "products": [
+        *PAIR,
+        (-2.0, "Si-Si-Si: x1^-3*x2^-3*c"),
+        (0.5, "Si-Si-Si: (x1 - 1.5)*(x2 - 1.5)*exp(0.7*c)"),
+    ],
+    "general": [
+        (0.4, "Si-Si: x"),
+        (0.3, "Si-Si-Si: exp(-(x1 + x2 + x1*x2*c/4))"),
+        (0.1, "Si-Si-Si: x1*c^3"),
+    ],
+    "one neighbour leads": [*PAIR, (3.0, "Si-Si-Si: x1^-2*(c + x2)"), (-1.0, "Si-Si-Si: x2^3")],
+    "triplets alone": [(1.5, "Si-Si-Si: (x1 - 0.3*x2)^2*(c - 0.2)^2")],
 }
+SMOOTH = {name: expression_of(parts) for name, parts in SMOOTH.items()}
 
 
 def projected(design, expression):
@@ -75,14 +72,19 @@ def predicted(structures, design, expression, cutoffs=(PAIRS, TRIPLETS)):
     return ExactPath(structures, cutoffs[0], R0, cutoffs[1]).predict(expression, e0)
 
 
+def grid_of(**nodes):
+    """Makes a grid of so many nodes."""
+
+    def made(species, r_lo, cutoff):
+        return TripletGrid(Key.of(*3 * species), r_lo, cutoff, **nodes)
+
+    return made
+
+
 @pytest.fixture
 def coarse(monkeypatch):
     """Grids of few nodes: a design takes a tenth of a second."""
-    monkeypatch.setattr(
-        building,
-        "_triplet_grid",
-        lambda _, r_lo, cutoff: cutoff and TripletGrid(r_lo, cutoff.r_cut, n_radial=7, n_angular=6),
-    )
+    monkeypatch.setattr(building, "_triplet_grid", grid_of(n_radial=7, n_angular=6))
 
 
 # The design against the exact path
@@ -101,13 +103,13 @@ def test_loss_is_that_of_the_exact_path(silicon, silicon_design, form):
 def test_component_errors_are_those_of_the_exact_path(silicon, silicon_design, form):
     expression = SMOOTH[form]
     coordinates = Fitter(silicon_design).coordinates(expression)
-    found = silicon_design.rmse(silicon_design.training.e0(coordinates), coordinates)
-    exact = errors(silicon, predicted(silicon, silicon_design, expression))
+    e0 = silicon_design.training.e0(coordinates)
+    found = rmse_table(silicon_design.rmse(e0, coordinates))
+    exact = rmse_table(errors(silicon, predicted(silicon, silicon_design, expression)))
     assert set(found) == {"train", "validation", "test"}
     for split, by_quantity in exact.items():
         assert set(found[split]) == {"energy", "forces", "stress"}
-        for quantity, by_group in by_quantity.items():
-            expected = {group: entry["rmse"] for group, entry in by_group.items()}
+        for quantity, expected in by_quantity.items():
             assert found[split][quantity] == pytest.approx(expected, rel=1e-5)
 
 
@@ -130,12 +132,12 @@ def test_what_the_certificate_lets_pass_is_what_the_exact_path_computes(
 ):
     fitter, keys = Fitter(silicon_design), silicon_design.keys
     variation = Variation(VariationSettings(general=general), keys)
-    fits = fitter.fit(encode(variation.random(60, np.random.default_rng(0))))
+    fits = fitter.fit(variation.random(60, np.random.default_rng(0)))
     starts, passed = fits.batch.term_start, 0
-    for k, genes in enumerate(decode(fits.batch)):
+    for k, coded_terms in enumerate(decode(fits.batch)):
         if fits.outcomes[k] == FITTED:
             weights = fits.weights[starts[k] : starts[k + 1]]
-            expression = Expression(terms_from(genes, keys), tuple(map(float, weights)))
+            expression = Expression(terms_from(coded_terms, keys), tuple(map(float, weights)))
             found = predicted(silicon, silicon_design, expression)
             exact = training_loss(silicon, found, LOSS, {})
             assert fits.losses[k] == pytest.approx(exact, rel=2e-3)  # 0.1 % of the error
@@ -145,7 +147,7 @@ def test_what_the_certificate_lets_pass_is_what_the_exact_path_computes(
 
 
 def test_pair_terms_know_nothing_of_the_triplets(silicon, silicon_design):
-    expression = expression_of(*PAIR)
+    expression = expression_of(PAIR)
     loss, e0 = projected(silicon_design, expression)
     without = build_design(silicon, PAIRS, r0=R0, loss=LOSS)
     assert without.triplets is None
@@ -178,11 +180,7 @@ def test_floor_falls_as_nodes_are_raised(silicon, monkeypatch):
     found = []
     for n_radial, n_angular in ((4, 4), (5, 4), (6, 5)):
         grid = {"n_radial": n_radial, "n_angular": n_angular}
-        monkeypatch.setattr(
-            building,
-            "_triplet_grid",
-            lambda _, r_lo, c, grid=grid: TripletGrid(r_lo, c.r_cut, **grid),
-        )
+        monkeypatch.setattr(building, "_triplet_grid", grid_of(**grid))
         design = design_of(silicon)
         found.append(design.floor.error)
         assert design.floor.error < design.floor.error_coarser < design.pair_floor.error
@@ -193,15 +191,15 @@ def test_floor_of_pairs_is_that_without_triplets(silicon, silicon_design):
     without = build_design(silicon, PAIRS, r0=R0, loss=LOSS)
     assert without.floor.error == without.pair_floor.error
     assert silicon_design.pair_floor.error == pytest.approx(without.floor.error, rel=1e-9)
-    assert silicon_design.pair_floor.rmse["train"]["forces"]["all"] == pytest.approx(
-        without.floor.rmse["train"]["forces"]["all"], rel=1e-6
+    assert silicon_design.pair_floor.rmse["train"].forces.rmse == pytest.approx(
+        without.floor.rmse["train"].forces.rmse, rel=1e-6
     )
 
 
 def test_floor_tells_the_errors_of_its_solution(silicon_design):
     for floor in (silicon_design.floor, silicon_design.pair_floor):
         train = floor.rmse["train"]
-        shares = [train[q]["all"] / LOSS.sigma(q) for q in ("energy", "forces", "stress")]
+        shares = [train.of(q).rmse / LOSS.sigma(q) for q in ("energy", "forces", "stress")]
         assert floor.error == pytest.approx(np.sqrt(np.mean(np.square(shares))), rel=1e-4)
 
 
@@ -214,7 +212,7 @@ def test_three_body_terms_close_the_gap_that_pairs_leave(silicon_images):
     assert design.pair_floor.error > 1.0
     assert design.floor.error < 2e-3 * design.pair_floor.error
     assert design.floor.error <= design.floor.error_coarser < design.pair_floor.error
-    assert design.floor.rmse["train"]["forces"]["all"] < 1e-3
+    assert design.floor.rmse["train"].forces.rmse < 1e-3
 
 
 # What is felt
@@ -222,13 +220,13 @@ def test_three_body_terms_close_the_gap_that_pairs_leave(silicon_images):
 
 def test_combinations_that_move_no_label_are_left_out(silicon_design):
     grid = silicon_design.triplets
-    assert grid.basis.shape == (grid.size, grid.columns)
+    assert grid.combinations.shape == (grid.size, grid.columns)
     assert grid.columns < silicon_design.n_labels < grid.size == 780
     assert silicon_design.training.matrix.shape == (32 + grid.columns,) * 2
 
 
 def test_points_and_polynomials_of_the_grid_belong_together():
-    grid = TripletGrid(2.0, 4.0, n_radial=4, n_angular=3)
+    grid = TripletGrid(SI3, 2.0, Cutoff(kind="none", r_cut=4.0), n_radial=4, n_angular=3)
     first, second, cosine = grid.points
     assert first.size == grid.size == 30
     assert (first <= second).all()
@@ -284,7 +282,7 @@ def test_memory_is_that_of_one_structure_and_a_few_triangles(silicon, monkeypatc
     peaks = []
     for copies in (4, 16):
         many = reordered(silicon, list(range(9)) * copies)
-        columns = design_of(many).n_pair_values + TripletGrid(1, 2, n_radial=7, n_angular=6).size
+        columns = design_of(many).n_pair_values + 28 * 6
         peaks.append(max(most))
         # A triangle, what waits for its reduction, and the rows of one structure.
         assert peaks[-1] <= columns + 2 + 100 + 24
@@ -319,7 +317,7 @@ def test_two_elements_are_refused():
 
 
 def test_too_many_neighbours_are_refused_with_advice(silicon, monkeypatch):
-    monkeypatch.setattr("symreg.fit.design.three_body.MOST_NEIGHBOURS", 10)
+    monkeypatch.setattr("symreg.fit.sums.triplet_grid.MOST_NEIGHBOURS", 10)
     with pytest.raises(
         ValueError, match=r"more than 10; try r_cut_three_body = (\d\.\d)"
     ) as caught:
@@ -338,8 +336,8 @@ def test_saved_design_is_read_back_bit_for_bit(silicon_design, tmp_path):
     assert again.keys == silicon_design.keys
     assert (again.floor, again.pair_floor) == (silicon_design.floor, silicon_design.pair_floor)
     one, other = again.triplets, silicon_design.triplets
-    assert (one.r_lo, one.r_cut, one.size) == (other.r_lo, other.r_cut, other.size)
-    assert one.basis.tobytes() == other.basis.tobytes()
+    assert (one.r_lo, one.cutoff, one.size) == (other.r_lo, other.cutoff, other.size)
+    assert one.combinations.tobytes() == other.combinations.tobytes()
     for name in ("matrix", "target", "e0_rows"):
         found, expected = (getattr(d.training, name) for d in (again, silicon_design))
         assert found.tobytes() == expected.tobytes()
@@ -352,7 +350,7 @@ def test_another_cutoff_of_triplets_builds_the_design_anew(silicon, tmp_path):
     radii = []
     for cutoff in (TRIPLETS, TRIPLETS, replace(TRIPLETS, r_cut=4.0), None, TRIPLETS):
         design = load_or_build_design(path, few, PAIRS, cutoff, r0=R0, loss=LOSS)
-        radii.append(design.triplets and design.triplets.r_cut)
+        radii.append(design.triplets and design.triplets.cutoff.r_cut)
     assert radii == [4.2, 4.2, 4.0, None, 4.2]
 
 
@@ -371,7 +369,7 @@ def test_forces_and_virial_of_every_basis_function_are_derivatives_of_its_energy
         radial = pairs.r[:, None] ** powers
         slope = powers * pairs.r[:, None] ** np.maximum(powers - 1, 0)
         sums = np.zeros(24), np.zeros((4, 3, 24)), np.zeros((6, 24))
-        add_triplet_rows(start, pairs.j, pairs.r, pairs.unit, radial, slope, 4, *sums)
+        _add_triplet_rows(start, pairs.j, pairs.r, pairs.unit, radial, slope, 4, *sums)
         return sums
 
     energy, forces, virial = rows(atoms.positions)
@@ -401,7 +399,7 @@ def test_collinear_triplets_have_finite_rows():
     start = np.searchsorted(pairs.i, np.arange(4))
     radial = np.ones((len(pairs), 2))
     sums = np.zeros(9), np.zeros((3, 3, 9)), np.zeros((6, 9))
-    add_triplet_rows(start, pairs.j, pairs.r, pairs.unit, radial, 0 * radial, 3, *sums)
+    _add_triplet_rows(start, pairs.j, pairs.r, pairs.unit, radial, 0 * radial, 3, *sums)
     assert all(np.isfinite(part).all() for part in sums)
     # cos theta is 1 seen from both ends and -1 from the middle: T_0 + T_0 + T_0, T_1 + T_1 - T_1
     np.testing.assert_allclose(sums[0][:3], [3, 1, 3])

@@ -6,12 +6,10 @@ from ase import Atoms
 from ase.build import bulk
 
 from symreg.formula import Formula, FormulaCalculator
-from symreg.language import parse
-from symreg.terms import Expression, Term
+from symreg.terms import Expression, Key, Sum, Term, expression_of
 from symreg.terms.cutoff import KINDS, Cutoff
 from symreg.terms.wall import Clamp
 
-TRIPLET = ("x1", "x2", "c")
 R0, R_LO = 2.35, 1.9
 NEAR = Cutoff(kind="septic", r_cut=3.8, r_on=2.6)
 FAR = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)
@@ -21,10 +19,8 @@ GENERAL = "exp(-x1 - 2.0*x2)*(c + 0.1*x1)^2"
 
 
 def silicon(*three_body, pair="x^-4 - 2*x^-2", cutoff=NEAR, r_lo=R_LO, far=FAR):
-    terms = [Term("pair", ("Si", "Si"), parse(pair))]
-    terms += [Term("three-body", ("Si",) * 3, parse(text, variable=TRIPLET)) for text in three_body]
-    weights = [1.3, 2.1, -0.7, 0.4][: len(terms)]
-    expression = Expression(tuple(terms), tuple(weights))
+    texts = [f"Si-Si: {pair}", *(f"Si-Si-Si: {text}" for text in three_body)]
+    expression = expression_of(list(zip([1.3, 2.1, -0.7, 0.4], texts, strict=False)))
     return Formula(expression, R0, {"Si": -0.5}, ("Si",), far, r_lo, cutoff_three_body=cutoff)
 
 
@@ -45,8 +41,8 @@ def energy_by_loops(formula, atoms):
         r = np.linalg.norm(vectors, axis=1)
         keep = (r > 1e-9) & (r < formula.r_cut)
         vectors, r = vectors[keep], r[keep]
-        for term, weight in zip(formula.expression.terms, formula.expression.weights, strict=True):
-            if term.kind == "pair":
+        for term, weight in formula.expression.weighted():
+            if term.key == Key.of("Si", "Si"):
                 total += 0.5 * weight * (term.tree(r / R0) * formula.cutoff.value(r)).sum()
                 continue
             fade = formula.cutoff_three_body.value(r)
@@ -174,14 +170,14 @@ def test_atoms_without_triplets_feel_pairs_only():
 
 
 def test_triplets_in_chunks_are_all_triplets(monkeypatch):
-    from symreg.formula import calculator
+    from symreg.formula.sums import triplets as place
     from symreg.structures.neighbours import triplets
 
     atoms = bulk("Si", a=5.3, cubic=True)
     atoms.rattle(0.1, seed=1)
     whole = computed(silicon(SEPARABLE, GENERAL), atoms)
     forces = whole.get_forces()
-    monkeypatch.setattr(calculator, "triplets", lambda pairs, n: triplets(pairs, n, most=7))
+    monkeypatch.setattr(place, "triplets", lambda pairs, n: triplets(pairs, n, most=7))
     chunks = computed(silicon(SEPARABLE, GENERAL), atoms)
     np.testing.assert_allclose(chunks.get_forces(), forces, atol=1e-12)
 
@@ -230,17 +226,17 @@ def with_terms(*terms, species=("Si",)):
 
 def test_three_body_terms_that_cannot_be_computed_are_refused():
     def triplet(*species):
-        return Term("three-body", species, parse(SEPARABLE, variable=TRIPLET))
+        return Term.read(f"{'-'.join(species)}: {SEPARABLE}")
 
-    pair = Term("pair", ("Si", "Si"), parse("x^-4"))
+    pair = Term.read("Si-Si: x^-4")
     with pytest.raises(ValueError, match="needs a pair term for Si-Si"):
         with_terms(triplet("Si", "Si", "Si"))
     with pytest.raises(ValueError, match="one species; this one describes C, Si"):
         with_terms(pair, triplet("Si", "C", "Si"), species=("C", "Si"))
     with pytest.raises(ValueError, match="formula's species are Si"):
         with_terms(pair, triplet("Si", "C", "Si"))
-    with pytest.raises(ValueError, match="'three-body' term of 2 species"):
-        with_terms(pair, triplet("Si", "Si"))
+    with pytest.raises(ValueError, match="triplets is between 3 species, not 2"):
+        Sum("triplets", ("Si", "Si"), triplet("Si", "Si", "Si").tree)
     with pytest.raises(ValueError, match="needs cutoff_three_body"):
         silicon(SEPARABLE, cutoff=None)
     with pytest.raises(ValueError, match=r"between 0 and the cutoff radius 1\.5 Å"):

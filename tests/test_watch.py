@@ -88,7 +88,9 @@ def test_tensorboard_gets_a_value_for_every_epoch(search_settings, front_only, t
                 if value.tag.startswith("front/"):
                     texts.append(value.tensor.string_val[0].decode())
     rows = read_rows(run.folder / "generations.csv")
-    assert lowest == {int(r["epoch"]): pytest.approx(float(r["lowest_error"])) for r in rows}
+    assert lowest == {
+        int(r["epoch"]): pytest.approx(float(r["lowest_error"]), abs=1e-9) for r in rows
+    }
     assert len(texts) == 2
     assert "| complexity | error | formula |" in texts[0]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from symreg.checks.crystals import SCALES, energy_volume
 from symreg.checks.dimers import POINTS
 from symreg.checks.report import Check
-from symreg.formula import Formula, FormulaCalculator, ThreeBodyFunction
+from symreg.formula import Formula, FormulaCalculator, TripletSum
 from symreg.terms.curves import pole
 
 
@@ -101,7 +101,7 @@ def _collapse(formula: Formula, name: str, closest: float, energy: float) -> Che
     return Check(name, closest >= formula.r_lo, detail, values)
 
 
-def _triplet_pole(function: ThreeBodyFunction) -> str:
+def _triplet_pole(function: TripletSum) -> str:
     """Where the function jumps along its cosine or a distance; empty if it does not."""
     r_lo, r_cut = function.clamp.r_lo, function.r_cut
     distances = r_lo + np.array([0.0, 0.37, 0.74]) * (r_cut - r_lo)

@@ -28,9 +28,9 @@ class EnergyVolume(NamedTuple):
     """A crystal under pressure."""
 
     volume: NDArray[np.float64]
-    """Å^3 per atom."""
+    """Å^3 per atom, shape (V,)."""
     energy: NDArray[np.float64]
-    """eV per atom."""
+    """eV per atom, shape (V,)."""
 
 
 def energy_volume(

@@ -11,6 +11,8 @@ from symreg.checks.report import Check
 from symreg.formula import Formula
 from symreg.terms.curves import pole
 
+Floats = NDArray[np.float64]
+
 POINTS = 2000
 PROMINENCE = 0.01
 """A minimum counts if it is this deep, as a part of the deepest."""
@@ -19,18 +21,18 @@ FLAT = 1e-9
 EDGE = 1e-7
 """How far from the cutoff radius in Å the force of a dimer with neighbour sums is looked at."""
 FADED = 1e-5
-"""What may be left there, in eV and eV/Å."""
+"""Largest energy and force that may be left there, in eV and eV/Å."""
 
 
 class DimerCurve(NamedTuple):
     """Two atoms drawn apart; e0 is left out."""
 
-    r: NDArray[np.float64]
-    """Distances in Å."""
-    energy: NDArray[np.float64]
-    """Energies in eV."""
-    force: NDArray[np.float64]
-    """Forces in eV/Å; positive pushes apart."""
+    r: Floats
+    """Distances in Å, shape (R,)."""
+    energy: Floats
+    """Energies in eV, shape (R,)."""
+    force: Floats
+    """Forces in eV/Å, shape (R,); positive pushes apart."""
 
 
 def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> DimerCurve:
@@ -40,17 +42,20 @@ def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> Dimer
     """
     function = formula.pair_function(a, b)
     r = np.linspace(0.5 * function.r_lo, function.r_cut, points)
-    energy, slope = function.derivatives(r, 1)
+    energy, slope = _alone(formula, a, b, r)
     if formula.many_body is not None:
         embedded = _embedded_dimer(formula, r)
         energy, slope = energy + embedded[0], slope + embedded[1]
     return DimerCurve(r, energy, -slope)
 
 
-def _embedded_dimer(
-    formula: Formula, r: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What many-body terms add to the energy of a dimer (eV) and its slope (eV/Å)."""
+def _alone(formula: Formula, a: str, b: str, r: Floats) -> Floats:
+    """Energy (eV) and slope (eV/Å) of a pair by all sums that stand alone, shape (2, *r.shape)."""
+    return np.asarray(sum(one.derivatives(r, 1) for one in formula.of_dimer(a, b)))
+
+
+def _embedded_dimer(formula: Formula, r: Floats) -> tuple[Floats, Floats]:
+    """Energy of a dimer (eV) by functions of sums, and its slope (eV/Å), both of shape (P,)."""
     many = formula.many_body
     assert many is not None
     densities = many.densities(r)
@@ -90,7 +95,7 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
 
 def _repulsion(formula: Formula, a: str, b: str, name: str) -> Check:
     r = np.linspace(0.0, formula.pair_function(a, b).r_lo, POINTS)
-    energy, slope = formula.pair_function(a, b).derivatives(r, 1)
+    energy, slope = _alone(formula, a, b, r)
     pulls = r[slope >= 0]
     detail = f"energy rises from {energy[-1]:.4g} eV at {r[-1]:.4g} Å to {energy[0]:.4g} eV at 0"
     if pulls.size:
@@ -114,7 +119,7 @@ def _wells(curve: DimerCurve, r_lo: float, name: str) -> Check:
     return Check(name, len(wells) <= 1, detail, values)
 
 
-def _prominence(energy: NDArray[np.float64], at: int) -> float:
+def _prominence(energy: Floats, at: int) -> float:
     """How far one has to climb from a minimum, on its lower side, to get to a deeper place."""
     climbs = []
     for side in (energy[at::-1], energy[at:]):
@@ -126,7 +131,7 @@ def _prominence(energy: NDArray[np.float64], at: int) -> float:
 def _fading(formula: Formula, a: str, b: str, name: str) -> Check:
     function = formula.pair_function(a, b)
     edge = np.nextafter(function.r_cut, 0.0)
-    energy, slope = function.derivatives(np.array([edge]), 1)[:, 0]
+    energy, slope = _alone(formula, a, b, np.array([edge]))[:, 0]
     if formula.many_body is not None:
         # At the cutoff itself a root of a sum is lost in rounding.
         (more,), (steeper,) = _embedded_dimer(formula, np.array([function.r_cut - EDGE]))

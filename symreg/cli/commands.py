@@ -317,8 +317,7 @@ def slurm_script(
     from symreg.workers import cluster
 
     settings = config.load(run_file)
-    islands = settings.search.islands
-    most = islands if settings.search.mode == "evolution" else None
+    most, islands = settings.search.most_workers, settings.search.islands
     count = islands if workers is None else workers
     job = cluster.slurm_script(run_file, settings.folder, count, most, hours, partition, account)
     typer.echo(job, nl=False)

@@ -1,4 +1,4 @@
-"""What a search shows while it runs: a live table on a terminal, plain lines elsewhere."""
+"""The state of a search while it runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from symreg.runs.pipeline import Progress
+    from symreg.runs.records import Progress
 
 OPERATORS = 5
 """Operators that the live table names, those with the largest gains."""

@@ -1,4 +1,4 @@
-"""What a finished run prints: its front, the recommended formula, its errors, LAMMPS."""
+"""The text that a finished run prints: its front, the recommended formula, its errors, LAMMPS."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from symreg.files import read_json
+from symreg.records import UNITS, Errors
 from symreg.runs import in_words
 
 if TYPE_CHECKING:
     from symreg.runs import Member, Run
-
-QUANTITIES = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+    from symreg.runs.records import FittedConstant
 
 
 def summary(run: Run, complexity: int | None = None) -> str:
@@ -23,9 +22,8 @@ def summary(run: Run, complexity: int | None = None) -> str:
     parts = [front_text(run, member), *_sums_lines(run), *_known_lines(run)]
     parts.append(member_text(run, member))
     parts += _failed_checks(run, member)
-    path = member.folder / "lammps" / "parity.json"
-    if path.exists():
-        parts.append(parity_text(read_json(path)))
+    if member.parity:
+        parts.append(parity_text(member.parity))
     page = run.folder / "report.html"
     parts.append(f"results   {page if page.exists() else run.folder}")
     if run.manifest.get("status") == "interrupted":
@@ -37,12 +35,10 @@ def summary(run: Run, complexity: int | None = None) -> str:
 
 def _failed_checks(run: Run, member: Member) -> list[str]:
     """How many physics checks a member fails, if any."""
-    path = member.folder / "validation.json"
-    checks = read_json(path).get("checks", []) if path.exists() else []
-    failed = [check["name"] for check in checks if not check["passed"]]
+    failed = [check["name"] for check in member.checks if not check["passed"]]
     if not failed:
         return []
-    text = f"physics   {len(failed)} of {len(checks)} checks fail: {', '.join(failed)}; "
+    text = f"physics   {len(failed)} of {len(member.checks)} checks fail: {', '.join(failed)}; "
     text += f"`symreg validate {run.folder}` says why"
     return textwrap.wrap(text, 96, subsequent_indent=" " * 10)
 
@@ -61,12 +57,13 @@ def front_text(run: Run, chosen: Member) -> str:
 
 
 def _sums_lines(run: Run) -> list[str]:
-    """What ``sum(f)`` means, where a formula of the front has it."""
-    parts = [part for m in run.front for part in m.record["terms"] if part["kind"] == "many-body"]
-    if not parts:
+    """Explain ``sum(f)``, where a formula of the front has it."""
+    every = [term for member in run.front for term in member.record.terms.terms]
+    sums = [one for term in every if term.of is not None for one in term.sums]
+    if not sums:
         return []
     text = "sum(f)    is the sum of f over the neighbours of an atom, within the cutoff"
-    bends = any("x1" in part["formula"] for part in parts)
+    bends = any(len(one.species) > 2 for one in sums)
     return [text + (", or over every two of them" if bends else "")]
 
 
@@ -82,9 +79,9 @@ def member_text(run: Run, member: Member) -> str:
     """The formula of a member, its constants and its errors."""
     terms = run.settings.terms
     lines = ["", f"formula   {member.expression}"]
-    if member.record.get("r0"):
+    if member.record.r0:
         cutoff = f"{terms.cutoff} cutoff at {terms.r_cut:g} Å"
-        lines.append(f"with      x = r / {member.record['r0']:.6g} Å, {cutoff}, energies in eV")
+        lines.append(f"with      x = r / {member.record.r0:.6g} Å, {cutoff}, energies in eV")
         three_body = terms.cutoff_function_three_body
         if three_body is not None:
             far = f"{three_body.kind} cutoff at {three_body.r_cut:g} Å"
@@ -94,7 +91,7 @@ def member_text(run: Run, member: Member) -> str:
         lines.append(textwrap.fill(text, 96, subsequent_indent=" " * 10))
     lines.append(f"errors    {_error_row('', {q: f'{q} ({u})' for q, u in _labelled(member)})}")
     for split, errors in member.errors.items():
-        cells = {q: _rmse_mae(errors.get(q)) for q, _ in _labelled(member)}
+        cells = {q: _rmse_mae(errors.of(q)) for q, _ in _labelled(member)}
         if any(cells.values()):
             lines.append(f"          {_error_row(split, cells)}")
     if found := run.floor_of(member):
@@ -109,8 +106,8 @@ def _labelled(member: Member) -> list[tuple[str, str]]:
     """Quantities that have labels, with their units."""
     return [
         (quantity, unit)
-        for quantity, unit in QUANTITIES.items()
-        if any(_rmse_mae(errors.get(quantity)) for errors in member.errors.values())
+        for quantity, unit in UNITS.items()
+        if any(errors.of(quantity) for errors in member.errors.values())
     ]
 
 
@@ -119,16 +116,14 @@ def _error_row(title: str, cells: Mapping[str, str]) -> str:
     return f"{title:<11}{''.join(f'{cell:<22}' for cell in cells.values())}".rstrip()
 
 
-def _rmse_mae(errors: Mapping[str, Any] | None) -> str:
-    if not errors or errors.get("rmse") is None:
+def _rmse_mae(errors: Errors | None) -> str:
+    if errors is None:
         return ""
-    mae = errors.get("mae")
-    return f"{errors['rmse']:.3g} / {'–' if mae is None else f'{mae:.3g}'}"
+    return f"{errors.rmse:.3g} / {'–' if errors.mae is None else f'{errors.mae:.3g}'}"
 
 
-def _constant(entry: Mapping[str, Any]) -> str:
-    text = f"{entry['name']} = {entry['value']:.6g}"
-    error = entry.get("standard_error")
+def _constant(constant: FittedConstant) -> str:
+    text, error = f"{constant.name} = {constant.value:.6g}", constant.standard_error
     return text if error is None else f"{text} ± {error:.1g}"
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
 from symreg.files import read_json
 from symreg.runs import RunFolder, open_run
-
-if TYPE_CHECKING:
-    from symreg.runs.pipeline import Progress
+from symreg.runs.records import Progress
 
 INTERVAL = 1.0
 """Seconds between two looks."""
 
 
-def follow(folder: Path, report: Callable[[Any], None], *, once: bool = False) -> str:
+def follow(folder: Path, report: Callable[[Progress], None], *, once: bool = False) -> str:
     """Report the progress of a search until it ends.
 
     Parameters
@@ -52,7 +49,7 @@ def follow(folder: Path, report: Callable[[Any], None], *, once: bool = False) -
                 seen = now.epoch, now.seconds
                 report(now)
             for line in news:
-                report(_with(now, line))
+                report(replace(now, message=line.partition(" ")[2]))  # without its time
             if once or not owner:
                 return _end(folder, status, owner)
             time.sleep(INTERVAL)
@@ -61,30 +58,9 @@ def follow(folder: Path, report: Callable[[Any], None], *, once: bool = False) -
 
 
 def _progress(folder: Path) -> Progress:
-    """What the search last wrote; before its first epoch an empty progress."""
+    """The progress that the search last wrote; before its first epoch an empty one."""
     path = folder / "progress.json"
-    empty: dict[str, Any] = {
-        "epoch": 0,
-        "generation": 0,
-        "seconds": 0.0,
-        "seconds_left": None,
-        "candidates": 0,
-        "candidates_per_second": 0.0,
-        "forms": 0,
-        "workers": "",
-        "diversity": 0.0,
-        "operators": {},
-        "lowest_error": None,
-        "floor_error": None,
-        "front": [],
-    }
-    record = read_json(path) if path.exists() else {}
-    return SimpleNamespace(**{**empty, **record, "message": ""})  # type: ignore[return-value]
-
-
-def _with(now: Progress, line: str) -> Progress:
-    """A progress with a line of the log, without its time."""
-    return SimpleNamespace(**{**vars(now), "message": line.partition(" ")[2]})  # type: ignore[return-value]
+    return replace(Progress.from_dict(read_json(path) if path.exists() else {}), message="")
 
 
 def _log(folder: Path) -> list[str]:

@@ -267,6 +267,7 @@ e0 = "fit"                     # or "isolated", or {{ Ar = 0.0 }} in eV
 library_seeds = true           # start from known forms; false: find everything
 max_complexity = 60
 # max_constants = 6            # fitted numbers in a formula, weights of its terms included
+# max_sums = 3                 # in one function of sums, with many_body
 
 [loss]                         # errors that count as one
 sigma_energy = 0.005           # eV/atom

@@ -11,10 +11,14 @@ from pathlib import Path
 from symreg.fit.loss import LossSettings
 from symreg.structures.settings import DataSettings
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
 
 MODES = ("evolution", "exhaustive")
 SMALLEST, SMALLEST_OTHERS = 3, 20
 """Least ``max_complexity``: of one pair term, and of some choice of pair and other terms."""
+
+MOST_SUMS = 9
+"""Largest ``max_sums``."""
 
 
 class SettingsError(ValueError):
@@ -43,7 +47,7 @@ def _positive(value: float) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class TermSettings:
-    """What a formula may be made of. Read from the ``[terms]`` table."""
+    """Terms that a formula may be made of. Read from the ``[terms]`` table."""
 
     pair: bool = True
     """Pair terms phi(r / r0)."""
@@ -68,7 +72,7 @@ class TermSettings:
     stillinger_weber_s: float = 1.0
     """Length in the exponent of the ``stillinger_weber`` cutoff in Å."""
     stillinger_weber_s_three_body: float | None = None
-    """The same for three-body terms; that of the pair terms unless given."""
+    """That length for three-body terms in Å; the one of pair terms unless given."""
     r0: str | float = "nearest"
     """Length that makes distances dimensionless in Å, or ``nearest``: the mean nearest distance."""
     e0: str | Mapping[str, float] = "fit"
@@ -79,6 +83,8 @@ class TermSettings:
     """Largest complexity of a formula."""
     max_constants: int | None = None
     """Most fitted constants of a formula, its weights included; any number if not given."""
+    max_sums: int = 3
+    """Most sums in one function of sums."""
 
     def __post_init__(self) -> None:
         """Reject settings that cannot run, before any structure is read."""
@@ -120,14 +126,13 @@ class TermSettings:
         _require(
             self.max_complexity >= least, "[terms] max_complexity", self.max_complexity, needed
         )
+        within = 1 <= self.max_sums <= MOST_SUMS
+        _require(within, "[terms] max_sums", self.max_sums, f"between 1 and {MOST_SUMS}")
         if self.max_constants is not None:
-            kinds = [
-                "pair",
-                *(["three-body"] if self.three_body else []),
-                *(["many-body"] if self.many_body else []),
-            ]
-            needed = f"at least {len(kinds)}: {' and '.join(kinds)} terms have a weight each"
-            fits = self.max_constants >= len(kinds)
+            overs = [PAIRS, *[TRIPLETS] * bool(self.three_body), *[FUNCTION] * self.many_body]
+            kinds = " and ".join(map(adjective_of, overs))
+            needed = f"at least {len(overs)}: {kinds} terms have a weight each"
+            fits = self.max_constants >= len(overs)
             _require(fits, "[terms] max_constants", self.max_constants, needed)
         try:
             _ = self.cutoff_function, self.cutoff_function_three_body
@@ -187,7 +192,7 @@ class SearchSettings:
     exhaustive_complexity: int = 14
     """Largest complexity of the forms of pair terms that the exhaustive mode lists."""
     exhaustive_complexity_three_body: int | None = None
-    """The same of forms with a three-body term; 4 more than of pair terms unless given."""
+    """Largest complexity of forms with a three-body term; 4 more than of pairs unless given."""
     seeds_from: str = ""
     """A run folder whose front is put into the first populations of an evolution."""
     population_size: int = 400
@@ -235,6 +240,11 @@ class SearchSettings:
                     raise SettingsError(f"[search] {name} has no effect in the exhaustive mode")
         elif self.minutes is None and self.epochs is None:
             object.__setattr__(self, "minutes", 10.0)
+
+    @property
+    def most_workers(self) -> int | None:
+        """Workers that find something to do, one for an island; None: any number, for forms."""
+        return None if self.mode == "exhaustive" else self.islands
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a prediction is worth: its loss and its errors, without the projected design."""
+"""Loss and errors of a prediction, without the projected design."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from symreg.fit.exact import Prediction
 from symreg.fit.loss import LossSettings
+from symreg.records import ALL, Errors, SplitErrors, by_split
 from symreg.structures import SPLITS, Structures
 
 Floats = NDArray[np.float64]
@@ -54,30 +55,17 @@ def training_loss(
     return total
 
 
-def errors(
-    data: Structures, found: Prediction
-) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """RMSE, MAE and number of labels, by split, quantity and group ("all" for every group).
-
-    Energies in eV per atom, forces in eV/Å, stresses in eV/Å^3.
-    """
+def errors(data: Structures, found: Prediction) -> dict[str, SplitErrors]:
+    """RMSE, MAE and number of labels by split, of all structures and of each group."""
     groups = np.array(data.group)
-    result: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    result = {}
     for quantity, gap, owner in _gaps(data, found):
         for number, split in enumerate(SPLITS):
             here = data.split[owner] == number
-            if not here.any():
-                continue
-            parts = {"all": gap[here]}
             # Structures that name no group are in one called "all", beside those that do.
-            for group in sorted(set(groups[owner[here]]) - {"all"}):
-                parts[str(group)] = gap[here & (groups[owner] == group)]
-            result.setdefault(split, {})[quantity] = {
-                group: {
-                    "rmse": float(np.sqrt(np.mean(part**2))),
-                    "mae": float(np.mean(np.abs(part))),
-                    "n": part.size,
-                }
-                for group, part in parts.items()
-            }
-    return result
+            for group in (ALL, *sorted(set(groups[owner[here]]) - {ALL})):
+                part = gap[here & (groups[owner] == group)] if group != ALL else gap[here]
+                if part.size:
+                    rmse, mae = np.sqrt(np.mean(part**2)), np.mean(np.abs(part))
+                    result[split, quantity, str(group)] = Errors(float(rmse), float(mae), part.size)
+    return by_split(result)

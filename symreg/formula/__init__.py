@@ -2,16 +2,15 @@
 
 from symreg.formula.calculator import FormulaCalculator
 from symreg.formula.closed_form import Formula
-from symreg.formula.many_body import ManyBodyFunction
-from symreg.formula.pair import PairFunction
-from symreg.formula.three_body import ThreeBodyFunction
+from symreg.formula.functions import FunctionOfSums
+from symreg.formula.sums import PairSum, TripletSum
 from symreg.terms.wall import Wall
 
 __all__ = [
     "Formula",
     "FormulaCalculator",
-    "ManyBodyFunction",
-    "PairFunction",
-    "ThreeBodyFunction",
+    "FunctionOfSums",
+    "PairSum",
+    "TripletSum",
     "Wall",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from ase import Atoms
@@ -12,9 +12,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from symreg.formula.closed_form import Formula
-from symreg.formula.many_body import ManyBodyFunction
-from symreg.formula.three_body import ThreeBodyFunction
-from symreg.structures.neighbours import Pairs, find_pairs, triplets
+from symreg.formula.sums import Surroundings
+from symreg.structures.neighbours import find_pairs
 
 PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress")
 
@@ -23,8 +22,7 @@ class FormulaCalculator(Calculator):
     """Energies, forces and stresses of a formula in ASE.
 
     Stresses come with three periodic directions only. ``energies`` holds e0, half of every pair
-    energy of an atom, the energies of the triplets that it is the centre of, and its many-body
-    energy.
+    energy of an atom, and all other terms that it is the centre of.
 
     Raises
     ------
@@ -52,12 +50,16 @@ class FormulaCalculator(Calculator):
         symbols = np.array(atoms.get_chemical_symbols(), dtype=np.str_)
         self._check_species(symbols)
         pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, self.formula.r_cut)
-        energies, gradient = self._pair_part(symbols, pairs)
-        for species in self.formula.species_triplets:
-            function = self.formula.three_body_function(*species)
-            _add_triplets(function, pairs, energies, gradient)
-        if self.formula.many_body is not None:
-            _add_embedded(self.formula.many_body, pairs, energies, gradient)
+        around = Surroundings(pairs, symbols)
+        self._check_pairs(around)
+        energies = np.array([self.formula.e0[symbol] for symbol in symbols], dtype=float)
+        gradient = np.zeros((len(pairs), 3))
+        for one in self.formula.sums.values():
+            for part in one.addends(around, alone=True):
+                energies += part.sums(len(atoms))
+                part.add(None, gradient)
+        for function in self.formula.functions.values():
+            function.add(around, energies, gradient)
         n = len(atoms)
         forces = _per_atom(pairs.i, gradient, n) - _per_atom(pairs.j, gradient, n)
         total = float(energies.sum())
@@ -79,101 +81,14 @@ class FormulaCalculator(Calculator):
                     f"{', '.join(self.formula.species)}"
                 )
 
-    def _pair_part(
-        self, symbols: NDArray[np.str_], pairs: Pairs
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Energies in eV of all atoms, shape (N,), and gradients by the pair vectors, (P, 3)."""
-        energy, slope = np.zeros(pairs.r.size), np.zeros(pairs.r.size)
-        first, second = symbols[pairs.i], symbols[pairs.j]
-        for a in np.unique(first):
-            for b in np.unique(second[first == a]):
-                chosen = (first == a) & (second == b)
-                function = self.formula.pair_function(str(a), str(b))
-                energy[chosen], slope[chosen] = function.derivatives(pairs.r[chosen], 1)
-        # The list is full: each bond counts once as i -> j and once as j -> i.
-        free = np.array([self.formula.e0[symbol] for symbol in symbols], dtype=float)
-        free += np.bincount(pairs.i, 0.5 * energy, symbols.size)
-        return free, 0.5 * slope[:, None] * pairs.unit
-
-
-def _add_triplets(
-    function: ThreeBodyFunction,
-    pairs: Pairs,
-    energies: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-) -> None:
-    """Add what triplets do to the energies of their centres and to the gradients by pair."""
-    for bend in _bends(function, pairs, energies.size):
-        energies += bend.energies(energies.size)
-        bend.add(np.ones(energies.size), gradient)
-
-
-class _Bends(NamedTuple):
-    """A three-body function of some triplets."""
-
-    pairs: Pairs
-    near: NDArray[np.int64]
-    """Which of all pairs those are that ``first`` and ``second`` count."""
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    cosine: NDArray[np.float64]
-    values: NDArray[np.float64]
-    """Energy, and slopes by both distances and the cosine, shape (4, T)."""
-
-    def energies(self, n: int) -> NDArray[np.float64]:
-        """Of the centres, shape (n,)."""
-        return np.asarray(np.bincount(self.pairs.i[self.first], self.values[0], n), dtype=float)
-
-    def add(self, weight: NDArray[np.float64], gradient: NDArray[np.float64]) -> None:
-        """Add gradients by pair, each triplet weighted as its centre is, shape (N,)."""
-        pairs, first, second, c = self.pairs, self.first, self.second, self.cosine
-        u1, u2 = pairs.unit[first], pairs.unit[second]
-        slopes = self.values[1:]
-        # What does not change is not felt, also where all are at the cutoff and F has no slope.
-        felt, none = slopes != 0, np.zeros_like(slopes)
-        slope1, slope2, slope_c = np.multiply(slopes, weight[pairs.i[first]], none, where=felt)
-        turn1, turn2 = slope_c / pairs.r[first], slope_c / pairs.r[second]
-        for axis in range(3):
-            one = slope1 * u1[:, axis] + turn1 * (u2[:, axis] - c * u1[:, axis])
-            two = slope2 * u2[:, axis] + turn2 * (u1[:, axis] - c * u2[:, axis])
-            gradient[self.near, axis] += np.bincount(first, one, self.near.size)
-            gradient[self.near, axis] += np.bincount(second, two, self.near.size)
-
-
-def _bends(function: ThreeBodyFunction, pairs: Pairs, n: int) -> Iterator[_Bends]:
-    """A three-body function of all triplets, some at a time."""
-    near = np.flatnonzero(pairs.r < function.r_cut)
-    chosen = Pairs(pairs.i[near], pairs.j[near], pairs.r[near], pairs.unit[near])
-    radials = function.radials(chosen.r)
-    for first, second in triplets(chosen, n):
-        # Rounding must not push the cosine of atoms in one line out of its domain.
-        c = np.clip(np.einsum("ta,ta->t", chosen.unit[first], chosen.unit[second]), -1.0, 1.0)
-        values = function.triplets(radials, first, second, c)
-        yield _Bends(chosen, near, first, second, c, values)
-
-
-def _add_embedded(
-    function: ManyBodyFunction,
-    pairs: Pairs,
-    energies: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-) -> None:
-    """Add the energies of neighbour sums, and their gradients by pair."""
-    near = np.flatnonzero(pairs.r < function.r_cut)
-    i, densities = pairs.i[near], function.densities(pairs.r[near])
-    sums = np.array([np.bincount(i, value, energies.size) for value, _ in densities])
-    for n, bends in function.bends.items():
-        for bend in _bends(bends, pairs, energies.size):
-            sums[n] += bend.energies(energies.size)
-    energy, *by_sum = function.energy(sums)
-    energies += energy
-    for n, bends in function.bends.items():
-        for bend in _bends(bends, pairs, energies.size):
-            bend.add(by_sum[n], gradient)
-    for change, (_, slope) in zip(by_sum, densities, strict=True):
-        felt = slope != 0  # where all neighbours are at the cutoff F need not have a slope
-        along = change[i[felt]] * slope[felt]
-        gradient[near[felt]] += along[:, None] * pairs.unit[near[felt]]
+    def _check_pairs(self, around: Surroundings) -> None:
+        """Refuse two species near each other that no pair term keeps apart."""
+        if len(self.formula.species_pairs) == 1 == len(self.formula.species):
+            return
+        i, j = around.symbols[around.pairs.i], around.symbols[around.pairs.j]
+        for first in np.unique(i):
+            for second in np.unique(j[i == first]):
+                self.formula.pair_function(str(first), str(second))
 
 
 def _per_atom(

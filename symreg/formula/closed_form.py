@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import sympy
-
-from symreg.formula.latex import formula_latex
-from symreg.formula.many_body import ManyBodyFunction
-from symreg.formula.pair import PairFunction
-from symreg.formula.radial import R
-from symreg.formula.three_body import ThreeBodyFunction
-from symreg.terms import Expression, Term
+from symreg.formula.functions import FunctionOfSums
+from symreg.formula.sums import PairSum, SumFunction, TripletSum
+from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.kinds import PAIRS, TRIPLETS, adjective_of, kind_of
+from symreg.terms.lengths import Lengths
 
 
 @dataclass(frozen=True)
@@ -23,14 +21,13 @@ class Formula:
     """A potential in closed form: E = sum of e0 + sum over pairs of φ(r/r0) f_c(r) + others.
 
     Every atom i adds ψ(r_ij/r0, r_ik/r0, cos θ) f_3(r_ij) f_3(r_ik) for each two of its neighbours,
-    and F(S_1, S_2, ...), where each S is a sum of a function of r/r0 times f_c(r) over them.
+    and F(S_1, S_2, ...), where each S is a sum over its neighbours, or over every two of them.
 
     Raises
     ------
     ValueError
-        If lengths are out of order, a species has no e0, a term is of a kind not known here, or
-        three-body or many-body terms come without their cutoff, without a pair term, or with
-        several species.
+        If lengths are out of order, a species has no e0, or terms other than those of pairs come
+        without their cutoff function, without a pair term, or with several species.
     """
 
     expression: Expression
@@ -44,17 +41,20 @@ class Formula:
     r_lo: float
     """Where the domain [r_lo, r_cut] begins, in Å; the wall stands below."""
     r_lo_pairs: Mapping[str, float] = field(default_factory=dict)
-    """The same for those pairs of species, such as ``Ar-Kr``, that begin farther out."""
+    """That of the pairs of species, such as ``Ar-Kr``, that begin farther out."""
     cutoff_three_body: Cutoff | None = None
-    """Cutoff function of three-body terms, one for each of both distances."""
+    """Cutoff function of sums over every two neighbours, one for each of both distances."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed; numpy's numbers become Python's."""
         for name in ("r0", "r_lo"):
             object.__setattr__(self, name, float(getattr(self, name)))
         object.__setattr__(self, "e0", {name: float(value) for name, value in self.e0.items()})
-        if not self.r0 > 0:
-            raise ValueError(f"r0 is {self.r0:g} Å; it must be greater than 0")
+        if not 0 < self.r0 < math.inf:
+            raise ValueError(f"r0 is {self.r0:g} Å; it must be finite and greater than 0")
+        for symbol, energy in self.e0.items():
+            if not math.isfinite(energy):
+                raise ValueError(f"e0 of {symbol} is {energy:g} eV; it must be a finite number")
         for cutoff in self._cutoffs:
             for r_lo in (self.r_lo, *self.r_lo_pairs.values()):
                 if not 0 < r_lo < cutoff.r_cut:
@@ -67,51 +67,54 @@ class Formula:
                 raise ValueError(f"e0 has no value for species {symbol}")
         for term in self.expression.terms:
             self._check_term(term)
-        for kind in ("three-body", "many-body"):
-            if kind in self.kinds:
-                self._check_others(kind)
+        for key in self.expression.keys():  # noqa: SIM118 - no mapping
+            if key.over != PAIRS:
+                self._check_others(key)
 
     def _check_term(self, term: Term) -> None:
-        if len(term.species) != {"pair": 2, "three-body": 3, "many-body": 1}.get(term.kind):
-            raise ValueError(
-                "a formula is made of pair, three-body and many-body terms; it has a "
-                f"'{term.kind}' term of {len(term.species)} species"
-            )
-        for symbol in term.species:
-            if symbol not in self.species:
-                raise ValueError(
-                    f"a term is between {'-'.join(term.species)}; the formula's species are "
-                    f"{', '.join(self.species)}"
-                )
+        for one in term.sums:
+            for symbol in one.species:
+                if symbol not in self.species:
+                    raise ValueError(
+                        f"a term is between {'-'.join(one.species)}; the formula's species are "
+                        f"{', '.join(self.species)}"
+                    )
+            if getattr(self, kind_of(one.over).deliverer.cutoff_name) is None:
+                raise ValueError("a formula with three-body terms or sums needs cutoff_three_body")
 
-    def _check_others(self, kind: str) -> None:
-        if len(self.species) > 1:
+    def _check_others(self, key: Key) -> None:
+        kind = _kind(key)
+        if len(self.species) > 1 and kind.one_species:
             raise ValueError(
-                f"{kind} terms are for formulas of one species; this one describes "
-                f"{', '.join(self.species)}"
+                f"{adjective_of(key.over)} terms are for formulas of one species; "
+                f"this one describes {', '.join(self.species)}"
             )
-        if self.cutoff_three_body is None and (kind == "three-body" or self._has_bends):
-            raise ValueError("a formula with three-body terms or sums needs cutoff_three_body")
         if not self.species_pairs:
             raise ValueError(
-                f"a formula with {kind} terms needs a pair term for "
+                f"a formula with {adjective_of(key.over)} terms needs a pair term for "
                 f"{'-'.join(2 * self.species)} too: it keeps atoms apart"
             )
 
     @property
     def kinds(self) -> set[str]:
-        """Kinds of terms that occur."""
-        return {term.kind for term in self.expression.terms}
+        """The ``over`` of the keys of all terms."""
+        return {key.over for key in self.expression.keys()}  # noqa: SIM118 - no mapping
 
     @property
-    def _has_bends(self) -> bool:
-        """Whether there is a sum over every two neighbours."""
-        return any(
-            node.op == "product"
-            for term in self.expression.terms
-            if term.kind == "many-body"
-            for node in term.tree.nodes
-        )
+    def every_sum(self) -> list[SumFunction]:
+        """All sums, alone or in a function."""
+        inside = (one for function in self.functions.values() for one in function.sums)
+        return [*self.sums.values(), *inside]
+
+    @property
+    def parts(self) -> list[SumFunction | FunctionOfSums]:
+        """All sums that stand alone, and all functions of sums."""
+        return [*self.sums.values(), *self.functions.values()]
+
+    @property
+    def meanings(self) -> list[type[SumFunction | FunctionOfSums]]:
+        """The classes of all parts, each once, which say in words what they add."""
+        return list(dict.fromkeys(type(part) for part in self.parts))
 
     @property
     def _cutoffs(self) -> list[Cutoff]:
@@ -123,19 +126,50 @@ class Formula:
         """Distance in Å beyond which atoms do not feel each other: the larger cutoff radius."""
         return max(cutoff.r_cut for cutoff in self._cutoffs)
 
+    def _species(self, over: str) -> list[tuple[str, ...]]:
+        keys = self.expression.keys()
+        return sorted(key.species for key in keys if key.over == over)
+
     @property
     def species_pairs(self) -> list[tuple[str, str]]:
         """Pairs of species that have a term, each sorted."""
-        keys = self.expression.keys()
-        return sorted({(of[0], of[1]) for kind, of in keys if kind == "pair"})
+        return [(one, two) for one, two in self._species(PAIRS)]
 
     @property
     def species_triplets(self) -> list[tuple[str, str, str]]:
         """Triplets of species that have a term: the centre, then both neighbours."""
-        keys = self.expression.keys()
-        return sorted({(of[0], of[1], of[2]) for kind, of in keys if kind == "three-body"})
+        return [(centre, one, two) for centre, one, two in self._species(TRIPLETS)]
 
-    def pair_function(self, a: str, b: str) -> PairFunction:
+    @cached_property
+    def sums(self) -> dict[Key, SumFunction]:
+        """All sums that stand alone, pairs first, in order of their species."""
+        keys = sorted(self.expression.keys(), key=lambda key: (key.over != PAIRS, key))
+        return {
+            key: kind_of(key.over).deliverer(
+                [(term.tree, weight) for term, weight in self.expression.of(key)],
+                key.species,
+                self._lengths("-".join(key.species[:2])),
+            )
+            for key in keys
+            if not key.is_function
+        }
+
+    @cached_property
+    def functions(self) -> dict[str, FunctionOfSums]:
+        """All functions of sums, by the species of their centre."""
+        return {
+            key.centre: FunctionOfSums(
+                self.expression.of(key), self._lengths(f"{key.centre}-{key.centre}")
+            )
+            for key in self.expression.keys()  # noqa: SIM118 - no mapping
+            if key.is_function
+        }
+
+    def _lengths(self, pair: str) -> Lengths:
+        r_lo = self.r_lo_pairs.get(pair, self.r_lo)
+        return Lengths(self.cutoff, self.cutoff_three_body, self.r0, r_lo)
+
+    def pair_function(self, a: str, b: str) -> PairSum:
         """Interaction of species ``a`` and ``b``, in either order.
 
         Raises
@@ -143,26 +177,19 @@ class Formula:
         ValueError
             If the formula has no term for the pair.
         """
-        first, second = sorted((a, b))
-        if (first, second) not in self._pair_functions:
+        found = self.sums.get(Key.of(a, b))
+        if found is None:
             known = ", ".join("-".join(pair) for pair in self.species_pairs) or "nothing"
             raise ValueError(f"the formula has no term for {a}-{b}; it describes {known}")
-        return self._pair_functions[first, second]
+        assert isinstance(found, PairSum)
+        return found
 
-    @cached_property
-    def _pair_functions(self) -> dict[tuple[str, str], PairFunction]:
-        return {
-            pair: PairFunction(
-                self.expression,
-                pair,
-                self.r0,
-                self.cutoff,
-                self.r_lo_pairs.get("-".join(pair), self.r_lo),
-            )
-            for pair in self.species_pairs
-        }
+    def of_dimer(self, a: str, b: str) -> list[PairSum]:
+        """All sums that stand alone of which two atoms of these species feel something."""
+        of = {a, b}
+        return [s for s in self.sums.values() if isinstance(s, PairSum) and set(s.species) == of]
 
-    def three_body_function(self, centre: str, b: str, c: str) -> ThreeBodyFunction:
+    def three_body_function(self, centre: str, b: str, c: str) -> TripletSum:
         """Interaction of a centre with its neighbours of species ``b`` and ``c``.
 
         Raises
@@ -170,53 +197,38 @@ class Formula:
         ValueError
             If the formula has no term for the triplet.
         """
-        if (centre, b, c) not in self._three_body_functions:
+        found = self.sums.get(Key.of(centre, b, c))
+        if found is None:
             known = ", ".join("-".join(of) for of in self.species_triplets) or "none"
             raise ValueError(
                 f"the formula has no three-body term for {centre}-{b}-{c}; it has {known}"
             )
-        return self._three_body_functions[centre, b, c]
+        assert isinstance(found, TripletSum)
+        return found
 
-    @cached_property
-    def _three_body_functions(self) -> dict[tuple[str, str, str], ThreeBodyFunction]:
-        if self.cutoff_three_body is None:
-            return {}
-        return {
-            of: ThreeBodyFunction(
-                self.expression,
-                of,
-                self.r0,
-                self.cutoff_three_body,
-                self.r_lo_pairs.get("-".join(of[:2]), self.r_lo),
-            )
-            for of in self.species_triplets
-        }
-
-    @cached_property
-    def many_body(self) -> ManyBodyFunction | None:
-        """What the sums over its neighbours give an atom; None without many-body terms."""
-        if "many-body" not in self.kinds:
-            return None
-        (symbol,) = self.species
-        r_lo = self.r_lo_pairs.get(f"{symbol}-{symbol}", self.r_lo)
-        cutoffs = self.cutoff, r_lo, self.cutoff_three_body
-        return ManyBodyFunction(self.expression, symbol, self.r0, *cutoffs)
+    @property
+    def many_body(self) -> FunctionOfSums | None:
+        """The function of sums of each atom; None where there is none."""
+        return next(iter(self.functions.values()), None)
 
     def sympy(self, a: str, b: str) -> Any:
         """φ(r/r0) of a pair of species as SymPy in r (Å), in eV, without cutoff and wall."""
-        # A plain symbol, or `expression.subs("r", 3.8)` would silently do nothing.
-        return self.pair_function(a, b).expression.xreplace({R: sympy.Symbol("r")})
+        return self.pair_function(a, b).sympy()
 
     def sympy_three_body(self, centre: str, b: str, c: str) -> Any:
         """ψ of a triplet of species as SymPy in x1, x2 and c, in eV, without cutoff function."""
         return self.three_body_function(centre, b, c).sympy()
 
     def latex(self, digits: int = 6) -> str:
-        r"""Every φ(x) and ψ(x1, x2, c), x = r/r0, in eV as LaTeX; lines are joined by ``\\``.
+        r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``.
 
         A product is ψ = w h(x1) h(x2) p(c), with h and p on lines of their own.
         """
-        return formula_latex(self.expression, digits)
+        lines: list[str] = []
+        for key in sorted(self.expression.keys()):
+            part = self.functions[key.centre] if key.is_function else self.sums[key]
+            lines += part.latex(digits)
+        return " \\\\\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` reads it back to an equal formula."""
@@ -247,3 +259,8 @@ class Formula:
             r_lo_pairs={k: float(v) for k, v in record.get("r_lo_pairs", {}).items()},
             cutoff_three_body=None if three_body is None else Cutoff.from_dict(three_body),
         )
+
+
+def _kind(key: Key) -> type[SumFunction | FunctionOfSums]:
+    """The class that computes terms of a key."""
+    return FunctionOfSums if key.is_function else kind_of(key.over).deliverer

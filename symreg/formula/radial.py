@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import comb
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from symreg.formula.simplify import tree_to_sympy
 from symreg.language import Tree
-from symreg.terms.cutoff import SWITCHED, Cutoff
+from symreg.terms.cutoff import Cutoff
 
 HIGHEST = 3
 """Order of the highest derivative; the wall needs it."""
@@ -23,24 +23,13 @@ R = sympy.Symbol("r", positive=True)
 # cannot compute.
 ANY_R = sympy.Symbol("r")
 
+Floats = NDArray[np.float64]
 Function = Callable[..., tuple[Any, ...]]
-
-
-def cutoff_to_sympy(cutoff: Cutoff) -> Any:
-    """The part of a cutoff function between its onset and ``r_cut``, as SymPy, in r (Å)."""
-    outer, inner = sympy.Float(cutoff.r_cut), sympy.Float(cutoff.r_on)
-    if cutoff.kind == "none":
-        return sympy.Integer(1)
-    if cutoff.kind == "cosine":
-        return (1 + sympy.cos(sympy.pi * R / outer)) / 2
-    if cutoff.kind == "stillinger_weber":
-        return sympy.exp(sympy.Float(cutoff.s) / (R - outer))
-    if cutoff.kind == "poet":
-        switch = (outer**2 - R**2) ** 2 * (outer**2 + 2 * R**2 - 3 * inner**2)
-        return switch / (outer**2 - inner**2) ** 3
-    # The septic polynomial with its fourfold zero taken out, so that nothing cancels at r_cut.
-    t = (R - inner) / (outer - inner)
-    return (1 - t) ** 4 * (1 + 4 * t + 10 * t**2 + 20 * t**3)
+"""Several expressions as one numpy function."""
+Parts = Sequence[tuple[Tree, float]]
+"""Trees with their weights in eV."""
+Write = Callable[..., Any]
+"""Writes a tree in SymPy, as ``tree_to_sympy`` does: from tree, variables and constants."""
 
 
 class Numbers:
@@ -61,28 +50,74 @@ class Numbers:
         return [sympy.Symbol(f"p{n}") for n in range(len(self.values))]
 
 
+def weighted_sum(
+    parts: Parts,
+    variables: Mapping[str, Any],
+    number: Callable[[float], Any] = sympy.Float,
+    write: Write = tree_to_sympy,
+) -> Any:
+    """Σ w f as SymPy in these variables, where ``number`` writes weights and constants."""
+    total = sympy.Integer(0)
+    for tree, weight in parts:
+        factor, constants = number(weight), list(map(number, tree.constants))
+        total += factor * write(tree, variables, constants)
+    return total
+
+
+def numbered_sum(
+    parts: Parts, variables: Mapping[str, Any], write: Write = tree_to_sympy
+) -> tuple[Any, Numbers]:
+    """Σ w f as SymPy in these variables, with symbols for its numbers."""
+    numbers = Numbers()
+    return weighted_sum(parts, variables, numbers.symbol, write), numbers
+
+
 class RadialFunction:
     """Σ w h(r/r0) f_c(r) for distances below the cutoff radius."""
 
-    def __init__(self, parts: Sequence[tuple[Tree, float]], r0: float, cutoff: Cutoff) -> None:
+    def __init__(
+        self, parts: Parts, r0: float, cutoff: Cutoff, write: Write = tree_to_sympy
+    ) -> None:
         """Take trees in x with their weights in eV; ``r0`` in Å."""
         self.parts = parts
         self.r0 = r0
         self.cutoff = cutoff
+        self.write = write
 
-    def derivatives(self, r: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    def derivatives(self, r: Floats, order: int) -> Floats:
         """Derivatives 0 to ``order`` <= 3 at ``r`` below the cutoff; shape (order + 1, P)."""
         # Two compilations serve all: one for forces, one for the wall and curvatures.
         formula, switch = self._functions(1 if order <= 1 else HIGHEST)
         phi = evaluate(formula, r, *self.numbered[1].values)[: order + 1]
-        outer = r >= self.cutoff.r_on if self.cutoff.kind in SWITCHED else np.full(r.shape, True)
-        if self.cutoff.kind == "none" or not outer.any():
+        outer = r >= (self.cutoff.r_on if self.cutoff.fade.has_onset else 0.0)
+        if self._is_plain or not outer.any():
             return phi
         f_c = evaluate(switch, r[outer])
         inner = phi[:, outer]
         for n in range(order + 1):  # Leibniz
             phi[n, outer] = sum(comb(n, k) * inner[k] * f_c[n - k] for k in range(n + 1))
         return phi
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether the cutoff function is 1 as far as it goes."""
+        return bool(self.cutoff.sympy(R) == 1)
+
+    def clamped(self, r: Floats, effective: Floats, slope: Floats) -> Floats:
+        """Value and slope at distances that are felt as others; shape (2, P), zero from r_cut on.
+
+        Parameters
+        ----------
+        r
+            Distances in Å, shape (P,).
+        effective, slope
+            Those that are felt in their place, and their derivatives by ``r``, shape (P,).
+        """
+        inside = r < self.cutoff.r_cut
+        values = np.zeros((2, r.size))
+        values[:, inside] = self.derivatives(effective[inside], 1)
+        values[1] *= slope
+        return values
 
     @cached_property
     def expression(self) -> Any:
@@ -95,12 +130,8 @@ class RadialFunction:
         numbers = Numbers()
         return self._symbolic(numbers.symbol, ANY_R), numbers
 
-    def _symbolic(self, write: Callable[[float], Any], r: Any) -> Any:
-        total = sympy.Integer(0)
-        for tree, weight in self.parts:
-            constants = [write(value) for value in tree.constants]
-            total += write(weight) * tree_to_sympy(tree, r / write(self.r0), constants)
-        return total
+    def _symbolic(self, number: Callable[[float], Any], r: Any) -> Any:
+        return weighted_sum(self.parts, {"x": r / number(self.r0)}, number, self.write)
 
     @cached_property
     def _compiled(self) -> dict[int, tuple[Function, Function]]:
@@ -112,7 +143,7 @@ class RadialFunction:
             expression, numbers = self.numbered
             self._compiled[order] = (
                 _compile(expression, order, [ANY_R, *numbers.symbols]),
-                _compile(cutoff_to_sympy(self.cutoff), order, [R]),
+                _compile(self.cutoff.sympy(R), order, [R]),
             )
         return self._compiled[order]
 
@@ -139,7 +170,7 @@ def compile_all(expressions: Sequence[Any], arguments: Sequence[Any]) -> Functio
     return function
 
 
-def evaluate(function: Function, x: NDArray[np.float64], *others: Any) -> NDArray[np.float64]:
+def evaluate(function: Function, x: Floats, *others: Any) -> Floats:
     """All values of a compiled function at ``x``, shape (expressions, *x.shape)."""
     with np.errstate(all="ignore"):
         return np.stack([np.full(x.shape, part, dtype=float) for part in function(x, *others)])

@@ -9,7 +9,9 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.units import fs, kB
 
 from symreg.formula import Formula, FormulaCalculator
+from symreg.lammps.records import Drift
 from symreg.lammps.specimens import crystal, typical_distance
+from symreg.terms.kinds import PAIRS
 
 EVERY = 10
 """Steps between two samples of the energy."""
@@ -38,7 +40,7 @@ def choose_dynamics(formula: Formula) -> Dynamics:
     # A close-packed crystal's fastest mode has omega^2 of about 8 u'' / m.
     stiffness = 8 * max(abs(float(function.curvature(np.array([d]))[0])) for function in functions)
     hottest = 1000.0
-    if formula.kinds != {"pair"}:
+    if formula.kinds != {PAIRS}:
         stiffness, hottest = max(stiffness, _stiffness_of_crystal(formula, d)), 300.0
     depth = max(float(-function.energy(r).min()) for function in functions)
     mass = min(atomic_masses[atomic_numbers[symbol]] for symbol in formula.species)
@@ -68,8 +70,11 @@ def nve_input(dynamics: Dynamics) -> str:
     )
 
 
-def drift(total_energies: list[float], atoms: int, dynamics: Dynamics) -> dict[str, float]:
-    """Slope of the total energy with its standard error, in meV/atom/ns."""
+def drift(total_energies: list[float], atoms: int, dynamics: Dynamics) -> Drift:
+    """Slope of the total energy with its standard error.
+
+    ``total_energies`` are in eV, the first before the first step.
+    """
     energies = np.array(total_energies[1:]) * 1e3 / atoms
     block = energies.reshape(BLOCKS, -1).mean(axis=1)
     time = np.arange(BLOCKS) * EVERY * (energies.size // BLOCKS) * dynamics.timestep / 1e3
@@ -77,4 +82,4 @@ def drift(total_energies: list[float], atoms: int, dynamics: Dynamics) -> dict[s
     slope = centred @ block / (centred @ centred)
     rest = block - block.mean() - slope * centred
     error = np.sqrt(rest @ rest / (BLOCKS - 2) / (centred @ centred))
-    return {"drift": float(slope), "standard_error": float(error)}
+    return Drift(float(slope), float(error))

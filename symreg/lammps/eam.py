@@ -14,16 +14,19 @@ from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from symreg.formula import Formula, ManyBodyFunction, PairFunction
+from symreg.formula import Formula, FunctionOfSums, PairSum
+from symreg.lammps.records import Splines
+from symreg.lammps.route import Route, Way, lines_of
 from symreg.lammps.specimens import typical_distance
 from symreg.structures.neighbours import find_pairs
+from symreg.terms.kinds import FUNCTION, PAIRS, kind_of
 
 Floats = NDArray[np.float64]
 
 POINTS = (2000, 5000, 10_000, 20_000, 50_000)
 """Lengths of tables to choose from."""
 FORCE_ERROR = 1e-6
-"""What the interpolation may change a force by, in eV/Å."""
+"""Largest change of a force by the interpolation, in eV/Å."""
 FORCE_LIMIT = 100.0
 """Where pairs push harder than this, in eV/Å, errors do not count."""
 NEIGHBOURS = 4.0
@@ -40,6 +43,7 @@ class Table:
 
     step: float
     values: Floats
+    """Shape (N,)."""
 
     @property
     def slopes(self) -> Floats:
@@ -78,7 +82,7 @@ class EamFile:
     force_error: float
     """Predicted for crystals and liquids, in eV/Å."""
     dimer_error: float
-    """The same for two atoms: where F is not smooth at 0, as a square root, it is large."""
+    """That for two atoms: where F is not smooth at 0, as a square root, it is large."""
 
     @property
     def within_promise(self) -> bool:
@@ -110,13 +114,7 @@ def eam_file(formula: Formula) -> EamFile:
         If there are several different sums, one that changes its sign, or none, or F is not finite
         as far as sums of close-packed atoms go.
     """
-    many_body = formula.many_body
-    radial = many_body is not None and len(many_body.summands) == 1 and not many_body.bends
-    if many_body is None or not radial or formula.species_triplets:
-        raise ValueError(
-            "style 'eam' is for pairs and functions of one sum over neighbours; this formula has "
-            "others: use style 'plugin'"
-        )
+    many_body = _one_sum(formula)
     pair = formula.pair_function(many_body.species, many_body.species)
     sign = _sign(many_body)
     largest = _largest_sum(many_body, COMPRESSED * typical_distance(formula))
@@ -127,7 +125,21 @@ def eam_file(formula: Formula) -> EamFile:
     return file
 
 
-def _sign(many_body: ManyBodyFunction) -> float:
+def _one_sum(formula: Formula) -> FunctionOfSums:
+    """The function of sums of a formula, if it is one of a single sum over neighbours."""
+    found = formula.many_body
+    if found is None:
+        raise ValueError("style 'eam' is for many-body terms, and this formula has none")
+    single = [kind_of(one.over).neighbours for one in found.arguments] == [1]
+    if not single or formula.kinds != {PAIRS, FUNCTION}:
+        raise ValueError(
+            "style 'eam' is for pairs and functions of one sum over neighbours; this formula has "
+            "others: use style 'plugin'"
+        )
+    return found
+
+
+def _sign(many_body: FunctionOfSums) -> float:
     r = np.linspace(0.0, many_body.r_cut, 4000)[:-1]
     values = many_body.densities(r)[0, 0]
     if values.min() < 0 < values.max():
@@ -138,15 +150,15 @@ def _sign(many_body: ManyBodyFunction) -> float:
     return -1.0 if values.min() < 0 else 1.0
 
 
-def _largest_sum(many_body: ManyBodyFunction, distance: float) -> float:
-    """What an atom of a close-packed crystal feels whose neighbours are at a distance in Å."""
+def _largest_sum(many_body: FunctionOfSums, distance: float) -> float:
+    """The sum of an atom of a close-packed crystal whose neighbours are at a distance in Å."""
     atoms = bulk("Cu", "fcc", a=np.sqrt(2) * distance)
     pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, many_body.r_cut)
     return float(np.abs(many_body.densities(pairs.r)[0, 0]).sum())
 
 
 def _file(
-    many_body: ManyBodyFunction, pair: PairFunction, sign: float, largest: float, points: int
+    many_body: FunctionOfSums, pair: PairSum, sign: float, largest: float, points: int
 ) -> EamFile:
     last = points - 1 - MARGIN
     rho, r = (np.arange(points, dtype=float) / last * end for end in (largest, pair.r_cut))
@@ -167,7 +179,7 @@ def _file(
 
 
 def _predicted_errors(
-    many_body: ManyBodyFunction, pair: PairFunction, sign: float, tables: tuple[Table, ...]
+    many_body: FunctionOfSums, pair: PairSum, sign: float, tables: tuple[Table, ...]
 ) -> tuple[float, float]:
     """Largest error of a force in eV/Å: in crystals, and in a dimer."""
     embedding, density, product = tables
@@ -200,3 +212,36 @@ def _felt(by_sum: Floats, slope: Floats) -> Floats:
     """
     felt = slope != 0
     return np.multiply(by_sum, slope, out=np.zeros_like(slope), where=felt)
+
+
+class EamWay(Way):
+    """``eam/alloy``, for one sum over neighbours."""
+
+    style = "eam"
+    says = "by `pair_style eam/alloy`, from tables"
+
+    def require(self, formula: Formula) -> None:
+        """See ``Way``."""
+        eam_file(formula)
+
+    def make(self, formula: Formula, first_line: str) -> Route:
+        """See ``Way``."""
+        file = eam_file(formula)
+        name = f"{file.symbol}.eam.alloy"
+        record = Splines(
+            knots=file.density.values.size,
+            predicted_forces_error=file.force_error,
+            predicted_dimer_error=file.dimer_error,
+            largest_sum=file.largest_sum,
+            promise=FORCE_ERROR,
+            within_promise=file.within_promise,
+        )
+        commands = lines_of(["pair_style eam/alloy", f"pair_coeff * * {name} {file.symbol}"])
+        return Route(
+            self.style,
+            commands,
+            {name: file.text(first_line)},
+            0.0,
+            splines=record,
+            keeps_promise=file.within_promise,
+        )

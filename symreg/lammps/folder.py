@@ -11,13 +11,14 @@ from typing import Any
 from symreg.files import write_bytes, write_json, write_text
 from symreg.formula import Formula
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, nve_input
-from symreg.lammps.plugin import build_plugin, plugin_names
+from symreg.lammps.plugin import build_plugin
 from symreg.lammps.readme import readme_text
-from symreg.lammps.roundtrip import MEASURE, Route, compare_ranks, reference, round_trip
+from symreg.lammps.records import Parity, Tabulated
+from symreg.lammps.roundtrip import MEASURE, compare_ranks, reference, round_trip
+from symreg.lammps.route import Route
 from symreg.lammps.routes import make_routes
 from symreg.lammps.runtime import INSTALL, LammpsError, is_installed
 from symreg.lammps.specimens import Specimen, data_file, make_specimens, type_names
-from symreg.lammps.table import FORCE_ERROR, TableFile
 from symreg.lammps.worker import VIRIAL
 
 SETUP = "units metal\natom_style atomic\natom_modify map array\nboundary p p p\n"
@@ -79,27 +80,19 @@ def export(
     """
     provenance = provenance or {}
     folder = Path(folder)
-    routes, tables = make_routes(formula, style, first_line(provenance))
-    routes, plugin = with_plugin(formula, routes)
+    routes, plugin = with_plugin(make_routes(formula, style, first_line(provenance)))
     starts = [route.r_min for route in routes if route.r_min < formula.r_lo]
     specimens = make_specimens(formula, max(starts, default=formula.r_lo))
     files = folder_files(formula, routes, specimens[0])
     for name, content in files.items():
         data = content.encode("utf-8") if isinstance(content, str) else content
         write_bytes(folder / name, data)
-    ready = [route for route in routes if route.style != "plugin" or plugin == BUILT]
-    parity = measure_parity(formula, ready, specimens, files)
-    if not ready:
-        parity["status"] = f"not run: plugin {plugin}"
-    parity |= {"style": routes[0].style, "table": table_record(tables)}
-    if plugin is not None:
-        parity["plugin"] = plugin
-    if routes[0].splines is not None:
-        parity["splines"] = dict(routes[0].splines)
+    parity = measure_parity(formula, routes, specimens, files, plugin)
     readme = readme_text(formula, routes, parity, provenance)
     write_text(folder / "README.md", readme)
-    write_json(folder / "parity.json", parity)
-    return parity
+    record = parity.to_dict()
+    write_json(folder / "parity.json", record)
+    return record
 
 
 def measure_parity(
@@ -107,67 +100,63 @@ def measure_parity(
     routes: list[Route],
     specimens: list[Specimen],
     files: Mapping[str, str | bytes],
-) -> dict[str, Any]:
-    """Run LAMMPS if it is there; the record's numbers are null where it is not."""
-    parity: dict[str, Any] = {
-        "status": "run",
-        "lammps_version": None,
-        "energy_per_atom_max": None,
-        "forces_max": None,
-        "virial_per_atom_max": None,
-    }
+    plugin: str | None,
+) -> Parity:
+    """Run LAMMPS if it is there, on all routes that are ready.
+
+    Parameters
+    ----------
+    formula, routes, specimens
+        Whose differences on which structures.
+    files
+        Name and content of all files of the folder.
+    plugin
+        Whether it was built; None without one.
+    """
+    parity = Parity(
+        "run", routes[0].style, table=_table(routes), splines=routes[0].splines, plugin=plugin
+    )
+    ready = [route for route in routes if not route.library or plugin == BUILT]
+    if not ready:
+        return replace(parity, status=f"not run: plugin {plugin}")
     if not is_installed():
-        return parity | {"status": INSTALL}
-    if not routes:
-        return parity
+        return replace(parity, status=INSTALL)
     try:
-        parity |= round_trip(formula, routes, specimens)
+        version, found = round_trip(formula, ready, specimens)
     except LammpsError as error:
-        return parity | {"status": f"failed: {error}"}
-    best = parity["routes"][routes[0].style]
-    parity |= {name: best[name] for name in parity if name.endswith("_max")}
+        return replace(parity, status=f"failed: {error}")
     scripts = {
         route.style: CHECK.replace("potential.mod", module_name(route, route is routes[0]))
-        for route in routes
+        for route in ready
     }
     ranks = compare_ranks(scripts, files)
-    parity["two_ranks"] = ranks[routes[0].style]
-    for route in routes:
-        parity["routes"][route.style]["two_ranks"] = ranks[route.style]
-    return parity
+    found = {style: replace(one, two_ranks=ranks[style]) for style, one in found.items()}
+    return replace(parity, lammps_version=version, routes=found)
 
 
-def with_plugin(formula: Formula, routes: list[Route]) -> tuple[list[Route], str | None]:
+def _table(routes: list[Route]) -> Tabulated | None:
+    """The table of the pairs, if a route has one."""
+    return next((route.table for route in routes if route.table is not None), None)
+
+
+def with_plugin(routes: list[Route]) -> tuple[list[Route], str | None]:
     """The routes with the library of a plugin among its files, and whether it was built."""
-    plugins = [n for n, route in enumerate(routes) if route.style == "plugin"]
-    if not plugins:
-        return routes, None
-    (n,) = plugins
-    library = plugin_names(formula)["library"]
-    try:
-        content = build_plugin(routes[n].files, library)
-    except RuntimeError as error:
-        return routes, f"not built: {error}"
-    built = replace(routes[n], files={**routes[n].files, library: content})
-    return [*routes[:n], built, *routes[n + 1 :]], BUILT
+    ready, said = [], None
+    for route in routes:
+        found = route
+        if route.library:
+            try:
+                content = build_plugin(route.files, route.library)
+                found, said = replace(route, files={**route.files, route.library: content}), BUILT
+            except RuntimeError as error:
+                said = f"not built: {error}"
+        ready.append(found)
+    return ready, said
 
 
 def module_name(route: Route, is_first: bool) -> str:
     """Name of the file to include for a route."""
     return "potential.mod" if is_first else f"potential-{route.style}.mod"
-
-
-def table_record(tables: TableFile | None) -> dict[str, Any] | None:
-    """What is known of the table before LAMMPS has seen it."""
-    if tables is None:
-        return None
-    return {
-        "points": tables.points,
-        "r_min": float(tables.tables[0].r[0]),
-        "predicted_energy_error": tables.energy_error,
-        "predicted_forces_error": tables.force_error,
-        "within_promise": tables.force_error < FORCE_ERROR,
-    }
 
 
 def first_line(provenance: Mapping[str, Any]) -> str:
@@ -212,7 +201,7 @@ def nve_script(formula: Formula) -> str:
 
 
 def reference_text(formula: Formula, check: Specimen) -> str:
-    """What the formula gives for ``data.check``, as JSON."""
+    """The formula's energies, forces and virial of ``data.check``, as JSON."""
     expected = reference(formula, check.atoms)
     energy = float(expected.energies.sum())
     e0 = sum(formula.e0[symbol] for symbol in check.atoms.get_chemical_symbols())

@@ -5,12 +5,20 @@ The strings hold numbers only, since Lepton takes a name that it does not know f
 
 from __future__ import annotations
 
-from symreg.formula import Formula, Wall
-from symreg.language import Node, Tree
-from symreg.language.operators import FUNCTIONS, PRIMITIVES
-from symreg.terms.cutoff import SWITCHED, Cutoff
+from typing import Any
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "^"}
+import sympy
+
+from symreg.formula import Formula, Wall
+from symreg.lammps.route import Route, Way, lines_of, type_pairs
+from symreg.language import Tree
+from symreg.language.operators import OPERATORS
+from symreg.language.tree import translated
+from symreg.terms import Key
+from symreg.terms.cutoff import Cutoff
+
+FUNCTIONS = ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf", "erfc")
+"""Functions of one argument that Lepton has, by the names that SymPy and symreg call them too."""
 
 
 def lepton_string(formula: Formula, a: str, b: str) -> str:
@@ -19,10 +27,10 @@ def lepton_string(formula: Formula, a: str, b: str) -> str:
     Helper quantities follow the formula, each after a semicolon, as Lepton reads them.
     """
     function = formula.pair_function(a, b)
-    phi = tree_to_lepton(formula.expression.total("pair", function.species))
-    inside, helpers = phi, [f"x=r/{_number(formula.r0)}"]
-    if formula.cutoff.kind != "none":
-        inside, helpers = f"{phi}*fc", [*helpers, *_cutoff_helpers(formula.cutoff)]
+    inside = tree_to_lepton(formula.expression.total(Key.of(a, b)))
+    helpers = [f"x=r/{_number(formula.r0)}"]
+    if fade := _fade(formula.cutoff):
+        inside, helpers = f"{inside}*fc", [*helpers, *fade]
     below = f"step({_number(function.r_lo)}-r)"
     wall, wall_helpers = _wall(function.wall)
     return ";".join([f"select({below},{wall},{inside})", *helpers, *wall_helpers])
@@ -30,27 +38,37 @@ def lepton_string(formula: Formula, a: str, b: str) -> str:
 
 def tree_to_lepton(tree: Tree) -> str:
     """A tree in x with its constants as numbers and every operation in parentheses."""
-    stack: list[str] = []
-    for node in reversed(tree.nodes):
-        operands = [stack.pop() for _ in range(PRIMITIVES[node.op].arity)]
-        stack.append(_node_text(node, tree, operands))
-    return stack.pop()
+    constants = list(map(_number, tree.constants))
+    return str(translated(tree.root, {"x": "x"}, constants, _number, _applied))
 
 
-def _node_text(node: Node, tree: Tree, operands: list[str]) -> str:
-    if node.op == "x":
-        return "x"
-    if node.op == "const":
-        return _number(tree.constants[node.arg])
-    if node.op == "int":
-        return _number(node.arg)
-    if node.op == "powi":
-        return f"({operands[0]}^{_number(node.arg)})"
-    if node.op == "neg":
-        return f"(0-{operands[0]})"
-    if node.op in FUNCTIONS:
-        return f"{node.op}({operands[0]})"
-    return f"({operands[0]}{_INFIX[node.op]}{operands[1]})"
+def _applied(op: str, *operands: str) -> str:
+    """The value of an operator as text."""
+    if op not in OPERATORS:
+        raise ValueError(f"a formula holds '{op}', which is neither an operator nor a variable")
+    if symbol := OPERATORS[op].symbol.strip():
+        one, other = operands if len(operands) == 2 else ("0", *operands)
+        return f"({one}{symbol}{other})"
+    return _called(op, *operands)
+
+
+def _called(name: str, *operands: str) -> str:
+    if name not in FUNCTIONS:
+        raise ValueError(f"Lepton has no function '{name}': use style 'table'")
+    return f"{name}({','.join(operands)})"
+
+
+def sympy_to_lepton(expression: Any) -> str:
+    """SymPy with its numbers to all digits and every operation in parentheses."""
+    if expression.is_Symbol:
+        return str(expression)
+    if expression.is_number:
+        return _number(int(expression) if expression.is_Integer else float(expression))
+    operands = map(sympy_to_lepton, expression.args)
+    for kind, symbol in ((sympy.Add, "+"), (sympy.Mul, "*"), (sympy.Pow, "^")):
+        if isinstance(expression, kind):
+            return f"({symbol.join(operands)})"
+    return _called(expression.func.__name__, *operands)
 
 
 def _number(value: float) -> str:
@@ -58,23 +76,15 @@ def _number(value: float) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
-def _cutoff_helpers(cutoff: Cutoff) -> list[str]:
-    r_cut, r_on = _number(cutoff.r_cut), _number(cutoff.r_on)
-    if cutoff.kind == "cosine":
-        return [f"fc=0.5*(1+cos(3.141592653589793*r/{r_cut}))"]
-    if cutoff.kind == "stillinger_weber":
-        return [f"fc=exp({_number(cutoff.s)}/(r-{r_cut}))"]
-    if cutoff.kind == "poet":
-        outer, inner = _number(cutoff.r_cut**2), _number(cutoff.r_on**2)
-        top = f"({outer}-q)^2*({outer}+2*q-3*{inner})"
-        return [f"fc={top}/({outer}-{inner})^3", f"q=max(r,{r_on})^2"]
-    assert cutoff.kind in SWITCHED
-    # The fourfold zero at r_cut stands outside, so that nothing cancels there.
-    return [
-        "fc=s^4*(1+t*(4+t*(10+20*t)))",
-        "s=1-t",
-        f"t=max(r-{r_on},0)/{_number(cutoff.r_cut - cutoff.r_on)}",
-    ]
+def _fade(cutoff: Cutoff) -> list[str]:
+    """The cutoff function ``fc``; nothing where it is 1."""
+    if cutoff.sympy(sympy.Symbol("r")) == 1:
+        return []
+    if not cutoff.fade.has_onset:
+        return [f"fc={sympy_to_lepton(cutoff.sympy(sympy.Symbol('r')))}"]
+    # At its onset it is 1, and level.
+    fade = sympy_to_lepton(cutoff.sympy(sympy.Symbol("q")))
+    return [f"fc={fade}", f"q=max(r,{_number(cutoff.r_on)})"]
 
 
 def _wall(wall: Wall) -> tuple[str, list[str]]:
@@ -83,3 +93,17 @@ def _wall(wall: Wall) -> tuple[str, list[str]]:
     if wall.kind == "exponential":
         return f"{c[0]}+{c[1]}*exp({c[2]}*h)", [h]
     return f"{c[0]}+h*({c[1]}+h*({c[2]}+h*({c[3]}+h*{c[4]})))", [h]
+
+
+class LeptonWay(Way):
+    """Pairs as strings."""
+
+    style = "lepton"
+    says = "by `pair_style lepton`, exact and slower"
+
+    def make(self, formula: Formula, first_line: str) -> Route:  # noqa: ARG002
+        """See ``Way``."""
+        lines = [f"pair_style lepton {formula.r_cut!r}"]
+        for i, j, a, b in type_pairs(formula):
+            lines.append(f'pair_coeff {i} {j} "{lepton_string(formula, a, b)}"')
+        return Route(self.style, lines_of(lines), {}, 0.0)

@@ -6,25 +6,29 @@ U(n) = n and neither pair energy nor pair density, f and g are the factors of a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from symreg.formula import ThreeBodyFunction
+from symreg.formula import Formula, TripletSum
 from symreg.formula.radial import compile_all, evaluate
-from symreg.formula.three_body import C, Product
+from symreg.formula.sums.triplets import C, Product
+from symreg.lammps.records import Splines
+from symreg.lammps.route import Route, Way
+from symreg.lammps.table import overlay, table_route
+from symreg.terms.kinds import PAIRS, TRIPLETS
 
 KNOTS = (2000, 5000, 10_000, 20_000)
 """Spline lengths to choose from."""
 FORCE_ERROR = 5e-6
-"""What the interpolation may change a force by, in eV/Å."""
-TRIPLETS = 10
+"""Largest change of a force by the interpolation, in eV/Å."""
+AT_ONCE = 10
 """As many triplets are taken to be wrong by the largest error at once."""
-FADING = ("septic", "stillinger_weber")
-"""Cutoff functions that end so smoothly that a spline goes on beyond them."""
+SMOOTH = 3
+"""Cutoff functions of this smoothness end so smoothly that a spline goes on beyond them."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Spline:
     """A cubic spline over equally spaced knots with given slopes at both ends."""
 
     x: NDArray[np.float64]
+    """Knots, shape (N,)."""
     y: NDArray[np.float64]
+    """Values there, shape (N,)."""
     slopes: tuple[float, float]
 
     def text(self) -> str:
@@ -55,7 +61,7 @@ class MeamFile:
     radial: Spline
     angular: Spline
     force_error: float
-    """Predicted, in eV/Å, where ``TRIPLETS`` triplets are wrong at once."""
+    """Predicted, in eV/Å, where ``AT_ONCE`` triplets are wrong at once."""
 
     @property
     def knots(self) -> int:
@@ -72,23 +78,18 @@ class MeamFile:
         return head + "".join(spline.text() for spline in splines)
 
 
-def meam_files(function: ThreeBodyFunction) -> list[MeamFile]:
+def meam_files(function: TripletSum) -> list[MeamFile]:
     """A file for each product, as short as the promise of 5e-6 eV/Å allows, else the longest.
 
     Raises
     ------
     ValueError
-        If the function has terms that are no products, or a value is not finite.
+        If a value is not finite.
     """
-    if function.general:
-        texts = ", ".join(tree.text(5) for tree, _ in function.general)
-        raise ValueError(
-            f"style 'meam' is for products h(x1)*h(x2)*p(c); {texts} is none: use style 'plugin'"
-        )
     return [_file(function, n) for n in range(len(function.products))]
 
 
-def _file(function: ThreeBodyFunction, n: int) -> MeamFile:
+def _file(function: TripletSum, n: int) -> MeamFile:
     for knots in KNOTS:
         radial = _radial_spline(function, n, knots)
         angular = _angular_spline(function.products[n], knots)
@@ -99,7 +100,7 @@ def _file(function: ThreeBodyFunction, n: int) -> MeamFile:
     return file
 
 
-def _radial(function: ThreeBodyFunction, n: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
+def _radial(function: TripletSum, n: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
     """Radial factor times cutoff function and its slope, shape (2, X)."""
     values = function.radials(r).products[n]
     if not np.isfinite(values).all():
@@ -108,13 +109,13 @@ def _radial(function: ThreeBodyFunction, n: int, r: NDArray[np.float64]) -> NDAr
     return values
 
 
-def _radial_spline(function: ThreeBodyFunction, n: int, knots: int) -> Spline:
+def _radial_spline(function: TripletSum, n: int, knots: int) -> Spline:
     start = function.clamp.r_lo - function.clamp.width  # the factor is constant below
     r = np.linspace(start, function.r_cut, knots)
     # The last point belongs to the function inside, whose value need not vanish at the cutoff.
     inside = np.minimum(r, np.nextafter(function.r_cut, 0.0))
     value, slope = _radial(function, n, inside)
-    if function.cutoff.kind in FADING:
+    if function.cutoff.fade.smoothness >= SMOOTH:
         # LAMMPS reads past the end of a spline where rounding takes a distance for the last knot.
         return Spline(np.append(r, 2 * r[-1] - r[-2]), np.append(value, 0.0), (0.0, 0.0))
     return Spline(r, value, (0.0, float(slope[-1])))
@@ -145,7 +146,7 @@ def _angular_spline(product: Product, knots: int) -> Spline:
     )
 
 
-def _predicted_error(function: ThreeBodyFunction, n: int, radial: Spline, angular: Spline) -> float:
+def _predicted_error(function: TripletSum, n: int, radial: Spline, angular: Spline) -> float:
     """Largest error of a force, in eV/Å."""
     inner = radial.x[radial.x < function.r_cut]
     r = np.concatenate([(1 - t) * inner[:-1] + t * inner[1:] for t in (0.2, 0.5, 0.8)])
@@ -159,4 +160,59 @@ def _predicted_error(function: ThreeBodyFunction, n: int, radial: Spline, angula
     (g0, g1), (p0, p1) = np.abs(g).max(axis=1), np.abs(p).max(axis=1)
     along = dg_slope * g0 * p0 + g1 * (dg * p0 + g0 * dp)
     across = (2 * dg * g0 * p1 + g0 * g0 * dp_slope) / radial.x[0]
-    return float(TRIPLETS * np.hypot(along, across))
+    return float(AT_ONCE * np.hypot(along, across))
+
+
+class TripletWay(Way):
+    """A table for the pairs, and something of LAMMPS's for the triplets."""
+
+    computes = frozenset({PAIRS, TRIPLETS})
+
+    def require(self, formula: Formula) -> None:
+        """See ``Way``."""
+        super().require(formula)
+        if not formula.species_triplets:
+            raise ValueError(
+                f"style '{self.style}' is for three-body terms, and this formula has none: use "
+                "style 'table'"
+            )
+
+
+class MeamWay(TripletWay):
+    """A ``meam/spline`` for each product of the triplets."""
+
+    style = "meam"
+    says = "by `pair_style hybrid/overlay` of a table and one `meam/spline` for each product"
+
+    def require(self, formula: Formula) -> None:
+        """See ``Way``."""
+        super().require(formula)
+        if general := triplets_of(formula).general:
+            texts = ", ".join(tree.text(5) for tree, _ in general)
+            raise ValueError(
+                f"style 'meam' is for products h(x1)*h(x2)*p(c); {texts} is none: use style "
+                "'plugin'"
+            )
+
+    def make(self, formula: Formula, first_line: str) -> Route:
+        """See ``Way``."""
+        splines, (symbol,) = meam_files(triplets_of(formula)), formula.species
+        files = {
+            f"{symbol}-{n}.meam.spline": file.text(first_line, symbol)
+            for n, file in enumerate(splines, 1)
+        }
+        record = Splines(
+            knots=max(file.knots for file in splines),
+            predicted_forces_error=float(np.max([file.force_error for file in splines])),
+            promise=FORCE_ERROR,
+            within_promise=all(file.force_error < FORCE_ERROR for file in splines),
+        )
+        table = table_route(formula, first_line)
+        route = overlay(self.style, "meam/spline", table, files, symbol, table.r_min)
+        return replace(route, splines=record)
+
+
+def triplets_of(formula: Formula) -> TripletSum:
+    """The one sum over triplets of a formula."""
+    (species,) = formula.species_triplets
+    return formula.three_body_function(*species)

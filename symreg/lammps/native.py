@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 
 import sympy
 
-from symreg.formula import Formula, PairFunction
+from symreg.formula import Formula, PairSum
+from symreg.formula.radial import R
+from symreg.lammps.route import Route, Way, lines_of, type_pairs
 
 NATIVE_STYLES = ("lj/cut", "mie/cut", "morse", "buck", "born")
 """Styles that are tried, in this order."""
@@ -26,7 +28,7 @@ def native_coefficients(formula: Formula) -> tuple[str, dict[tuple[str, str], tu
     ValueError
         If a cutoff function changes the form, or no style fits all pairs.
     """
-    if formula.cutoff.kind != "none":
+    if formula.cutoff.sympy(R) != 1:
         raise ValueError(
             f"style 'native' needs cutoff = \"none\"; this formula has cutoff "
             f"\"{formula.cutoff.kind}\", which no native LAMMPS style contains: use style 'table'"
@@ -43,7 +45,7 @@ def native_coefficients(formula: Formula) -> tuple[str, dict[tuple[str, str], tu
     )
 
 
-def decompose(function: PairFunction) -> tuple[Powers, Rates] | None:
+def decompose(function: PairSum) -> tuple[Powers, Rates] | None:
     """A pair function as sum of A r^n and B exp(k r): ({n: A}, {k: B}), or None if it is none."""
     (r,) = function.expression.free_symbols or {sympy.Symbol("r", positive=True)}
     powers: dict[float, float] = {}
@@ -118,3 +120,29 @@ _MATCH: dict[str, Callable[[Powers, Rates], tuple[float, ...] | None]] = {
     "buck": _buck,
     "born": _born,
 }
+
+
+class NativeWay(Way):
+    """Pairs by a style of LAMMPS's own that is exactly the formula, without a wall."""
+
+    style = "native"
+    has_wall = False
+    closer = "Closer atoms feel LAMMPS's own form of the formula, not symreg's repulsive wall."
+
+    def require(self, formula: Formula) -> None:
+        """See ``Way``."""
+        super().require(formula)
+        native_coefficients(formula)
+
+    def is_automatic(self, formula: Formula) -> bool:  # noqa: ARG002
+        """See ``Way``."""
+        return False
+
+    def make(self, formula: Formula, first_line: str) -> Route:  # noqa: ARG002
+        """See ``Way``."""
+        style, coefficients = native_coefficients(formula)
+        lines = [f"pair_style {style} {formula.r_cut!r}"]
+        for i, j, a, b in type_pairs(formula):
+            values = " ".join(f"{value:.16g}" for value in coefficients[min(a, b), max(a, b)])
+            lines.append(f"pair_coeff {i} {j} {values}")
+        return Route(self.style, lines_of([*lines, "pair_modify shift no"]), {}, formula.r_lo)

@@ -8,15 +8,16 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import sympy
 
-from symreg.formula import Formula, ManyBodyFunction, PairFunction, ThreeBodyFunction
-from symreg.formula.radial import ANY_R, Numbers, R, cutoff_to_sympy
-from symreg.formula.three_body import X1, X2, C, Product
-from symreg.lammps.ccode import assignments, constants, function, number
-from symreg.terms.cutoff import SWITCHED, Cutoff
+from symreg.formula import Formula, FunctionOfSums
+from symreg.formula.ccode import assignments, constants, function, number
+from symreg.formula.radial import R
+from symreg.formula.sums import Cpp, SumFunction
+from symreg.lammps.route import Route, Way
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.kinds import PAIRS, kind_of
 from symreg.terms.wall import Clamp
 
 TEMPLATE = Path(__file__).with_name("pair_symreg.cpp.in")
@@ -59,16 +60,6 @@ def plugin_names(formula: Formula) -> dict[str, str]:
     }
 
 
-def plugin_commands(formula: Formula) -> str:
-    """LAMMPS commands that load and use the plugin."""
-    names = plugin_names(formula)
-    return (
-        f"plugin load ./{names['library']}\n"
-        f"pair_style {names['style']}\n"
-        f"pair_coeff * * {' '.join(formula.species)}\n"
-    )
-
-
 def plugin_files(formula: Formula) -> dict[str, str]:
     """The C++ source and the script that builds it."""
     names = plugin_names(formula)
@@ -107,19 +98,20 @@ def build_plugin(files: Mapping[str, str | bytes], library: str) -> bytes:
 
 def plugin_source(formula: Formula) -> str:
     """The C++ source of the pair style."""
-    names = plugin_names(formula)
-    three_body = [formula.three_body_function(*of) for of in formula.species_triplets]
-    many_body = formula.many_body
-    bends = many_body.bends if many_body else {}
-    functions, radial, triplet = _three_body(three_body[0]) if three_body else ("", "", "")
-    products = len(three_body[0].products) if three_body else 0
-    bending, bend_radial, bend = _bends(bends, products)
-    cutoff = formula.cutoff_three_body if three_body or bends else None
+    names, many_body = plugin_names(formula), formula.many_body
+    arguments = many_body.sums if many_body else []
+    alone = [one for one in formula.sums.values() if _neighbours(one) == 2]
+    bent = [n for n, one in enumerate(arguments) if _neighbours(one) == 2]
+    sums = [one.cpp(n, n, alone=False) for n, one in enumerate(arguments) if n not in bent]
+    two: list[Cpp] = []
+    for k, one in enumerate([*alone, *(arguments[n] for n in bent)]):
+        two.append(one.cpp(k, sum(piece.slots for piece in two), alone=k < len(alone)))
+    triplets, bends = two[: len(alone)], two[len(alone) :]
+    cutoff = formula.cutoff_three_body if two else None
+    parts = [_pairs(formula), _clamp(next(iter(formula.sums.values())).clamp)]
     if cutoff is not None:
-        functions = _fade("fade_triplet", cutoff) + "\n" + functions
-        radial = _indented(["fade_triplet(r, n.fade, n.fade_slope);"]) + bend_radial + radial
-    sums, densities, embedding = _many_body(many_body) if many_body else ("", "", "")
-    clamps = [function.clamp for function in (*three_body, many_body) if function is not None]
+        parts.append(_fade("fade_triplet", cutoff))
+    parts += [text for piece in (*two, *sums) for text in piece.functions]
     marks = {
         "TITLE": "-".join(formula.species),
         "LIBRARY": names["library"],
@@ -129,17 +121,17 @@ def plugin_source(formula: Formula) -> str:
         "NAMES": ", ".join(f'"{symbol}"' for symbol in formula.species),
         "R_CUT_PAIR": number(formula.cutoff.r_cut),
         "R_CUT_TRIPLET": number(0.0 if cutoff is None else cutoff.r_cut),
-        "PRODUCTS": str(products),
-        "TRIPLETS": "true" if three_body else "false",
+        "PRODUCTS": str(sum(piece.slots for piece in two)),
+        "TRIPLETS": "true" if triplets else "false",
         "BENDS": str(len(bends)),
-        "BEND_SUM": ", ".join(map(str, bends)) or "0",
-        "BEND": bend,
-        "SUMS": str(len(many_body.summands) if many_body else 0),
-        "FUNCTIONS": _pairs(formula) + _clamp(clamps) + functions + bending + sums,
-        "RADIAL": radial,
-        "TRIPLET": triplet,
-        "DENSITIES": densities,
-        "EMBEDDING": embedding,
+        "BEND_SUM": ", ".join(map(str, bent)) or "0",
+        "SUMS": str(len(arguments)),
+        "FUNCTIONS": "\n".join(parts),
+        "RADIAL": _indented(_fill_two(formula, two)),
+        "TRIPLET": _indented([line for piece in triplets for line in piece.add]),
+        "BEND": _indented([line for k, piece in enumerate(bends) for line in _bend(k, piece)]),
+        "DENSITIES": _indented(_fill_one(sums)),
+        "EMBEDDING": _indented(_embedding(many_body) if many_body else []),
     }
     text = TEMPLATE.read_text(encoding="utf-8")
     for mark, replacement in marks.items():
@@ -147,174 +139,90 @@ def plugin_source(formula: Formula) -> str:
     return text
 
 
+def _neighbours(one: SumFunction) -> int:
+    """Neighbours in each addend of a sum."""
+    return kind_of(one.over).neighbours
+
+
 def _pairs(formula: Formula) -> str:
     """Functions of all pairs of species, and one that chooses among them."""
-    parts, choice = [], []
-    for n, (a, b) in enumerate(formula.species_pairs):
-        parts.append(_pair(formula.pair_function(a, b), n))
-        one, two = formula.species.index(a), formula.species.index(b)
-        either = f"(s == {one} && t == {two}) || (s == {two} && t == {one})"
-        choice.append(f"if ({either}) return pair_{n}(r, slope);")
-    if len(formula.species) == 1:
-        choice = ["(void) s, (void) t;", "return pair_0(r, slope);"]
-    else:
-        choice.append("return 0.0;")
+    parts, choice = (
+        [_fade("fade_pair", formula.cutoff)],
+        ["(void) s, (void) t;", "double energy = 0.0;"],
+    )
+    alone = [one for one in formula.sums.values() if _neighbours(one) == 1]
+    for n, one in enumerate(alone):
+        piece = one.cpp(n, n, alone=True)
+        parts += piece.functions
+        s, t = map(formula.species.index, one.species)
+        one_way, other = f"s == {s} && t == {t}", f"s == {t} && t == {s}"
+        alike = one_way if s == t else f"({one_way}) || ({other})"
+        # With one species there is nothing to choose.
+        start = f"if ({alike}) {{" if len(formula.species) > 1 else "{"
+        choice += [start, *(f"  {line}" for line in piece.add), "}"]
     chooser = function(
         "pair_energy",
         ["int s", "int t", "double r", "double &slope"],
-        choice,
-        "Energy of a pair of species, and its slope.",
+        [*choice, "return energy;"],
+        "Energy of a pair of species; its slope is added.",
         "double",
     )
-    fade = _fade("fade_pair", formula.cutoff)
-    return "\n".join([fade, *parts, chooser]) + "\n"
-
-
-def _pair(pair: PairFunction, n: int) -> str:
-    expression, numbers = pair.inside.numbered
-    values = {"const double u": expression, "const double du": sympy.diff(expression, ANY_R)}
-    wall, c = pair.wall, [number(value) for value in pair.wall.coefficients]
-    body = [f"if (r < {number(pair.r_lo)}) {{", f"  const double h = {number(pair.r_lo)} - r;"]
-    if wall.kind == "exponential":
-        body.append(f"  const double rise = {c[1]} * exp({c[2]} * h);")
-        body += [f"  slope = -{c[2]} * rise;", f"  return {c[0]} + rise;"]
-    else:
-        derivative = f"({c[1]}) + h*(2.0*({c[2]}) + h*(3.0*({c[3]}) + h*4.0*({c[4]})))"
-        body.append(f"  slope = -({derivative});")
-        body.append(f"  return {c[0]} + h*(({c[1]}) + h*(({c[2]}) + h*(({c[3]}) + h*({c[4]}))));")
-    body += ["}", *constants(numbers), *assignments(values)]
-    body += ["double f, df;", "fade_pair(r, f, df);", "slope = du*f + u*df;", "return u*f;"]
-    name = "-".join(pair.species)
-    arguments = ["double r", "double &slope"]
-    return function(f"pair_{n}", arguments, body, f"Energy of {name} and its slope.", "double")
+    return "\n".join([*parts, chooser])
 
 
 def _fade(name: str, cutoff: Cutoff) -> str:
     """A cutoff function and its slope below the cutoff radius."""
-    expression = cutoff_to_sympy(cutoff)
+    expression = cutoff.sympy(R)
     body = assignments({"f": expression, "df": sympy.diff(expression, R)})
-    if cutoff.kind in SWITCHED:
+    if cutoff.fade.has_onset:
         start = [f"if (r < {number(cutoff.r_on)}) {{", "  f = 1.0;", "  df = 0.0;", "  return;"]
         body = [*start, "}", *body]
-    if cutoff.kind == "none":
+    if not expression.has(R):
         body.insert(0, "(void) r;")
     arguments = ["double r", "double &f", "double &df"]
     return function(name, arguments, body, "Cutoff function and its slope.")
 
 
-def _three_body(triplet: ThreeBodyFunction) -> tuple[str, str, str]:
-    """Functions of triplets, what fills a neighbour, and the sum over all terms."""
-    parts: list[str] = []
-    fill: list[str] = []
-    add: list[str] = []
-    for n, product in enumerate(triplet.products):
-        parts += _product_functions(product, n)
-        fill += _fill_product(n)
-        add += [
-            "{",
-            "  double p, dp;",
-            f"  angular_{n}(c, p, dp);",
-            f"  const double gg = a.g[{n}]*b.g[{n}];",
-            "  energy += gg*p;",
-            f"  slope[0] += a.g_slope[{n}]*b.g[{n}]*p;",
-            f"  slope[1] += a.g[{n}]*b.g_slope[{n}]*p;",
-            "  slope[2] += gg*dp;",
-            "}",
-        ]
-    if triplet.general:
-        parts.append(_psi(triplet))
-        add += _ADD_PSI
-    fill += [
-        "n.fade_slope *= r_slope;",
-        f"n.x = r/{number(triplet.r0)};",
-        f"n.x_slope = r_slope/{number(triplet.r0)};",
-    ]
-    return "\n".join(parts), _indented(fill), _indented(add)
+def _fill_two(formula: Formula, pieces: Sequence[Cpp]) -> list[str]:
+    """Statements that note what two neighbours need to know of one."""
+    if not pieces:
+        return []
+    fill = ["fade_triplet(r, n.fade, n.fade_slope);"]
+    fill += [line for piece in pieces for line in piece.fill]
+    r0 = number(formula.r0)
+    return [*fill, "n.fade_slope *= r_slope;", f"n.x = r/{r0};", f"n.x_slope = r_slope/{r0};"]
 
 
-def _product_functions(product: Product, n: int) -> list[str]:
-    """The radial and the angular factor of a product."""
-    return [
-        _values(f"radial_{n}", *product.radial.numbered, ANY_R),
-        _values(f"angular_{n}", *product.angular, C),
-    ]
+def _bend(k: int, piece: Cpp) -> list[str]:
+    """Statements that add to the sum over every two neighbours of this number."""
+    start, end = "double energy = 0.0, slope[3] = {0.0, 0.0, 0.0};", [f"value[{k}] = energy;"]
+    end += [f"slopes[{k}][{axis}] = slope[{axis}];" for axis in range(3)]
+    return ["{", *(f"  {line}" for line in (start, *piece.add, *end)), "}"]
 
 
-def _fill_product(n: int) -> list[str]:
-    """What a neighbour is to the n-th product; the slope of its cutoff function is still bare."""
-    return [
-        f"radial_{n}(r, n.g[{n}], n.g_slope[{n}]);",
-        f"n.g_slope[{n}] = (n.g_slope[{n}]*n.fade + n.g[{n}]*n.fade_slope)*r_slope;",
-        f"n.g[{n}] *= n.fade;",
-    ]
+def _fill_one(pieces: Sequence[Cpp]) -> list[str]:
+    """Statements that note what one neighbour adds to sums."""
+    fill = ["double f, df;", "fade_pair(r, f, df);"] if pieces else []
+    return [*fill, *(line for piece in pieces for line in piece.fill)]
 
 
-def _bends(bends: Mapping[int, ThreeBodyFunction], first: int) -> tuple[str, str, str]:
-    """Functions of sums over every two neighbours, what fills a neighbour, and what two add.
-
-    Their products are numbered from ``first``, after those of three-body terms.
-    """
-    parts: list[str] = []
-    fill: list[str] = []
-    add: list[str] = []
-    for k, bend in enumerate(bends.values()):
-        n = first + k
-        parts += _product_functions(bend.products[0], n)
-        fill += _fill_product(n)
-        add += [
-            "{",
-            "  double p, dp;",
-            f"  angular_{n}(c, p, dp);",
-            f"  value[{k}] = a.g[{n}]*b.g[{n}]*p;",
-            f"  slope[{k}][0] = a.g_slope[{n}]*b.g[{n}]*p;",
-            f"  slope[{k}][1] = a.g[{n}]*b.g_slope[{n}]*p;",
-            f"  slope[{k}][2] = a.g[{n}]*b.g[{n}]*dp;",
-            "}",
-        ]
-    return "\n".join(parts), _indented(fill), _indented(add)
-
-
-def _many_body(many_body: ManyBodyFunction) -> tuple[str, str, str]:
-    """Functions of neighbours, what fills a bond, and the function of all sums."""
-    parts, fill = [], ["double f, df;", "fade_pair(r, f, df);"]
-    for n, radial in many_body.radial.items():
-        parts.append(_values(f"density_{n}", *radial.numbered, ANY_R))
-        fill += [
-            f"density_{n}(r, b.g[{n}], b.g_slope[{n}]);",
-            f"b.g_slope[{n}] = (b.g_slope[{n}]*f + b.g[{n}]*df)*r_slope;",
-            f"b.g[{n}] *= f;",
-        ]
+def _embedding(many_body: FunctionOfSums) -> list[str]:
+    """Statements that compute a function of all sums, and its slopes."""
     expression, numbers = many_body.numbered
-    values = {"energy": expression}
-    body = constants(numbers)
-    for n, symbol in enumerate(many_body.symbols):
-        body.append(f"const double {symbol} = sum[{n}];")
-        body += [f"(void) {symbol};"]
-        values[f"slope[{n}]"] = sympy.diff(expression, symbol)
-    return "\n".join(parts), _indented(fill), _indented([*body, *assignments(values)])
+    values, body = {"energy": expression}, constants(numbers)
+    for n, (symbol, slope) in enumerate(zip(many_body.symbols, many_body.slopes, strict=True)):
+        body += [f"const double {symbol} = sum[{n}];", f"(void) {symbol};"]
+        values[f"slope[{n}]"] = slope
+    return [*body, *assignments(values)]
 
 
 def _indented(lines: Sequence[str]) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
-_ADD_PSI = [
-    "double one[4], two[4];",
-    "psi(a.x, b.x, c, one);",
-    "psi(b.x, a.x, c, two);",
-    "const double value = 0.5*(one[0] + two[0]), ff = a.fade*b.fade;",
-    "energy += value*ff;",
-    "slope[0] += (0.5*(one[1] + two[2])*a.x_slope*a.fade + value*a.fade_slope)*b.fade;",
-    "slope[1] += (0.5*(one[2] + two[1])*b.x_slope*b.fade + value*b.fade_slope)*a.fade;",
-    "slope[2] += 0.5*(one[3] + two[3])*ff;",
-]
-
-
-def _clamp(clamps: Sequence[Clamp]) -> str:
+def _clamp(clamp: Clamp) -> str:
     """The distance that all but pairs see; it is one for all of a species."""
-    if not clamps:
-        return function("effective", ["double r", "double &"], ["return r;"], "Not used.", "double")
-    r_lo, width = number(clamps[0].r_lo), number(clamps[0].width)
+    r_lo, width = number(clamp.r_lo), number(clamp.width)
     body = [
         f"if (r >= {r_lo}) {{",
         "  slope = 1.0;",
@@ -328,20 +236,41 @@ def _clamp(clamps: Sequence[Clamp]) -> str:
     return function("effective", ["double r", "double &slope"], body, comment, "double")
 
 
-def _values(name: str, expression: Any, numbers: Numbers, variable: Any) -> str:
-    body = constants(numbers)
-    body += assignments({"value": expression, "slope": sympy.diff(expression, variable)})
-    if not expression.has(variable):
-        body.insert(0, f"(void) {variable};")
-    arguments = [f"double {variable}", "double &value", "double &slope"]
-    return function(name, arguments, body, "A function of one variable, and its slope.")
+class PluginWay(Way):
+    """A pair style of the formula's own, to be built."""
 
+    style = "plugin"
+    says = "by a pair style of its own in C++, exact and fast"
 
-def _psi(triplet: ThreeBodyFunction) -> str:
-    expression, numbers = triplet.psi
-    parts = [expression, *(sympy.diff(expression, variable) for variable in (X1, X2, C))]
-    body = constants(numbers) + assignments({f"v[{n}]": part for n, part in enumerate(parts)})
-    unused = [f"(void) {v};" for v in (X1, X2, C) if not expression.has(v)]
-    arguments = ["double x1", "double x2", "double c", "double *v"]
-    comment = "All terms that are no products, and their derivatives by x1, x2 and c."
-    return function("psi", arguments, unused + body, comment)
+    def require(self, formula: Formula) -> None:
+        """See ``Way``."""
+        for one in formula.every_sum:
+            if _neighbours(one) > 2:
+                raise ValueError(
+                    f"style 'plugin' is for sums over one or two neighbours, not {one.over}"
+                )
+
+    def is_automatic(self, formula: Formula) -> bool:
+        """See ``Way``."""
+        return formula.kinds != {PAIRS}
+
+    def make(self, formula: Formula, first_line: str) -> Route:  # noqa: ARG002
+        """See ``Way``."""
+        names = plugin_names(formula)
+        commands = (
+            f"plugin load ./{names['library']}\n"
+            f"pair_style {names['style']}\n"
+            f"pair_coeff * * {' '.join(formula.species)}\n"
+        )
+        files = plugin_files(formula)
+        return Route(self.style, commands, files, 0.0, library=names["library"])
+
+    def notes(self, formula: Formula) -> str:
+        """See ``Way``."""
+        names = plugin_names(formula)
+        return (
+            f"- `sh build.sh` builds `{names['library']}` from `{names['source']}`; it takes a C++ "
+            "compiler and LAMMPS's headers, which LAMMPS's Python package has. Build it anew for "
+            "another LAMMPS. `plugin load` looks for it in the working folder: give the whole path "
+            "to run elsewhere. It needs `newton on`.\n"
+        )

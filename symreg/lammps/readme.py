@@ -7,25 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symreg.formula import Formula
-from symreg.lammps.plugin import plugin_names
-from symreg.lammps.roundtrip import Route
+from symreg.lammps.records import Parity, RouteParity
+from symreg.lammps.route import Route
+from symreg.lammps.routes import way_of
 from symreg.lammps.specimens import type_names
 from symreg.lammps.table import FORCE_ERROR, R_MIN
+from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.kinds import PAIRS, kind_of
 from symreg.terms.wall import Clamp
 
-TRIPLETS = (
-    " + sum over triplets j <- i -> k of ψ(x1 = x_ij, x2 = x_ik, c = cos θ) f_3(r_ij) f_3(r_ik)"
-)
-SUMS = " + sum over atoms of F; sum(f) = sum over neighbours of f(x) f_c(r)"
-ROUTES = {
-    "lepton": "by `pair_style lepton`, exact and slower",
-    "meam": "by `pair_style hybrid/overlay` of a table and one `meam/spline` for each product",
-    "sw": "by `pair_style hybrid/overlay` of a table and LAMMPS's own `sw` for the triplets, whose "
-    "energies per atom LAMMPS shares among the three atoms",
-    "eam": "by `pair_style eam/alloy`, from tables",
-    "plugin": "by a pair style of its own in C++, exact and fast",
-}
 RUN = """\
 ## How to run
 
@@ -43,7 +34,7 @@ LAMMPS looks for data files in its working folder and in those of `LAMMPS_POTENT
 def readme_text(
     formula: Formula,
     routes: list[Route],
-    parity: Mapping[str, Any],
+    parity: Parity,
     provenance: Mapping[str, Any],
 ) -> str:
     """The whole file, in Markdown."""
@@ -64,37 +55,37 @@ def readme_text(
 
 
 def _formula_text(formula: Formula) -> str:
-    lines = [
-        "E = sum of e0 + sum over pairs of φ(x) f_c(r)"
-        f"{TRIPLETS if formula.species_triplets else ''}"
-        f"{SUMS if formula.many_body else ''}; x = r / r0; energies in eV, r in Å.\n",
-    ]
-    for pair in formula.species_pairs:
-        tree = formula.expression.total("pair", pair)
-        lines.append(f"    φ({'-'.join(pair)}) = {tree}")
-        lines += [f"        {name} = {value!r}" for name, value in tree.named.items()]
-    lines += _other_lines(formula)
+    words = " + ".join(["E = sum of e0", *(meaning.words for meaning in formula.meanings)])
+    lines = [f"{words}; x = r / r0; energies in eV, r in Å.\n"]
+    for key in sorted(formula.expression.keys(), key=lambda key: (key.over != PAIRS, key)):
+        lines += _pair_lines(formula, key) if key.over == PAIRS else _term_lines(formula, key)
     lines.append(f"\n- r0 = {formula.r0!r} Å")
     lines += [f"- e0({symbol}) = {formula.e0[symbol]!r} eV" for symbol in formula.species]
     lines.append(f"- f_c: {_cutoff_text(formula.cutoff)}")
-    if formula.species_triplets and formula.cutoff_three_body is not None:
+    three_body = any(one.cutoff is formula.cutoff_three_body for one in formula.every_sum)
+    if formula.cutoff_three_body is not None and three_body:
         lines.append(f"- f_3: {_cutoff_text(formula.cutoff_three_body)}")
     lines.append(f"- atom types: {type_names(formula.species)}")
     lines.append("\nLAMMPS's energies do not contain e0: compare them with E - sum of e0.")
     return "\n".join(lines) + "\n"
 
 
-def _other_lines(formula: Formula) -> list[str]:
-    """The terms of ψ and F, each with its weight in front."""
+def _pair_lines(formula: Formula, key: Key) -> list[str]:
+    """The total φ of a pair of species, and its named constants."""
+    tree = formula.expression.total(key)
+    named = [f"        {name} = {value!r}" for name, value in tree.named.items()]
+    return [f"    φ({key}) = {tree}", *named]
+
+
+def _term_lines(formula: Formula, key: Key) -> list[str]:
+    """The terms of another key, each with its weight in front."""
+    letter = "F" if key.is_function else kind_of(key.over).deliverer.letter
+    two = not key.is_function and kind_of(key.over).neighbours == 2
     lines = []
-    expression = formula.expression
-    for term, weight in zip(expression.terms, expression.weights, strict=True):
-        name, function = "-".join(term.species), f"{weight!r}*({term.tree.text()})"
-        if term.kind == "three-body":
-            mean = "" if term.tree.factors else ", mean over both orders of j and k"
-            lines.append(f"    ψ({name}) += {function}{mean}")
-        elif term.kind == "many-body":
-            lines.append(f"    F({name}) += {function}")
+    for term, weight in formula.expression.of(key):
+        mean = ", mean over both orders of j and k" if two and not term.tree.factors else ""
+        name = "-".join(key.species)
+        lines.append(f"    {letter}({name}) += {weight!r}*({term.tree.text()}){mean}")
     return lines
 
 
@@ -131,78 +122,74 @@ def _rest_text(what: str, clamp: Clamp) -> str:
 
 
 def _range_text(formula: Formula, route: Route) -> str:
-    lines = [f"## Valid from {formula.r_lo:.4g} to {formula.r_cut:.4g} Å\n"]
-    if route.style == "native":
-        lines.append(
-            "Closer atoms feel LAMMPS's own form of the formula, not symreg's repulsive wall."
-        )
-    else:
+    lines, way = (
+        [f"## Valid from {formula.r_lo:.4g} to {formula.r_cut:.4g} Å\n"],
+        way_of(route.style),
+    )
+    if way.has_wall:
         lines.append("Closer atoms feel a repulsive wall:\n")
         for pair in formula.species_pairs:
             wall = formula.pair_function(*pair).wall.text()
             lines.append(f"- {'-'.join(pair)}: {wall}")
-    lines += [
-        _rest_text("Triplets", formula.three_body_function(*species).clamp)
-        for species in formula.species_triplets
-    ]
-    if formula.many_body:
-        lines.append(_rest_text("Sums over neighbours", formula.many_body.clamp))
-    if route.style == "sw":
-        lines.append("LAMMPS's sw has its own form there.")
-    if route.style in ("table", "meam", "sw"):
+    lines += [_rest_text(part.rests, part.clamp) for part in formula.parts if part.rests]
+    if way.closer:
+        lines.append(way.closer)
+    if route.table is not None:
         lines.append(f"\nThe table begins at {route.r_min:.4g} Å; closer atoms stop LAMMPS.")
         if route.r_min > R_MIN:
             lines.append("Further in its numbers would be too large.")
-    if formula.cutoff.kind == "none":
+    if formula.cutoff.fade.smoothness == 0:
         lines.append(
             "\nWarning: plain truncation; the energy jumps where a pair passes the cutoff."
         )
     return "\n".join(lines) + "\n"
 
 
-def _parity_text(parity: Mapping[str, Any]) -> str:
+def _parity_text(parity: Parity) -> str:
     lines = ["## Measured in LAMMPS\n"]
-    table = parity.get("table")
-    if parity["status"] == "run":
+    if parity.routes:
         lines += [
-            f"Version {parity['lammps_version']}; largest differences from the formula where "
+            f"Version {parity.lammps_version}; largest differences from the formula where "
             "forces are below 100 eV/Å:\n",
             "| route | energy eV/atom | force eV/Å | virial eV/atom | drift meV/atom/ns |",
             "|---|---|---|---|---|",
         ]
-        lines += [_parity_row(name, record) for name, record in parity["routes"].items()]
+        lines += [_parity_row(name, record) for name, record in parity.routes.items()]
     else:
-        lines.append(f"LAMMPS: {parity['status']}")
-    if splines := parity.get("splines"):
-        dimer = splines.get("predicted_dimer_error")
+        lines.append(f"LAMMPS: {parity.status}")
+    if splines := parity.splines:
+        error, dimer = splines.predicted_forces_error, splines.predicted_dimer_error
         lines.append(
-            f"\nSplines of {splines['knots']} knots; predicted interpolation error "
-            f"{_number(splines['predicted_forces_error'])} eV/Å"
+            f"\nSplines of {splines.knots} knots; predicted interpolation error "
+            f"{_number(error)} eV/Å"
             + ("." if dimer is None else f", of two atoms alone {_number(dimer)} eV/Å.")
-            + (
-                ""
-                if splines["within_promise"]
-                else f" This misses the promise of {splines['promise']:g}."
-            )
+            + _missed(splines.within_promise, splines.promise)
         )
-        if "largest_sum" in splines:
-            largest = splines["largest_sum"]
+        if splines.largest_sum is not None:
+            largest = splines.largest_sum
             lines.append(f"F is tabulated up to a sum of {largest:.4g}, and straight beyond.")
-    if parity.get("plugin", "built") != "built":
-        lines.append(f"\nThe plugin was {parity['plugin']}")
-    if table:
-        promise = "" if table["within_promise"] else f" This misses the promise of {FORCE_ERROR:g}."
+    if parity.plugin not in (None, "built"):
+        lines.append(f"\nThe plugin was {parity.plugin}")
+    if table := parity.table:
         lines.append(
-            f"\nTable of {table['points']} points; predicted interpolation error "
-            f"{_number(table['predicted_forces_error'])} eV/Å.{promise}"
+            f"\nTable of {table.points} points; predicted interpolation error "
+            f"{_number(table.predicted_forces_error)} eV/Å."
+            + _missed(table.within_promise, FORCE_ERROR)
         )
     return "\n".join(lines) + "\n"
 
 
-def _parity_row(name: str, record: Mapping[str, Any]) -> str:
-    values = [record[key] for key in ("energy_per_atom_max", "forces_max", "virial_per_atom_max")]
-    nve = record.get("nve", {"error": "not run"})
-    drift = nve.get("error") or f"{_number(nve['drift'])} ± {_number(nve['standard_error'])}"
+def _missed(kept: bool, promise: float) -> str:
+    return "" if kept else f" This misses the promise of {promise:g}."
+
+
+def _parity_row(name: str, record: RouteParity) -> str:
+    values = [record.energy_per_atom_max, record.forces_max, record.virial_per_atom_max]
+    nve, drift = record.nve, "not run"
+    if nve is not None and nve.drift is not None and nve.standard_error is not None:
+        drift = f"{_number(nve.drift)} ± {_number(nve.standard_error)}"
+    elif nve is not None and nve.error:
+        drift = nve.error
     return f"| {name} | {' | '.join(map(_number, values))} | {drift} |"
 
 
@@ -212,22 +199,13 @@ def _number(value: float) -> str:
 
 
 def _route_text(formula: Formula, routes: list[Route]) -> str:
-    """What each route is, and what it takes to use it."""
-    text = "".join(
-        f"- `potential-{route.style}.mod` is the same potential {ROUTES[route.style]}.\n"
-        for route in routes[1:]
-    )
-    if routes[0].style in ("meam", "sw", "plugin"):
-        text = f"- `potential.mod` computes it {ROUTES[routes[0].style]}.\n" + text
-    if any(route.style == "plugin" for route in routes):
-        names = plugin_names(formula)
-        text += (
-            f"- `sh build.sh` builds `{names['library']}` from `{names['source']}`; it takes a C++ "
-            "compiler and LAMMPS's headers, which LAMMPS's Python package has. Build it anew for "
-            "another LAMMPS. `plugin load` looks for it in the working folder: give the whole path "
-            "to run elsewhere. It needs `newton on`.\n"
-        )
-    return text
+    """How each route computes the formula, and what it takes to use it."""
+    text = ""
+    for n, route in enumerate(routes):
+        if says := way_of(route.style).says:
+            name = f"potential-{route.style}.mod` is the same potential"
+            text += f"- `{name if n else 'potential.mod` computes it'} {says}.\n"
+    return text + "".join(way_of(route.style).notes(formula) for route in routes)
 
 
 def _bullets(values: Mapping[str, Any], indent: str = "") -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from symreg.formula import Formula, FormulaCalculator
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, drift, nve_input
+from symreg.lammps.records import Differences, Drift, Ranks, RouteParity
+from symreg.lammps.route import Route
 from symreg.lammps.runtime import LammpsError, run
 from symreg.lammps.specimens import Specimen, data_file
 
@@ -29,33 +31,15 @@ SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Route:
-    """One way to give a formula to LAMMPS."""
-
-    style: str
-    """Name of the route, one of ``routes.STYLES``."""
-    commands: str
-    """``pair_style`` and ``pair_coeff`` lines."""
-    files: Mapping[str, str | bytes]
-    """Name and content of the files that the commands read."""
-    r_min: float
-    """From where on in Å the route follows the formula."""
-    atom_energies: bool = True
-    """Whether the energy of a triplet belongs to its centre; ``sw`` shares it."""
-    splines: Mapping[str, Any] | None = None
-    """What is known of splines before LAMMPS has seen them."""
-
-
-@dataclass(frozen=True)
 class Reference:
-    """What the formula gives for one structure, e0 left out."""
+    """Energies, forces and virial of one structure by the formula, e0 left out."""
 
     energies: NDArray[np.float64]
     """Energy of each atom in eV, shape (N,)."""
     forces: NDArray[np.float64]
     """In eV/Å, shape (N, 3)."""
     virial: NDArray[np.float64]
-    """Stress times volume in eV, Voigt xx yy zz yz xz xy."""
+    """Stress times volume in eV, Voigt xx yy zz yz xz xy, shape (6,)."""
 
 
 def reference(formula: Formula, atoms: Atoms) -> Reference:
@@ -70,12 +54,10 @@ def reference(formula: Formula, atoms: Atoms) -> Reference:
     )
 
 
-def round_trip(formula: Formula, routes: list[Route], specimens: list[Specimen]) -> dict[str, Any]:
-    """Compare every route with the formula.
-
-    Returns
-    -------
-    ``lammps_version`` and for each route its record (see ``compare``).
+def round_trip(
+    formula: Formula, routes: list[Route], specimens: list[Specimen]
+) -> tuple[str, dict[str, RouteParity]]:
+    """Compare every route with the formula: LAMMPS's version, and a record for each by its style.
 
     Raises
     ------
@@ -100,7 +82,7 @@ def round_trip(formula: Formula, routes: list[Route], specimens: list[Specimen])
         route.style: compare(formula, route, {s.name: next(results) for s in suitable}, expected)
         for route, suitable in zip(routes, chosen, strict=True)
     }
-    return {"lammps_version": answer["version"], "routes": records}
+    return answer["version"], records
 
 
 def _is_within(route: Route, specimen: Specimen) -> bool:
@@ -134,74 +116,68 @@ def compare(
     route: Route,
     results: Mapping[str, Any],
     expected: Mapping[str, Reference],
-) -> dict[str, Any]:
-    """Largest differences between LAMMPS and the formula: per structure and of all.
-
-    The structure ``wall``, whose forces exceed 100 eV/Å, counts relative to its forces, apart from
-    the others. Structures that a route cannot compute are absent.
-    """
+) -> RouteParity:
+    """Compare what LAMMPS found (see ``runtime.run``) with the formula, by structure."""
     checks = {
         name: _differences(result, expected[name], route.atom_energies)
         for name, result in results.items()
         if name != "wall"
     }
-    record: dict[str, Any] = {
-        quantity: float(np.max([check[quantity] for check in checks.values()]))
-        for quantity in ("energy_per_atom_max", "forces_max", "virial_per_atom_max")
+    largest: dict[str, Any] = {
+        one.name: float(np.max([getattr(check, one.name) for check in checks.values()]))
+        for one in fields(Differences)
     }
-    record["checks"] = checks
+    found: dict[str, Any] = {}
     if "wall" in results:
         forces = expected["wall"].forces
         size = np.linalg.norm(forces, axis=1, keepdims=True)
         difference = np.array(results["wall"]["forces"]) - forces
-        record["wall_forces_relative_max"] = float(np.abs(difference / size).max())
+        found["wall_forces_relative_max"] = float(np.abs(difference / size).max())
     for name, result in results.items():
         if "differences" in result:
-            found = np.reshape(result["differences"], (-1, 3))
+            numeric = np.reshape(result["differences"], (-1, 3))
             own = np.array(result["forces"])[:MOVED]
-            record["finite_difference_max"] = float(np.abs(found - own).max())
+            found["finite_difference_max"] = float(np.abs(numeric - own).max())
         if "dynamics_error" in result:
-            record["nve"] = {"error": result["dynamics_error"]}
+            found["nve"] = Drift(error=result["dynamics_error"])
         if "total_energies" in result:
             atoms = len(expected[name].forces)
-            record["nve"] = drift(result["total_energies"], atoms, choose_dynamics(formula))
-    return record
+            found["nve"] = drift(result["total_energies"], atoms, choose_dynamics(formula))
+    return RouteParity(**largest, checks=checks, **found)
 
 
 def _differences(
     result: Mapping[str, Any], expected: Reference, atom_energies: bool
-) -> dict[str, float]:
+) -> Differences:
     n = len(expected.energies)
     each = np.abs(np.array(result["energies"]) - expected.energies).max()
     total = abs(result["energy"] - expected.energies.sum()) / n
-    return {
-        "energy_per_atom_max": float(np.maximum(each, total) if atom_energies else total),
-        "forces_max": float(np.abs(np.array(result["forces"]) - expected.forces).max()),
-        "virial_per_atom_max": float(np.abs(np.array(result["virial"]) - expected.virial).max())
-        / n,
-    }
+    forces, virial = np.array(result["forces"]), np.array(result["virial"])
+    return Differences(
+        energy_per_atom_max=float(np.maximum(each, total) if atom_energies else total),
+        forces_max=float(np.abs(forces - expected.forces).max()),
+        virial_per_atom_max=float(np.abs(virial - expected.virial).max()) / n,
+    )
 
 
-def compare_ranks(
-    scripts: Mapping[str, str], files: Mapping[str, str | bytes]
-) -> dict[str, dict[str, Any]]:
+def compare_ranks(scripts: Mapping[str, str], files: Mapping[str, str | bytes]) -> dict[str, Ranks]:
     """Each script with one and with two MPI processes: the largest differences by its name."""
     tasks = [{"input": script} for script in scripts.values()]
     try:
         one, two = (run(tasks, files, ranks=n, seconds=60) for n in (1, 2))
     except LammpsError as error:
-        return {name: {"status": f"not run: {error}"} for name in scripts}
+        return {name: Ranks(f"not run: {error}") for name in scripts}
     if two["ranks"] != 2:
         problem = f"not run: mpiexec started {two['ranks']} rank"
-        return {name: {"status": problem} for name in scripts}
+        return {name: Ranks(problem) for name in scripts}
     results = zip(one["results"], two["results"], strict=True)
     return {name: _difference(*pair) for name, pair in zip(scripts, results, strict=True)}
 
 
-def _difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+def _difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> Ranks:
     forces = np.array(one["forces"])
-    return {
-        "status": "run",
-        "forces_max": float(np.abs(forces - np.array(two["forces"])).max()),
-        "energy_per_atom_max": abs(one["energy"] - two["energy"]) / len(forces),
-    }
+    return Ranks(
+        "run",
+        float(np.abs(forces - np.array(two["forces"])).max()),
+        abs(one["energy"] - two["energy"]) / len(forces),
+    )

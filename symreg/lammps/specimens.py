@@ -11,6 +11,7 @@ from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
 from symreg.formula import Formula, FormulaCalculator
+from symreg.terms.kinds import PAIRS
 
 DIMERS = 150
 """Distances per pair of species."""
@@ -42,7 +43,7 @@ def typical_distance(formula: Formula) -> float:
     """
     near = formula.cutoff_three_body if formula.species_triplets else None
     r_cut = formula.cutoff.r_cut if near is None else near.r_cut
-    if formula.kinds == {"pair"}:
+    if formula.kinds == {PAIRS}:
         r = np.linspace(formula.r_lo, r_cut, 2000)[1:-1]
         best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
     else:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from symreg.formula import ThreeBodyFunction
+from symreg.formula import Formula, TripletSum
 from symreg.formula.radial import evaluate
-from symreg.formula.three_body import Product
+from symreg.formula.sums.triplets import Product
+from symreg.lammps.meam import TripletWay, triplets_of
+from symreg.lammps.route import Route
+from symreg.lammps.table import overlay, table_route
 
 REAL = 1e-11
 """Relative difference below which two functions are the same function."""
@@ -25,7 +29,7 @@ class Angle(NamedTuple):
     """In Å."""
 
 
-def stillinger_angles(function: ThreeBodyFunction) -> list[Angle]:
+def stillinger_angles(function: TripletSum) -> list[Angle]:
     """The terms as LAMMPS's ``sw`` has them.
 
     Raises
@@ -44,7 +48,7 @@ def stillinger_angles(function: ThreeBodyFunction) -> list[Angle]:
     return angles
 
 
-def _angle(function: ThreeBodyFunction, product: Product) -> Angle | None:
+def _angle(function: TripletSum, product: Product) -> Angle | None:
     r_cut = function.r_cut
     r = np.linspace(function.clamp.r_lo, r_cut, 60)[:-8]
     g, slope = product.radial.derivatives(r, 1)
@@ -72,3 +76,31 @@ def stillinger_file(angle: Angle, r_cut: float, symbol: str, first_line: str) ->
     values = (angle.strength, 1.0, r_cut, 1.0, angle.s, angle.cosine, 0.0, 0.0, 4.0, 0.0, 0.0)
     numbers = " ".join(f"{value:.17g}" for value in values)
     return f"# {first_line}\n{symbol} {symbol} {symbol} {numbers}\n"
+
+
+class StillingerWay(TripletWay):
+    """An ``sw`` without pairs for each term of triplets."""
+
+    style = "sw"
+    says = (
+        "by `pair_style hybrid/overlay` of a table and LAMMPS's own `sw` for the triplets, whose "
+        "energies per atom LAMMPS shares among the three atoms"
+    )
+
+    closer = "LAMMPS's sw has its own form there."
+
+    def require(self, formula: Formula) -> None:
+        """See ``Way``."""
+        super().require(formula)
+        stillinger_angles(triplets_of(formula))
+
+    def make(self, formula: Formula, first_line: str) -> Route:
+        """See ``Way``."""
+        function, (symbol,) = triplets_of(formula), formula.species
+        files = {
+            f"{symbol}-{n}.sw": stillinger_file(angle, function.r_cut, symbol, first_line)
+            for n, angle in enumerate(stillinger_angles(function), 1)
+        }
+        table = table_route(formula, first_line)
+        route = overlay(self.style, self.style, table, files, symbol, function.clamp.r_lo)
+        return replace(route, atom_energies=False)

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from symreg.formula import PairFunction
+from symreg.formula import Formula, PairSum
+from symreg.lammps.records import Tabulated
+from symreg.lammps.route import Route, Way, lines_of, type_pairs
 
 R_MIN = 0.2
 """Where tables begin, in Å; closer atoms stop LAMMPS."""
 POINTS = (1000, 2000, 5000, 10_000, 20_000, 50_000)
 """Table lengths to choose from."""
 FORCE_ERROR = 1e-6
-"""What the interpolation may change a force by, in eV/Å, ..."""
+"""Largest change of a force by the interpolation, in eV/Å, ..."""
 FORCE_LIMIT = 100.0
 """... where the force is weaker than this, in eV/Å."""
 LARGEST = 1e15
@@ -76,7 +78,7 @@ def _clamped_spline(
     return CubicSpline(x, y, bc_type=((1, slopes[0]), (1, slopes[1])))
 
 
-def tabulate(function: PairFunction, name: str, points: int, r_min: float) -> PairTable:
+def tabulate(function: PairSum, name: str, points: int, r_min: float) -> PairTable:
     """Tabulate one pair function from ``r_min`` (Å) to its cutoff.
 
     Raises
@@ -97,7 +99,7 @@ def tabulate(function: PairFunction, name: str, points: int, r_min: float) -> Pa
     return table
 
 
-def start_of_table(functions: Iterable[PairFunction]) -> float:
+def start_of_table(functions: Iterable[PairSum]) -> float:
     """The least distance in Å, from 0.2 Å up, at which all functions are of storable size."""
     r = R_MIN
     for function in functions:
@@ -109,7 +111,7 @@ def start_of_table(functions: Iterable[PairFunction]) -> float:
     return r
 
 
-def predicted_error(function: PairFunction, table: PairTable) -> tuple[float, float]:
+def predicted_error(function: PairSum, table: PairTable) -> tuple[float, float]:
     """Largest error of LAMMPS's interpolation: energy in eV, force in eV/Å.
 
     Looked for at three places between any two points, where the force is below 100 eV/Å.
@@ -144,7 +146,7 @@ class TableFile:
         return f"# {first_line}\n\n" + "\n".join(table.text() for table in self.tables)
 
 
-def choose_tables(functions: dict[str, PairFunction]) -> TableFile:
+def choose_tables(functions: dict[str, PairSum]) -> TableFile:
     """The shortest tables that keep the promise of 1e-6 eV/Å, else the longest."""
     r_min = start_of_table(functions.values())
     for points in POINTS:
@@ -157,3 +159,48 @@ def choose_tables(functions: dict[str, PairFunction]) -> TableFile:
         if file.force_error < FORCE_ERROR:
             break
     return file
+
+
+def tables_of(formula: Formula) -> TableFile:
+    """Tables of all pairs of species."""
+    pairs = type_pairs(formula)
+    return choose_tables({f"{a}_{b}": formula.pair_function(a, b) for _, _, a, b in pairs})
+
+
+def table_route(formula: Formula, first_line: str) -> Route:
+    """``pair_style table`` with splines, for the pair terms of any formula."""
+    tables, name = tables_of(formula), f"{'-'.join(formula.species)}.table"
+    lines = [f"pair_style table spline {tables.points}"]
+    r_cut = formula.cutoff.r_cut
+    lines += [f"pair_coeff {i} {j} {name} {a}_{b} {r_cut!r}" for i, j, a, b in type_pairs(formula)]
+    r_min = float(tables.tables[0].r[0])
+    known = tables.force_error < FORCE_ERROR
+    record = Tabulated(tables.points, r_min, tables.energy_error, tables.force_error, known)
+    files = {name: tables.text(first_line)}
+    return Route("table", lines_of(lines), files, r_min, table=record)
+
+
+def overlay(
+    name: str, style: str, table: Route, files: dict[str, str], symbol: str, r_min: float
+) -> Route:
+    """A table and several of one style on top of each other, for one species."""
+    first, coefficients = table.commands.splitlines()
+    words = coefficients.split()
+    styles = " ".join(
+        [first.replace("pair_style", "pair_style hybrid/overlay"), *[style] * len(files)]
+    )
+    lines = [styles, " ".join([*words[:3], "table", *words[3:]])]
+    for n, file in enumerate(files, 1):
+        number = f"{n} " if len(files) > 1 else ""
+        lines.append(f"pair_coeff * * {style} {number}{file} {symbol}")
+    return Route(name, lines_of(lines), {**table.files, **files}, r_min, table=table.table)
+
+
+class TableWay(Way):
+    """Pairs as a table."""
+
+    style = "table"
+
+    def make(self, formula: Formula, first_line: str) -> Route:
+        """See ``Way``."""
+        return table_route(formula, first_line)

@@ -1,4 +1,4 @@
-"""What runs inside the LAMMPS process: a list of tasks in, a list of results out, both JSON.
+"""All that runs inside the LAMMPS process: a list of tasks in, a list of results out, both JSON.
 
 This file is started by its path, so that nothing of symreg is imported beside LAMMPS.
 """

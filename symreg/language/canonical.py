@@ -1,23 +1,23 @@
 """Canonical forms: cheap rewriting of every candidate, so that equal functions look equal.
 
-Works on nested tuples: ``("x",)``, ``("const", value)``, ``("int", n)``, ``("powi", n, u)`` and
-``(op, u)`` or ``(op, u, v)`` for the other primitives.
+Works on nested tuples as shapes have them, with the value of a constant in the place of its number:
+``("const", 2.5)``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from symreg.language.operators import LARGEST_EXPONENT, PRIMITIVES, VARIABLES
-from symreg.language.tree import Node, Tree
-
-Nested = tuple[Any, ...]
+from symreg.language.operators import COSTS, LARGEST_EXPONENT, OPERATORS
+from symreg.language.text import ONE, Nested
+from symreg.language.tree import Shape, Tree, operands
 
 X: Nested = ("x",)
-LEAVES = {name: (name,) for name in VARIABLES}
-ONE: Nested = ("int", 1)
 _NUMBERS = ("const", "int")
+NOT_LINEAR: set[str] = set()
+"""Kinds of sums out of which no factor can be taken, by the first word of their heads."""
 
 
 def build(op: str, *operands: Any) -> Nested:
@@ -33,25 +33,27 @@ def build(op: str, *operands: Any) -> Nested:
     if op == "product":
         return (op, *operands)
     if op == "sum":
-        return _neighbour_sum(operands[0])
+        return _neighbour_sum(*operands)
     if all(operand[0] in _NUMBERS for operand in operands):
         return _fold(op, [float(operand[1]) for operand in operands])
     rule = _RULES.get(op)
-    return rule(*operands) if rule else (op, *operands)
+    return rule(*operands) if rule else _function(op, *operands)
 
 
-def _neighbour_sum(u: Nested) -> Nested:
-    """A sum over neighbours; what scales every addend scales the sum."""
+def _neighbour_sum(head: Nested, u: Nested) -> Nested:
+    """A sum over neighbours; what scales every addend scales the sum, if it is linear."""
+    if head[0] in NOT_LINEAR:
+        return ("sum", head, u)
     if u[0] == "const":
-        return _product(u, ("sum", ONE))
+        return _product(u, ("sum", head, ONE))
     if u[0] == "mul" and u[1][0] in _NUMBERS:
-        return _product(u[1], ("sum", u[2]))
+        return _product(u[1], ("sum", head, u[2]))
     if u[0] == "product":
         scales, factors = zip(*(_scale_of(factor) for factor in u[1:]), strict=True)
-        rest = ("sum", ("product", *factors))
+        rest = ("sum", head, ("product", *factors))
         scale = scales[0] ** 2 * scales[1]
         return rest if scale == 1.0 else _product(("const", scale), rest)
-    return ("sum", u)
+    return ("sum", head, u)
 
 
 def _scale_of(u: Nested) -> tuple[float, Nested]:
@@ -63,24 +65,11 @@ def _scale_of(u: Nested) -> tuple[float, Nested]:
     return 1.0, u
 
 
-def _fold(op: str, numbers: list[float]) -> Nested:
+def _fold(op: str, numbers: Sequence[float]) -> Nested:
     try:
-        return ("const", float(ARITHMETIC[op](*numbers)))
-    except (ValueError, ZeroDivisionError, OverflowError):
+        return ("const", float(OPERATORS[op].number(*numbers)))
+    except (ValueError, ArithmeticError):
         return ("const", math.nan)
-
-
-ARITHMETIC: dict[str, Any] = {
-    "add": lambda u, v: u + v,
-    "sub": lambda u, v: u - v,
-    "mul": lambda u, v: u * v,
-    "div": lambda u, v: u / v,
-    "neg": lambda u: -u,
-    "pow": math.pow,
-    "exp": math.exp,
-    "log": math.log,
-    "sqrt": math.sqrt,
-}
 
 
 def _integer_power(n: int, u: Nested) -> Nested:
@@ -171,9 +160,13 @@ _RULES: dict[str, Any] = {
     "div": _quotient,
     "pow": _power,
     "neg": lambda u: _product(("const", -1.0), u),
-    "log": lambda u: u[1] if u[0] == "exp" else ("log", u),
-    "exp": lambda u: u[1] if u[0] == "log" else ("exp", u),
 }
+
+
+def _function(op: str, u: Nested) -> Nested:
+    """A function of one operand; that of its inverse is the operand of that."""
+    inverse = OPERATORS[op].inverse
+    return u[1] if inverse and u[0] == inverse else (op, u)
 
 
 def terms_of(u: Nested) -> list[Nested]:
@@ -249,39 +242,62 @@ def _bare(u: Nested) -> Nested:
 
 
 def nested(tree: Tree) -> Nested:
-    """Canonical nested form of a tree."""
-    stack: list[Nested] = []
-    for node in reversed(tree.nodes):
-        if node.op in LEAVES:
-            stack.append(LEAVES[node.op])
-        elif node.op == "const":
-            stack.append(("const", tree.constants[node.arg]))
-        elif node.op == "int":
-            stack.append(("int", node.arg))
-        elif node.op == "powi":
-            stack.append(build("powi", node.arg, stack.pop()))
-        else:
-            operands = [stack.pop() for _ in range(PRIMITIVES[node.op].arity)]
-            stack.append(build(node.op, *operands))
-    return stack.pop()
+    """Canonical nested form of a tree, with values in the places of its constants."""
+    return canonical(valued(tree.shape, tree.constants))
+
+
+def canonical(u: Nested) -> Nested:
+    """A nested form rewritten from its leaves to its root."""
+    op = u[0]
+    if len(u) == 1 or op in _NUMBERS:
+        return u
+    if op in ("powi", "sum"):
+        return build(op, u[1], canonical(u[2]))
+    return build(op, *map(canonical, u[1:]))
+
+
+def valued(shape: Shape, constants: Sequence[float]) -> Nested:
+    """A shape with values in the places of the numbers of its constants."""
+
+    def visit(u: Nested) -> Nested:
+        if u[0] == "const":
+            return "const", constants[u[1]]
+        if len(u) == 1 or u[0] == "int":
+            return u
+        if u[0] in ("powi", "sum"):
+            return u[0], u[1], visit(u[2])
+        return (u[0], *map(visit, u[1:]))
+
+    return visit(shape.root)
+
+
+def shaped(u: Nested) -> tuple[Shape, tuple[float, ...]]:
+    """Shape and constants of a form with values; ``valued`` undoes it."""
+    constants: list[float] = []
+
+    def visit(v: Nested) -> Nested:
+        if v[0] == "const":
+            constants.append(v[1])
+            return "const", len(constants) - 1
+        if len(v) == 1 or v[0] == "int":
+            return v
+        if v[0] in ("powi", "sum"):
+            return v[0], v[1], visit(v[2])
+        return (v[0], *map(visit, v[1:]))
+
+    return Shape(visit(u)), tuple(constants)
 
 
 def tree_of(u: Nested) -> Tree:
-    """Tree of a nested form; ``nested`` undoes it for canonical forms."""
-    nodes: list[Node] = []
-    constants: list[float] = []
+    """Tree of a form with values; ``nested`` undoes it for canonical forms."""
+    return Tree(*shaped(u))
 
-    def visit(v: Nested) -> None:
-        if v[0] == "const":
-            nodes.append(Node("const", len(constants)))
-            constants.append(v[1])
-        elif v[0] in ("int", "powi"):
-            nodes.append(Node(v[0], v[1]))
-        else:
-            nodes.append(Node(v[0]))
-        for operand in v[1:]:
-            if isinstance(operand, tuple):
-                visit(operand)
 
-    visit(u)
-    return Tree(tuple(nodes), tuple(constants))
+def cost(u: Nested) -> int:
+    """Complexity of a nested form."""
+    return COSTS.get(u[0], 1) + sum([cost(v) for v in operands(u)])
+
+
+def n_constants(u: Nested) -> int:
+    """Constants of a form with values, each counted."""
+    return 1 if u[0] == "const" else sum([n_constants(v) for v in operands(u)])

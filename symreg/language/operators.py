@@ -1,61 +1,102 @@
-"""The operators that expressions are made of, with their codes, arities and costs."""
+"""The table of operators: a row for each, which is all that there is to know of it.
+
+Values by NumPy, Python and SymPy, the text of formulas, complexity, random growth and the forms
+of the exhaustive mode follow from the rows. Compiled code has an instruction for each operator
+without a ``definition``; the others are written out in these where a tree is encoded.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-
-class Primitive(NamedTuple):
-    """One operator or terminal of an expression tree."""
-
-    code: int
-    """Number by which compiled code knows it."""
-    arity: int
-    """Number of operands."""
-    cost: int
-    """What it adds to the complexity; tracks the cost in molecular dynamics."""
-
-
-PRIMITIVES: dict[str, Primitive] = {
-    "x": Primitive(0, 0, 1),
-    "const": Primitive(1, 0, 1),
-    "int": Primitive(2, 0, 1),
-    "add": Primitive(3, 2, 1),
-    "sub": Primitive(4, 2, 1),
-    "mul": Primitive(5, 2, 1),
-    "div": Primitive(6, 2, 2),
-    "neg": Primitive(7, 1, 1),
-    "powi": Primitive(8, 1, 2),
-    "pow": Primitive(9, 2, 4),
-    "exp": Primitive(10, 1, 4),
-    "log": Primitive(11, 1, 4),
-    "sqrt": Primitive(12, 1, 2),
-    "x1": Primitive(13, 0, 1),
-    "x2": Primitive(14, 0, 1),
-    "c": Primitive(15, 0, 1),
-    "product": Primitive(16, 2, 4),
-    "sum": Primitive(17, 1, 6),
-}
-"""Every operator by name. ``powi`` carries its integer exponent, so it has one operand.
-
-``x`` is a reduced distance; ``x1`` and ``x2`` are those of both neighbours of a centre and ``c`` is
-the cosine of the angle between them. ``product`` stands at the root of a separable three-body
-function h(x1) h(x2) p(c): its operands are h, in ``x``, and p, in ``c``. ``sum`` is that of its
-operand over all neighbours of an atom, times the cutoff function: a function of ``x``, or a
-``product`` over every two neighbours.
-"""
-
-VARIABLES = ("x", "x1", "x2", "c")
-"""Leaves that stand for what is known of a pair or a triplet."""
-
-WEIGHT_COST = 2
-"""What each linear weight of a term adds to the complexity."""
-
-FUNCTIONS = ("exp", "log", "sqrt")
-"""Operators written as functions in a text formula."""
-
-SUMS = ("x1", "x2", "c")
-"""Leaves in whose places compiled code has the neighbour sums of a many-body function."""
+import numpy as np
 
 LARGEST_EXPONENT = 64
 """Largest size of an integer exponent, in text formulas and in trees."""
+WEIGHT_COST = 2
+"""Complexity of the linear weight of a term."""
+
+REAL, POSITIVE, NOT_NEGATIVE, NOT_ZERO = "real", "positive", "not negative", "not zero"
+"""Domains of the operand that an operator is undefined for elsewhere: the last of a division, the
+first of all others."""
+
+
+class Operator(NamedTuple):
+    """One operator; operands are u and v, the value is f."""
+
+    name: str
+    """In trees; a function is written by it in formulas too."""
+    code: int
+    """Number by which arrays of trees know it."""
+    arity: int
+    """Number of operands."""
+    cost: int
+    """Its part in the complexity; tracks the cost in molecular dynamics."""
+    numpy: Callable[..., Any]
+    """Values of arrays."""
+    number: Callable[..., float]
+    """Value of numbers; raises an ``ArithmeticError`` or ``ValueError`` outside of the domain."""
+    sympy: str | Callable[..., Any]
+    """SymPy's function, by its name, or what operators of Python make of expressions."""
+    derivatives: tuple[str, ...]
+    """By each operand, as formulas in u, v and f; ``n`` is the exponent of an integer power."""
+    domain: str
+    """Where it is defined: ``REAL``, ``POSITIVE``, ``NOT_NEGATIVE`` or ``NOT_ZERO``."""
+    growth: str
+    """How fast it grows: ``linear``, ``power``, ``exponential``, ``logarithmic`` or ``bounded``."""
+    inverse: str = ""
+    """Operator that undoes it."""
+    symbol: str = ""
+    """Text between its operands; functions are written by name."""
+    definition: str = ""
+    """Formula in u that compiled code computes in its place; u stands in it once."""
+
+
+def _power(u: Any, v: Any) -> Any:
+    """Real power of an array: that of a negative number is none, also where v is an integer."""
+    return np.exp(v * np.log(u))
+
+
+# What an integer power is undefined for depends on its exponent; it is real for positive ones.
+_ROWS = (
+    Operator("add", 3, 2, 1, np.add, operator.add, operator.add, ("1", "1"), REAL, "linear",
+             inverse="sub", symbol=" + "),
+    Operator("sub", 4, 2, 1, np.subtract, operator.sub, operator.sub, ("1", "-1"), REAL, "linear",
+             inverse="add", symbol=" - "),
+    Operator("mul", 5, 2, 1, np.multiply, operator.mul, operator.mul, ("v", "u"), REAL, "power",
+             inverse="div", symbol="*"),
+    Operator("div", 6, 2, 2, np.divide, operator.truediv, operator.truediv, ("1/v", "-f/v"),
+             NOT_ZERO, "power", inverse="mul", symbol="/"),
+    Operator("neg", 7, 1, 1, np.negative, operator.neg, operator.neg, ("-1",), REAL, "linear",
+             inverse="neg", symbol="-"),
+    Operator("powi", 8, 1, 2, np.power, math.pow, operator.pow, ("n*f/u",), REAL, "power",
+             symbol="^"),
+    Operator("pow", 9, 2, 4, _power, math.pow, operator.pow, ("v*f/u", "f*log(u)"), POSITIVE,
+             "power", symbol="^"),
+    Operator("exp", 10, 1, 4, np.exp, math.exp, "exp", ("f",), REAL, "exponential", inverse="log"),
+    Operator("log", 11, 1, 4, np.log, math.log, "log", ("1/u",), POSITIVE, "logarithmic",
+             inverse="exp"),
+    Operator("sqrt", 12, 1, 2, np.sqrt, math.sqrt, "sqrt", ("1/2/f",), NOT_NEGATIVE, "power"),
+)  # fmt: skip
+
+OPERATORS: dict[str, Operator] = {row.name: row for row in _ROWS}
+"""Every operator by name. ``powi`` carries its integer exponent, so it has one operand."""
+
+FUNCTIONS = tuple(row.name for row in _ROWS if not row.symbol)
+"""Operators written as functions in a text formula."""
+
+CONST, INT, VARIABLE, PRODUCT, SUM = 1, 2, 0, 16, 17
+"""Numbers by which arrays know what is no operator: constants, integers and variables, the root of
+a product h(x1) h(x2) p(c), and sums."""
+
+COSTS: dict[str, int] = {
+    **{row.name: row.cost for row in _ROWS},
+    "const": 1,
+    "int": 1,
+    "product": 4,
+    "sum": 6,
+}
+"""Complexity of nodes that are no variables; a variable adds 1."""

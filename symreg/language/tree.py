@@ -1,38 +1,111 @@
-"""Expression trees of pair, three-body and many-body functions, and the text they print."""
+"""Expression trees: shapes, of which there is one object each, and the constants in them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from threading import Lock
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.language.operators import PRIMITIVES, SUMS, VARIABLES
+from symreg.language.operators import COSTS, OPERATORS
+from symreg.language.text import NameSum, Nested, read, write
+
+Floats = NDArray[np.float64]
 
 
-class Node(NamedTuple):
-    """One node of a tree in prefix order."""
+class Shape:
+    """A tree without the values of its constants; equal shapes are one object.
 
-    op: str
-    """Name of a primitive."""
-    arg: int = 0
-    """Index of a constant, value of an integer, or exponent of ``powi``."""
+    The root is a nested tuple: ``("x",)`` and the like for variables, ``("const", k)`` for the
+    constant number k, ``("int", n)``, ``("powi", n, u)`` for an integer power,
+    ``("product", h, p)`` for h(x1) h(x2) p(c), ``("sum", head, u)`` for what is summed, and
+    ``(op, u)`` or ``(op, u, v)`` for all other operators. Constants are numbered as they appear.
+    """
+
+    __slots__ = ("__weakref__", "cost", "n_constants", "root", "text")
+    _known: ClassVar[WeakValueDictionary[Nested, Shape]] = WeakValueDictionary()
+    _lock: ClassVar[Lock] = Lock()
+
+    root: Nested
+    cost: int
+    """Complexity: the costs of all nodes."""
+    n_constants: int
+    text: str
+    """Tells shapes apart and puts them in an order."""
+
+    def __new__(cls, root: Nested) -> Shape:
+        """The one object of this shape."""
+        shape = cls._known.get(root)
+        if shape is not None:
+            return shape
+        with cls._lock:  # other threads make shapes too
+            shape = cls._known.get(root)
+            if shape is None:
+                shape = object.__new__(cls)
+                shape.root = root
+                shape.cost, shape.n_constants = _measured(root)
+                shape.text = repr(root)
+                cls._known[root] = shape
+            return shape
+
+    def __reduce__(self) -> tuple[type[Shape], tuple[Nested]]:
+        """Copies and what travels between processes are the one object again."""
+        return Shape, (self.root,)
+
+    def __repr__(self) -> str:
+        return f"Shape({self.text})"
+
+    def nodes(self) -> Iterator[Nested]:
+        """All nodes, an operator before its operands."""
+        return nodes(self.root)
+
+
+def nodes(root: Nested) -> Iterator[Nested]:
+    """All nodes of a nested form, an operator before its operands."""
+    yield root
+    for operand in operands(root):
+        yield from nodes(operand)
+
+
+def operands(node: Nested) -> Nested:
+    """Operands of an operator; empty for leaves."""
+    op = node[0]
+    if op in ("const", "int"):
+        return ()
+    return node[2:] if op in ("powi", "sum") else node[1:]
+
+
+def mapped(node: Nested, change: Callable[[Nested], Nested]) -> Nested:
+    """A node with other operands."""
+    parts = operands(node)
+    return (*node[: len(node) - len(parts)], *map(change, parts))
+
+
+def _measured(root: Nested) -> tuple[int, int]:
+    """Complexity, and number of constants: one more than the largest number of one."""
+    cost, constants = COSTS.get(root[0], 1), 0
+    if root[0] == "const":
+        return cost, root[1] + 1
+    for operand in operands(root):
+        more, last = _measured(operand)
+        cost += more
+        constants = max(constants, last)
+    return cost, constants
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A function of reduced distances x = r / r0 and of a cosine, as nodes in prefix order.
+    """A function of reduced distances x = r / r0, of a cosine, or of sums s1, s2, ...
 
-    It is a function of ``x`` (pair), of ``x1``, ``x2`` and ``c`` (three-body; it stands for its
-    mean over both orders of the neighbours), a ``product`` of two factors (separable), or one of
-    neighbour sums, each a ``sum`` of a function of ``x``, or of a ``product`` over every two
-    neighbours (many-body; such a tree has no values of its own, but see ``embedding``).
+    It is a function of ``x``; of ``x1``, ``x2`` and ``c`` (it stands for its mean over both orders
+    of the neighbours); a ``product`` h(x1) h(x2) p(c) of two factors; or one of sums.
 
     Examples
     --------
-    >>> from symreg.language import parse
     >>> tree = parse("x^-12 - 0.5*x^-6")
     >>> tree.complexity, tree.constants
     (9, (0.5,))
@@ -40,21 +113,53 @@ class Tree:
     array([0.5])
     """
 
-    nodes: tuple[Node, ...]
+    shape: Shape
     constants: tuple[float, ...] = ()
-    """Fitted constants, in the order of their first appearance."""
+    """Values of the constants, by number."""
     names: tuple[str, ...] = ()
     """A name for each constant; empty for one that is written as a number."""
 
     def __post_init__(self) -> None:
-        """Give nameless constants an empty name each."""
+        """Refuse constants that are not those of the shape; the nameless get an empty name each."""
+        if len(self.constants) != self.shape.n_constants:
+            raise ValueError(
+                f"a formula has {self.shape.n_constants} constants, but {len(self.constants)} "
+                f"values are given: {write(self.root, self._placeholders, (), None, False)}"
+            )
         if not self.names:
             object.__setattr__(self, "names", ("",) * len(self.constants))
 
     @property
+    def _placeholders(self) -> tuple[float, ...]:
+        return (*self.constants, *(1.0 for _ in range(self.shape.n_constants)))
+
+    @staticmethod
+    def of(root: Nested, constants: Sequence[float] = (), names: Sequence[str] = ()) -> Tree:
+        """A tree whose root may skip constants or number them in another order."""
+        used: dict[int, int] = {}
+
+        def numbered(node: Nested) -> Nested:
+            if node[0] == "const":
+                return "const", used.setdefault(node[1], len(used))
+            return mapped(node, numbered)
+
+        shape = Shape(numbered(root))
+        known = tuple(names[k] for k in used) if names else ()
+        return Tree(shape, tuple(float(constants[k]) for k in used), known)
+
+    @property
+    def root(self) -> Nested:
+        """The shape as a nested tuple, see ``Shape``."""
+        return self.shape.root
+
+    def part(self, root: Nested) -> Tree:
+        """A tree of other nodes with those of the constants that they hold, as they stand."""
+        return Tree.of(root, self.constants, self.names)
+
+    @property
     def complexity(self) -> int:
         """Sum of the costs of all nodes."""
-        return sum(PRIMITIVES[node.op].cost for node in self.nodes)
+        return self.shape.cost
 
     @property
     def named(self) -> dict[str, float]:
@@ -63,14 +168,35 @@ class Tree:
         return {name: value for name, value in named if name}
 
     def with_constants(self, constants: Sequence[float]) -> Tree:
-        """The same tree with other values of its constants."""
+        """The tree with other values of its constants.
+
+        Raises
+        ------
+        ValueError
+            If there are too few or too many.
+        """
         return replace(self, constants=tuple(float(value) for value in constants))
 
+    @property
+    def factors(self) -> tuple[Tree, Tree] | None:
+        """Radial factor h(x) and angular factor p(c) of a separable function; None for others.
+
+        >>> tree = parse("x1^-2*x2^-2*(c + 0.3)^2", variable=("x1", "x2", "c"))
+        >>> [str(factor) for factor in tree.factors]
+        ['x^-2', '(c + 0.3)^2']
+        """
+        if self.root[0] != "product":
+            return None
+        return self.part(self.root[1]), self.part(self.root[2])
+
+    @property
+    def variables(self) -> set[str]:
+        """Names of the variables that occur; ``product`` stands for x1, x2 and c."""
+        found = {node[0] for node in self.shape.nodes()}
+        return {"x1", "x2", "c"} if self.root[0] == "product" else found - COSTS.keys()
+
     def __call__(
-        self,
-        x: NDArray[np.float64],
-        x2: NDArray[np.float64] | None = None,
-        c: NDArray[np.float64] | None = None,
+        self, x: Floats, x2: Floats | None = None, c: Floats | None = None
     ) -> NDArray[np.float64]:
         """Evaluate with numpy at ``x``, any shape; NaN where the tree leaves its domain.
 
@@ -78,7 +204,7 @@ class Tree:
         distances.
         """
         if x2 is None or c is None:
-            return self._evaluate({"x": x, "c": x})
+            return self.evaluate({"x": x, "c": x})
         factors = self.factors
         if factors is not None:
             radial, angular = factors
@@ -86,234 +212,132 @@ class Tree:
                 return np.asarray(radial(x) * radial(x2) * angular(c))
         one, two = ({"x1": a, "x2": b, "c": c} for a, b in ((x, x2), (x2, x)))
         with np.errstate(all="ignore"):
-            return np.asarray(0.5 * (self._evaluate(one) + self._evaluate(two)))
+            return np.asarray(0.5 * (self.evaluate(one) + self.evaluate(two)))
 
-    def _evaluate(self, variables: Mapping[str, Any]) -> NDArray[np.float64]:
-        stack: list[NDArray[np.float64]] = []
+    def evaluate(self, variables: Mapping[str, Floats]) -> Floats:
+        """Values for arrays of one shape, by the names of the variables."""
         shape = np.shape(next(iter(variables.values())))
+
+        def value(number: float) -> Floats:
+            return np.full(shape, float(number))
+
         with np.errstate(all="ignore"):
-            for node in reversed(self.nodes):
-                if node.op in VARIABLES:
-                    stack.append(np.asarray(variables[node.op], dtype=float))
-                elif node.op == "const":
-                    stack.append(np.full(shape, self.constants[node.arg]))
-                elif node.op == "int":
-                    stack.append(np.full(shape, float(node.arg)))
-                elif node.op == "powi":
-                    stack.append(stack.pop() ** float(node.arg))
-                else:
-                    operands = [stack.pop() for _ in range(PRIMITIVES[node.op].arity)]
-                    stack.append(_NUMPY[node.op](*operands))
-        return stack.pop()
-
-    @property
-    def factors(self) -> tuple[Tree, Tree] | None:
-        """Radial factor h(x) and angular factor p(c) of a separable function; None for others.
-
-        >>> from symreg.language import parse
-        >>> tree = parse("x1^-2*x2^-2*(c + 0.3)^2", variable=("x1", "x2", "c"))
-        >>> [str(factor) for factor in tree.factors]
-        ['x^-2', '(c + 0.3)^2']
-        """
-        if self.nodes[0].op != "product":
-            return None
-        middle = end_of(self.nodes, 1)
-        return self.with_nodes(self.nodes[1:middle]), self.with_nodes(self.nodes[middle:])
-
-    @property
-    def embedding(self) -> tuple[Tree, tuple[Tree, ...]] | None:
-        """Function of neighbour sums, in the places of ``SUMS``, and what each sums; else None.
-
-        Raises
-        ------
-        ValueError
-            If there are more different sums than places.
-
-        >>> from symreg.language import parse
-        >>> outer, summands = parse("sqrt(sum(x^-6))*2.5", variable="sum").embedding
-        >>> str(outer), [str(summand) for summand in summands]
-        ('sqrt(x1)*2.5', ['x^-6'])
-        """
-        summands: list[Tree] = []
-        outer: list[Node] = []
-        place = 0
-        while place < len(self.nodes):
-            node, end = self.nodes[place], place + 1
-            if node.op == "sum":
-                end = end_of(self.nodes, place)
-                summand = self.with_nodes(self.nodes[place + 1 : end])
-                if summand not in summands:
-                    summands.append(summand)
-                if len(summands) > len(SUMS):
-                    raise ValueError(f"a term has more than {len(SUMS)} different neighbour sums")
-                node = Node(SUMS[summands.index(summand)])
-            outer.append(node)
-            place = end
-        return (self.with_nodes(outer), tuple(summands)) if summands else None
-
-    def value(self, node: Node) -> tuple[float, str]:
-        """Value and name of a constant."""
-        return self.constants[node.arg], self.names[node.arg]
-
-    def with_nodes(self, nodes: Sequence[Node]) -> Tree:
-        """A tree of other nodes with those of the constants that they hold, as they stand."""
-        used = list(dict.fromkeys(node.arg for node in nodes if node.op == "const"))
-        return Tree(
-            tuple(Node("const", used.index(n.arg)) if n.op == "const" else n for n in nodes),
-            tuple(self.constants[k] for k in used),
-            tuple(self.names[k] for k in used),
-        )
+            return np.asarray(
+                translated(
+                    self.root,
+                    {name: np.asarray(x, dtype=float) for name, x in variables.items()},
+                    [value(constant) for constant in self.constants],
+                    value,
+                    lambda op, *parts: OPERATORS[op].numpy(*parts),
+                )
+            )
 
     def __str__(self) -> str:
         """Text that ``parse`` reads back to an equal tree."""
-        return _Printer(self, None, exact=True).text()
+        return write(self.root, self.constants, self.names, None, True)
 
     def text(self, digits: int | None = None) -> str:
         """Text for readers: numbers instead of names, to ``digits`` significant digits if given.
 
-        >>> from symreg.language import parse
         >>> parse("exp(-a*(-2.5 + x))", {"a": 3.0}).text()
         'exp(-3.0*(x - 2.5))'
         """
-        return _Printer(replace(self, names=("",) * len(self.constants)), digits).text()
+        return write(self.root, self.constants, (), digits, False)
 
 
-def end_of(nodes: Sequence[Node], start: int) -> int:
-    """One past the last node of the subtree that begins at ``start``."""
-    missing = 1
-    while missing:
-        missing += PRIMITIVES[nodes[start].op].arity - 1
-        start += 1
-    return start
+def translated(
+    root: Nested,
+    variables: Mapping[str, Any],
+    constants: Sequence[Any],
+    integer: Callable[[int], Any],
+    apply: Callable[..., Any],
+) -> Any:
+    """A tree in another language.
 
-
-_NUMPY: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "neg": np.negative,
-    "pow": lambda u, v: np.exp(v * np.log(u)),
-    "exp": np.exp,
-    "log": np.log,
-    "sqrt": np.sqrt,
-}
-
-_PRECEDENCE = {"add": 1, "sub": 1, "mul": 2, "div": 2, "neg": 3, "powi": 4, "pow": 4}
-_SYMBOL = {"add": " + ", "sub": " - ", "mul": "*", "div": "/"}
-_ATOM = 5
-
-
-def number_text(value: float, digits: int | None = None) -> str:
-    """Decimal text of a fitted constant; it always holds a point or an exponent.
-
-    >>> number_text(3.0), number_text(-1.234567, 3)
-    ('3.0', '-1.23')
+    Parameters
+    ----------
+    root
+        The nested form.
+    variables, constants
+        What stands for variables, by their names, and for constants, by their numbers.
+    integer
+        Makes an integer.
+    apply
+        Makes the value of an operator, given by name, from those of its operands. The exponent of
+        an integer power is an operand, too.
     """
-    text = repr(float(value)) if digits is None else f"{value:.{digits}g}"
-    return text if any(mark in text for mark in ".en") else text + ".0"
+    op = root[0]
+    if op in variables:
+        return variables[op]
+    if op == "const":
+        return constants[root[1]]
+    if op == "int":
+        return integer(root[1])
+    parts = [translated(u, variables, constants, integer, apply) for u in operands(root)]
+    return apply(op, *parts, integer(root[1])) if op == "powi" else apply(op, *parts)
 
 
-class _Printer:
-    """Writes a tree with as few parentheses as ``parse`` needs to read it back unchanged."""
+def parse(
+    text: str,
+    values: Mapping[str, float] | None = None,
+    variable: str | tuple[str, ...] = "x",
+    sums: NameSum | None = None,
+) -> Tree:
+    """Read a formula.
 
-    def __init__(
-        self, tree: Tree, digits: int | None, exact: bool = False, variable: str = "x"
-    ) -> None:
-        self.tree = tree
-        self.exact = exact
-        self.digits = digits
-        self.variable = variable
-        self.position = 0
+    ``x`` (or ``variable``) is the distance; a three-body function has the variables x1, x2 and c.
+    An integer is a literal, a number with a point or an exponent is a constant to be fitted, a name
+    is a named constant, the same one wherever it stands. Operators are ``+ - * / ^``, functions
+    those of the operator table.
 
-    def text(self) -> str:
-        factors = self.tree.factors
-        if factors is None:
-            return self._next()[0]
-        radial, angular = factors
-        parts = [
-            _Printer(factor, self.digits, self.exact, variable)
-            for factor, variable in ((radial, "x1"), (radial, "x2"), (angular, "c"))
-            if self.exact or factor.nodes != (Node("int", 1),)
-        ]
-        return "*".join(part._factor(n == 0) for n, part in enumerate(parts)) or "1"
+    Parameters
+    ----------
+    text
+        The formula.
+    values
+        Values of the named constants; 1.0 where none is given.
+    variable
+        Name of the variable, or names of several. A product h(x1) h(x2) p(c), written in this
+        order, becomes a separable tree.
+    sums
+        Names what is summed, where sums over neighbours are allowed.
 
-    def _factor(self, is_first: bool) -> str:
-        """The text as a factor of a product."""
-        text, precedence = self._next()
-        bare = precedence >= 2 if is_first else precedence > 2 and not text.startswith("-")
-        return text if bare else f"({text})"
+    Raises
+    ------
+    ValueError
+        If the text is no formula; the message points at the place.
 
-    def _next(self) -> tuple[str, int]:
-        node = self.tree.nodes[self.position]
-        self.position += 1
-        if node.op in VARIABLES:
-            return self.variable if node.op == "x" else node.op, _ATOM
-        if node.op in ("const", "int"):
-            text = self._leaf(node)
-            return text, (3 if text.startswith("-") else _ATOM)
-        if node.op == "neg":
-            inner, precedence = self._next()
-            bare = precedence >= _PRECEDENCE["powi"] and not (self.exact and inner[0].isdigit())
-            return (f"-{inner}" if bare else f"-({inner})"), _PRECEDENCE["neg"]
-        if node.op == "powi":
-            return f"{self._base()}^{node.arg}", _PRECEDENCE["powi"]
-        if node.op == "pow":
-            base = self._base()
-            exponent, precedence = self._next()
-            simple = precedence == _ATOM or (precedence == 3 and exponent[1:].isidentifier())
-            simple = simple or (exponent.removeprefix("-")[0].isdigit() and precedence != 4)
-            simple = simple and not set("*/ ") & set(exponent)
-            return f"{base}^{exponent if simple else f'({exponent})'}", _PRECEDENCE["pow"]
-        if node.op in _SYMBOL:
-            return self._binary(node.op)
-        if node.op == "product":  # inside a sum over two neighbours
-            start, self.position = self.position - 1, end_of(self.tree.nodes, self.position - 1)
-            product = self.tree.with_nodes(self.tree.nodes[start : self.position])
-            return _Printer(product, self.digits, self.exact).text(), _ATOM
-        return f"{node.op}({self._next()[0]})", _ATOM
-
-    def _leaf(self, node: Node) -> str:
-        if node.op == "int":
-            return str(node.arg)
-        name = self.tree.names[node.arg]
-        return name or number_text(self.tree.constants[node.arg], self.digits)
-
-    def _base(self) -> str:
-        base, precedence = self._next()
-        return base if precedence == _ATOM else f"({base})"
-
-    def _binary(self, op: str) -> tuple[str, int]:
-        own = _PRECEDENCE[op]
-        number_first = self.tree.nodes[self.position].op in ("const", "int")
-        left, left_precedence = self._next()
-        right, right_precedence = self._next()
-        if op == "add" and number_first and not self.exact:
-            op = "sub" if left.startswith("-") else "add"
-            left, right = right, left.removeprefix("-")
-            left_precedence, right_precedence = right_precedence, _ATOM
-        if op == "add" and not self.exact and right.startswith("-") and right_precedence > own:
-            op, right = "sub", right[1:]
-        if left_precedence < own:
-            left = f"({left})"
-        if right_precedence <= own or right.startswith("-"):
-            right = f"({right})"
-        return f"{left}{_SYMBOL[op]}{right}", own
+    Examples
+    --------
+    >>> str(parse("4*eps*((sigma/x)^12 - (sigma/x)^6)"))
+    '4*eps*((sigma/x)^12 - (sigma/x)^6)'
+    >>> parse("x^-11.7 + 2*x").constants
+    (-11.7,)
+    """
+    variables = (variable,) if isinstance(variable, str) else variable
+    return Tree.of(*read(text, values or {}, variables, sums))
 
 
-def combine(op: str, *operands: Tree) -> Tree:
+def combine(op: str, *parts: Tree) -> Tree:
     """One tree from an operator and its operands; nameless constants stay distinct."""
-    nodes = [Node(op)]
     constants: list[float] = []
     names: list[str] = []
-    for operand in operands:
+    roots = []
+    for part in parts:
         index = {}
-        for k, name in enumerate(operand.names):
+        for k, name in enumerate(part.names):
             if name and name in names:
                 index[k] = names.index(name)
             else:
                 index[k] = len(constants)
-                constants.append(operand.constants[k])
+                constants.append(part.constants[k])
                 names.append(name)
-        nodes += [Node("const", index[n.arg]) if n.op == "const" else n for n in operand.nodes]
-    return Tree(tuple(nodes), tuple(constants), tuple(names))
+        roots.append(renumbered(part.root, index))
+    return Tree.of((op, *roots), constants, names)
+
+
+def renumbered(root: Nested, index: Mapping[int, int]) -> Nested:
+    """A nested form with other numbers of its constants."""
+    if root[0] == "const":
+        return "const", index[root[1]]
+    return mapped(root, lambda u: renumbered(u, index))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from symreg.runs.member import Member
+from symreg.runs.records import Baseline
 
 MATTERS = 0.01
 """Relative difference of two errors below which neither formula is better."""
@@ -25,7 +25,7 @@ class Comparison:
 
     @property
     def outcome(self) -> str:
-        """What the known form is: ``beaten``, ``matched`` or ``not beaten``."""
+        """Standing of the known form: ``beaten``, ``matched`` or ``not beaten``."""
         if self.member is None or self.member.error > (1 + MATTERS) * self.error:
             return "not beaten"
         return "beaten" if self.member.error < (1 - MATTERS) * self.error else "matched"
@@ -41,13 +41,13 @@ class Comparison:
         return f"{self.name} (error {self.error:.3g} at complexity {self.complexity}; {found})"
 
 
-def compare(members: Sequence[Member], baselines: Mapping[str, Any]) -> list[Comparison]:
-    """Compare known forms, as ``floor.json`` has them, with a front; the best come first."""
+def compare(members: Sequence[Member], baselines: Mapping[str, Baseline]) -> list[Comparison]:
+    """Compare known forms with a front; the best come first."""
     found = []
     for name, known in baselines.items():
-        simple = [m for m in members if m.complexity <= known["complexity"]]
+        simple = [m for m in members if m.complexity <= known.complexity]
         best = min(simple, key=lambda m: m.error, default=None)
-        found.append(Comparison(name, known["complexity"], known["error"], best))
+        found.append(Comparison(name, known.complexity, known.error, best))
     return sorted(found, key=lambda comparison: comparison.error)
 
 

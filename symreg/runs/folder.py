@@ -18,10 +18,12 @@ from typing import IO, TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from symreg import files
+from symreg.records import UNITS
 from symreg.versions import versions
 
 if TYPE_CHECKING:
     from symreg.config import Settings
+    from symreg.runs.records import MemberRecord
 
 PACKAGES = (
     *("symreg", "numpy", "scipy", "numba", "llvmlite", "deap"),
@@ -29,9 +31,8 @@ PACKAGES = (
 )
 """Those that results depend on."""
 SPLITS = ("train", "validation", "test")
-QUANTITIES = ("energy", "forces", "stress")
 CHECKPOINT = "checkpoint/state.npz"
-"""What a search goes on from."""
+"""State that a search goes on from."""
 PREVIOUS = "checkpoint/previous.npz"
 """The checkpoint before, should the last be damaged."""
 LOCK = "checkpoint/lock"
@@ -43,7 +44,7 @@ LOOKS = 10
 FORMAT = 1
 """Of run folders; one with a higher number is of a newer version."""
 BEGINNING = ("run.toml", "manifest.json", "data.json", "floor.json", "log.txt")
-"""What is written before the first epoch."""
+"""Files written before the first epoch."""
 
 
 @dataclass(frozen=True)
@@ -234,16 +235,10 @@ class RunFolder:
         """Add a line to a CSV file of the folder."""
         files.append_row(self.path / name, row)
 
-    def write_front(self, members: Sequence[Mapping[str, Any]]) -> None:
-        """Write ``front.json`` and ``front.csv`` from the records of the members, simplest first.
-
-        A record holds ``number, complexity, n_constants, error, expression``, ``errors`` as
-        ``{split: {quantity: {rmse, mae, n}, "groups": {...}}}``, ``terms`` as
-        ``Expression.to_dict`` gives, ``r0``, ``e0``, ``constants`` as
-        ``[{name, value, standard_error, low, high}]``, ``exact_difference`` and ``simplified``.
-        """
-        ordered = sorted(members, key=lambda member: member["complexity"])
-        files.write_json(self.path / "front.json", ordered)
+    def write_front(self, members: Sequence[MemberRecord]) -> None:
+        """Write ``front.json`` and ``front.csv``, simplest first."""
+        ordered = sorted(members, key=lambda member: member.complexity)
+        files.write_json(self.path / "front.json", [member.to_dict() for member in ordered])
         files.write_rows(self.path / "front.csv", front_rows(ordered), front_columns())
 
     def log(self, message: str) -> None:
@@ -253,7 +248,7 @@ class RunFolder:
 
 def front_columns(splits: Sequence[str] = SPLITS[:2]) -> list[str]:
     """Header of ``front.csv``."""
-    measured = [f"{q}_{m}_{s}" for m in ("rmse", "mae") for s in splits for q in QUANTITIES]
+    measured = [f"{q}_{m}_{s}" for m in ("rmse", "mae") for s in splits for q in UNITS]
     return ["complexity", "n_constants", "error", *measured, "expression"]
 
 
@@ -269,18 +264,21 @@ def _locked(stream: IO[str]) -> bool:
     return False
 
 
-def front_rows(members: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+def front_rows(members: Sequence[MemberRecord]) -> list[dict[str, object]]:
     """Rows of ``front.csv``: errors in eV/atom, eV/Å and eV/Å³, empty where there are no labels."""
-    splits = [s for s in SPLITS if s != "test" or any("test" in m["errors"] for m in members)]
+    splits = [s for s in SPLITS if s != "test" or any("test" in m.errors for m in members)]
     rows: list[dict[str, object]] = []
     for member in members:
-        measured = {
-            f"{quantity}_{measure}_{split}": (by.get(quantity) or {}).get(measure)
-            for split, by in member["errors"].items()
-            for quantity in QUANTITIES
-            for measure in ("rmse", "mae")
+        known: dict[str, object] = {
+            "complexity": member.complexity,
+            "n_constants": member.n_constants,
+            "error": member.error,
+            "expression": member.expression,
         }
-        known = {**member, **measured}
+        for split, by in member.errors.items():
+            for quantity, found in by.by_quantity().items():
+                known[f"{quantity}_rmse_{split}"] = found.rmse
+                known[f"{quantity}_mae_{split}"] = found.mae
         rows.append({name: known.get(name) for name in front_columns(splits)})
     return rows
 

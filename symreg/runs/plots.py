@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from symreg.formula import ThreeBodyFunction
+    from symreg.formula import TripletSum
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
@@ -38,18 +38,21 @@ ANGLES = np.linspace(0.0, 180.0, 361)
 
 
 class Curve(NamedTuple):
-    """A function to draw: its name, and energies in eV from distances in Å or angles in degrees."""
+    """A function to draw."""
 
     name: str
     energy: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    """Energies in eV, shape (M,), from distances in Å or angles in degrees, shape (M,)."""
 
 
 class Points(NamedTuple):
-    """Reference energies of a dimer: their name, distances in Å and energies in eV."""
+    """Reference energies of a dimer."""
 
     name: str
     r: NDArray[np.float64]
+    """Distances in Å, shape (M,)."""
     energy: NDArray[np.float64]
+    """Energies in eV, shape (M,)."""
 
 
 def pareto(
@@ -208,7 +211,7 @@ def potential_curve(
     return figure
 
 
-def three_body_factors(function: ThreeBodyFunction) -> Figure:
+def three_body_factors(function: TripletSum) -> Figure:
     """Factors of the products w h(x1) h(x2) p(c): h over distance, w p over angle.
 
     The radial factors have no unit and fade by the cutoff function; the angular ones are in eV.
@@ -227,18 +230,16 @@ def three_body_factors(function: ThreeBodyFunction) -> Figure:
     return figure
 
 
-def _radial(function: ThreeBodyFunction, n: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
+def _radial(function: TripletSum, n: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(function.radials(r).products[n][0])
 
 
-def _angular(
-    function: ThreeBodyFunction, n: int, angle: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _angular(function: TripletSum, n: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
     product = function.products[n]
     return product.weight * product.trees[1](np.cos(np.radians(angle)))
 
 
-def triplet(function: ThreeBodyFunction, r: float, name: str = "") -> Curve:
+def triplet(function: TripletSum, r: float, name: str = "") -> Curve:
     """Energy of a centre and two neighbours, both ``r`` Å away, over the angle between them."""
 
     def energy(angle: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,8 @@ from symreg import files
 from symreg.runs.comparison import Comparison, compare
 from symreg.runs.folder import FORMAT
 from symreg.runs.member import Member
+from symreg.runs.records import ANY_TERMS, Baseline, FloorRecord, MemberRecord, floor_name
+from symreg.terms.kinds import TRIPLETS
 from symreg.versions import versions
 
 if TYPE_CHECKING:
@@ -23,12 +25,8 @@ if TYPE_CHECKING:
 
     from symreg.config import Settings
 
-UNCERTAIN = 1.5
-"""A floor that falls by more than this factor from a coarser to a finer grid is not known."""
 KNEE = 1.5
 """A knee lies at least by this factor in error below the straight line through the ends."""
-ANY_TERMS = "any smooth pair and three-body terms"
-"""What reaches the lowest floor of runs with three-body terms."""
 
 
 class Front(Sequence[Member]):
@@ -39,7 +37,7 @@ class Front(Sequence[Member]):
         members: Sequence[Member],
         floor: float | None = None,
         floors: Mapping[str, float] | None = None,
-        baselines: Mapping[str, Any] | None = None,
+        baselines: Mapping[str, Baseline] | None = None,
     ) -> None:
         self._members = tuple(sorted(members, key=lambda member: member.complexity))
         self.floor = floor
@@ -47,7 +45,7 @@ class Front(Sequence[Member]):
         self.floors = dict(floors or {})
         """Lowest training errors by what reaches them, as far as they are known."""
         self.baselines = dict(baselines or {})
-        """Known forms fitted to the same data, as ``floor.json`` has them."""
+        """Known forms fitted to the same data, by name."""
 
     @overload
     def __getitem__(self, index: int) -> Member: ...
@@ -98,7 +96,7 @@ class Front(Sequence[Member]):
             [m.error for m in self],
             floors=self.floors,
             recommended=None if chosen is None else self._members.index(chosen),
-            baselines={n: (b["complexity"], b["error"]) for n, b in self.baselines.items()},
+            baselines={n: (b.complexity, b.error) for n, b in self.baselines.items()},
         )
 
     def compare(self) -> list[Comparison]:
@@ -116,8 +114,8 @@ def recommended(front: Sequence[Member]) -> Member | None:
     """
     if not front:
         return None
-    most = max(map(_n_described, front))
-    front = [member for member in front if _n_described(member) == most]
+    described = [len(member.record.terms.keys()) for member in front]
+    front = [m for m, n in zip(front, described, strict=True) if n == max(described)]
     first, last = front[0], front[-1]
     if last.error <= 0 or len(front) == 1:
         return last
@@ -131,11 +129,6 @@ def recommended(front: Sequence[Member]) -> Member | None:
     return knee if below_line(knee) > math.log(KNEE) else last
 
 
-def _n_described(member: Member) -> int:
-    """Number of species tuples that a member has terms for."""
-    return len({(term["kind"], *term["species"]) for term in member.record["terms"]})
-
-
 @dataclass(frozen=True)
 class Run:
     """A run that was searched: what was asked, what was found, how far it is from the floor."""
@@ -144,26 +137,24 @@ class Run:
     manifest: Mapping[str, Any] = field(repr=False)
     """Status, seed, versions, machine and data hash."""
     data: Mapping[str, Any] = field(repr=False)
-    """What was read: files, keys, groups, warnings."""
-    floor: Mapping[str, Any] = field(repr=False)
-    """``floor["error"]`` is the lowest training error of any smooth term."""
+    """The data that were read: files, keys, groups, warnings."""
+    floor: FloorRecord = field(repr=False)
+    """Lowest training errors of any smooth terms, and known forms."""
     front: Front
     """Members, simplest first."""
 
     def floor_of(self, member: Member) -> tuple[str, float] | None:
-        """What kind of terms a member has, and the lowest training error of such terms.
+        """Name the kind of terms that a member has, and the lowest training error of such terms.
 
         None with many-body terms, whose lowest error nobody knows.
         """
-        from symreg.terms import Expression
-
-        terms = Expression.from_dict(member.record["terms"]).terms
-        if any(term.kind == "many-body" for term in terms):
+        terms = member.record.terms.terms
+        if any(term.of is not None for term in terms):
             return None
-        triplets = [term.tree for term in terms if term.kind == "three-body"]
+        triplets = [term.tree for term in terms if term.key.over == TRIPLETS]
         name = ANY_TERMS
         if all(tree.factors for tree in triplets):
-            name = _floor_name(len(triplets))
+            name = floor_name(len(triplets))
         return (name, self.front.floors[name]) if name in self.front.floors else None
 
     @cached_property
@@ -243,47 +234,19 @@ def open_run(folder: str | Path) -> Run:
             f"{folder} was written by symreg {written} in a newer format; "
             f"this is {versions(['symreg'])['symreg']}: install the newer one"
         )
-    floor = _optional(folder / "floor.json")
-    members = [_member(entry, folder) for entry in _optional(folder / "front.json") or []]
-    return Run(
-        folder=folder,
-        manifest=record,
-        data=_optional(folder / "data.json"),
-        floor=floor,
-        front=Front(members, floor.get("error"), _floors(floor), floor.get("baselines")),
+    data, floors, members = (
+        files.read_json(path) if (path := folder / name).exists() else empty
+        for name, empty in (("data.json", {}), ("floor.json", {}), ("front.json", []))
     )
+    floor = FloorRecord.from_dict(floors)
+    front = [_member(folder, entry) for entry in members]
+    lowest = None if math.isnan(floor.error) else floor.error
+    return Run(folder, record, data, floor, Front(front, lowest, floor.named(), floor.baselines))
 
 
-def _floors(record: Mapping[str, Any]) -> dict[str, float]:
-    """The floors of ``floor.json`` by name; one that a finer grid would lower is left out."""
-    floor = record.get("error")
-    if floor is None:
-        return {}
-    found = {_floor_name(0): record.get("pair", record)["error"]}
-    found |= {_floor_name(p["products"]): p["error"] for p in record.get("products", ())}
-    if "pair" in record and (record.get("error_coarser") or 0.0) <= UNCERTAIN * floor:
-        found[ANY_TERMS] = floor
-    return found
-
-
-def _floor_name(products: int) -> str:
-    if not products:
-        return "any smooth pair term"
-    return f"smooth pair terms and {products} product{'s' if products > 1 else ''}"
-
-
-def _optional(path: Path) -> Any:
-    return files.read_json(path) if path.exists() else {}
-
-
-def _member(record: Mapping[str, Any], folder: Path) -> Member:
-    return Member(
-        number=record["number"],
-        complexity=record["complexity"],
-        n_constants=record["n_constants"],
-        error=math.nan if record["error"] is None else record["error"],
-        expression=record["expression"],
-        errors=record["errors"],
-        record=record,
-        folder=folder / "potentials" / str(record["number"]),
-    )
+def _member(folder: Path, entry: Mapping[str, Any]) -> Member:
+    try:
+        record = MemberRecord.from_dict(entry)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OSError(f"{folder / 'front.json'} is damaged: {error!r}") from None
+    return Member(record, folder / "potentials" / str(record.number))

@@ -14,20 +14,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from symreg.fit.solve.fitter import Fitter
+from symreg.fit.programs.batch import CodedTerm
+from symreg.fit.projected.fitter import Fitter
 from symreg.searching.gate import Gate
 from symreg.searching.individuals import (
     Candidate,
-    Gene,
     Individual,
-    n_constants,
     n_fitted,
     terms_from,
 )
 from symreg.searching.island import UNGUARDED, EvolutionSettings, Floats, Guard, Island
 from symreg.searching.selection import front, survivors, without_duplicates
-from symreg.searching.variation import VariationSettings, no_credit, radial_parts
+from symreg.searching.variation import VariationSettings, draft, no_credit, radial_parts
 from symreg.terms import Expression
+from symreg.terms.kinds import PAIRS
 
 CLOSE = (1.05, 1.5, 3.0)
 """Pair terms are sought around the simplest other terms within these factors of the best."""
@@ -61,7 +61,7 @@ class Backfitting:
         self.limits = variation
         self.whole = Island(fitter, settings, variation, gate=gate)
         self.alone: Island | None = None
-        others = {kind for kind, _ in fitter.design.keys} - {"pair"}
+        others = {key.over for key in fitter.design.keys} - {PAIRS}
         if others:
             limits = replace(
                 variation,
@@ -71,7 +71,7 @@ class Backfitting:
             self.alone = Island(fitter.beside_any_pairs(), settings, limits, others)
 
     def guarded(self, guard: Guard) -> Backfitting:
-        """The same, with a guard against candidates that crash."""
+        """A copy with a guard against candidates that crash."""
         if guard == self.guard:
             return self
         other = copy(self)
@@ -87,11 +87,13 @@ class Backfitting:
         whole: list[Individual] = []
         alone: list[Individual] = []
         for individual in individuals:
-            (whole if self.whole.variation.is_whole(individual.genes) else alone).append(individual)
+            (whole if self.whole.variation.is_whole(individual.coded_terms) else alone).append(
+                individual
+            )
         return whole, alone
 
     def begin(
-        self, rng: np.random.Generator, seeds: Sequence[tuple[Gene, ...]] = ()
+        self, rng: np.random.Generator, seeds: Sequence[tuple[CodedTerm, ...]] = ()
     ) -> tuple[list[Individual], int]:
         """First population of each, and the candidates fitted; ``seeds`` are whole.
 
@@ -113,13 +115,11 @@ class Backfitting:
         whole, alone = self.parts(individuals)
         return [*front(whole), *front(alone)]
 
-    def survivors(
-        self, individuals: Iterable[Individual], rng: np.random.Generator
-    ) -> list[Individual]:
+    def survivors(self, individuals: Iterable[Individual]) -> list[Individual]:
         """The next population of each."""
         size = self.settings.population_size
         parts = (without_duplicates(part) for part in self.parts(individuals))
-        return [individual for part in parts if part for individual in survivors(part, size, rng)]
+        return [individual for part in parts if part for individual in survivors(part, size)]
 
     def evolve(
         self,
@@ -138,15 +138,14 @@ class Backfitting:
                 alone, count = generation.population, count + generation.candidates
                 credit = generation.credit
             completed, candidates = self._completed(alone, CHEAPER * generations, rng)
-            completed = self.whole.chosen(whole, completed, rng)
-            whole = survivors(
-                without_duplicates([*whole, *completed]), self.settings.population_size, rng
-            )
+            completed = self.whole.chosen(whole, completed)
+            size = self.settings.population_size
+            whole = survivors(without_duplicates([*whole, *completed]), size)
             count += candidates
         for generation in self.whole.evolve(whole, generations, rng, first, credit):
             whole, count = generation.population, count + generation.candidates
             credit = generation.credit
-        best = [i for i in front(whole) if self.whole.is_direct(i.genes)]
+        best = [i for i in front(whole) if self.whole.is_direct(i.coded_terms)]
         return [*whole, *self.whole.polished(best), *alone], count, credit
 
     def _completed(
@@ -160,19 +159,20 @@ class Backfitting:
         limit = rng.choice(CLOSE) * best[-1].error
         held = next(individual for individual in best if individual.error <= limit)
         fitter, keys = self.whole.fitter, self.whole.fitter.design.keys
-        terms = Expression(terms_from(held.genes, keys), held.weights)
+        terms = Expression(terms_from(held.coded_terms, keys), held.weights)
         left = replace(
             self.limits,
             max_complexity=self.limits.max_complexity - held.complexity,
-            max_nonlinear=self.limits.max_nonlinear - sum(n_constants(g.tree) for g in held.genes),
+            max_nonlinear=self.limits.max_nonlinear
+            - sum(len(g.constants) for g in held.coded_terms),
             max_constants=self.limits.max_constants
-            and self.limits.max_constants - n_fitted(held.genes),
+            and self.limits.max_constants - n_fitted(held.coded_terms),
         )
-        loans = [part for gene in held.genes for part in radial_parts(gene.tree)]
+        loans = [part for coded in held.coded_terms for part in radial_parts(draft(coded).tree)]
         count = 2 * self.settings.population_size
         try:
             around = fitter.around(terms)
-            island = Island(around, self.settings, left, ("pair",), loans, guard=self.guard)
+            island = Island(around, self.settings, left, (PAIRS,), loans, guard=self.guard)
             population = island.begin(rng)
         except ValueError:
             # Too little complexity is left, or nothing that pair terms could do, or what is held
@@ -180,5 +180,7 @@ class Backfitting:
             return [], count
         for generation in island.evolve(population, generations, rng):
             population, count = generation.population, count + generation.candidates
-        candidates = [Candidate((*i.genes, *held.genes), held.born) for i in front(population)]
+        candidates = [
+            Candidate((*i.coded_terms, *held.coded_terms), held.born) for i in front(population)
+        ]
         return self.whole.fit(candidates), count

@@ -33,7 +33,7 @@ CONDITIONS = (
     "crystals have a minimum, above which the energy rises down to 0.6 of its volume",
     "trimers and dense clusters keep above twice the cohesive energy",
 )
-"""What is asked of a candidate."""
+"""Conditions that a candidate has to meet."""
 COMPRESSION = 0.6
 """Down to this part of the minimum's volume the energy has to rise."""
 DEEPEST = 2.0
@@ -59,7 +59,7 @@ class _Curve:
     name: str
     """With the distance in the data, if it is a crystal of theirs."""
     length: Floats
-    """Distance of nearest neighbours in Å, ascending."""
+    """Distance of nearest neighbours in Å, ascending, shape (S,)."""
     probes: slice
 
 
@@ -124,7 +124,7 @@ class Gate:
         self.kind = np.zeros(self.start[-1], dtype=np.int64)
 
     def broken(self, expression: Expression) -> list[str]:
-        """What an expression breaks of ``CONDITIONS``, in words; nothing if all hold."""
+        """Those of ``CONDITIONS`` that an expression breaks, in words; empty if all hold."""
         with np.errstate(all="ignore"):
             energies, forces, _ = self.path.sums(expression, self.pairs, self.kind)
             energy = np.add.reduceat(energies, self.start[:-1])

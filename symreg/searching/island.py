@@ -12,18 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.fit.solve.fitter import AS_IT_STANDS, POLISH, QUICK, Fits, FitSettings, Fitter
-from symreg.fit.solve.judging import DEPENDENT, FITTED
-from symreg.language.canonical import Nested, tree_of
+from symreg.fit.programs.batch import CodedTerm
+from symreg.fit.projected.fitter import AS_IT_STANDS, POLISH, QUICK, Fits, FitSettings, Fitter
+from symreg.fit.projected.judging import DEPENDENT, FITTED
+from symreg.language import Tree
+from symreg.language.text import Nested
 from symreg.searching.gate import Gate
 from symreg.searching.individuals import (
     Candidate,
-    Fitness,
-    Gene,
     Individual,
     complexity,
-    decode,
-    encode,
     structure,
     terms_from,
 )
@@ -76,28 +74,28 @@ class Guard:
     record: Path | None = None
     """Where each candidate is named before it is fitted alone, to learn which crashes."""
 
-    def admits(self, genes: Sequence[Gene]) -> bool:
+    def admits(self, coded_terms: Sequence[CodedTerm]) -> bool:
         """Whether a candidate may be fitted."""
-        return not self.quarantined or named(genes) not in self.quarantined
+        return not self.quarantined or named(coded_terms) not in self.quarantined
 
-    def note(self, genes: Sequence[Gene]) -> None:
+    def note(self, coded_terms: Sequence[CodedTerm]) -> None:
         """Name what is fitted now."""
         if self.record is not None:
-            text = " and ".join(str(tree_of(gene.tree)) for gene in genes)
-            self.record.write_text(f"{named(genes)}\n{text}\n", encoding="utf-8")
+            text = " and ".join(str(Tree(coded.shape, coded.constants)) for coded in coded_terms)
+            self.record.write_text(f"{named(coded_terms)}\n{text}\n", encoding="utf-8")
 
 
 UNGUARDED = Guard()
 
 
-def named(genes: Sequence[Gene]) -> str:
+def named(coded_terms: Sequence[CodedTerm]) -> str:
     """Name of a structure: the individual without the values of its constants."""
-    return repr(structure(genes))
+    return repr([(coded.key, coded.shape.text) for coded in coded_terms])
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What one generation ends with."""
+    """Outcome of one generation."""
 
     number: int
     population: list[Individual]
@@ -117,7 +115,7 @@ class Island:
         Fits candidates to the data.
     settings, variation
         Sizes, rates and limits.
-    kinds, loans
+    overs, loans
         As for ``Variation``.
     gate
         Tests whether individuals are physical; without it none is tested.
@@ -130,7 +128,7 @@ class Island:
         fitter: Fitter,
         settings: EvolutionSettings,
         variation: VariationSettings,
-        kinds: Collection[str] | None = None,
+        overs: Collection[str] | None = None,
         loans: Sequence[Nested] = (),
         gate: Gate | None = None,
         guard: Guard = UNGUARDED,
@@ -141,7 +139,7 @@ class Island:
         self.guard = guard
         design = fitter.design
         x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
-        self.variation = Variation(variation, design.keys, x_range, kinds, loans)
+        self.variation = Variation(variation, design.keys, x_range, overs, loans)
 
     def fit(
         self,
@@ -149,7 +147,7 @@ class Island:
         settings: FitSettings = QUICK,
         rivals: Sequence[Individual] = (),
     ) -> list[Individual]:
-        """Valid individuals from genes and births, constants fitted and written back.
+        """Valid individuals from coded terms and births, constants fitted and written back.
 
         Those with a term that hardly lowers the loss are fitted once more without it. What was
         fitted to the structures for screening alone has no error yet; it may be given up where
@@ -166,70 +164,72 @@ class Island:
         self, candidates: Sequence[Candidate], settings: FitSettings, rivals: Sequence[Individual]
     ) -> tuple[list[Individual], list[Candidate]]:
         """Valid individuals, and those of the rest that deserve another fit with fewer terms."""
-        every = [candidate.genes for candidate in candidates]
+        every = [candidate.coded_terms for candidate in candidates]
         fits = self._fits(every, settings, self._bars(every, rivals))
         fitted: list[Individual] = []
         shorter: list[Candidate] = []
-        starts = fits.batch.term_start
-        for k, (genes, (_, *origin)) in enumerate(zip(decode(fits.batch), candidates, strict=True)):
-            if fits.outcomes[k] not in (FITTED, DEPENDENT):
+        starts, weights = fits.batch.term_start.tolist(), fits.weights.tolist()
+        losses, prints = fits.losses.tolist(), fits.fingerprints.tolist()
+        valid = np.isin(fits.outcomes, (FITTED, DEPENDENT)).tolist()
+        spares = fits.spares.tolist()
+        for k, (coded_terms, (_, born, made)) in enumerate(
+            zip(fits.coded_terms(every), candidates, strict=True)
+        ):
+            if not (valid[k] and all(map(is_sane, coded_terms))):
                 continue
-            if not all(is_sane(gene.tree) for gene in genes):
-                continue
-            weights = fits.weights[starts[k] : starts[k + 1]]
-            kept = tuple(
-                gene for t, gene in enumerate(genes) if weights[t] != 0 and t != fits.spares[k]
-            )
-            if len(kept) < len(genes):
+            own = tuple(weights[starts[k] : starts[k + 1]])
+            if spares[k] >= 0 or 0.0 in own:
+                kept = [g for t, g in enumerate(coded_terms) if own[t] != 0 and t != spares[k]]
                 if self.variation.is_whole(kept):
-                    shorter.append(Candidate(kept, *origin))
+                    shorter.append(Candidate(tuple(kept), born, made))
                 continue
-            loss = float(fits.losses[k])
-            size = math.sqrt(2 * loss) or 1.0
-            one, two = fits.fingerprints[k] / size
-            error = self.fitter.design.error(loss)
-            shape = (float(one), float(two))
-            born, made = origin
-            found = Individual(genes, error, tuple(map(float, weights)), shape, born, made=made)
-            if not settings.on_all and self.is_direct(genes):
-                found = replace(found, error=math.inf, screened=error)
-            fitted.append(found)
+            size = math.sqrt(2 * losses[k]) or 1.0
+            error = self.fitter.design.error(losses[k])
+            screened = math.nan
+            if not settings.on_all and self.is_direct(coded_terms):
+                error, screened = math.inf, error
+            shape = prints[k][0] / size, prints[k][1] / size
+            fitted.append(Individual(coded_terms, error, own, shape, born, screened, made=made))
         return fitted, shorter
 
     def _fits(
         self,
-        candidates: Sequence[Sequence[Gene]],
+        candidates: Sequence[Sequence[CodedTerm]],
         settings: FitSettings,
         bars: np.ndarray | None = None,
     ) -> Fits:
         """Fits of a batch; where a crash is looked for, each candidate is fitted alone before."""
         if self.guard.record is not None:
-            for genes in candidates:
-                self.guard.note(genes)
-                self.fitter.fit(encode([genes]), settings)
-        return self.fitter.fit(encode(candidates), settings, bars)
+            for coded_terms in candidates:
+                self.guard.note(coded_terms)
+                self.fitter.fit([coded_terms], settings)
+        return self.fitter.fit(candidates, settings, bars)
 
     def _bars(
-        self, candidates: Sequence[Sequence[Gene]], rivals: Sequence[Individual]
+        self, candidates: Sequence[Sequence[CodedTerm]], rivals: Sequence[Individual]
     ) -> np.ndarray | None:
         """Losses above which candidates are not worth the rest of their fit."""
+        if not any(map(self.is_direct, candidates)):
+            return None
         best = front([_by_screening(i) for i in rivals])
-        if not best or not any(map(self.is_direct, candidates)):
+        if not best:
             return None
         sizes = [i.complexity for i in best]
         losses = [self.fitter.design.loss_of(HOPELESS * i.error) for i in best]
-        places = np.searchsorted(sizes, [complexity(genes) for genes in candidates], "right") - 1
+        places = (
+            np.searchsorted(sizes, [complexity(coded_terms) for coded_terms in candidates], "right")
+            - 1
+        )
         return np.where(places < 0, np.inf, np.array(losses)[places])
 
-    def is_direct(self, genes: Sequence[Gene]) -> bool:
-        """Whether the projected design cannot tell what the genes predict."""
-        return any(self.fitter.design.keys[gene.key][0] == "many-body" for gene in genes)
+    def is_direct(self, coded_terms: Sequence[CodedTerm]) -> bool:
+        """Whether the projected design cannot tell what the coded terms predict."""
+        return self.fitter.is_direct(coded_terms)
 
     def chosen(
         self,
         population: Sequence[Individual],
         fitted: Sequence[Individual],
-        rng: np.random.Generator,
     ) -> list[Individual]:
         """Those of the newly fitted that would survive by what screening says of all, scored.
 
@@ -239,9 +239,9 @@ class Island:
         if self.gate is None and all(math.isfinite(i.error) for i in fitted):
             return list(fitted)
         screened = [_by_screening(i) for i in (*population, *fitted)]
-        best = survivors(without_duplicates(screened), self.settings.population_size, rng)
-        names = {id(view.genes) for view in best}
-        ahead = [i for i in fitted if id(i.genes) in names]
+        best = survivors(without_duplicates(screened), self.settings.population_size)
+        names = {id(view.coded_terms) for view in best}
+        ahead = [i for i in fitted if id(i.coded_terms) in names]
         known = [self.gated(i) for i in ahead if math.isfinite(i.error)]
         return [*known, *self.scored([i for i in ahead if not math.isfinite(i.error)])]
 
@@ -249,40 +249,40 @@ class Island:
         """Individuals with their weights and errors over all training labels, and gated."""
         if not individuals:
             return []
-        fits = self._fits([i.genes for i in individuals], AS_IT_STANDS)
+        fits = self._fits([i.coded_terms for i in individuals], AS_IT_STANDS)
         starts = fits.batch.term_start
         scored = []
         for k, individual in enumerate(individuals):
             if fits.outcomes[k] in (FITTED, DEPENDENT):
                 weights = tuple(map(float, fits.weights[starts[k] : starts[k + 1]]))
                 error = self.fitter.design.error(float(fits.losses[k]))
-                scored.append(replace(individual, error=error, weights=weights, fitness=Fitness()))
+                scored.append(replace(individual, error=error, weights=weights))
         return [self.gated(individual) for individual in scored]
 
     def gated(self, individual: Individual) -> Individual:
         """The individual with the number of conditions of the gate that it breaks."""
         if self.gate is None:
             return individual
-        terms = terms_from(individual.genes, self.fitter.design.keys)
+        terms = terms_from(individual.coded_terms, self.fitter.design.keys)
         broken = self.gate.broken(Expression(terms, individual.weights))
-        return replace(individual, violation=len(broken), fitness=Fitness())
+        return replace(individual, violation=len(broken))
 
     def polished(self, individuals: Sequence[Individual]) -> list[Individual]:
         """Individuals with their constants fitted to all training labels, as well as can be."""
         if not individuals:
             return []
-        found = self.fit([Candidate(i.genes, i.born) for i in individuals], POLISH)
-        known = {structure(i.genes): i.screened for i in individuals}
+        found = self.fit([Candidate(i.coded_terms, i.born) for i in individuals], POLISH)
+        known = {structure(i.coded_terms): i.screened for i in individuals}
         screened = [
-            replace(i, screened=known.get(structure(i.genes), i.error), fitness=Fitness())
-            if self.is_direct(i.genes)
+            replace(i, screened=known.get(structure(i.coded_terms), i.error))
+            if self.is_direct(i.coded_terms)
             else i
             for i in found
         ]
         return [self.gated(individual) for individual in screened]
 
     def begin(
-        self, rng: np.random.Generator, seeds: Sequence[tuple[Gene, ...]] = ()
+        self, rng: np.random.Generator, seeds: Sequence[tuple[CodedTerm, ...]] = ()
     ) -> list[Individual]:
         """First population: random individuals, and ``seeds`` among them.
 
@@ -292,15 +292,15 @@ class Island:
             If none of them is valid.
         """
         size = self.settings.population_size
-        genes = [*seeds, *self.variation.random(2 * size, rng)]
-        fitted = self.fit([Candidate(g, 0) for g in genes])
-        valid = without_duplicates(self.chosen([], fitted, rng))
+        coded_terms = [*seeds, *self.variation.random(2 * size, rng)]
+        fitted = self.fit([Candidate(g, 0) for g in coded_terms])
+        valid = without_duplicates(self.chosen([], fitted))
         if not valid:
             raise ValueError(
                 "no candidate could be fitted; the training labels may hold no more than the "
                 "energies of free atoms: add structures with other distances, or forces"
             )
-        return survivors(valid, size, rng)
+        return survivors(valid, size)
 
     def evolve(
         self,
@@ -327,25 +327,23 @@ class Island:
         """
         credit = no_credit() if credit is None else credit
         base = self.variation.base_rates
-        tried = Counter(structure(individual.genes) for individual in population)
+        tried = Counter(structure(individual.coded_terms) for individual in population)
         size = self.settings.population_size
         for number in range(first, first + generations):
             parents = tournament(population, 2 * size, rng)
             offspring = self.variation.vary(parents, rng, adapted(base, credit))
             newcomers = self.variation.random(max(1, int(self.settings.newcomers * size)), rng)
-            offspring += [Candidate(genes, number) for genes in newcomers]
+            offspring += [Candidate(coded_terms, number) for coded_terms in newcomers]
             fresh = []
             for candidate in offspring:
-                shape = structure(candidate.genes)
+                shape = structure(candidate.coded_terms)
                 tried[shape] += 1
                 if tried[shape] <= self.settings.tries:
                     fresh.append(candidate)
-            fitted = (
-                self.chosen(population, self.fit(fresh, rivals=population), rng) if fresh else []
-            )
+            fitted = self.chosen(population, self.fit(fresh, rivals=population)) if fresh else []
             gains = _gains(front(population), fitted)
             credit = counted(credit, [c.made for c in fresh], [i.made for i in gains])
-            population = survivors(without_duplicates([*population, *fitted]), size, rng)
+            population = survivors(without_duplicates([*population, *fitted]), size)
             yield Generation(number, population, len(fresh), credit)
 
 
@@ -364,4 +362,4 @@ def _by_screening(individual: Individual) -> Individual:
     """The individual as the structures for screening show it, like all candidates."""
     if math.isnan(individual.screened):
         return individual
-    return replace(individual, error=individual.screened, violation=0, fitness=Fitness())
+    return replace(individual, error=individual.screened, violation=0)

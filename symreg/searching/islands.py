@@ -20,10 +20,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from symreg.fit.design import Design
-from symreg.fit.solve.fitter import Fitter
+from symreg.fit.programs.batch import CodedTerm
+from symreg.fit.projected.fitter import Fitter
 from symreg.searching.backfitting import Backfitting
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Fitness, Gene, Individual, from_arrays, to_arrays
+from symreg.searching.individuals import Individual, from_arrays, to_arrays
 from symreg.searching.island import EvolutionSettings, Guard
 from symreg.searching.restarts import begins_anew
 from symreg.searching.selection import front
@@ -66,8 +67,8 @@ class State:
     """The last epoch that lowered the error at some complexity by more than ``GAIN``."""
     quarantined: tuple[str, ...] = ()
     """Names of structures that crash the process that fits them."""
-    seeds: tuple[tuple[Gene, ...], ...] = ()
-    """Genes put into random populations, also into those of islands that begin anew."""
+    seeds: tuple[tuple[CodedTerm, ...], ...] = ()
+    """Coded terms put into random populations, also into those of islands that begin anew."""
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def run_epoch(
     epoch: int,
     population: Arrays | None,
     migrants: Arrays | None,
-    seeds: Sequence[tuple[Gene, ...]] = (),
+    seeds: Sequence[tuple[CodedTerm, ...]] = (),
 ) -> tuple[dict[str, np.ndarray], int]:
     """One epoch of one island; the population it ends with and the candidates it fitted.
 
@@ -105,14 +106,14 @@ def run_epoch(
     migrants
         Individuals of another island.
     seeds
-        Genes put into a random population.
+        Coded terms put into a random population.
     """
     rng = np.random.default_rng([settings.seed, number, epoch])
     if population is None:
         individuals, begun = island.begin(rng, seeds)
     else:
         arrived = from_arrays(migrants) if migrants is not None else []
-        individuals, begun = island.survivors([*from_arrays(population), *arrived], rng), 0
+        individuals, begun = island.survivors([*from_arrays(population), *arrived]), 0
     generations = settings.generations_per_epoch
     credit = population.get("credit") if population is not None else None
     with _old_objects_frozen():
@@ -132,7 +133,7 @@ class Islands:
     settings
         The same for all islands.
     seeds
-        Genes put into the first populations; a state that a search goes on from has its own.
+        Coded terms put into the first populations; a state that a search goes on from has its own.
     crew, source
         Run epochs elsewhere, on data from files. Without them they run here, one after another.
     fitter, gate
@@ -143,7 +144,7 @@ class Islands:
         self,
         design: Design,
         settings: IslandSettings,
-        seeds: Sequence[tuple[Gene, ...]] = (),
+        seeds: Sequence[tuple[CodedTerm, ...]] = (),
         crew: AnyCrew | None = None,
         source: Source | None = None,
         fitter: Fitter | None = None,
@@ -186,7 +187,7 @@ class Islands:
     def _epoch(
         self, state: State
     ) -> tuple[list[tuple[dict[str, np.ndarray], int]], tuple[str, ...]]:
-        """What every island ends with, and the structures that are quarantined then."""
+        """Final populations of all islands, and the structures that are quarantined then."""
         tasks = []
         for number in range(self.settings.islands):
             own = state.populations[number] if state.populations else None
@@ -254,12 +255,12 @@ class Islands:
         old = {id(individual) for individual in known}
         island = self.here.whole
         # Islands polish what only they can: it takes their time, not that of all.
-        new = [i for i in best if id(i) not in old and not island.is_direct(i.genes)]
+        new = [i for i in best if id(i) not in old and not island.is_direct(i.coded_terms)]
         best = front([*best, *island.polished(new)])
         broken = [i for i in (*rejected, *whole) if i.violation]
-        lawless = front([replace(i, violation=0, fitness=Fitness()) for i in (*best, *broken)])
-        names = {id(i.genes) for i in lawless}
-        return best, [i for i in broken if id(i.genes) in names]
+        lawless = front([replace(i, violation=0) for i in (*best, *broken)])
+        names = {id(i.coded_terms) for i in lawless}
+        return best, [i for i in broken if id(i.coded_terms) in names]
 
 
 def gained(old: Sequence[Individual], new: Sequence[Individual]) -> bool:

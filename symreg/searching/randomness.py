@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from deap import gp
-from deap.tools import emo
 
 
 class _Stream(threading.local):
@@ -33,7 +32,7 @@ class _Stream(threading.local):
         ...     random.randrange(1000)
         148
         """
-        gp.random = emo.random = self  # at the first use: to import a module changes nothing
+        gp.random = self  # at the first use: to import a module changes nothing
         own, before = global_random.Random(int(rng.integers(2**63))), dict(self.__dict__)
         # Methods as attributes: to look them up for every draw would take most of its time.
         self.__dict__.update({name: getattr(own, name) for name in _DRAWS})

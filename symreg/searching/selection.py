@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from deap import tools
+from numpy.typing import NDArray
 
 from symreg.searching.individuals import Individual
-from symreg.searching.randomness import random
 
-_SAME_ERROR = 1e3
-"""Errors that agree to one part in this many count as equal."""
+Floats = NDArray[np.float64]
 
 
 def without_duplicates(individuals: Iterable[Individual]) -> list[Individual]:
@@ -20,37 +19,68 @@ def without_duplicates(individuals: Iterable[Individual]) -> list[Individual]:
 
     Individuals that are not valid are left out.
     """
-    best: dict[tuple[int, float, float], Individual] = {}
+    best: dict[tuple[float, float, float], Individual] = {}
     for individual in individuals:
         if not math.isfinite(individual.error):
             continue
-        key = (
-            round(_SAME_ERROR * math.log(max(individual.error, 1e-300))),
-            round(individual.fingerprint[0], 2),
-            round(individual.fingerprint[1], 2),
-        )
-        known = best.get(key)
+        known = best.get(individual.residuals)
         if known is None or individual.complexity < known.complexity:
-            best[key] = individual
+            best[individual.residuals] = individual
     return list(best.values())
 
 
-def survivors(
-    individuals: Sequence[Individual], size: int, rng: np.random.Generator
-) -> list[Individual]:
-    """The next population by NSGA-II with constrained domination.
+def survivors(individuals: Sequence[Individual], size: int) -> list[Individual]:
+    """The next population by NSGA-II with constrained domination, best first.
 
     Whoever breaks no condition of the gate comes before all who break one, and these go by how
     many they break (Deb et al., IEEE Trans. Evol. Comput. 6, 182, 2002, section VI).
     """
     chosen: list[Individual] = []
-    with random.seeded(rng):
-        for broken in sorted({individual.violation for individual in individuals}):
-            alike = [i for i in individuals if i.violation == broken]
-            left = size - len(chosen)
-            if left > 0:
-                chosen += tools.selNSGA2(alike, min(left, len(alike)), nd="log")
+    for broken in sorted({individual.violation for individual in individuals}):
+        alike = [i for i in individuals if i.violation == broken]
+        chosen += _by_rank(alike)[: max(size - len(chosen), 0)]
     return chosen
+
+
+def _by_rank(individuals: Sequence[Individual]) -> list[Individual]:
+    """By the front of error and complexity, and within it the lonely before the crowded."""
+    errors = np.array([math.log(max(individual.error, 1e-300)) for individual in individuals])
+    sizes = np.array([individual.complexity for individual in individuals], dtype=float)
+    order = np.lexsort((sizes, errors))
+    rank = _ranks(errors[order].tolist(), sizes[order].tolist())
+    by_front = np.argsort(rank, kind="stable")
+    order, rank = order[by_front], rank[by_front]
+    crowded = -_crowding_distances(errors[order], sizes[order], rank)
+    return [individuals[k] for k in order[np.lexsort((crowded, rank))]]
+
+
+def _ranks(errors: Sequence[float], sizes: Sequence[float]) -> NDArray[np.int64]:
+    """How many fronts come before each point; the points are in order of error, then size.
+
+    >>> _ranks([1.0, 2.0, 3.0, 3.0], [5.0, 4.0, 4.0, 6.0])
+    array([0, 0, 1, 2])
+    """
+    rank, smallest = [], list[float]()  # size on each front so far; it grows from front to front
+    last, known = (math.nan, math.nan), 0
+    for point in zip(errors, sizes, strict=True):
+        if point != last:  # equal points do not beat each other
+            last, known = point, bisect_right(smallest, point[1])
+            smallest[known : known + 1] = [point[1]]
+        rank.append(known)
+    return np.array(rank, dtype=np.int64)
+
+
+def _crowding_distances(errors: Floats, sizes: Floats, rank: NDArray[np.int64]) -> Floats:
+    """Distances of neighbours on a front, in its extents; points are by front, then error."""
+    distances = np.full(rank.size, np.inf)
+    inner = 1 + np.flatnonzero((rank[1:-1] == rank[:-2]) & (rank[1:-1] == rank[2:]))
+    begins = np.flatnonzero(np.diff(rank, prepend=-1))
+    distances[inner] = 0.0
+    for values in (errors, sizes):
+        extent = np.maximum.reduceat(values, begins) - np.minimum.reduceat(values, begins)
+        gap = np.abs(values[inner + 1] - values[inner - 1])
+        distances[inner] += gap / np.where(extent > 0, extent, 1.0)[rank[inner]]
+    return distances
 
 
 def tournament(

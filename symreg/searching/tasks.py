@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from symreg.fit.design import Design
+from symreg.fit.projected.fitter import Fitter
 from symreg.fit.rows import Labelled
-from symreg.fit.solve.fitter import Fitter
 from symreg.searching.gate import Gate
 from symreg.versions import versions
 
@@ -58,7 +58,7 @@ class Source:
     """Those of the search."""
 
     def load(self) -> tuple[Fitter, Gate | None]:
-        """What fits and tests candidates.
+        """Objects that fit and test candidates.
 
         Raises
         ------
@@ -101,7 +101,7 @@ _made = threading.local()
 
 
 def kept(make: Callable[..., Made], *arguments: Any) -> Made:
-    """What a function makes of its arguments; this thread keeps what was made last.
+    """Value of a function of these arguments; this thread keeps the last one.
 
     So a worker reads the data once, not for every task.
     """

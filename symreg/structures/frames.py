@@ -21,7 +21,7 @@ class Frame:
 
     atoms: Atoms
     source: str
-    """What to call it, such as ``a.extxyz frame 3``."""
+    """Name in messages, such as ``a.extxyz frame 3``."""
     info: Mapping[str, Any]
     labels: Labels
     group: str

@@ -22,7 +22,7 @@ from symreg.structures.split import choose_validation, trajectory_name
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """What was read; ``data.json`` of a run folder."""
+    """Summary of the data that were read; ``data.json`` of a run folder."""
 
     files: Mapping[str, Mapping[str, Any]]
     """For each file: its setting, structures, and how often each key was taken."""
@@ -45,7 +45,7 @@ class DataReport:
     notes: tuple[str, ...]
     """Decisions taken while reading."""
     warnings: tuple[str, ...]
-    """What looks wrong and should be looked at."""
+    """Warnings of data that look wrong."""
     data_hash: str
     """SHA-256 of the arrays."""
 

@@ -1,4 +1,4 @@
-"""What the ``[data]`` table of a run file says."""
+"""Settings of the ``[data]`` table of a run file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 QUANTITIES = ("energy", "forces", "stress")
 """Labels that a structure may carry."""
 SPLITS = ("train", "validation", "test")
-"""What a structure is used for; ``Structures.split`` counts in this order."""
+"""Uses of structures; ``Structures.split`` counts in this order."""
 SPLIT_KINDS = ("trajectory", "block", "random")
 
 
@@ -20,9 +20,9 @@ class DataSettings:
     train: tuple[str, ...]
     """Paths or globs, relative to the run file."""
     validation: tuple[str, ...] = ()
-    """The same for validation; when empty, a part of ``train`` is set aside."""
+    """Files for validation; when empty, a part of ``train`` is set aside."""
     test: tuple[str, ...] = ()
-    """The same for the test that is made once, at the end."""
+    """Files for the test that is made once, at the end."""
     split: str = "trajectory"
     """How validation is set aside: whole trajectories, contiguous blocks, or random structures."""
     validation_fraction: float = 0.2

@@ -1,5 +1,6 @@
-"""What formulas are made of: terms and expressions, cutoff functions, walls, known forms."""
+"""Parts of formulas: sums, terms, expressions; cutoff functions, walls, known forms."""
 
-from symreg.terms.term import VARIABLES_OF, Expression, Term
+from symreg.terms.expression import Expression, expression_of
+from symreg.terms.term import Key, Sum, Term
 
-__all__ = ["VARIABLES_OF", "Expression", "Term"]
+__all__ = ["Expression", "Key", "Sum", "Term", "expression_of"]

@@ -1,4 +1,4 @@
-"""What sampled curves tell: poles between their points, and whether they rise."""
+"""Poles between the points of sampled curves, and whether these rise."""
 
 from __future__ import annotations
 

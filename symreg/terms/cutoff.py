@@ -1,18 +1,149 @@
-"""Cutoff functions f_c(r): how an interaction fades to nothing at the cutoff radius."""
+"""Cutoff functions f_c(r): how an interaction fades to nothing at the cutoff radius.
+
+Each is one class, with values and slopes by NumPy for fits, and its form in SymPy for formulas.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS = ("none", "septic", "cosine", "poet", "stillinger_weber")
-"""Names of the cutoff functions, as a run file writes them."""
+Floats = NDArray[np.float64]
 
-SWITCHED = ("septic", "poet")
-"""Kinds that are 1 up to an onset radius."""
+
+class Fade(ABC):
+    """The form of a cutoff function between its onset, if it has one, and the cutoff radius."""
+
+    name: ClassVar[str]
+    """As a run file writes it."""
+    smoothness: ClassVar[int]
+    """Power of the distance to the cutoff radius with which it vanishes there; 0 for a jump."""
+    has_onset: ClassVar[bool] = False
+    """Whether it is 1 up to an onset radius."""
+
+    @staticmethod
+    @abstractmethod
+    def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:
+        """Value and slope in 1/Å at distances in Å, between onset and cutoff radius."""
+
+    @staticmethod
+    @abstractmethod
+    def sympy(r: Any, cutoff: Cutoff) -> Any:
+        """Their form in SymPy, of the distance ``r``."""
+
+
+class Truncation(Fade):
+    """Nothing but the end at the cutoff radius."""
+
+    name, smoothness = "none", 0
+
+    @staticmethod
+    def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:  # noqa: ARG004
+        """One, and zero."""
+        return np.ones_like(r), np.zeros_like(r)
+
+    @staticmethod
+    def sympy(r: Any, cutoff: Cutoff) -> Any:  # noqa: ARG004
+        """One."""
+        import sympy
+
+        return sympy.Integer(1)
+
+
+class Septic(Fade):
+    """The polynomial of lowest degree with three continuous derivatives at both ends."""
+
+    name, smoothness, has_onset = "septic", 4, True
+
+    @staticmethod
+    def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:
+        """With its zero taken out, so that rounding makes it no negative number below a root."""
+        width = cutoff.r_cut - cutoff.r_on
+        t = np.clip((r - cutoff.r_on) / width, 0.0, 1.0)
+        value = (1 - t) ** 4 * (1 + t * (4 + t * (10 + 20 * t)))
+        return value, -140 * (t * (1 - t)) ** 3 / width
+
+    @staticmethod
+    def sympy(r: Any, cutoff: Cutoff) -> Any:
+        """As a product, so that nothing cancels at the cutoff radius."""
+        import sympy
+
+        outer, inner = sympy.Float(cutoff.r_cut), sympy.Float(cutoff.r_on)
+        t = (r - inner) / (outer - inner)
+        return (1 - t) ** 4 * (1 + 4 * t + 10 * t**2 + 20 * t**3)
+
+
+class Cosine(Fade):
+    """Half a period of a cosine."""
+
+    name, smoothness = "cosine", 2
+
+    @staticmethod
+    def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:
+        """Half of one plus a cosine."""
+        angle = np.pi * r / cutoff.r_cut
+        return 0.5 * (1 + np.cos(angle)), -0.5 * np.pi / cutoff.r_cut * np.sin(angle)
+
+    @staticmethod
+    def sympy(r: Any, cutoff: Cutoff) -> Any:
+        """See ``Fade``."""
+        import sympy
+
+        return (1 + sympy.cos(sympy.pi * r / sympy.Float(cutoff.r_cut))) / 2
+
+
+class Poet(Fade):
+    """A polynomial in the square of the distance."""
+
+    name, smoothness, has_onset = "poet", 2, True
+
+    @staticmethod
+    def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:
+        """As published."""
+        outer, inner, square = cutoff.r_cut**2, cutoff.r_on**2, r * r
+        scale = (outer - inner) ** 3
+        value = (outer - square) ** 2 * (outer + 2 * square - 3 * inner) / scale
+        return value, -12 * r * (outer - square) * (square - inner) / scale
+
+    @staticmethod
+    def sympy(r: Any, cutoff: Cutoff) -> Any:
+        """See ``Fade``."""
+        import sympy
+
+        outer, inner = sympy.Float(cutoff.r_cut), sympy.Float(cutoff.r_on)
+        switch = (outer**2 - r**2) ** 2 * (outer**2 + 2 * r**2 - 3 * inner**2)
+        return switch / (outer**2 - inner**2) ** 3
+
+
+class StillingerWeber(Fade):
+    """An exponential that vanishes with all its derivatives."""
+
+    name, smoothness = "stillinger_weber", 99
+
+    @staticmethod
+    def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:
+        """As published."""
+        gap = r - cutoff.r_cut
+        value = np.exp(cutoff.s / gap)
+        return value, -value * cutoff.s / gap**2
+
+    @staticmethod
+    def sympy(r: Any, cutoff: Cutoff) -> Any:
+        """See ``Fade``."""
+        import sympy
+
+        return sympy.exp(sympy.Float(cutoff.s) / (r - sympy.Float(cutoff.r_cut)))
+
+
+FADES: dict[str, type[Fade]] = {fade.name: fade for fade in Fade.__subclasses__()}
+"""Cutoff functions by name."""
+KINDS = tuple(FADES)
+"""Names of the cutoff functions, as a run file writes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +189,7 @@ class Cutoff:
             raise ValueError(f"cutoff is '{self.kind}'; it must be one of {', '.join(KINDS)}")
         if not self.r_cut > 0:
             raise ValueError(f"cutoff radius is {self.r_cut:g} Å; it must be greater than 0")
-        if self.kind in SWITCHED and not 0 <= self.r_on < self.r_cut:
+        if self.fade.has_onset and not 0 <= self.r_on < self.r_cut:
             raise ValueError(
                 f"onset radius is {self.r_on:g} Å; it must lie between 0 and the cutoff radius "
                 f"{self.r_cut:g} Å"
@@ -66,45 +197,34 @@ class Cutoff:
         if self.kind == "stillinger_weber" and not self.s > 0:
             raise ValueError(f"stillinger_weber_s is {self.s:g} Å; it must be greater than 0")
 
-    def value(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
+    def value(self, r: Floats) -> Floats:
         """Weights between 0 and 1 at the distances ``r`` in Å, any shape."""
         return self._value_and_slope(np.asarray(r, dtype=float))[0]
 
-    def slope(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
+    def slope(self, r: Floats) -> Floats:
         """Derivative of the weight in 1/Å at the distances ``r`` in Å, any shape."""
         return self._value_and_slope(np.asarray(r, dtype=float))[1]
 
-    def _value_and_slope(
-        self, r: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        inside = r < self.r_cut
-        if self.kind == "none":
-            return inside.astype(float), np.zeros_like(r)
-        if self.kind == "cosine":
-            angle = np.pi * np.minimum(r / self.r_cut, 1.0)
-            return 0.5 * (1 + np.cos(angle)), -0.5 * np.pi / self.r_cut * np.sin(angle)
-        if self.kind == "stillinger_weber":
-            gap = np.where(inside, r - self.r_cut, -np.inf)
-            value = np.where(inside, np.exp(self.s / gap), 0.0)
-            return value, -value * self.s / gap**2
-        if self.kind == "poet":
-            return self._poet(np.clip(r, self.r_on, self.r_cut))
-        width = self.r_cut - self.r_on
-        t = np.clip((r - self.r_on) / width, 0.0, 1.0)
-        # With its zero taken out, so that rounding makes it no negative number below a root.
-        value = (1 - t) ** 4 * (1 + t * (4 + t * (10 + 20 * t)))
-        return value, -140 * (t * (1 - t)) ** 3 / width
+    @property
+    def fade(self) -> type[Fade]:
+        """Its form."""
+        return FADES[self.kind]
 
-    def _poet(self, r: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        outer, inner, square = self.r_cut**2, self.r_on**2, r * r
-        scale = (outer - inner) ** 3
-        value = (outer - square) ** 2 * (outer + 2 * square - 3 * inner) / scale
-        return value, -12 * r * (outer - square) * (square - inner) / scale
+    def _value_and_slope(self, r: Floats) -> tuple[Floats, Floats]:
+        onset = self.r_on if self.fade.has_onset else 0.0
+        value, slope = np.array(r < onset, dtype=float), np.zeros_like(r)
+        fading = (r >= onset) & (r < self.r_cut)
+        value[fading], slope[fading] = self.fade.values(r[fading], self)
+        return value, slope
+
+    def sympy(self, r: Any) -> Any:
+        """The part between onset and cutoff radius as SymPy in ``r`` (Å)."""
+        return self.fade.sympy(r, self)
 
     def to_dict(self) -> dict[str, str | float]:
         """Only the settings that this kind uses."""
         record: dict[str, str | float] = {"kind": self.kind, "r_cut": self.r_cut}
-        if self.kind in SWITCHED:
+        if self.fade.has_onset:
             record["r_on"] = self.r_on
         if self.kind == "stillinger_weber":
             record["s"] = self.s

@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from symreg.language import parse
-from symreg.terms import VARIABLES_OF, Term
+from symreg.language.text import TRIPLET
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS
+from symreg.terms.term import Key, Term
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Form:
     @property
     def is_separable(self) -> bool:
         """Whether all of its three-body terms, if any, are products h(x1) h(x2) p(c)."""
-        trees = [parse(text, variable=VARIABLES_OF["three-body"]) for text in self.triplets]
+        trees = [parse(text, variable=TRIPLET) for text in self.triplets]
         return all(tree.factors is not None for tree in trees)
 
 
@@ -195,34 +197,32 @@ _STARTS = {
 
 
 def known_forms(
-    keys: Collection[tuple[str, tuple[str, ...]]], cutoffs: Collection[str] = (), r0: float = 0.0
+    keys: Collection[Key], cutoffs: Collection[str] = (), r0: float = 0.0
 ) -> tuple[Form, ...]:
-    """Forms that terms of these kinds and species can express.
+    """Forms that terms of these keys can express.
 
     Parameters
     ----------
     keys
-        Kinds and species of terms.
+        Those of terms.
     cutoffs
         Cutoff functions of all kinds of terms.
     r0
         Unit of reduced distance in Å; some forms need 1.
     """
-    kinds = {kind for kind, _ in keys}
+    there = {key.over for key in keys}
     found = list(FORMS)
-    if "three-body" in kinds:
+    if TRIPLETS in there:
         found += [f for f in THREE_BODY_FORMS if not f.cutoff or set(cutoffs) == {f.cutoff}]
-    if "many-body" in kinds:
+    if FUNCTION in there:
         found += [f for f in MANY_BODY_FORMS if not f.in_angstrom or r0 == 1.0]
     return tuple(found)
 
 
-def terms_of_form(form: Form, keys: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Term, ...]:
+def terms_of_form(form: Form, keys: Sequence[Key]) -> tuple[Term, ...]:
     """The terms of a form for every pair of species, each with constants of its own."""
     start = _STARTS.get(form.name, {})
-    texts = {"pair": form.terms, "three-body": form.triplets, "many-body": form.embedded}
+    texts = {PAIRS: form.terms, TRIPLETS: form.triplets, FUNCTION: form.embedded}
     return tuple(
-        Term(kind, species, parse(text, start, VARIABLES_OF[kind]))
-        for kind, species in keys
-        for text in texts[kind]
+        Term.at(key, key.parse(text, start)) for key in keys for text in texts.get(key.over, ())
     )

@@ -1,118 +1,346 @@
-"""Terms and expressions: trees with a kind, species and linear weights."""
+"""Sums and terms: what formulas are made of, with one text form and one parser.
+
+A sum is over the neighbours of an atom, or over every two of them; a term is one sum that stands
+alone, or a function F of several sums of one atom.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from symreg.language.operators import WEIGHT_COST
-from symreg.language.text import NEIGHBOUR_SUM, TRIPLET, parse
-from symreg.language.tree import Node, Tree, combine, number_text
+from symreg.language.text import Nested
+from symreg.language.tree import Tree, mapped, operands, parse
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, Kind, kind_of, summed
 
-VARIABLES_OF: dict[str, str | tuple[str, ...]] = {
-    "pair": "x",
-    "three-body": TRIPLET,
-    "many-body": NEIGHBOUR_SUM,
-}
-"""Names of the variables of each kind of term."""
+_BY_COUNT = {1: FUNCTION, 2: PAIRS, 3: TRIPLETS}
+"""Kind of a key whose text does not say it, by the number of its species."""
 
 
-class Term(NamedTuple):
-    """One additive contribution: what kind, between which species, and its function."""
+class Key(NamedTuple):
+    """Where a term belongs: what it is over, between which species."""
 
-    kind: str
-    """``pair``, ``three-body`` or ``many-body``."""
+    over: str
+    """The kind of its sum, or ``FUNCTION``."""
     species: tuple[str, ...]
-    """Chemical symbols: two for a pair, sorted; for triplets the centre, then the others sorted;
-    for many-body terms the atom."""
-    tree: Tree
-    """Function of x = r / r0, of x1, x2 and the cosine c, or of sums over neighbours."""
+    """Chemical symbols: of a pair in order of the alphabet; of triplets the centre, then its
+    neighbours in that order; of a function of sums the centre."""
+
+    @staticmethod
+    def of(*species: str) -> Key:
+        """The key of species: one for a function, two for a pair, three for triplets.
+
+        >>> str(Key.of("O", "Hf")), Key.of("O", "Si", "Hf").species
+        ('Hf-O', ('O', 'Hf', 'Si'))
+        """
+        if len(species) not in _BY_COUNT:
+            raise ValueError(f"a term is of one to three species, not {len(species)}")
+        return Key(_BY_COUNT[len(species)], species).ordered()
+
+    @staticmethod
+    def read(text: str) -> Key:
+        """The key of a text such as ``Hf-O``, ``O;Hf-Hf`` or ``O-Hf-Hf``, or ``Cu``.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        over, _, rest = text.strip().rpartition(" ")
+        species = re.split("[-;]", rest)
+        if not all(re.fullmatch("[A-Z][a-z]?", symbol) for symbol in species):
+            raise ValueError(f"'{text}' names no species: write Hf-O, O;Hf-Hf or Cu")
+        if not over:
+            return Key.of(*species)
+        _check_species(kind_of(over), tuple(species))
+        return Key(over, tuple(species)).ordered()
+
+    def ordered(self) -> Key:
+        """The key with neighbours, and pairs that stand alone, in order of the alphabet."""
+        first = 1 if self.is_function or kind_of(self.over).directed else 0
+        return Key(self.over, (*self.species[:first], *sorted(self.species[first:])))
+
+    @property
+    def is_function(self) -> bool:
+        """Whether terms of this key are functions of sums."""
+        return self.over == FUNCTION
+
+    @property
+    def centre(self) -> str:
+        """The first species: of a pair either could be it."""
+        return self.species[0]
+
+    def __str__(self) -> str:
+        """Text that ``read`` reads back."""
+        text = "-".join(self.species)
+        return text if _BY_COUNT.get(len(self.species)) == self.over else f"{self.over} {text}"
+
+    def parse(self, text: str, values: Mapping[str, float] | None = None) -> Tree:
+        """Read a formula of a term of this key; see ``symreg.language.parse``.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        if not self.is_function:
+            return parse(text, values, kind_of(self.over).variables)
+        tree = parse(text, values, (), _head)
+        if not any(True for _ in sums_in(tree.root)):
+            raise ValueError(
+                "formula cannot be read: a many-body formula holds a sum over neighbours, such as "
+                f"sum(x^-6): {text}"
+            )
+        if stray := [name for name in tree.names if re.fullmatch(r"s\d+", name)]:
+            raise ValueError(
+                f"formula cannot be read: {stray[0]} is the name of a sum and no constant; write "
+                f"the sum itself, such as sum(x^-6): {text}"
+            )
+        return tree
+
+
+def _head(name: str, variables: set[str]) -> Nested:
+    """Head of a sum, from its name in a text, as in ``sum`` or ``sum_O``."""
+    function, *species = name.split("_")
+    kind = summed(function, variables)
+    if species and len(species) != kind.neighbours:
+        raise ValueError(f"{name} names {len(species)} neighbours; it has {kind.neighbours}")
+    return (kind.over, kind.name, *sorted(species))
+
+
+def sums_in(root: Nested) -> Iterator[Nested]:
+    """The sums of a function of sums, ``("sum", head, u)``, as they appear."""
+    if root[0] == "sum":
+        yield root
+        return
+    for operand in operands(root):
+        yield from sums_in(operand)
+
+
+def _check_species(kind: Kind, species: Sequence[str]) -> None:
+    wanted = kind.neighbours + 1
+    if len(species) != wanted:
+        raise ValueError(
+            f"a sum over {kind.over} is between {wanted} species, not {len(species)}: "
+            f"{'-'.join(species)}"
+        )
 
 
 @dataclass(frozen=True)
-class Expression:
-    """A sum of terms with their linear weights in eV."""
+class Sum:
+    """A sum around an atom: over which neighbours, and a function of where they are.
 
-    terms: tuple[Term, ...]
-    weights: tuple[float, ...]
-    """One per term, in eV."""
+    Raises
+    ------
+    ValueError
+        If there is no such kind of sum, or the number of species or the variables are not its.
+    """
 
-    @cached_property
-    def complexity(self) -> int:
-        """Costs of all nodes, and two for each weight."""
-        return sum(term.tree.complexity + WEIGHT_COST for term in self.terms)
+    over: str
+    """``pairs``, ``triplets`` or another kind that is registered."""
+    species: tuple[str, ...]
+    """The centre, then the neighbours; of a pair sum that stands alone in order of the alphabet."""
+    tree: Tree
+    """The function, of x or of x1, x2 and c."""
 
-    @property
-    def n_constants(self) -> int:
-        """Fitted reals: weights and constants in the trees."""
-        return sum(len(term.tree.constants) + 1 for term in self.terms)
+    def __post_init__(self) -> None:
+        """Refuse what no kind of sum can be."""
+        kind = kind_of(self.over)
+        object.__setattr__(self, "species", tuple(self.species))
+        _check_species(kind, self.species)
+        others = self.tree.variables - set(kind.variables)
+        if others:
+            raise ValueError(
+                f"a sum over {kind.over} is of a function of {', '.join(kind.variables)}, not of "
+                f"{', '.join(sorted(others))}: {self.tree}"
+            )
 
-    def keys(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Kinds and species that occur, in order of first appearance."""
-        return list(dict.fromkeys((term.kind, term.species) for term in self.terms))
 
-    def total(self, kind: str, species: tuple[str, ...]) -> Tree:
-        """The weighted sum of all terms of one kind and species as a single tree, in eV."""
-        total: Tree | None = None
-        for term, weight in zip(self.terms, self.weights, strict=True):
-            if (term.kind, term.species) != (kind, species):
-                continue
-            size = weight if total is None else abs(weight)
-            part = Tree((Node("const", 0),), (size,))
-            if term.tree.nodes != (Node("int", 1),):
-                part = combine("mul", part, term.tree)
-            operator = "sub" if weight < 0 else "add"
-            total = part if total is None else combine(operator, total, part)
-        return total if total is not None else Tree((Node("int", 0),))
+@dataclass(frozen=True)
+class Term:
+    """One additive contribution to the energy of an atom: a sum, or a function F of sums.
 
-    def text(self, digits: int | None = 5, *, named: bool = False) -> str:
-        """All terms as one line; species are named when there are several, or if ``named``."""
-        keys = self.keys()
-        parts = {
-            key: self.total(*key).text(digits) if key[0] == "pair" else self.part_text(key, digits)
-            for key in keys
-        }
-        if len(keys) == 1 and not named:
-            return parts[keys[0]]
-        return "; ".join(f"{'-'.join(key[1])}: {part}" for key, part in parts.items())
+    Examples
+    --------
+    >>> term = Term.read("Cu: 2.5*sqrt(sum(x^-6))")
+    >>> str(term.of), [str(one.tree) for one in term.sums]
+    ('2.5*sqrt(s1)', ['x^-6'])
+    >>> Term.read(str(term)) == term
+    True
 
-    def part_text(self, key: tuple[str, tuple[str, ...]], digits: int | None) -> str:
-        """The weighted sum of the terms of one kind and species, as text."""
-        text = ""
-        for term, weight in zip(self.terms, self.weights, strict=True):
-            if (term.kind, term.species) != key:
-                continue
-            function = term.tree.text(digits)
-            is_sum = term.tree.nodes[0].op in ("add", "sub", "neg")
-            sign = (" - " if weight < 0 else " + ") if text else ("-" if weight < 0 else "")
-            factor = "" if function == "1" else f"*({function})" if is_sum else f"*{function}"
-            text += f"{sign}{number_text(abs(weight), digits)}{factor}"
-        return text
+    Raises
+    ------
+    ValueError
+        If sums and function do not belong together.
+    """
 
-    def to_dict(self) -> list[dict[str, Any]]:
-        """Plain data for JSON; ``from_dict`` reads it back to an equal expression."""
-        return [
-            {
-                "kind": term.kind,
-                "species": list(term.species),
-                "weight": weight,
-                "formula": str(term.tree),
-                "constants": term.tree.named,
-            }
-            for term, weight in zip(self.terms, self.weights, strict=True)
-        ]
+    sums: tuple[Sum, ...]
+    """In order of their first place in the function; those of one function have one centre."""
+    of: Tree | None = None
+    """F in s1, s2, ...; None for one sum that stands alone: then it enters linearly."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no term."""
+        if not self.sums:
+            raise ValueError("a term needs a sum: a function of none is a constant energy")
+        if self.of is None:
+            if len(self.sums) > 1:
+                raise ValueError("several sums stand in a function; give it as `of`")
+            if self.sums[0].species != self.key.ordered().species:
+                species = "-".join(self.sums[0].species)
+                raise ValueError(f"species {species} are not in order: write {self.key.ordered()}")
+            return
+        if len({one.species[0] for one in self.sums}) > 1:
+            centres = ", ".join(one.species[0] for one in self.sums)
+            raise ValueError(f"the sums of one function have one centre, not {centres}")
+        names = {f"s{n}" for n in range(1, len(self.sums) + 1)}
+        if others := self.of.variables - names:
+            raise ValueError(
+                f"a function holds {', '.join(sorted(others))}, where "
+                f"{'one sum exists' if len(names) == 1 else f'{len(names)} sums exist'}: "
+                f"{', '.join(sorted(names))}"
+            )
+        if missing := names - self.of.variables:
+            raise ValueError(f"the function {self.of} leaves out {', '.join(sorted(missing))}")
+        places = [node[0] for node in self.of.shape.nodes() if node[0] in names]
+        if list(dict.fromkeys(places)) != [f"s{n}" for n in range(1, len(names) + 1)]:
+            raise ValueError(f"sums are numbered as they appear: {self.of} begins with {places[0]}")
+        plain = [one for one in self.sums if not one.tree.constants]
+        if len(set(plain)) < len(plain):
+            raise ValueError(f"a sum without constants is given twice: {self.of}")
+        for one in self.sums:
+            near = one.species[1:]
+            if list(near) != sorted(near):
+                raise ValueError(f"neighbours {'-'.join(near)} are not in order of the alphabet")
 
     @staticmethod
-    def from_dict(record: Sequence[Mapping[str, Any]]) -> Expression:
-        """Undo ``to_dict``; formulas go through ``parse``."""
-        terms = tuple(
-            Term(
-                str(entry["kind"]),
-                tuple(entry["species"]),
-                parse(entry["formula"], entry.get("constants", {}), VARIABLES_OF[entry["kind"]]),
-            )
-            for entry in record
-        )
-        return Expression(terms, tuple(float(entry["weight"]) for entry in record))
+    def at(key: Key, tree: Tree) -> Term:
+        """The term of a key whose function is a tree, for a function of sums with these in it.
+
+        Raises
+        ------
+        ValueError
+            If the tree is no function of such a term.
+        """
+        if not key.is_function:
+            return Term((Sum(key.over, key.species, tree),))
+        found: dict[Nested, Sum] = {}
+
+        def split(node: Nested) -> Nested:
+            if node[0] == "sum":
+                over, _, *species = node[1]
+                near = species or [key.centre] * kind_of(over).neighbours
+                if node not in found:  # sums of other constants are others, whatever their values
+                    found[node] = Sum(over, (key.centre, *near), tree.part(node[2]))
+                return (f"s{list(found).index(node) + 1}",)
+            return mapped(node, split)
+
+        outer = tree.part(split(tree.root))
+        return Term(tuple(found.values()), outer)
+
+    @staticmethod
+    def read(text: str, values: Mapping[str, float] | None = None) -> Term:
+        """Read a term such as ``Hf-O: x^-6``, ``Si-Si-Si: x1^-2*x2^-2*c`` or ``Cu: sqrt(sum(x))``.
+
+        Parameters
+        ----------
+        text
+            Species and formula. Inside a function of sums ``sum_O(...)`` is over neighbours of that
+            species, ``sum(...)`` over those of the centre's.
+        values
+            Values of named constants; 1.0 where none is given.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        name, colon, formula = text.partition(":")
+        if not colon:
+            raise ValueError(f"'{text}' names no species: write Cu-Cu: {text}")
+        key = Key.read(name)
+        term = Term.at(key, key.parse(formula.strip(), values))
+        if not term.is_finite:
+            raise ValueError(f"constants must be finite numbers: {text} with {dict(values or {})}")
+        return term
+
+    @property
+    def key(self) -> Key:
+        """Where it belongs."""
+        if self.of is None:
+            return Key(self.sums[0].over, self.sums[0].species)
+        return Key(FUNCTION, self.sums[0].species[:1])
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The whole function as one tree, with its sums in it."""
+        if self.of is None:
+            return self.sums[0].tree
+        constants: list[float] = []
+        names: list[str] = []
+
+        def joined(part: Tree) -> Nested:
+            """A part with its constants among all others; those of one name are one."""
+            places = []
+            for value, name in zip(part.constants, part.names, strict=True):
+                if name and name in names:
+                    places.append(names.index(name))
+                else:
+                    places.append(len(names))
+                    constants.append(value)
+                    names.append(name)
+
+            def visit(node: Nested) -> Nested:
+                if node[0] == "const":
+                    return "const", places[node[1]]
+                return mapped(node, visit)
+
+            return visit(part.root)
+
+        sums = {f"s{n}": self._summed(one, joined) for n, one in enumerate(self.sums, 1)}
+
+        def filled(node: Nested) -> Nested:
+            if node[0] in sums:
+                return sums[node[0]]
+            return mapped(node, filled)
+
+        return Tree.of(filled(joined(self.of)), constants, names)
+
+    @staticmethod
+    def _summed(one: Sum, joined: Callable[[Tree], Nested]) -> Nested:
+        centre, *near = one.species
+        head = (one.over, kind_of(one.over).name, *(near if set(near) != {centre} else ()))
+        return "sum", head, joined(one.tree)
+
+    def with_constants(self, constants: Sequence[float]) -> Term:
+        """The term with other values of its constants, in the order of ``tree``.
+
+        Raises
+        ------
+        ValueError
+            If there are too few or too many.
+        """
+        return Term.at(self.key, self.tree.with_constants(constants))
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """Constants in the functions, in the order of ``tree``."""
+        return self.tree.constants
+
+    @property
+    def complexity(self) -> int:
+        """Costs of all nodes; the weight of the term is not among them."""
+        return self.tree.complexity
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all constants are numbers."""
+        return all(map(math.isfinite, self.constants))
+
+    def __str__(self) -> str:
+        """Text that ``read`` reads back to an equal term, values of named constants apart."""
+        return f"{self.key}: {self.tree}"

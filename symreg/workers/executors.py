@@ -30,7 +30,7 @@ ONE_THREAD = dict.fromkeys(
 )
 """Environment of a worker: one thread, for sums depend on the number of threads."""
 Preload = Callable[[], object]
-"""What workers may do before their first task, so that it need not wait."""
+"""Calls that workers may make before their first task, so that it need not wait."""
 LOST = (BrokenExecutor, CancelledError)
 
 
@@ -43,9 +43,9 @@ class Engine:
     start: Callable[[Preload], AbstractContextManager[Executor]]
     """Starts the workers, and stops them at the end."""
     lost: tuple[type[BaseException], ...] = LOST
-    """What a task raises whose worker was lost, and with it the executor."""
+    """Error of a task whose worker was lost, and with it the executor."""
     replaced: tuple[type[BaseException], ...] = ()
-    """What a task raises whose worker was lost, where the executor replaces it."""
+    """Error of a task whose worker was lost, where the executor replaces it."""
 
 
 def given(executor: Executor) -> Engine:

@@ -1,4 +1,4 @@
-"""What goes wrong on a user's side ends in one clear line, and nothing is lost by it."""
+"""Whatever goes wrong on a user's side ends in one clear line, and nothing is lost by it."""
 
 import errno
 import json
@@ -32,7 +32,7 @@ def command(*words):
 
 
 def message(*words):
-    """What a command that must fail says."""
+    """The message of a command that must fail."""
     result = command(*words)
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == 1

@@ -18,7 +18,7 @@ def front_csv(folder):
 
 
 class StoppedError(Exception):
-    """What ends a search in these tests."""
+    """An error that ends a search in these tests."""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -133,16 +133,15 @@ def test_workers_that_are_lost_again_and_again_end_the_search(argon_run, setting
 
 def poisoned(structure, work, *task):
     """Work in a process that dies as soon as it fits candidates of one structure."""
-    from symreg.fit.solve.fitter import Fitter
-    from symreg.searching.individuals import decode
+    from symreg.fit.projected.fitter import Fitter
     from symreg.searching.island import named
 
     fit = Fitter.fit
 
-    def deadly(self, batch, *words):
-        if any(named(genes) == structure for genes in decode(batch)):
+    def deadly(self, candidates, *words):
+        if any(named(coded_terms) == structure for coded_terms in candidates):
             os.kill(os.getpid(), signal.SIGSEGV)
-        return fit(self, batch, *words)
+        return fit(self, candidates, *words)
 
     Fitter.fit = deadly
     return work(*task)
@@ -170,7 +169,7 @@ def test_a_candidate_that_crashes_its_worker_is_quarantined_and_named(
     poison = next(i for i in from_arrays(first.populations[0]) if i.complexity > 8)
     expected = next(
         Islands(argon_design, islands).search(
-            State(0, 0, (), [], quarantined=(named(poison.genes),))
+            State(0, 0, (), [], quarantined=(named(poison.coded_terms),))
         )
     )
     argon_design.save(tmp_path / "design.npz")
@@ -180,13 +179,13 @@ def test_a_candidate_that_crashes_its_worker_is_quarantined_and_named(
         @contextmanager
         def start(_preload, workers=workers):
             with processes(workers).start(tuple) as pool:
-                yield Poisoned(pool, named(poison.genes))
+                yield Poisoned(pool, named(poison.coded_terms))
 
         with Crew(Engine("processes", start), told.append) as crew:
             source = Source(str(tmp_path / "design.npz"), "abc")
             found = next(Islands(argon_design, islands, (), crew, source).search())
-        assert found.quarantined == (named(poison.genes),)
-        assert [i.genes for i in found.front] == [i.genes for i in expected.front]
+        assert found.quarantined == (named(poison.coded_terms),)
+        assert [i.coded_terms for i in found.front] == [i.coded_terms for i in expected.front]
         for one, two in zip(found.populations, expected.populations, strict=True):
             assert all(one[name].tobytes() == two[name].tobytes() for name in two)
     said = [line for line in told if line.startswith("quarantined ")]

@@ -20,6 +20,7 @@ import symreg
 from symreg import config, files
 from symreg.cli.commands import app
 from symreg.runs import RunFolder, open_run
+from symreg.runs.pipeline import checkpoint
 
 pytestmark = pytest.mark.usefixtures("front_only")
 
@@ -27,7 +28,7 @@ EPOCHS = 5
 
 
 class StoppedError(Exception):
-    """What ends a search in these tests."""
+    """An error that ends a search in these tests."""
 
 
 def stop_when(wanted):
@@ -308,8 +309,15 @@ def test_a_run_of_a_newer_version_is_refused(interrupted):
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused(interrupted, monkeypatch):
-    monkeypatch.setattr("symreg.runs.pipeline.checkpoint.FORMAT", 3)
-    with pytest.raises(ValueError, match=r"in format 4; this is symreg .*: install the newer one"):
+    monkeypatch.setattr("symreg.runs.pipeline.checkpoint.FORMAT", checkpoint.FORMAT - 1)
+    with pytest.raises(ValueError, match=r"in format 6; this is symreg .*: install the newer one"):
+        symreg.resume(interrupted)
+
+
+def test_a_checkpoint_of_an_older_version_is_refused(interrupted, monkeypatch):
+    # Arrays of formulas meant something else in it.
+    monkeypatch.setattr("symreg.runs.pipeline.checkpoint.FORMAT", checkpoint.FORMAT + 1)
+    with pytest.raises(ValueError, match=r"in format 6; this .*: finish it where it began"):
         symreg.resume(interrupted)
 
 

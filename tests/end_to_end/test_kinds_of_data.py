@@ -10,6 +10,7 @@ import symreg
 from symreg import files
 from symreg.formula.simplify import Rewriter
 from symreg.runs.pipeline import delivery
+from symreg.terms import Expression
 
 pytestmark = pytest.mark.usefixtures("front_only")
 
@@ -19,7 +20,7 @@ SIGMA = {("Ar", "Ar"): 3.40, ("Ar", "Kr"): 3.52, ("Kr", "Kr"): 3.65}
 
 
 def without(images, *names):
-    """The same structures without some of their labels."""
+    """Structures without some of their labels."""
     copies = [atoms.copy() for atoms in images]
     for atoms in copies:
         for name in names:
@@ -98,7 +99,8 @@ def test_two_species_get_functions_of_their_own(mixtures, search, tmp_path, monk
     monkeypatch.setattr("symreg.lammps.folder.is_installed", lambda: False)
     best = search(mixtures, library_seeds=True, max_complexity=60, epochs=1).front[-1]
     assert best.error < 1e-4
-    assert {tuple(term["species"]) for term in best.record["terms"]} == set(EPS)
+    terms = Expression.from_dict(best.record["terms"]).terms
+    assert {term.key.species for term in terms} == set(EPS)
     for labelled in mixtures:
         atoms = labelled.copy()
         atoms.calc = best.potential.calculator()

@@ -11,18 +11,17 @@ import pytest
 import symreg
 from symreg import files
 from symreg.formula.simplify import Rewriter
-from symreg.language import parse
-from symreg.language.text import TRIPLET
 from symreg.runs import RunFolder
 from symreg.runs.pipeline import checkpoint, delivery
 from symreg.runs.pipeline.preparation import prepare
 from symreg.terms import Expression, Term
+from symreg.terms.kinds import PAIRS, TRIPLETS
 
 STILLINGER_WEBER = "exp(-3.5*(x1 - 1))*exp(-3.5*(x2 - 1))*(c + 0.3)^2"
 
 
 class StoppedError(Exception):
-    """What ends a search in these tests."""
+    """An error that ends a search in these tests."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,8 @@ def front_csv(run):
 
 
 def kinds_of(member):
-    return {term["kind"] for term in member.record["terms"]}
+    terms = Expression.from_dict(member.record["terms"]).terms
+    return {term.key.over for term in terms}
 
 
 @pytest.fixture(
@@ -76,13 +76,13 @@ def test_a_search_goes_on_to_the_same_front_after_a_break(silicon_settings, tmp_
         symreg.search(silicon_settings(tmp_path / "run", **small), on_progress=stop)
     assert front_csv(symreg.resume(tmp_path / "run")) == front_csv(whole)
     assert [row["epoch"] for row in files.read_rows(whole.folder / "generations.csv")] == ["1", "2"]
-    assert any(kinds_of(member) == {"pair", "three-body"} for member in whole.front)
+    assert any(kinds_of(member) == {PAIRS, TRIPLETS} for member in whole.front)
     for member in whole.front:
         assert member.error > whole.floor["error"]
-        if kinds_of(member) == {"pair"}:
+        if kinds_of(member) == {PAIRS}:
             assert member.error >= whole.floor["pair"]["error"]
         terms = Expression.from_dict(member.record["terms"]).terms
-        separable = {term.tree.factors is not None for term in terms if term.kind != "pair"}
+        separable = {term.tree.factors is not None for term in terms if term.key.over != PAIRS}
         assert separable <= ({True} if shape == "separable" else {True, False})
 
 
@@ -120,21 +120,17 @@ def trajectories(prepared_structures, split):
 
 def test_a_written_potential_computes_what_was_fitted(silicon_settings, silicon_file, tmp_path):
     prepared = prepare(silicon_settings(tmp_path / "run", r0=2.35))
-    texts = {"pair": ("x^-8", "x^-4"), "three-body": (STILLINGER_WEBER,)}
     start = [
-        Term(kind, species, parse(text, variable="x" if kind == "pair" else TRIPLET))
-        for kind, species in prepared.design.keys
-        for text in texts[kind]
+        Term.read(text) for text in ("Si-Si: x^-8", "Si-Si: x^-4", f"Si-Si-Si: {STILLINGER_WEBER}")
     ]
     expression, loss = prepared.fitter.refit(start)
     error = prepared.error(expression)
     assert error == pytest.approx(prepared.design.error(loss))
     record = delivery.member_record(prepared, expression, error, 1)
-    assert record["exact_difference"] <= delivery.allowed_difference(prepared, error)
+    assert delivery.agrees(prepared, record)
     folder = RunFolder(tmp_path / "run")
-    candidate = delivery.Contender(expression, error)
     with Rewriter() as rewriter:
-        delivery._write_member(prepared, folder, candidate, record, rewriter)
+        delivery._write_member(prepared, folder, record, rewriter)
     potential = symreg.Potential.load(folder.potential(1) / "potential.json")
     text = json.loads((folder.potential(1) / "potential.json").read_text(encoding="utf-8"))
     assert text["cutoff_three_body"] == prepared.cutoff_three_body.to_dict()
@@ -146,9 +142,9 @@ def test_a_written_potential_computes_what_was_fitted(silicon_settings, silicon_
         expected = {name: written[split][name]["rmse"] for name in found}
         assert found == pytest.approx(expected, rel=1e-5)
         assert expected == pytest.approx(
-            {name: record["errors"][split][name]["rmse"] for name in found}, rel=2e-3
+            {name: record.errors[split][name]["rmse"] for name in found}, rel=2e-3
         )
-    assert record["errors"]["train"]["forces"]["rmse"] == pytest.approx(0.05, rel=0.2)
+    assert record.errors["train"]["forces"]["rmse"] == pytest.approx(0.05, rel=0.2)
     bend, slope, angle = (potential.constants[name] for name in ("w3", "c1", "c2"))
     assert (bend, slope, angle) == pytest.approx((9.0, -3.525, 1 / 3), rel=0.05)
 
@@ -158,7 +154,7 @@ def test_every_member_of_a_run_computes_its_errors(silicon_settings, silicon_fil
     settings = silicon_settings(tmp_path / "run", three_body=shape, max_complexity=35)
     run = symreg.search(settings)
     structures = prepare(settings).structures
-    assert any(kinds_of(member) == {"pair", "three-body"} for member in run.front)
+    assert any(kinds_of(member) == {PAIRS, TRIPLETS} for member in run.front)
     rows = files.read_rows(run.folder / "front.csv")
     assert len(rows) == len(run.front)
     for row, member in zip(rows, run.front, strict=True):

@@ -7,8 +7,7 @@ import pytest
 from symreg.formula import Formula
 from symreg.lammps import export
 from symreg.lammps.eam import FORCE_ERROR, POINTS, Table, eam_file
-from symreg.language import parse
-from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
@@ -21,20 +20,18 @@ FADING = Cutoff(kind="stillinger_weber", r_cut=5.5, s=1.0)
 BENT = (0.3, "log(1 + sum(exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2)*sum(x^-4))")
 PRODUCT = (0.05, "exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.2)")
 RATIO = (0.2, "sum(x^-4)/(1 + sum(x^-3))")
+MANY = (
+    (0.1, "log(2 + sum(exp(-x1 - 2.0*x2)*(c + 0.1*x1)^2)^2)"),
+    (0.2, "sum(x^-4)*sum(x^-3)/(1 + sum(x^-2)*sum(exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.2)^2)^2)"),
+)
+"""Five sums, one of them over triplets that are no products."""
 QUANTITIES = ("energy_per_atom_max", "forces_max", "virial_per_atom_max")
 
 
 def formula_of(*parts, r_cut=5.5):
-    kinds = [
-        "many-body" if "sum" in text else "three-body" if "x1" in text else "pair"
-        for _, text in parts
-    ]
-    count = {"pair": 2, "three-body": 3, "many-body": 1}
-    terms = [
-        Term(kind, ("Cu",) * count[kind], parse(text, variable=VARIABLES_OF[kind]))
-        for kind, (_, text) in zip(kinds, parts, strict=True)
-    ]
-    expression = Expression(tuple(terms), tuple(weight for weight, _ in parts))
+    keys = ["Cu" if "sum" in t else "Cu-Cu-Cu" if "x1" in t else "Cu-Cu" for _, t in parts]
+    texts = [(weight, f"{key}: {text}") for key, (weight, text) in zip(keys, parts, strict=True)]
+    expression = expression_of(texts)
     cutoff, three = (Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (r_cut, 4.1))
     return Formula(expression, 2.55, {"Cu": -0.2}, ("Cu",), cutoff, 1.9, cutoff_three_body=three)
 
@@ -69,6 +66,16 @@ def test_plugin_computes_sums_over_every_two_neighbours(tmp_path, others):
     record = parity["routes"]["plugin"]
     assert record["finite_difference_max"] < 1e-7
     assert record["two_ranks"]["forces_max"] < 1e-12
+
+
+@pytest.mark.lammps
+@needs_compiler
+def test_plugin_computes_any_number_of_sums_of_any_form(tmp_path):
+    parity = export(formula_of(PAIR, *MANY), tmp_path)
+    assert (parity["status"], parity["style"]) == ("run", "plugin")
+    for quantity in QUANTITIES:
+        assert parity[quantity] < 1e-11
+    assert parity["routes"]["plugin"]["finite_difference_max"] < 1e-7
 
 
 @pytest.mark.lammps
@@ -134,7 +141,7 @@ def test_the_plugin_computes_a_root_of_a_sum_that_underflows(tmp_path):
 
 def test_the_readme_names_what_is_no_number(tmp_path, monkeypatch):
     file = replace(eam_file(formula_of(PAIR, *SMOOTH)), dimer_error=np.nan)
-    monkeypatch.setattr("symreg.lammps.routes.eam_file", lambda _: file)
+    monkeypatch.setattr("symreg.lammps.eam.eam_file", lambda _: file)
     monkeypatch.setattr("symreg.lammps.folder.is_installed", lambda: False)
     export(formula_of(PAIR, *SMOOTH), tmp_path, style="eam", provenance={"training_error": np.nan})
     text = (tmp_path / "README.md").read_text()

@@ -6,10 +6,10 @@ from ase import Atoms
 
 from symreg.formula import FormulaCalculator
 from symreg.lammps.roundtrip import MEASURE
-from symreg.lammps.routes import lepton_route, make_routes, native_route, table_route
+from symreg.lammps.routes import make_routes, way_of
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import data_file, dimer_scans
-from symreg.lammps.table import predicted_error, tabulate
+from symreg.lammps.table import predicted_error, tables_of, tabulate
 from symreg.terms.cutoff import Cutoff
 
 PLAIN = Cutoff(kind="none", r_cut=8.5)
@@ -61,7 +61,8 @@ def test_lepton_computes_the_formula_with_every_cutoff_operator_and_wall(make_fo
     assert {f.pair_function("Ar", "Ar").wall.kind for f in formulas} == {"exponential", "core"}
     cases = [(f, scan) for f in formulas for scan in dimer_scans(f, 0.3, rng).values() if len(scan)]
     formulas, scans = zip(*cases, strict=True)
-    results = compute(formulas, map(lepton_route, formulas), scans)
+    routes = [way_of("lepton").make(formula, "") for formula in formulas]
+    results = compute(formulas, routes, scans)
     for formula, scan, (energies, forces) in zip(formulas, scans, results, strict=True):
         energy, force = expected(formula, scan)
         np.testing.assert_allclose(energies, energy, rtol=1e-11, atol=1e-12)
@@ -72,7 +73,7 @@ def test_lepton_computes_the_formula_with_every_cutoff_operator_and_wall(make_fo
 def test_native_styles_compute_the_formula(make_formula):
     rng = np.random.default_rng(0)
     formulas = [make_formula(text, PLAIN) for text in NATIVE.values()]
-    routes = [native_route(formula) for formula in formulas]
+    routes = [way_of("native").make(formula, "") for formula in formulas]
     scans = [dimer_scans(formula, formula.r_lo, rng)["dimers"] for formula in formulas]
     results = compute(formulas, routes, scans)
     for style, formula, route, scan, (energies, forces) in zip(
@@ -91,7 +92,7 @@ def test_predicted_interpolation_is_what_lammps_does(argon):
     function = argon.pair_function("Ar", "Ar")
     table = tabulate(function, "Ar_Ar", 300, 2.0)
     r = np.linspace(2.01, 8.49, 100)
-    route, _ = table_route(argon, "UNITS: metal")
+    route = way_of("table").make(argon, "UNITS: metal")
     route.files["Ar.table"] = f"# UNITS: metal\n\n{table.text()}"
     commands = "pair_style table spline 300\npair_coeff 1 1 Ar.table Ar_Ar 8.5\n"
     places = [[30.0 * n, 5, 5 + x] for n, x in enumerate(r) for x in (0, r[n])]
@@ -106,9 +107,9 @@ def test_predicted_interpolation_is_what_lammps_does(argon):
 
 
 def test_table_follows_the_calculator_of_ase(argon):
-    route, tables = table_route(argon, "UNITS: metal")
+    route = way_of("table").make(argon, "UNITS: metal")
     dimer = Atoms("Ar2", positions=[[0, 0, 0], [0, 0, 4.1]])
-    _, force = tables.tables[0].interpolate(np.array([4.1]))
+    _, force = tables_of(argon).tables[0].interpolate(np.array([4.1]))
     assert force[0] == pytest.approx(expected(argon, dimer)[1][1, 2], abs=1e-6)
     assert route.commands.startswith("pair_style table spline 5000\n")
 
@@ -143,5 +144,5 @@ def test_numbers_of_numpy_are_written_as_numbers(make_formula):
     formula = make_formula("x^-12.7", Cutoff(kind="septic", r_cut=np.float64(8.5), r_on=5.1))
     expression = replace(formula.expression, weights=(np.float64(0.01),))
     lengths = {"r0": np.float64(3.8), "r_lo": np.float64(3.0), "e0": {"Ar": np.float64(0.1)}}
-    routes, _ = make_routes(replace(formula, expression=expression, **lengths), "auto", "a line")
+    routes = make_routes(replace(formula, expression=expression, **lengths), "auto", "a line")
     assert not any("float64" in route.commands for route in routes)

@@ -7,18 +7,17 @@ from symreg.fit.exact import ExactPath
 from symreg.lammps.roundtrip import MEASURE
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import SHEAR, data_file
-from symreg.language import parse
 from symreg.structures import from_atoms
-from symreg.terms import VARIABLES_OF, Expression, Term
+from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
 # F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985)
 EPSILON, SIGMA = 2.1683, 2.0951
 PARAMETERS = f"Si Si Si {EPSILON} {SIGMA} 1.8 21 1.2 {-1 / 3!r} 7.049556277 0.6022245584 4 0 0\n"
 TERMS = (
-    ("pair", "x^-4", 7.049556277 * 0.6022245584 * EPSILON),
-    ("pair", "1", -7.049556277 * EPSILON),
-    ("three-body", "1*1*(c + 1/3)^2", 21 * EPSILON),
+    (7.049556277 * 0.6022245584 * EPSILON, "Si-Si: x^-4"),
+    (-7.049556277 * EPSILON, "Si-Si: 1"),
+    (21 * EPSILON, "Si-Si-Si: 1*1*(c + 1/3)^2"),
 )
 
 
@@ -45,12 +44,8 @@ def test_exact_path_computes_stillinger_weber_silicon_as_lammps_does():
     pair, three_body = (
         Cutoff(kind="stillinger_weber", r_cut=1.8 * SIGMA, s=s) for s in (SIGMA, 1.2 * SIGMA)
     )
-    terms = tuple(
-        Term(kind, ("Si",) * (2 if kind == "pair" else 3), parse(text, variable=VARIABLES_OF[kind]))
-        for kind, text, _ in TERMS
-    )
     path = ExactPath(from_atoms(images), pair, SIGMA, three_body)
-    found = path.predict(Expression(terms, tuple(w for *_, w in TERMS)), {"Si": 0.0})
+    found = path.predict(expression_of(TERMS), {"Si": 0.0})
     results = by_lammps(images)
     np.testing.assert_allclose(found.energy, [r["energy"] for r in results], atol=1e-11)
     forces = np.concatenate([r["forces"] for r in results])

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from symreg.lammps.routes import table_route
 from symreg.lammps.table import (
     FORCE_ERROR,
     LARGEST,
@@ -9,6 +8,7 @@ from symreg.lammps.table import (
     choose_tables,
     predicted_error,
     start_of_table,
+    table_route,
     tabulate,
 )
 from symreg.terms.cutoff import Cutoff
@@ -20,7 +20,7 @@ def test_pair_table_of_argon(argon, golden):
 
 
 def test_table_begins_with_the_line_that_lammps_checks(argon):
-    route, _ = table_route(argon, "DATE: 2025-07-22 UNITS: metal")
+    route = table_route(argon, "DATE: 2025-07-22 UNITS: metal")
     lines = route.files["Ar.table"].splitlines()
     assert lines[0] == "# DATE: 2025-07-22 UNITS: metal"
     assert lines[2] == "Ar_Ar"

@@ -6,27 +6,15 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from symreg.fit.exact import ExactPath
-from symreg.language import parse
 from symreg.structures import from_atoms
-from symreg.terms import VARIABLES_OF, Expression, Term
 from symreg.terms.cutoff import Cutoff
 
 R0 = 2.55
 CUTOFF = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)
 THREE = Cutoff(kind="septic", r_cut=3.6, r_on=2.2)
 FREE = {"Cu": -0.3}
-SPECIES = {"pair": ("Cu", "Cu"), "three-body": ("Cu",) * 3, "many-body": ("Cu",)}
-PAIR, EMBEDDED = "exp(-9.0*x)", "sqrt(sum(exp(-5.0*x)))"
-GUPTA = ((2500.0, "pair", PAIR), (-19.0, "many-body", EMBEDDED))
-
-
-def expression_of(*parts):
-    """Weights, kinds and formulas."""
-    terms = [
-        Term(kind, SPECIES[kind], parse(text, variable=VARIABLES_OF[kind]))
-        for _, kind, text in parts
-    ]
-    return Expression(tuple(terms), tuple(float(weight) for weight, *_ in parts))
+PAIR, EMBEDDED = "Cu-Cu: exp(-9.0*x)", "Cu: sqrt(sum(exp(-5.0*x)))"
+GUPTA = ((2500.0, PAIR), (-19.0, EMBEDDED))
 
 
 def labelled_copper(expression, noise=0.0, three_body=None, crystals=8):
@@ -47,7 +35,7 @@ def labelled_copper(expression, noise=0.0, three_body=None, crystals=8):
 
 
 def labelled(images, expression, noise=0.0, three_body=None):
-    """The same structures with the labels that an expression gives them."""
+    """Structures with the labels that an expression gives them."""
     rng, bare = np.random.default_rng(2), from_atoms(images)
     found = ExactPath(bare, CUTOFF, R0, three_body).predict(expression, FREE)
     for k, atoms in enumerate(images):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from symreg.language import Tree, parse
 from symreg.language.canonical import nested, terms_of, tree_of
-from symreg.terms import Expression, Term
+from symreg.terms import Expression, Key, Term
 
 X = np.linspace(0.55, 2.45, 60)
 data = st.data()
@@ -27,7 +27,7 @@ def test_text_of_a_tree_with_names_reads_back_to_the_tree(any_trees, data):
     tree = data.draw(any_trees)
     count = len(tree.constants)
     names = data.draw(st.lists(words, min_size=count, max_size=count, unique=True))
-    named = Tree(tree.nodes, tree.constants, tuple(names))
+    named = Tree(tree.shape, tree.constants, tuple(names))
     assert parse(str(named), named.named) == named
 
 
@@ -94,7 +94,7 @@ def test_terms_hold_no_further_terms(trees, data):
 @given(data, st.lists(st.floats(-10, 10).filter(bool), min_size=3, max_size=3))
 def test_expression_comes_back_from_plain_data(any_trees, data, weights):
     species = (("Ar", "Ar"), ("Ar", "Kr"), ("Ar", "Ar"))
-    terms = tuple(Term("pair", pair, data.draw(any_trees)) for pair in species)
+    terms = tuple(Term.at(Key.of(*pair), data.draw(any_trees)) for pair in species)
     expression = Expression(terms, tuple(weights))
     assert Expression.from_dict(expression.to_dict()) == expression
     assert len(expression.keys()) == 2
@@ -102,8 +102,9 @@ def test_expression_comes_back_from_plain_data(any_trees, data, weights):
 
 @given(data, st.lists(st.floats(0.1, 10) | st.floats(-10, -0.1), min_size=3, max_size=3))
 def test_total_is_the_weighted_sum_of_terms(trees, data, weights):
-    terms = tuple(Term("pair", ("Ar", "Ar"), data.draw(trees)) for _ in weights)
-    total = Expression(terms, tuple(weights)).total("pair", ("Ar", "Ar"))
+    argon = Key.of("Ar", "Ar")
+    terms = tuple(Term.at(argon, data.draw(trees)) for _ in weights)
+    total = Expression(terms, tuple(weights)).total(argon)
     with np.errstate(all="ignore"):
         parts = [weight * term.tree(X) for weight, term in zip(weights, terms, strict=True)]
         by_hand, size = sum(parts), sum(map(np.abs, parts))

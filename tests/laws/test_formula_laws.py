@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from random_crystals import crystals, numbers, strained, stress_from
 
 from symreg.formula import Formula, FormulaCalculator
-from symreg.language import parse
-from symreg.terms import Expression, Term
+from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
 R_CUT, R_ON, R_LO = 5.0, 3.5, 2.4
@@ -18,20 +17,18 @@ FORMS = (
 )
 PAIRS = (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr"))
 MIXTURE = crystals(("Ar", "Ar", "Ar", "Kr", "Kr"), (True,))
-SILICON = crystals(("Si",) * 5, (True,))
-TRIPLET = ("x1", "x2", "c")
 
 
 @st.composite
 def formulas(draw, kinds=("septic", "cosine", "poet", "stillinger_weber")):
-    terms, weights = [], []
-    for pair in PAIRS:
-        for text in draw(st.sampled_from(FORMS)):
-            terms.append(Term("pair", pair, parse(text)))
-            weights.append(draw(numbers))
+    parts = [
+        (draw(numbers), f"{'-'.join(pair)}: {text}")
+        for pair in PAIRS
+        for text in draw(st.sampled_from(FORMS))
+    ]
     cutoff = Cutoff(kind=draw(st.sampled_from(kinds)), r_cut=R_CUT, r_on=R_ON)
     e0 = {"Ar": draw(numbers), "Kr": draw(numbers)}
-    return Formula(Expression(tuple(terms), tuple(weights)), 3.0, e0, ("Ar", "Kr"), cutoff, R_LO)
+    return Formula(expression_of(parts), 3.0, e0, ("Ar", "Kr"), cutoff, R_LO)
 
 
 def computed(formula, atoms):
@@ -155,76 +152,3 @@ def test_every_formula_is_finite_and_repels_at_contact(formula):
         assert np.isfinite(values).all()
         assert (values[1, r < 0.9 * R_LO] < 0).all()
         assert values[0, 0] > 90
-
-
-THREE_BODY = (
-    "x1^-2*x2^-2*(c + 0.3)^2",
-    "exp(-1.3*x1)*exp(-1.3*x2)*(c^3 - 0.2*c)",
-    "1*1*exp(-c)",
-    "exp(-x1 - 2.0*x2)*(c + 0.1*x1)^2",
-    "log(x1 + 0.5)*sqrt(x2)/(1.5 + c)",
-)
-
-
-@st.composite
-def three_body_formulas(draw, kinds=("septic", "stillinger_weber")):
-    chosen = draw(st.lists(st.sampled_from(THREE_BODY), min_size=1, max_size=3, unique=True))
-    terms = [Term("pair", ("Si", "Si"), parse("x^-6"))]
-    terms += [Term("three-body", ("Si",) * 3, parse(text, variable=TRIPLET)) for text in chosen]
-    weights = [draw(numbers) for _ in terms]
-    near = Cutoff(kind=draw(st.sampled_from(kinds)), r_cut=4.2, r_on=2.6)
-    far = Cutoff(kind="septic", r_cut=draw(st.sampled_from([3.9, 5.0])), r_on=3.0)
-    expression = Expression(tuple(terms), tuple(weights))
-    return Formula(expression, 2.5, {"Si": 0.0}, ("Si",), far, R_LO, cutoff_three_body=near)
-
-
-@few
-@given(three_body_formulas(), SILICON, st.integers(0, 14))
-def test_forces_of_triplets_are_the_slope_of_the_energy(formula, atoms, coordinate):
-    atoms = computed(formula, atoms)
-    force = atoms.get_forces().ravel()[coordinate]
-    energies = []
-    for step in (1e-5, -1e-5):
-        moved = computed(formula, atoms)
-        moved.positions.ravel()[coordinate] += step
-        energies.append(moved.get_potential_energy())
-    scale = np.abs(atoms.get_forces()).max() + 1
-    assert -(energies[0] - energies[1]) / 2e-5 == pytest.approx(force, abs=1e-6 * scale)
-    np.testing.assert_allclose(atoms.get_forces().sum(0), 0, atol=1e-10 * scale)
-
-
-@few
-@given(three_body_formulas(), SILICON)
-def test_stress_of_triplets_is_the_slope_of_the_energy_with_strain(formula, atoms):
-    check_stress(formula, atoms)
-
-
-@few
-@given(
-    three_body_formulas(),
-    SILICON,
-    st.permutations(range(5)),
-    st.data(),
-)
-def test_triplets_do_not_feel_order_place_or_turn(formula, atoms, order, data):
-    angle, shift = data.draw(st.floats(0, 360)), data.draw(st.tuples(numbers, numbers, numbers))
-    still, other = computed(formula, atoms), computed(formula, atoms[list(order)])
-    other.translate(np.multiply(shift, 10))
-    other.rotate(angle, (1, 2, 3), rotate_cell=True)
-    turn = np.linalg.solve(still.cell.array, other.cell.array)
-    expected = still.get_potential_energies()[list(order)]
-    np.testing.assert_allclose(other.get_potential_energies(), expected, rtol=1e-9, atol=1e-9)
-    forces = still.get_forces()[list(order)] @ turn
-    np.testing.assert_allclose(other.get_forces(), forces, rtol=1e-8, atol=1e-8)
-
-
-@few
-@given(
-    three_body_formulas(),
-    SILICON,
-    st.sampled_from([(2, 1, 1), (1, 1, 2)]),
-)
-def test_doubling_the_cell_doubles_the_energy_of_triplets(formula, atoms, repeat):
-    once, twice = computed(formula, atoms), computed(formula, atoms * repeat)
-    assert twice.get_potential_energy() == pytest.approx(2 * once.get_potential_energy(), rel=1e-9)
-    np.testing.assert_allclose(twice.get_stress(), once.get_stress(), rtol=1e-8, atol=1e-9)

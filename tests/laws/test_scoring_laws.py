@@ -8,9 +8,8 @@ from symreg.fit.errors import errors, training_loss
 from symreg.fit.exact import ExactPath, Prediction
 from symreg.fit.loss import LossSettings
 from symreg.formula import Formula, FormulaCalculator
-from symreg.language import parse
 from symreg.structures import from_atoms
-from symreg.terms import Expression, Term
+from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import KINDS, Cutoff
 
 R0, R_CUT, R_ON = 3.0, 5.0, 3.5
@@ -27,7 +26,8 @@ def expressions(draw):
     terms, weights = [], []
     for pair in PAIRS:
         for text in draw(st.lists(st.sampled_from(FORMS), max_size=3, unique=True)):
-            terms.append(Term("pair", pair, parse(text)))
+            key = Key.of(*pair)
+            terms.append(Term.at(key, key.parse(text)))
             weights.append(draw(numbers))
     return Expression(tuple(terms), tuple(weights))
 
@@ -47,7 +47,7 @@ def test_numba_and_sympy_agree(close, expression, cutoff, atoms):
     found = predict(expression, cutoff, atoms)
     formula = Formula(expression, R0, {"Ar": -0.3, "Kr": -0.7}, ("Ar", "Kr"), cutoff, r_lo=0.1)
     if set(formula.species_pairs) != set(PAIRS):
-        missing = [Term("pair", pair, parse("0")) for pair in PAIRS]
+        missing = [Term.read("-".join(pair) + ": 0") for pair in PAIRS]
         padded = Expression((*expression.terms, *missing), (*expression.weights, 1.0, 1.0, 1.0))
         formula = Formula(padded, R0, formula.e0, formula.species, cutoff, r_lo=0.1)
     atoms.calc = FormulaCalculator(formula)
@@ -148,5 +148,5 @@ def test_prediction_of_its_own_labels_has_no_error(expression, atoms, e0):
     labels = from_atoms([atoms])
     assert training_loss(labels, found, LossSettings(), {}) == 0
     gaps = errors(labels, found)["train"]
-    assert all(gaps[name]["all"]["rmse"] == 0 for name in ("energy", "forces"))
-    assert "stress" not in gaps
+    assert gaps.energy.rmse == gaps.forces.rmse == 0
+    assert gaps.stress is None

@@ -4,14 +4,15 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from coded import form_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symreg.fit.programs.evaluation import MAX_CONSTANTS, MAX_NODES
-from symreg.language import parse
-from symreg.language.canonical import LEAVES, nested, tree_of
-from symreg.language.operators import SUMS, WEIGHT_COST
-from symreg.searching.individuals import Individual, cost, decode, encode, n_constants, terms_from
+from symreg.fit.programs.batch import MAX_CONSTANTS, MAX_NODES, decode, encode
+from symreg.language.canonical import cost, n_constants, nested, tree_of
+from symreg.language.operators import WEIGHT_COST
+from symreg.language.tree import mapped, nodes
+from symreg.searching.individuals import Individual, terms_from
 from symreg.searching.variation import (
     HIGHEST_EXPONENT,
     LOWEST_EXPONENT,
@@ -23,15 +24,16 @@ from symreg.searching.variation import (
     VariationSettings,
 )
 from symreg.searching.variation.limits import summands
-from symreg.terms import VARIABLES_OF, Expression
+from symreg.terms import Expression, Key, Term
+from symreg.terms.kinds import PAIRS, TRIPLETS
 
 seeds = st.integers(0, 2**32 - 1)
-KEYS = tuple(("pair", pair) for pair in (("Ar", "Ar"), ("Ar", "Kr"), ("Kr", "Kr")))
-MIXED = (("pair", ("Si", "Si")), ("three-body", ("Si", "Si", "Si")))
-EMBEDDED = (("pair", ("Cu", "Cu")), ("many-body", ("Cu",)))
-EVERY = (EMBEDDED[0], ("three-body", ("Cu", "Cu", "Cu")), EMBEDDED[1])
+KEYS = (Key.of("Ar", "Ar"), Key.of("Ar", "Kr"), Key.of("Kr", "Kr"))
+MIXED = (Key.of("Si", "Si"), Key.of("Si", "Si", "Si"))
+EMBEDDED = (Key.of("Cu", "Cu"), Key.of("Cu"))
+EVERY = (EMBEDDED[0], Key.of("Cu", "Cu", "Cu"), EMBEDDED[1])
 GRID = np.linspace(0.7, 1.7, 9)
-TRIPLETS = np.array(np.meshgrid(GRID[::2], GRID[::2], np.linspace(-1, 1, 5))).reshape(3, -1)
+POINTS = np.array(np.meshgrid(GRID[::2], GRID[::2], np.linspace(-1, 1, 5))).reshape(3, -1)
 SETTINGS = VariationSettings(max_complexity=25, max_terms=3)
 LARGER = replace(SETTINGS, max_complexity=40)
 KINDS = {
@@ -45,23 +47,16 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def descendants(seed, kind, generations=6, count=30):
-    """Random genes and some generations of their children; constants as fits may leave them."""
+    """Random individuals and some generations of children; constants as fits may leave them."""
     keys, settings = KINDS[kind]
     variation, rng = Variation(settings, keys), np.random.default_rng(seed)
     parents = variation.random(count, rng)
     yield from parents
     for _ in range(generations):
         chosen = [Individual(parents[k]) for k in rng.integers(len(parents), size=2 * count)]
-        children = [child.genes for child in variation.vary(chosen, rng)]
+        children = [child.coded_terms for child in variation.vary(chosen, rng)]
         yield from children
         parents = children or parents
-
-
-def nodes(tree):
-    yield tree
-    for operand in tree[1:]:
-        if isinstance(operand, tuple):
-            yield from nodes(operand)
 
 
 @every_kind
@@ -69,22 +64,22 @@ def nodes(tree):
 @given(seed=seeds)
 def test_every_individual_respects_the_limits(seed, kind):
     keys, limits = KINDS[kind]
-    for genes in descendants(seed, kind):
-        assert 1 <= len(genes) <= limits.max_terms * len(keys)
-        assert {gene.key for gene in genes} <= set(range(len(keys)))
-        total = sum(cost(gene.tree) + WEIGHT_COST for gene in genes)
+    for coded_terms in descendants(seed, kind):
+        assert 1 <= len(coded_terms) <= limits.max_terms * len(keys)
+        assert {coded.key for coded in coded_terms} <= set(range(len(keys)))
+        total = sum(cost(form_of(coded)) + WEIGHT_COST for coded in coded_terms)
         assert total <= limits.max_complexity
-        assert sum(n_constants(gene.tree) for gene in genes) <= limits.max_nonlinear
+        assert sum(n_constants(form_of(coded)) for coded in coded_terms) <= limits.max_nonlinear
         assert limits.max_nonlinear <= MAX_CONSTANTS
-        assert all(len(list(nodes(gene.tree))) <= MAX_NODES for gene in genes)
+        assert all(len(list(coded.shape.nodes())) <= MAX_NODES for coded in coded_terms)
 
 
 @every_kind
 @settings(max_examples=12)
 @given(seed=seeds)
 def test_exponents_stay_within_bounds_and_constants_finite(seed, kind):
-    for gene in chain.from_iterable(descendants(seed, kind)):
-        for node in nodes(gene.tree):
+    for coded in chain.from_iterable(descendants(seed, kind)):
+        for node in nodes(form_of(coded)):
             if node[0] == "powi":
                 assert LOWEST_EXPONENT <= node[1] <= HIGHEST_EXPONENT
             if node[0] == "const":
@@ -95,9 +90,9 @@ def test_exponents_stay_within_bounds_and_constants_finite(seed, kind):
 @settings(max_examples=12)
 @given(seed=seeds)
 def test_every_individual_is_canonical_and_has_no_term_twice(seed, kind):
-    for genes in descendants(seed, kind):
-        assert len(set(genes)) == len(genes)
-        assert all(nested(tree_of(gene.tree)) == gene.tree for gene in genes)
+    for coded_terms in descendants(seed, kind):
+        assert len(set(coded_terms)) == len(coded_terms)
+        assert all(nested(tree_of(form_of(coded))) == form_of(coded) for coded in coded_terms)
 
 
 @every_kind
@@ -121,38 +116,45 @@ def test_one_generator_state_gives_the_same_children(seed, kind):
 def test_deap_trees_keep_types_and_function(seed, kind):
     keys, limits = KINDS[kind]
     variation = Variation(limits, keys)
-    for gene in chain.from_iterable(descendants(seed, kind, generations=2)):
-        tree = variation.trees.deap(gene.tree)
-        needed = [root(gene, keys)]
+    for coded in chain.from_iterable(descendants(seed, kind, generations=2)):
+        form = form_of(coded)
+        needed = [root(form, keys[coded.key])]
+        tree = variation.trees.deap(form, needed[0])
         for node in tree:  # in prefix order each node fills the place that waits for it
             assert issubclass(node.ret, needed.pop())
             needed.extend(reversed(node.args if node.arity else []))
         assert not needed
         # Other integers than 1 turn into constants: equal, but from then on fitted.
         back = variation.trees.nested(tree)
-        assert cost(back) <= cost(gene.tree)
-        found, expected = (values(u, keys[gene.key][0]) for u in (back, gene.tree))
+        assert cost(back) <= cost(form)
+        found, expected = (values(u, keys[coded.key]) for u in (back, form))
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * size_of(expected))
 
 
-def values(form, kind):
-    """A function at some points; that of neighbour sums for neighbours of a few distances."""
+def values(form, key):
+    """A function at some points; that of sums for neighbours of a few distances."""
     tree = tree_of(form)
-    if kind != "many-body":
-        return tree(*((GRID,) if kind == "pair" else TRIPLETS))
-    outer, parts = tree.embedding
+    if not key.is_function:
+        return tree(*((GRID,) if key.over == PAIRS else POINTS))
+    term = Term.at(key, tree)
     # Over two neighbours that are at one distance, at cosines of either sign.
-    each = [part(GRID) if part.factors is None else part(GRID, GRID, GRID - 1.2) for part in parts]
+    each = [s.tree(GRID) if s.over == PAIRS else s.tree(GRID, GRID, GRID - 1.2) for s in term.sums]
     sums = [np.lib.stride_tricks.sliding_window_view(one, 3).sum(axis=1) for one in each]
-    return outer._evaluate(dict(zip(SUMS, [*sums, sums[0], sums[0]], strict=False)))
+    return of_sums(term, sums)
 
 
-def root(gene, keys):
+def of_sums(term, sums):
+    """A function of sums, given these."""
+    if term.of is None:
+        return sums[0]
+    return term.of.evaluate({f"s{n}": one for n, one in enumerate(sums, 1)})
+
+
+def root(form, key):
     """Type that the root of a tree must have."""
-    kind = keys[gene.key][0]
-    if kind != "three-body":
-        return Radial if kind == "pair" else Atomic
-    return Separable if gene.tree[0] == "product" else Triplet
+    if key.over != TRIPLETS:
+        return Atomic if key.is_function else Radial
+    return Separable if form[0] == "product" else Triplet
 
 
 def size_of(values):
@@ -163,20 +165,20 @@ def without_sums(tree):
     """The function with a number in the place of every neighbour sum."""
     if tree[0] == "sum":
         return ("int", 1)
-    return (tree[0], *(without_sums(u) if isinstance(u, tuple) else u for u in tree[1:]))
+    return mapped(tree, without_sums)
 
 
 @settings(max_examples=12)
 @given(seed=seeds)
 def test_every_function_of_neighbour_sums_is_finite_for_an_atom_alone(seed):
-    for key, tree in chain.from_iterable(descendants(seed, "many-body")):
-        if key == 1:
-            outer, _ = tree_of(tree).embedding
-            assert np.isfinite(outer._evaluate({name: np.zeros(1) for name in SUMS})).all()
+    for coded in chain.from_iterable(descendants(seed, "many-body")):
+        if coded.key == 1:
+            (term,) = terms_from([coded], EMBEDDED)
+            assert np.isfinite(of_sums(term, np.zeros((len(term.sums), 1)))).all()
 
 
 def variables(tree):
-    return {node[0] for node in nodes(tree)} & set(LEAVES)
+    return {node[0] for node in nodes(tree)} & {"x", "x1", "x2", "c"}
 
 
 @every_kind
@@ -184,13 +186,14 @@ def variables(tree):
 @given(seed=seeds)
 def test_functions_have_the_variables_of_their_kind(seed, kind):
     keys, limits = KINDS[kind]
-    for key, tree in chain.from_iterable(descendants(seed, kind)):
+    for coded in chain.from_iterable(descendants(seed, kind)):
+        tree, key = form_of(coded), keys[coded.key]
         operators = [node[0] for node in nodes(tree)]
-        if keys[key][0] == "pair":
+        if key.over == PAIRS:
             assert variables(tree) <= {"x"}
             assert not {"product", "sum"} & set(operators)
-        elif keys[key][0] == "many-body":
-            assert 1 <= operators.count("sum") <= len(SUMS)
+        elif key.is_function:
+            assert 1 <= operators.count("sum") <= limits.max_sums
             assert tree[0] != "sum"  # that would be a pair function
             assert variables(without_sums(tree)) == set()
             for part in summands(tree):
@@ -216,8 +219,8 @@ def test_functions_have_the_variables_of_their_kind(seed, kind):
 @pytest.mark.parametrize("general", [False, True])
 def test_general_functions_are_made_when_asked_for(general):
     variation = Variation(replace(LARGER, general=general), MIXED)
-    genes = chain.from_iterable(variation.random(200, np.random.default_rng(0)))
-    found = {tree[0] == "product" for key, tree in genes if key == 1}
+    coded_terms = chain.from_iterable(variation.random(200, np.random.default_rng(0)))
+    found = {form_of(coded)[0] == "product" for coded in coded_terms if coded.key == 1}
     assert found == ({True, False} if general else {True})
 
 
@@ -226,26 +229,25 @@ def test_general_functions_are_made_when_asked_for(general):
 @given(seed=seeds)
 def test_text_of_a_function_reads_back_to_it(seed, kind):
     keys, _ = KINDS[kind]
-    variable = VARIABLES_OF[keys[-1][0]]
-    for key, nested_form in chain.from_iterable(descendants(seed, kind, generations=3)):
-        if key == len(keys) - 1:
-            tree = tree_of(nested_form)
-            again = parse(str(tree), variable=variable)
-            assert again == tree
-            assert nested(again) == nested_form
+    for coded in chain.from_iterable(descendants(seed, kind, generations=3)):
+        if coded.key == len(keys) - 1:
+            (term,) = terms_from([coded], keys)
+            again = Term.read(str(term))
+            assert again == term
+            assert nested(again.tree) == form_of(coded)
 
 
 @pytest.mark.parametrize("kind", ["separable", "general", "many-body", "every kind"])
 @settings(max_examples=12)
 @given(seed=seeds)
 def test_expressions_with_other_terms_come_back_from_plain_data(seed, kind):
-    for genes in descendants(seed, kind, generations=1):
-        weights = np.linspace(-1, 2, len(genes))
-        expression = Expression(terms_from(genes, KINDS[kind][0]), tuple(map(float, weights)))
+    for coded_terms in descendants(seed, kind, generations=1):
+        weights = np.linspace(-1, 2, len(coded_terms))
+        expression = Expression(terms_from(coded_terms, KINDS[kind][0]), tuple(map(float, weights)))
         assert Expression.from_dict(expression.to_dict()) == expression
-        assert sum(map(cost, (gene.tree for gene in genes))) == expression.complexity - 2 * len(
-            genes
-        )
+        assert sum(
+            cost(form_of(coded)) for coded in coded_terms
+        ) == expression.complexity - 2 * len(coded_terms)
 
 
 @pytest.mark.parametrize(
@@ -255,11 +257,12 @@ def test_expressions_with_other_terms_come_back_from_plain_data(seed, kind):
 )
 def test_every_kind_and_species_is_drawn(keys):
     limits = LARGER if keys == EVERY else SETTINGS
-    genes = Variation(limits, keys).random(100, np.random.default_rng(0))
-    assert {gene.key for g in genes for gene in g} == set(range(len(keys)))
+    coded_terms = Variation(limits, keys).random(100, np.random.default_rng(0))
+    assert {coded.key for g in coded_terms for coded in g} == set(range(len(keys)))
     if keys == EVERY:  # sums of both kinds
-        parts = [u[0] == "product" for g in genes for k, t in g if k == 2 for u in summands(t)]
+        trees = [form_of(coded) for g in coded_terms for coded in g if coded.key == 2]
+        parts = [u[0] == "product" for tree in trees for u in summands(tree)]
         assert {True, False} == set(parts)
     if len(keys) == 2:  # both kinds at once, but for terms that come to nothing or are too long
-        both = sum({gene.key for gene in g} == {0, 1} for g in genes)
+        both = sum({coded.key for coded in g} == {0, 1} for g in coded_terms)
         assert both > (60 if keys == MIXED else 20)

@@ -7,28 +7,14 @@ whatever the number of structures.
 """
 
 from symreg.fit.design.build import build_design, load_or_build_design
-from symreg.fit.design.design import Design, Floor, Problem, triangle
-from symreg.fit.design.grid import (
-    TAIL_LENGTH,
-    chebyshev_coefficients,
-    chebyshev_nodes,
-    relative_tail,
-)
-from symreg.fit.design.products import ProductFloor, product_floors
-from symreg.fit.design.three_body import TripletGrid
+from symreg.fit.design.design import Design, Problem, triangle
+from symreg.fit.design.products import product_floors
 
 __all__ = [
-    "TAIL_LENGTH",
     "Design",
-    "Floor",
     "Problem",
-    "ProductFloor",
-    "TripletGrid",
     "build_design",
-    "chebyshev_coefficients",
-    "chebyshev_nodes",
     "load_or_build_design",
     "product_floors",
-    "relative_tail",
     "triangle",
 ]

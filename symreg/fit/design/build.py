@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.fit.design.design import Cell, Design
-from symreg.fit.design.grid import chebyshev_coefficients, choose_node_count
-from symreg.fit.design.rows import add_design_rows
-from symreg.fit.design.three_body import TripletGrid, TripletRows
+from symreg.fit.grid import choose_node_count
 from symreg.fit.loss import LossSettings
+from symreg.fit.sums.base import Around, NodeGrid
 from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
 from symreg.structures.neighbours import NEIGHBOUR_REACH, closest_distances, structure_pairs
+from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of, kind_of
 
 Floats = NDArray[np.float64]
 
@@ -54,25 +55,15 @@ class _Triangle:
 class Accumulator:
     """Collects the rows of all structures, cell by cell."""
 
-    def __init__(
-        self, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff | None = None
-    ) -> None:
+    def __init__(self, design: Design) -> None:
         self.design = design
-        self.cutoff = cutoff
-        self.triplet_rows: TripletRows | None = None
-        if design.triplets is not None and cutoff_three_body is not None:
-            self.triplet_rows = TripletRows(design.triplets, cutoff_three_body)
         self.triangles: dict[Cell, _Triangle] = {}
-        pairs = [pair for _, pair in design.pair_keys]
-        self.block = np.full((len(design.species),) * 2, -1)
-        for b, (first, second) in enumerate(pairs):
-            one, two = design.species.index(first), design.species.index(second)
-            self.block[one, two] = self.block[two, one] = b
+        self.reach = max(grid.cutoff.r_cut for grid in design.grids)
 
     def add(self, structures: Structures, s: int, bootstrap_block: int) -> None:
         """Add every label of one structure."""
         kind = structures.kind[structures.atoms_of(s)]
-        energy, forces, virial = self.rows(structures, s, kind)
+        energy, forces, virial = self.rows(structures, s)
         n = kind.size
         where = structures.group[s], SPLITS[structures.split[s]], bootstrap_block
         free_atoms = np.bincount(kind, minlength=len(self.design.species))
@@ -88,36 +79,29 @@ class Accumulator:
             volume = abs(np.linalg.det(structures.cell[s]))
             self._keep(("stress", *where), self._without_e0(virial / volume, structures.stress[s]))
 
-    def rows(
-        self, structures: Structures, s: int, kind: NDArray[np.int64]
-    ) -> tuple[Floats, Floats, Floats]:
-        """What each column contributes to energy, forces (n, 3) and virial of one structure."""
-        design = self.design
-        pairs = structure_pairs(structures, s, design.r_cut)
-        shape = len(design.pair_keys), design.n_nodes
-        energy, virial = np.zeros(shape), np.zeros((6, *shape))
-        forces = np.zeros((kind.size, 3, *shape))
-        add_design_rows(
-            pairs.i,
-            pairs.r,
-            pairs.unit,
-            self.block[kind[pairs.i], kind[pairs.j]],
-            design.r_lo,
-            design.r_cut,
-            self.cutoff.value(pairs.r),
-            self.cutoff.slope(pairs.r),
-            energy,
-            forces,
-            virial,
+    def rows(self, structures: Structures, s: int) -> tuple[Floats, Floats, Floats]:
+        """Contributions of columns to energy, forces (n, 3) and virial (6) of one structure."""
+        pairs = structure_pairs(structures, s, self.reach)
+        around = Around(pairs, structures.kind[structures.atoms_of(s)])
+        parts = []
+        for grid in self.design.grids:
+            species = [self.design.species.index(name) for name in grid.key.species]
+            try:
+                parts.append(grid.contributions(around, species))
+            except ValueError as error:
+                raise ValueError(f"{structures.source[s]} has {error}") from None
+        energy, forces, virial = (
+            np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)
         )
-        of_pairs = energy.ravel(), forces.reshape(kind.size, 3, -1), virial.reshape(6, -1)
-        if self.triplet_rows is None:
-            return of_pairs
-        of_triplets = self.triplet_rows.of(structures, s)
-        energies, on_atoms, virials = (
-            np.concatenate(parts, axis=-1) for parts in zip(of_pairs, of_triplets, strict=True)
-        )
-        return energies, on_atoms, virials
+        return energy, forces, virial
+
+    def node_values(self, matrix: Floats, first: int = 0) -> Floats:
+        """Columns of node values from those of ``rows``, which begin at ``first``; in place."""
+        for grid in self.design.grids:
+            place = slice(first, first + grid.size)
+            matrix[:, place] = grid.to_node_values(matrix[:, place])
+            first += grid.size
+        return matrix
 
     def _e0_columns(self, free_atoms: NDArray[np.int64]) -> Floats:
         return free_atoms.astype(float) if self.design.n_e0 else np.empty(0)
@@ -132,44 +116,51 @@ class Accumulator:
 
     def finish(self) -> Design:
         """Turn columns of coefficients into columns of node values, and of what the data feel."""
-        design, start = self.design, self.design.n_e0
-        coefficients = chebyshev_coefficients(design.n_nodes)
-        triplets = slice(start + design.n_pair_values, design.columns - 1)
         cells, counts = {}, {}
         for cell in sorted(self.triangles):
             # Taken away as it is turned: with triplets all of them twice would be much.
             collected = self.triangles.pop(cell)
             matrix, counts[cell] = collected.reduce(), collected.count
-            for b in range(len(design.pair_keys)):
-                block = slice(start + b * design.n_nodes, start + (b + 1) * design.n_nodes)
-                matrix[:, block] = matrix[:, block] @ coefficients
-            if self.triplet_rows is not None:
-                matrix[:, triplets] = self.triplet_rows.to_node_values(matrix[:, triplets])
+            matrix = self.node_values(matrix, self.design.n_e0)
             cells[cell] = np.asarray(np.linalg.qr(matrix, mode="r"))
-        design = replace(design, cells=cells, counts=counts)
-        return design if design.triplets is None else condensed(design)
+        return condensed(replace(self.design, cells=cells, counts=counts))
 
 
 def condensed(design: Design) -> Design:
-    """The design with those combinations of three-body node values that the data feel."""
-    assert design.triplets is not None
-    triplets = slice(design.n_e0 + design.n_pair_values, design.columns - 1)
-    weighted = (
-        matrix[:, triplets] / (sigma * np.sqrt(design.counts[cell]))
-        for cell, matrix in design.cells.items()
-        if (sigma := design.loss.sigma(cell[0]))
-    )
-    rows = _Triangle(design.triplets.size)
-    for part in weighted:
-        rows.add(part)
-    grid, turn = design.triplets.felt(rows.reduce())
+    """The design with those combinations of node values that the data feel."""
+    grids, turns, first = [], [], design.n_e0
+    for grid in design.grids:
+        place = slice(first, first + grid.size)
+        first += grid.size
+        fewer, turn = _felt(design, grid, place)
+        grids.append(fewer)
+        turns.append((place, turn))
+    if all(fewer is grid for fewer, grid in zip(grids, design.grids, strict=True)):
+        return design
+    # The floors are those of all combinations.
+    floors = design.pair_floor, design.floor
     parts = (
-        (cell, np.hstack([m[:, : triplets.start], m[:, triplets] @ turn, m[:, -1:]]))
+        (
+            cell,
+            np.hstack(
+                [m[:, : design.n_e0], *(m[:, place] @ turn for place, turn in turns), m[:, -1:]]
+            ),
+        )
         for cell, m in design.cells.items()
     )
     cells = {cell: np.asarray(np.linalg.qr(part, mode="r")) for cell, part in parts}
-    # The floor is that of all combinations.
-    return replace(design, triplets=grid, cells=cells, floors=(design.pair_floor, design.floor))
+    return replace(design, grids=tuple(grids), cells=cells, floors=floors)
+
+
+def _felt(design: Design, grid: NodeGrid, place: slice) -> tuple[NodeGrid, Floats]:
+    """A grid with what the data feel of it, and the map to that."""
+    if not grid.is_condensed:
+        return grid, np.eye(grid.size)
+    rows = _Triangle(grid.size)
+    for cell, matrix in design.cells.items():
+        if sigma := design.loss.sigma(cell[0]):
+            rows.add(matrix[:, place] / (sigma * np.sqrt(design.counts[cell])))
+    return grid.felt(rows.reduce())
 
 
 def _lowest_distances(structures: Structures, cutoff: Cutoff) -> dict[tuple[str, str], float]:
@@ -228,27 +219,27 @@ def build_design(
         three-body or many-body terms but several elements, no triplets, or far too many of them.
     """
     if many_body:
-        _one_element(structures.species, "many-body", "many_body")
+        _one_element(structures.species, FUNCTION, "many_body")
     lowest = _lowest_distances(structures, cutoff)
-    r_lo = np.array(list(lowest.values()))
+    nodes = n_nodes or max(choose_node_count(low, cutoff.r_cut) for low in lowest.values())
+    grid_of = kind_of(PAIRS).discoverer.grid_type
+    grids = [grid_of(Key(PAIRS, pair), low, cutoff, nodes) for pair, low in lowest.items()]
+    if cutoff_three_body is not None:
+        grids.append(_triplet_grid(structures.species, min(lowest.values()), cutoff_three_body))
     design = Design(
         species=structures.species,
-        pair_keys=tuple(("pair", pair) for pair in lowest),
-        r_lo=r_lo,
-        r_cut=cutoff.r_cut,
+        grids=tuple(grids),
         r0=r0,
-        n_nodes=n_nodes or max(choose_node_count(low, cutoff.r_cut) for low in r_lo),
         fixed_e0=None if fixed_e0 is None else dict(fixed_e0),
         loss=loss,
         group_weights=dict(group_weights or {}),
         cells={},
         counts={},
-        many_body=many_body,
-        triplets=_triplet_grid(structures.species, float(r_lo.min()), cutoff_three_body),
+        functions=(Key(FUNCTION, structures.species),) if many_body else (),
     )
-    accumulator = Accumulator(design, cutoff, cutoff_three_body)
+    accumulator = Accumulator(design)
     # Every block has a matrix of its own until all is projected; with triplets these are large.
-    most = 100 if design.triplets is None else 20
+    most = 100 if cutoff_three_body is None else 20
     for s, block in enumerate(bootstrap_blocks(structures, most=most)):
         accumulator.add(structures, s, int(block))
     finished = accumulator.finish()
@@ -257,27 +248,26 @@ def build_design(
     return finished
 
 
-def _one_element(species: tuple[str, ...], kind: str, setting: str) -> None:
+def _one_element(species: tuple[str, ...], over: str, setting: str) -> None:
     if len(species) > 1:
         raise ValueError(
-            f"{kind} terms are available for one element; the data hold {', '.join(species)}: "
-            f"set [terms] {setting} = false, or leave the structures with other elements out of "
-            "[data]"
+            f"{adjective_of(over)} terms are available for one element; the data hold "
+            f"{', '.join(species)}: set [terms] {setting} = false, or leave the structures with "
+            "other elements out of [data]"
         )
 
 
-def _triplet_grid(
-    species: tuple[str, ...], r_lo: float, cutoff: Cutoff | None
-) -> TripletGrid | None:
-    if cutoff is None:
-        return None
-    _one_element(species, "three-body", "three_body")
+def _triplet_grid(species: tuple[str, ...], r_lo: float, cutoff: Cutoff) -> NodeGrid:
+    _one_element(species, TRIPLETS, "three_body")
     if not r_lo < cutoff.r_cut:
         raise ValueError(
             f"[terms] r_cut_three_body is {cutoff.r_cut:g} Å, but the closest atoms are "
             f"{r_lo / MARGIN:.4g} Å apart, so there are no triplets; make it larger"
         )
-    return TripletGrid(r_lo, cutoff.r_cut)
+    grid: NodeGrid = kind_of(TRIPLETS).discoverer.grid_type(
+        Key(TRIPLETS, 3 * species), r_lo, cutoff
+    )
+    return grid
 
 
 def load_or_build_design(

@@ -14,18 +14,20 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from symreg.files import write_arrays
-from symreg.fit.design.grid import chebyshev_coefficients, chebyshev_nodes
-from symreg.fit.design.three_body import TripletGrid
 from symreg.fit.loss import LossSettings
+from symreg.fit.sums.base import NodeGrid
+from symreg.fit.sums.pair_grid import PairGrid
+from symreg.fit.sums.triplet_grid import TripletGrid
+from symreg.records import ALL, Errors, Floor, SplitErrors, by_split
 from symreg.structures import QUANTITIES
+from symreg.terms import Expression, Key
+from symreg.terms.kinds import kind_of
 
 Floats = NDArray[np.float64]
-Key = tuple[str, tuple[str, ...]]
-"""Kind and species of a term."""
 Cell = tuple[str, str, str, int]
-"""What one triangular matrix covers: quantity, group, split, bootstrap block."""
+"""Labels that one triangular matrix covers: quantity, group, split, bootstrap block."""
 
-_FORMAT = 2
+_FORMAT = 3
 _SINGULAR = 1e-10
 """Singular values of the e0 columns below this part of the largest count as zero."""
 
@@ -40,22 +42,16 @@ def triangle(matrices: Sequence[Floats], columns: int) -> Floats:
 class Design:
     """A data set as triangular matrices; columns are e0 of each species, coordinates, target.
 
-    The coordinates are the M node values of each of B pairs of species, then those combinations of
-    three-body node values that the data feel; C of them in all.
+    The coordinates are those of each grid in turn, C of them in all: node values of pairs, then
+    those combinations of three-body node values that the data feel.
     """
 
     species: tuple[str, ...]
     """Chemical symbols."""
-    pair_keys: tuple[Key, ...]
-    """Kind and species of each block of pairs, B of them."""
-    r_lo: Floats
-    """Beginning of the grid of each block in Å, shape (B,)."""
-    r_cut: float
-    """End of every grid of pairs in Å."""
+    grids: tuple[NodeGrid, ...]
+    """A grid for each key of a sum that stands alone, pairs first."""
     r0: float
     """Unit of reduced distance in Å."""
-    n_nodes: int
-    """Nodes per pair of species, M."""
     fixed_e0: Mapping[str, float] | None
     """Energies of free atoms in eV when given; None when they are fitted."""
     loss: LossSettings
@@ -66,21 +62,56 @@ class Design:
     """Matrix R of each (quantity, group, split, bootstrap block), unweighted."""
     counts: Mapping[Cell, int]
     """Number of labels in each."""
-
-    triplets: TripletGrid | None = None
-    """Grid of the three-body terms of the one element, if there are any."""
-    many_body: bool = False
-    """Whether formulas may hold functions of neighbour sums, of the one element."""
+    functions: tuple[Key, ...] = ()
+    """Keys of functions of sums that formulas may hold; they are not projected."""
     floors: tuple[Floor, ...] | None = None
     """The floor of pair terms and of all terms, where they were found before."""
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """Kinds and species that terms can have: pairs, then triplets, then many-body terms."""
-        keys = self.pair_keys
-        if self.triplets is not None:
-            keys = (*keys, ("three-body", 3 * self.species))
-        return (*keys, ("many-body", self.species)) if self.many_body else keys
+        """Keys that terms can have: those of the grids, then functions of sums."""
+        return (*(grid.key for grid in self.grids), *self.functions)
+
+    @property
+    def many_body(self) -> bool:
+        """Whether formulas may hold functions of sums."""
+        return bool(self.functions)
+
+    @cached_property
+    def pair_grids(self) -> tuple[PairGrid, ...]:
+        """Grids of pairs, B of them, of M nodes each."""
+        return tuple(grid for grid in self.grids if isinstance(grid, PairGrid))
+
+    @cached_property
+    def triplets(self) -> TripletGrid | None:
+        """The grid of triplets of the one element, if there is any."""
+        found = [grid for grid in self.grids if isinstance(grid, TripletGrid)]
+        return found[0] if found else None
+
+    @property
+    def pair_keys(self) -> tuple[Key, ...]:
+        """Keys of the grids of pairs."""
+        return tuple(grid.key for grid in self.pair_grids)
+
+    @property
+    def r_lo(self) -> Floats:
+        """Beginning of each grid of pairs in Å, shape (B,)."""
+        return np.array([grid.r_lo for grid in self.pair_grids])
+
+    @property
+    def r_cut(self) -> float:
+        """End of every grid of pairs in Å."""
+        return self.pair_grids[0].cutoff.r_cut
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes of each grid of pairs, M."""
+        return self.pair_grids[0].n_nodes
+
+    def place(self, k: int) -> slice:
+        """Which of the coordinates are those of the grid number k."""
+        sizes = [grid.columns for grid in self.grids]
+        return slice(sum(sizes[:k]), sum(sizes[: k + 1]))
 
     @property
     def n_e0(self) -> int:
@@ -90,18 +121,17 @@ class Design:
     @property
     def n_pair_values(self) -> int:
         """Number of node values of pair functions, B M."""
-        return len(self.pair_keys) * self.n_nodes
+        return len(self.pair_grids) * self.n_nodes
 
     @property
     def columns(self) -> int:
         """Columns of every matrix, the target included."""
-        of_triplets = 0 if self.triplets is None else self.triplets.columns
-        return self.n_e0 + self.n_pair_values + of_triplets + 1
+        return self.n_e0 + sum(grid.columns for grid in self.grids) + 1
 
     @cached_property
     def nodes(self) -> Floats:
         """Node distances of pairs in Å, shape (B, M)."""
-        return np.array([chebyshev_nodes(self.n_nodes, low, self.r_cut) for low in self.r_lo])
+        return np.array([grid.distances for grid in self.pair_grids])
 
     @cached_property
     def quantities(self) -> tuple[str, ...]:
@@ -137,28 +167,23 @@ class Design:
 
     @cached_property
     def floor(self) -> Floor:
-        """The lowest training error that smooth terms of all these kinds could reach."""
-        return self.floors[1] if self.floors else lowest_error(self)
+        """The lowest training error that smooth functions on all grids could reach."""
+        return self.floors[1] if self.floors else lowest_error(self, range(len(self.grids)))
 
     @cached_property
     def pair_floor(self) -> Floor:
-        """The same for pair terms alone."""
-        return self.floors[0] if self.floors else lowest_error(self, with_triplets=False)
+        """The lowest training error of smooth pair functions alone."""
+        return self.floors[0] if self.floors else lowest_error(self, range(len(self.pair_grids)))
 
-    def coordinates(self, pairs: Floats, triplets: Floats | None = None) -> Floats:
-        """Coordinates of functions, shape (C,).
-
-        Parameters
-        ----------
-        pairs
-            Pair functions without f_c on the nodes in eV, shape (B, M).
-        triplets
-            The three-body function likewise, shape (K,); None when it is zero.
-        """
-        if self.triplets is None:
-            return pairs.ravel()
-        values = np.zeros(self.triplets.size) if triplets is None else triplets
-        return np.concatenate([pairs.ravel(), self.triplets.coordinates(values)])
+    def coordinates(self, expression: Expression) -> Floats:
+        """Coordinates of what an expression has on the grids, weights as they are, shape (C,)."""
+        parts = []
+        for grid in self.grids:
+            values = np.zeros(grid.size)
+            for term, weight in expression.of(grid.key):
+                values += weight * grid.values(term.tree, self.r0)
+            parts.append(grid.coordinates(values))
+        return np.concatenate(parts)
 
     def error(self, loss: float) -> float:
         """Error in tables: root of twice the loss per quantity, in units of the sigmas."""
@@ -168,8 +193,8 @@ class Design:
         """The loss of an error as in tables."""
         return 0.5 * len(self.quantities) * error**2
 
-    def rmse(self, e0: Floats, coordinates: Floats) -> dict[str, dict[str, dict[str, float]]]:
-        """Root mean squared errors, by split, quantity and group ("all" for all groups).
+    def rmse(self, e0: Floats, coordinates: Floats) -> dict[str, SplitErrors]:
+        """Root mean squared errors by split, of all structures and of each group.
 
         Parameters
         ----------
@@ -183,14 +208,13 @@ class Design:
         for (quantity, group, split, block), matrix in self.cells.items():
             residual = matrix @ vector
             entry = (float(residual @ residual), self.counts[quantity, group, split, block])
-            for name in {group, "all"}:
+            for name in {group, ALL}:
                 squares.setdefault((split, quantity, name), []).append(entry)
-        result: dict[str, dict[str, dict[str, float]]] = {}
-        for (split, quantity, name), entries in sorted(squares.items()):
+        result = {}
+        for label, entries in sorted(squares.items()):
             total, count = (sum(column) for column in zip(*entries, strict=True))
-            by_quantity = result.setdefault(split, {}).setdefault(quantity, {})
-            by_quantity[name] = float(np.sqrt(total / count))
-        return result
+            result[label] = Errors(float(np.sqrt(total / count)))
+        return by_split(result)
 
     def save(self, path: Path, key: str = "") -> None:
         """Write to an npz file, all of it or nothing; ``key`` tells what it was made from.
@@ -204,26 +228,22 @@ class Design:
             "format": _FORMAT,
             "key": key,
             "species": self.species,
-            "keys": self.pair_keys,
-            "r_cut": self.r_cut,
             "r0": self.r0,
-            "n_nodes": self.n_nodes,
             "fixed_e0": self.fixed_e0,
             "loss": asdict(self.loss),
             "group_weights": dict(self.group_weights),
             "cells": list(self.cells),
             "counts": [self.counts[cell] for cell in self.cells],
-            "many_body": self.many_body,
+            "functions": list(map(str, self.functions)),
+            "grids": [],
+            "floors": [self.pair_floor.to_dict(), self.floor.to_dict()],
         }
         arrays = {f"cell{n}": matrix for n, matrix in enumerate(self.cells.values())}
-        if self.triplets is not None and self.triplets.basis is not None:
-            grid = self.triplets
-            names = "r_lo", "r_cut", "n_radial", "n_angular"
-            header["triplets"] = {name: getattr(grid, name) for name in names}
-            header["floors"] = [asdict(self.pair_floor), asdict(self.floor)]
-            arrays["triplet_basis"] = self.triplets.basis
-        arrays |= {"header": np.array(json.dumps(header)), "r_lo": self.r_lo}
-        write_arrays(path, arrays)
+        for n, grid in enumerate(self.grids):
+            record, own = grid.to_arrays()
+            header["grids"].append({"over": grid.key.over, **record})
+            arrays |= {f"grid{n}_{name}": values for name, values in own.items()}
+        write_arrays(path, {**arrays, "header": np.array(json.dumps(header))})
 
     @staticmethod
     def load(path: Path, key: str | None = None) -> Design:
@@ -241,22 +261,23 @@ class Design:
             if key is not None and header["key"] != key:
                 raise ValueError(f"{path} was made from other data or settings")
             cells = [(str(q), str(g), str(s), int(b)) for q, g, s, b in header["cells"]]
-            grid = header.get("triplets")
+            grids = []
+            for n, record in enumerate(header["grids"]):
+                mark = f"grid{n}_"
+                own = {k.removeprefix(mark): file[k] for k in file.files if k.startswith(mark)}
+                grid = kind_of(record["over"]).discoverer.grid_type
+                grids.append(grid.from_arrays(record, own))
             return Design(
                 species=tuple(header["species"]),
-                pair_keys=tuple((kind, tuple(pair)) for kind, pair in header["keys"]),
-                r_lo=file["r_lo"],
-                r_cut=header["r_cut"],
+                grids=tuple(grids),
                 r0=header["r0"],
-                n_nodes=header["n_nodes"],
                 fixed_e0=header["fixed_e0"],
                 loss=LossSettings(**header["loss"]),
                 group_weights=header["group_weights"],
                 cells={cell: file[f"cell{n}"] for n, cell in enumerate(cells)},
                 counts=dict(zip(cells, header["counts"], strict=True)),
-                many_body=header["many_body"],
-                triplets=TripletGrid(**grid, basis=file["triplet_basis"]) if grid else None,
-                floors=tuple(Floor(**floor) for floor in header["floors"]) if grid else None,
+                functions=tuple(map(Key.read, header["functions"])),
+                floors=tuple(map(Floor.from_dict, header["floors"])),
             )
 
 
@@ -305,41 +326,25 @@ class Problem:
         return np.asarray(np.linalg.lstsq(self.e0_rows[:, :n], right, rcond=1e-10)[0])
 
 
-@dataclass(frozen=True)
-class Floor:
-    """The best that any smooth term of the searched kinds can do on the training data."""
-
-    error: float
-    """Lowest error, as in tables."""
-    error_coarser: float
-    """The same with three quarters of the nodes: how far the grid has converged."""
-    rmse: Mapping[str, Any]
-    """Errors of that solution by split, quantity and group: a guide, not a bound."""
-    n_nodes: int
-    """Nodes per block."""
-
-
-def lowest_error(design: Design, with_triplets: bool = True) -> Floor:
-    """The floor by one solve in Chebyshev coefficients, and by another with fewer of them."""
+def lowest_error(design: Design, chosen: Sequence[int]) -> Floor:
+    """The floor of functions on some grids, by one solve, and by another on coarser grids."""
     problem = design.training
-    n_pairs, m = design.n_pair_values, design.n_nodes
-    polynomials = np.kron(np.eye(len(design.pair_keys)), np.linalg.inv(chebyshev_coefficients(m)))
-    degree = np.tile(np.arange(m), len(design.pair_keys))
-    pairs = problem.matrix[:, :n_pairs] @ polynomials
-    triplets = coarser = np.empty((problem.target.size, 0))
-    if with_triplets and design.triplets is not None:
-        triplets = problem.matrix[:, n_pairs:]
-        coarser = triplets @ design.triplets.coordinates(design.triplets.lower_degrees)
-    _, loss_coarser = solve(problem, np.hstack([pairs[:, degree < 3 * m // 4], coarser]))
-    solution, loss = solve(problem, np.hstack([pairs, triplets]))
-    coordinates = np.zeros(problem.target.size)
-    coordinates[:n_pairs] = polynomials @ solution[:n_pairs]
-    coordinates[n_pairs : n_pairs + triplets.shape[1]] = solution[n_pairs:]
+    bases = [design.grids[k].basis(coarser=False) for k in chosen]
+    places = [design.place(k) for k in chosen]
+    every = [problem.matrix[:, p] @ basis for p, basis in zip(places, bases, strict=True)]
+    fewer = [problem.matrix[:, design.place(k)] @ design.grids[k].basis(True) for k in chosen]
+    _, loss_coarser = solve(problem, np.hstack(fewer))
+    solution, loss = solve(problem, np.hstack(every))
+    coordinates, first = np.zeros(problem.target.size), 0
+    for place, basis in zip(places, bases, strict=True):
+        last = first + basis.shape[1]
+        coordinates[place] = basis @ solution[first:last]
+        first = last
     return Floor(
         error=design.error(loss),
         error_coarser=design.error(loss_coarser),
         rmse=design.rmse(problem.e0(coordinates), coordinates),
-        n_nodes=m,
+        n_nodes=design.n_nodes,
     )
 
 

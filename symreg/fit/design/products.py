@@ -1,24 +1,21 @@
 """Floors of separable three-body terms: what sums of a few products h(x1) h(x2) p(c) can reach.
 
 Every factor is free on its nodes, and so is the pair function. All but the radial factors enter
-linearly and are eliminated by variable projection (Golub and Pereyra, SIAM J. Numer. Anal. 10,
-413, 1973) with Kaufman's simplified Jacobian (BIT 15, 49, 1975).
+linearly: they are weights to the solver, the radial factors its constants.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
-from scipy.optimize import least_squares
 
 from symreg.fit.design.design import Design, solve
-from symreg.fit.design.three_body import NEGLIGIBLE
+from symreg.fit.solve.solver import Columns
+from symreg.fit.solve.solver import solve as solve_constants
+from symreg.fit.sums.triplet_grid import NEGLIGIBLE
+from symreg.records import ProductFloor
 
 Floats = NDArray[np.float64]
 
@@ -28,18 +25,6 @@ _SINGULAR = 1e-13
 """Directions of pair functions that the data feel less than this part of the strongest are none."""
 _LEADING, _RANDOM = 4, 4
 """Starting points of the last product: leading factors of the floor's solution, random ones."""
-
-
-@dataclass(frozen=True)
-class ProductFloor:
-    """The best that smooth pair terms and a few separable products can do on the training data."""
-
-    products: int
-    """How many."""
-    error: float
-    """Lowest error found, as in tables; of several local minima, so an upper bound."""
-    rmse: Mapping[str, Any]
-    """Errors of that solution by split, quantity and group: a guide, not a bound."""
 
 
 def product_floors(design: Design, most: int = MOST_PRODUCTS) -> tuple[ProductFloor, ...]:
@@ -66,13 +51,13 @@ class _Products:
     def __init__(self, design: Design) -> None:
         grid, problem = design.triplets, design.training
         assert grid is not None
-        assert grid.basis is not None
+        assert grid.combinations is not None
         pairs = problem.matrix[:, : design.n_pair_values]
         scale = np.linalg.norm(pairs, axis=0)
         left, sizes, _ = np.linalg.svd(pairs / np.where(scale == 0, 1.0, scale))
         out_of_reach = left[:, int(np.sum(sizes > _SINGULAR * sizes[0])) :]
         self.target = out_of_reach.T @ problem.target
-        self.felt = grid.basis.T @ grid.smooth
+        self.felt = grid.combinations.T @ grid.smooth
         rows = out_of_reach.T @ problem.matrix[:, design.n_pair_values :] @ self.felt
         left, sizes, right = np.linalg.svd(rows, full_matrices=False)
         self.penalty = NEGLIGIBLE * sizes[0]
@@ -102,40 +87,36 @@ class _Products:
 
     def fit(self, start: Floats) -> tuple[float, Floats]:
         """Penalised loss of a local minimum, and its radial factors (n, A)."""
+        found = solve_constants(
+            lambda x, _: self._columns(x.reshape(start.shape)),
+            start.ravel(),
+            max_steps=100,
+            tolerance=1e-6,
+        )
+        return found.loss, found.constants.reshape(start.shape)
 
-        @lru_cache(maxsize=1)
-        def project(data: bytes) -> tuple[Floats, Floats, Floats]:
-            return self._project(np.frombuffer(data).reshape(start.shape))
-
-        def residual(x: Floats) -> Floats:
-            return project(x.tobytes())[0]
-
-        def jacobian(x: Floats) -> Floats:
-            return project(x.tobytes())[1]
-
-        found = least_squares(residual, start.ravel(), jacobian, ftol=1e-6, max_nfev=100)
-        return float(found.cost), found.x.reshape(start.shape)
-
-    def _project(self, factors: Floats) -> tuple[Floats, Floats, Floats]:
-        """Residual (P + n C,), its derivatives by factors (n, A), and best p (n, C)."""
+    def _columns(self, factors: Floats) -> Columns:
+        """Columns of best p (n C) for radial factors (n, A), with the rows of the penalty."""
+        n, rows = len(factors), self.target.size
         size = np.linalg.norm(factors, axis=1)[:, None, None]
         h = factors / size[:, 0]
         half = np.tensordot(h, self.tensor, axes=1)
-        columns = np.einsum("nacp,na->pnc", half, h).reshape(self.target.size, -1)
-        width = columns.shape[1]
-        columns = np.vstack([columns, self.penalty * np.eye(width)])
-        target = np.concatenate([self.target, np.zeros(width)])
-        q, upper = np.linalg.qr(columns)
-        p = solve_triangular(upper, q.T @ target).reshape(len(h), -1)
-        slopes = 2.0 * np.einsum("nacp,nc->nap", half, p)
-        slopes -= h[:, :, None] * np.einsum("nap,na->np", slopes, h)[:, None, :]
-        jacobian = np.zeros((target.size, h.size))
-        jacobian[: self.target.size] = (slopes / size).reshape(h.size, -1).T
-        return columns @ p.ravel() - target, jacobian - q @ (q.T @ jacobian), p
+        columns = np.einsum("nacp,na->ncp", half, h).reshape(-1, rows)
+        width = len(columns)
+
+        def slopes(weights: Floats) -> Floats:
+            p = weights.reshape(n, -1)
+            turned = 2.0 * np.einsum("nacp,nc->nap", half, p)
+            turned -= h[:, :, None] * np.einsum("nap,na->np", turned, h)[:, None, :]
+            return np.hstack([(turned / size).reshape(h.size, -1), np.zeros((h.size, width))])
+
+        both = np.hstack([columns, self.penalty * np.eye(width)])
+        return Columns(both, slopes, np.concatenate([self.target, np.zeros(width)]))
 
     def floor(self, design: Design, factors: Floats) -> ProductFloor:
         """Errors of products with these radial factors, the pair function included."""
-        p = self._project(factors)[2]
+        best = solve_constants(lambda _, __: self._columns(factors), np.empty(0))
+        p = best.weights.reshape(len(factors), -1)
         h = factors / np.linalg.norm(factors, axis=1)[:, None]
         both = h[:, self.first] * h[:, self.second] * np.where(self.first == self.second, 0.5, 1.0)
         triplets = self.felt @ np.einsum("nk,nc->kc", both, p).ravel()
@@ -144,4 +125,4 @@ class _Products:
         solution, loss = solve(problem, np.column_stack([problem.matrix[:, :n], felt]))
         coordinates = np.concatenate([solution[:n], solution[n] * triplets])
         rmse = design.rmse(problem.e0(coordinates), coordinates)
-        return ProductFloor(len(h), design.error(loss), rmse)
+        return ProductFloor(design.error(loss), rmse, len(h))

@@ -1,24 +1,59 @@
-"""Candidates as flat arrays, as compiled code reads them."""
+"""Candidates as flat arrays, as compiled code reads them: the one place where trees are encoded.
+
+What does not fit into compiled code is refused here, by ``fits``, which variation knows too.
+Operators that have a definition in others are written out; the mark that they leave in ``arg`` lets
+``decode`` find them again. So such an operator needs no compiled code of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
+
+from symreg.language import Shape, parse
+from symreg.language.operators import CONST, INT, OPERATORS, PRODUCT, SUM, VARIABLE, Operator
+from symreg.language.text import Nested
+from symreg.language.tree import nodes as nodes_of
+from symreg.language.tree import operands
+from symreg.terms import Key, Term
+from symreg.terms.kinds import kinds
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+MAX_NODES = 256
+"""Most nodes of one tree, operators with a definition written out."""
+MAX_CONSTANTS = 16
+"""Most constants of one tree."""
+ROWS = 256
+"""More than a function has variables."""
+_REMEMBERED = 2**16
+_BASE = 128
+"""More than there are elements, or kinds of sums: both are digits of a number in this base."""
+
+
+class CodedTerm(NamedTuple):
+    """One term of a candidate: its key among those of a design, its shape and its constants."""
+
+    key: int
+    shape: Shape
+    constants: tuple[float, ...]
+
 
 class Batch(NamedTuple):
-    """Candidates as flat arrays: I candidates, T terms, K constants in all."""
+    """Candidates as flat arrays: I candidates, T terms, N nodes, K constants in all."""
 
     code: Integers
-    """Operator of each node, prefix order, tree after tree."""
+    """Operator of each node, prefix order, tree after tree, shape (N,)."""
     arg: Integers
-    """Constant, integer or exponent of each node."""
+    """Constant, integer or exponent of each node; for a variable its place among those of its
+    function, and ``ROWS`` times the number of its name; shape (N,)."""
     node_start: Integers
     """Where the nodes of each term begin, shape (T+1,)."""
     constants: Floats
@@ -45,17 +80,227 @@ class Batch(NamedTuple):
             np.array([0, last - first]),
         )
 
-    @staticmethod
-    def joined(batches: Sequence[Batch]) -> Batch:
-        """Batches one after another as one."""
 
-        def ends(parts: list[Integers]) -> Integers:
-            sizes = [np.zeros(1, dtype=np.int64), *(np.diff(part) for part in parts)]
-            return np.cumsum(np.concatenate(sizes))
+class Encoded(NamedTuple):
+    """A tree as arrays; shape (nodes,)."""
 
-        columns = {name: [getattr(b, name) for b in batches] for name in Batch._fields}
-        arrays: dict[str, NDArray[Any]] = {
-            name: ends(parts) if name.endswith("start") else np.concatenate(parts)
-            for name, parts in columns.items()
-        }
-        return Batch(**arrays)
+    code: Integers
+    arg: Integers
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def encoded(shape: Shape, alone: bool = False) -> Encoded:
+    """A shape as arrays; ``alone`` is for a function of one variable, whatever its name.
+
+    Raises
+    ------
+    ValueError
+        If it is larger than compiled code has room for.
+    """
+    nodes = list(_encoded(shape.root))
+    if alone:
+        nodes = [(code, arg - arg % ROWS if code == VARIABLE else arg) for code, arg in nodes]
+    if len(nodes) > MAX_NODES or shape.n_constants > MAX_CONSTANTS:
+        raise ValueError(
+            f"a formula has {len(nodes)} operators and {shape.n_constants} constants; "
+            f"at most {MAX_NODES} and {MAX_CONSTANTS} are possible"
+        )
+    code, arg = zip(*nodes, strict=True)
+    return Encoded(np.array(code, dtype=np.int64), np.array(arg, dtype=np.int64))
+
+
+def fits(shape: Shape) -> bool:
+    """Whether compiled code has room for a shape."""
+    if shape.cost <= MAX_NODES // _LONGEST and shape.n_constants <= MAX_CONSTANTS:
+        return True  # no node costs less than 1
+    try:
+        encoded(shape)
+    except ValueError:
+        return False
+    return True
+
+
+def _encoded(u: Nested) -> Iterable[tuple[int, int]]:
+    """Codes and arguments of all nodes in prefix order."""
+    op = u[0]
+    if op in _PLACES:
+        yield VARIABLE, _PLACES[op] + ROWS * _NUMBERS[op]
+    elif op in ("const", "int"):
+        yield (CONST if op == "const" else INT), u[1]
+    elif op == "product":
+        yield PRODUCT, 0
+        yield from _encoded(u[1])
+        # The cosine is the one variable of an angular factor.
+        yield from ((code, arg - arg % ROWS * (code == VARIABLE)) for code, arg in _encoded(u[2]))
+    elif op == "sum":
+        yield SUM, _head_number(u[1])
+        yield from _encoded(u[2])
+    elif op in _DEFINED:
+        before, after = _DEFINED[op]
+        yield from before
+        yield from _encoded(u[1])
+        yield from after
+    else:
+        yield OPERATORS[op].code, u[1] if op == "powi" else 0
+        for operand in operands(u):
+            yield from _encoded(operand)
+
+
+_VARIABLES = ("x", "x1", "x2", "c", *(f"s{n}" for n in range(1, 100)))
+_NUMBERS = {name: n for n, name in enumerate(_VARIABLES)}
+_PLACES = {"x": 0, "x1": 0, "x2": 1, "c": 2, **{f"s{n}": n - 1 for n in range(1, 100)}}
+"""Where a variable stands among those of its function."""
+
+
+def _head_number(head: Nested) -> int:
+    """Number of the head of a sum, which means the same in every process."""
+    over, _, *species = head
+    number = 0
+    for symbol in species:
+        number = number * _BASE + atomic_numbers[symbol]
+    return number * _BASE + [kind.over for kind in kinds()].index(over)
+
+
+def _head(number: int) -> Nested:
+    """Undo ``_head_number``."""
+    number, over = divmod(number, _BASE)
+    species: list[str] = []
+    while number:
+        number, z = divmod(number, _BASE)
+        species.insert(0, chemical_symbols[z])
+    kind = kinds()[over]
+    return kind.over, kind.name, *species
+
+
+def _defined() -> dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]]:
+    """Nodes before and after the operand of operators with a definition; the first is marked."""
+    found = {}
+    for row in OPERATORS.values():
+        if not row.definition:
+            continue
+        root = parse(row.definition, variable="u").root
+        _check_definition(row, root)
+        nodes = list(_encoded(root))
+        (place,) = [k for k, node in enumerate(nodes) if node[0] == VARIABLE]
+        first = nodes[0][0], row.code
+        found[row.name] = [first, *nodes[1:place]], nodes[place + 1 :]
+    return found
+
+
+def _check_definition(row: Operator, root: Nested) -> None:
+    """Refuse what cannot be written out, or not be told from what else is written."""
+    used = [node[0] for node in nodes_of(root)]
+    others = sorted({op for op in used if op in OPERATORS and OPERATORS[op].definition})
+    faults = {
+        "hold u once": used.count("x") != 1,
+        "hold integers and no constants": "const" in used,
+        "begin with an operator, but no integer power": used[0] in ("x", "int", "powi"),
+        f"do without {', '.join(others)}": bool(others),
+    }
+    for fault, there in faults.items():
+        if there:
+            raise ValueError(f"the definition of {row.name} must {fault}: {row.definition}")
+
+
+_DEFINED: dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
+_DEFINED = _defined()
+_LONGEST = max([1, *(len(before) + len(after) for before, after in _DEFINED.values())])
+_NAMES = {row.code: row.name for row in OPERATORS.values()}
+
+
+def encode(candidates: Sequence[Sequence[CodedTerm]]) -> Batch:
+    """Flat arrays of many candidates.
+
+    Raises
+    ------
+    ValueError
+        If a tree is larger than compiled code has room for.
+    """
+    arrays, constants, keys = [], list[float](), []
+    node_start, constant_start, term_start = [0], [0], [0]
+    nodes = 0
+    for coded_terms in candidates:
+        for key, shape, values in coded_terms:
+            tree = encoded(shape)
+            arrays.append(tree)
+            constants += values
+            keys.append(key)
+            nodes += tree.code.size
+            node_start.append(nodes)
+            constant_start.append(len(constants))
+        term_start.append(len(keys))
+    none = [np.empty(0, dtype=np.int64)]
+    return Batch(
+        np.concatenate([tree.code for tree in arrays] or none),
+        np.concatenate([tree.arg for tree in arrays] or none),
+        np.array(node_start, dtype=np.int64),
+        np.array(constants, dtype=float),
+        np.array(constant_start, dtype=np.int64),
+        np.array(keys, dtype=np.int64),
+        np.array(term_start, dtype=np.int64),
+    )
+
+
+def decode(batch: Batch) -> list[tuple[CodedTerm, ...]]:
+    """Undo ``encode``, with the constants that the batch holds now."""
+    constants = batch.constants.tolist()
+    nodes, firsts = batch.node_start.tolist(), batch.constant_start.tolist()
+    coded_terms = []
+    for t, key in enumerate(batch.key.tolist()):
+        code, arg = (part[nodes[t] : nodes[t + 1]].tobytes() for part in (batch.code, batch.arg))
+        coded_terms.append(
+            CodedTerm(key, _decoded(code, arg), tuple(constants[firsts[t] : firsts[t + 1]]))
+        )
+    return [tuple(coded_terms[low:high]) for low, high in pairwise(batch.term_start.tolist())]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decoded(code: bytes, arg: bytes) -> Shape:
+    codes, args = (np.frombuffer(part, dtype=np.int64).tolist() for part in (code, arg))
+    return Shape(_read(iter(zip(codes, args, strict=True))))
+
+
+def _read(nodes: Iterator[tuple[int, int]]) -> Nested:
+    """The nested form that comes next."""
+    code, arg = next(nodes)
+    if code == VARIABLE:
+        return (_VARIABLES[arg // ROWS],)
+    if code in (CONST, INT):
+        return ("const" if code == CONST else "int"), arg
+    if code == PRODUCT:
+        return "product", _read(nodes), _read(nodes)
+    if code == SUM:
+        return "sum", _head(arg), _read(nodes)
+    name = _NAMES[code]
+    if name == "powi":
+        return name, arg, _read(nodes)
+    if arg:  # an operator that was written out
+        before, after = _DEFINED[_NAMES[arg]]
+        for _ in before[1:]:
+            next(nodes)
+        inner = _read(nodes)
+        for _ in after:
+            next(nodes)
+        return _NAMES[arg], inner
+    return (name, *(_read(nodes) for _ in range(OPERATORS[name].arity)))
+
+
+def pack(candidates: Sequence[Sequence[Term]], keys: Sequence[Key]) -> list[tuple[CodedTerm, ...]]:
+    """Terms as coded terms; ``keys`` are those of the design.
+
+    Raises
+    ------
+    ValueError
+        If a term is of another key.
+    """
+    index = {key: k for k, key in enumerate(keys)}
+    found = []
+    for terms in candidates:
+        for term in terms:
+            if term.key not in index:
+                known = ", ".join(map(str, keys))
+                raise ValueError(f"there is no place for the term {term}; there is for {known}")
+        found.append(
+            tuple(CodedTerm(index[term.key], term.tree.shape, term.constants) for term in terms)
+        )
+    return found

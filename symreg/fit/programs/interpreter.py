@@ -9,19 +9,21 @@ from numba import njit
 from numpy.typing import NDArray
 
 from symreg.fit.programs.elementary import FASTMATH, exp, log
-from symreg.language.operators import PRIMITIVES
+from symreg.language.operators import OPERATORS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_ADD, _SUB = PRIMITIVES["add"].code, PRIMITIVES["sub"].code
-_MUL, _DIV = PRIMITIVES["mul"].code, PRIMITIVES["div"].code
-_NEG, _POWI, _POW = PRIMITIVES["neg"].code, PRIMITIVES["powi"].code, PRIMITIVES["pow"].code
-_EXP, _LOG, _SQRT = PRIMITIVES["exp"].code, PRIMITIVES["log"].code, PRIMITIVES["sqrt"].code
-ARITY = np.array(
-    [p.arity for p in sorted(PRIMITIVES.values(), key=lambda p: p.code)], dtype=np.int64
-)
-"""Operands of each operator, by its code."""
+_ADD, _SUB = OPERATORS["add"].code, OPERATORS["sub"].code
+_MUL, _DIV = OPERATORS["mul"].code, OPERATORS["div"].code
+_NEG, _POWI, _POW = OPERATORS["neg"].code, OPERATORS["powi"].code, OPERATORS["pow"].code
+_EXP, _LOG, _SQRT = OPERATORS["exp"].code, OPERATORS["log"].code, OPERATORS["sqrt"].code
+
+
+@njit(inline="always")
+def is_binary(op: int) -> bool:
+    """Whether an instruction has two operands."""
+    return op in (_ADD, _SUB, _MUL, _DIV, _POW)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
@@ -87,9 +89,12 @@ def run_values(program: Integers, n_instructions: int, rows: Floats, scratch: Fl
         elif op == _SQRT:
             for k in range(out.size):
                 out[k] = math.sqrt(a[k])
-        else:
+        elif op == _NEG:
             for k in range(out.size):
                 out[k] = -a[k]
+        else:  # never another function than the one that was meant
+            for k in range(out.size):
+                out[k] = math.nan
 
 
 @njit(inline="always", error_model="numpy")
@@ -126,11 +131,15 @@ def _value_and_partials(
         for k in range(out.size):
             out[k] = log(a[k])
             da[k] = 1.0 / a[k]
-    else:
+    elif op == _SQRT:
         for k in range(out.size):
             root = math.sqrt(a[k])
             out[k] = root
             da[k] = 0.5 / root
+    else:
+        for k in range(out.size):
+            out[k] = math.nan
+            da[k] = math.nan
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
@@ -165,7 +174,7 @@ def run_tangents(
         op = program[step, 0]
         written, left, right = program[step, 1], program[step, 2], program[step, 3]
         out, a, b = rows[written], rows[left], rows[right]
-        binary = ARITY[op] == 2
+        binary = is_binary(op)
         pa, pb = da, db
         if op == _ADD:
             for k in range(out.size):
@@ -200,6 +209,10 @@ def run_tangents(
             else:
                 for k in range(t.size):
                     t[k] = pb[k] * tb[k]
+            if op == _DIV and right_moves:
+                # What saturates, as 1/(1 + exp), has no slope there; it would be 0 times infinity.
+                for k in range(t.size):
+                    t[k] = 0.0 if abs(b[k]) == math.inf else t[k]
 
 
 @njit(inline="always", error_model="numpy")

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.fit.design import Problem, triangle
-from symreg.fit.programs.batch import Batch
-from symreg.fit.programs.packing import pack
+from symreg.fit.programs.batch import CodedTerm, encode, pack
+from symreg.fit.projected.fitter import AS_IT_STANDS, QUICK, Fits, FitSettings, Fitter
 from symreg.fit.rows.rows import Rows
 from symreg.fit.rows.system import Fit, System
-from symreg.fit.solve.fitter import AS_IT_STANDS, QUICK, Fits, FitSettings, Fitter, span
-from symreg.terms import Expression, Term
+from symreg.fit.solve.linear import span
+from symreg.terms import Expression
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ class DirectFitter(Fitter):
 
     def around(self, expression: Expression) -> Fitter:
         """Fits of pair terms around terms that are held, their constants free to follow."""
-        if not _has_sums(expression.terms):
+        if not expression.has_functions:
             return self.projected.around(expression)
         rows = self.all.rows
         held = span(np.hstack([rows.free, self._columns(expression).T]))
@@ -65,58 +65,68 @@ class DirectFitter(Fitter):
         )
         return Fitter(self.design, problem)
 
-    def fit(self, batch: Batch, settings: FitSettings = QUICK, bars: Floats | None = None) -> Fits:
-        """Fit all candidates of a batch, as ``Fitter`` does."""
-        every = [batch.candidate(k) for k in range(batch.term_start.size - 1)]
-        direct = [bool((one.key == self.all.many_body).any()) for one in every]
-        linear = [one for one, has_sums in zip(every, direct, strict=True) if not has_sums]
-        if not any(direct):
-            return self.projected.fit(batch, settings)
-        system = self.all if settings.on_all else self.few
-        plain = _taken_apart(self.projected.fit(Batch.joined(linear), settings)) if linear else []
-        rest, limits = iter(plain), [math.inf] * len(every) if bars is None else bars.tolist()
-        found = [
-            _of_fit(one, system.fit(one, settings, bar), system) if has_sums else next(rest)
-            for one, has_sums, bar in zip(every, direct, limits, strict=True)
+    def fit(
+        self,
+        candidates: Sequence[Sequence[CodedTerm]],
+        settings: FitSettings = QUICK,
+        bars: Floats | None = None,
+    ) -> Fits:
+        """Fit all candidates, as ``Fitter`` does."""
+        direct = [self.is_direct(coded_terms) for coded_terms in candidates]
+        projected = [
+            coded_terms
+            for coded_terms, on_rows in zip(candidates, direct, strict=True)
+            if not on_rows
         ]
-        return Fits(
-            Batch.joined([fits.batch for fits in found]),
-            *(
-                np.concatenate([getattr(fits, name) for fits in found])
-                for name in ("losses", "weights", "outcomes", "spares", "fingerprints")
-            ),
-        )
+        if len(projected) == len(candidates):
+            return self.projected.fit(candidates, settings)
+        system = self.all if settings.on_all else self.few
+        fits = self.projected.fit(projected, settings) if projected else None
+        found, plain = _empty(candidates), 0
+        for k, (coded_terms, on_rows) in enumerate(zip(candidates, direct, strict=True)):
+            if on_rows:
+                bar = math.inf if bars is None else float(bars[k])
+                _write(found, k, system.fit(coded_terms, settings, bar), system)
+            else:
+                assert fits is not None
+                _copy(found, k, fits, plain)
+                plain += 1
+        return found
+
+    def is_direct(self, coded_terms: Sequence[CodedTerm]) -> bool:
+        """Whether the projected design cannot tell what the coded terms predict."""
+        return any(coded.key >= len(self.design.grids) for coded in coded_terms)
 
     def columns(self, expression: Expression) -> Floats:
         """Derivatives of the weighted predictions by weights, then constants, shape (P, W + K)."""
-        if not _has_sums(expression.terms):
+        if not expression.has_functions:
             return self.projected.columns(expression)
         return self.all.beyond(self._columns(expression)).T
 
     def residual(self, expression: Expression) -> Floats:
         """Weighted predictions minus labels, weights and constants as they are, shape (P,)."""
-        if not _has_sums(expression.terms):
+        if not expression.has_functions:
             return self.projected.residual(expression)
         return self.all.beyond(self._prediction(expression)) - self.all.target
 
     def loss(self, expression: Expression) -> float:
         """Loss at the weights and constants as they are, maybe inf; atomic energies are fitted."""
-        if not _has_sums(expression.terms):
+        if not expression.has_functions:
             return self.projected.loss(expression)
         gap = self.residual(expression)
         return 0.5 * float(gap @ gap)
 
     def e0(self, expression: Expression) -> Floats:
         """Energies of free atoms in eV that fit best, shape (n_e0,)."""
-        if not _has_sums(expression.terms):
+        if not expression.has_functions:
             return self.projected.e0(expression)
         rows = self.all.rows
         gap = rows.target - self._prediction(expression)
         return np.asarray(np.linalg.lstsq(rows.free, gap, rcond=1e-10)[0])
 
     def weigh(self, expression: Expression) -> Expression:
-        """The same expression with the best weights for its constants."""
-        if not _has_sums(expression.terms):
+        """The expression with the best weights for its constants."""
+        if not expression.has_functions:
             return self.projected.weigh(expression)
         fits = self.fit(pack([expression.terms], self.design.keys), AS_IT_STANDS)
         if not np.isfinite(fits.losses[0]):
@@ -130,45 +140,52 @@ class DirectFitter(Fitter):
     def _columns(self, expression: Expression) -> Floats:
         """Predictions of each term of weight 1, then changes with constants, shape (W + K, P)."""
         columns, slopes = self._predictions(expression, with_slopes=True)
-        counts = [len(term.tree.constants) for term in expression.terms]
+        counts = [len(term.constants) for term in expression.terms]
         return np.vstack([columns, np.repeat(expression.weights, counts)[:, None] * slopes])
 
     def _predictions(self, expression: Expression, with_slopes: bool) -> tuple[Floats, Floats]:
-        batch = pack([expression.terms], self.design.keys)
-        functions = self.all.functions(batch)
-        assert functions is not None
+        (coded_terms,) = pack([expression.terms], self.design.keys)
+        constants = np.array([c for coded in coded_terms for c in coded.constants], dtype=float)
         with np.errstate(all="ignore"):
-            return self.all.predictions(functions, batch.constants, with_slopes)
+            return self.all.predictions(coded_terms, constants, with_slopes)
 
 
-def _has_sums(terms: Sequence[Term]) -> bool:
-    return any(term.kind == "many-body" for term in terms)
-
-
-def _of_fit(batch: Batch, fit: Fit, system: System) -> Fits:
-    """The fit of one candidate as a batch would have it."""
-    known = fit.weights.size > 0
+def _empty(candidates: Sequence[Sequence[CodedTerm]]) -> Fits:
+    """Room for the fits of candidates, which have their starting values."""
+    batch, n = encode(candidates), len(candidates)
     return Fits(
-        batch._replace(constants=fit.constants if known else batch.constants),
-        np.array([fit.loss]),
-        fit.weights if known else np.zeros(batch.key.size),
-        np.array([fit.outcome]),
-        np.array([fit.spare]),
-        (system.waves @ fit.residual)[None, :] if known else np.zeros((1, 2)),
+        batch,
+        np.full(n, math.inf),
+        np.zeros(batch.key.size),
+        np.zeros(n, dtype=np.int64),
+        np.full(n, -1, dtype=np.int64),
+        np.zeros((n, 2)),
     )
 
 
-def _taken_apart(fits: Fits) -> list[Fits]:
-    """What was found for each candidate of a batch."""
-    starts = fits.batch.term_start
-    return [
-        Fits(
-            fits.batch.candidate(k),
-            fits.losses[k : k + 1],
-            fits.weights[starts[k] : starts[k + 1]],
-            fits.outcomes[k : k + 1],
-            fits.spares[k : k + 1],
-            fits.fingerprints[k : k + 1],
-        )
-        for k in range(starts.size - 1)
-    ]
+def _places(fits: Fits, k: int) -> tuple[slice, slice]:
+    """Where the terms and the constants of a candidate are."""
+    first, last = fits.batch.term_start[k : k + 2]
+    starts = fits.batch.constant_start
+    return slice(first, last), slice(starts[first], starts[last])
+
+
+def _write(found: Fits, k: int, fit: Fit, system: System) -> None:
+    """Put the fit of one candidate among those of all."""
+    terms, constants = _places(found, k)
+    found.outcomes[k], found.losses[k] = fit.outcome, fit.loss
+    if fit.solution is not None:
+        found.weights[terms] = fit.solution.weights
+        found.batch.constants[constants] = fit.solution.constants
+        found.spares[k] = fit.solution.spare
+        found.fingerprints[k] = system.waves @ fit.solution.residual
+
+
+def _copy(found: Fits, k: int, fits: Fits, n: int) -> None:
+    """Copy the n-th of some fits to place k of all."""
+    terms, constants = _places(found, k)
+    own_terms, own_constants = _places(fits, n)
+    found.weights[terms] = fits.weights[own_terms]
+    found.batch.constants[constants] = fits.batch.constants[own_constants]
+    for name in ("losses", "outcomes", "spares", "fingerprints"):
+        getattr(found, name)[k] = getattr(fits, name)[n]

@@ -11,9 +11,9 @@ import numpy as np
 
 from symreg.files import write_arrays
 from symreg.fit.design import Design
+from symreg.fit.projected.fitter import Fitter
 from symreg.fit.rows.fitter import DirectFitter
 from symreg.fit.rows.rows import all_rows, screening_rows
-from symreg.fit.solve.fitter import Fitter
 from symreg.structures import Structures
 from symreg.terms.cutoff import Cutoff
 

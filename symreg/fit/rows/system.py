@@ -1,29 +1,35 @@
-"""One joint least-squares problem over rows of labels, for candidates with many-body terms.
+"""One joint least-squares problem over rows of labels, for candidates with functions of sums.
 
-Pair and three-body terms enter the rows through the coordinates of the projected design. Weights
-are eliminated by variable projection (Golub and Pereyra, SIAM J. Numer. Anal. 10, 413, 1973) with
-Kaufman's simplified Jacobian (BIT 15, 49, 1975); constants are fitted by Levenberg-Marquardt.
+Terms of the projected design enter the rows through its coordinates; all others are computed there.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.fit.design import TAIL_LENGTH
-from symreg.fit.programs.batch import Batch
+from symreg.fit.grid import TAIL_LENGTH
+from symreg.fit.programs.batch import CodedTerm, encoded
 from symreg.fit.programs.evaluation import differentiate
+from symreg.fit.projected.fitter import FitSettings, Fitter
+from symreg.fit.projected.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
+from symreg.fit.projected.problem import ON_TENSOR
+from symreg.fit.projected.tensor import triplet_values
 from symreg.fit.rows.rows import Rows
-from symreg.fit.rows.terms import Embedding, Part, embedding, is_bend, variants
-from symreg.fit.solve.batch import NO_GAIN
-from symreg.fit.solve.fitter import TAIL_ALLOWED, TENSOR_TAIL_ALLOWED, FitSettings, Fitter, span
-from symreg.fit.solve.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
-from symreg.fit.solve.linear import least_gain, relative_tail, solve_damped, solve_weights
-from symreg.fit.solve.tensor import triplet_values
+from symreg.fit.solve.linear import relative_tail, span
+from symreg.fit.solve.solver import Columns, Solution, solve
+from symreg.fit.sums.base import Variants
+from symreg.fit.sums.pairs import TAIL_ALLOWED
+from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
+from symreg.language import Shape, Tree
+from symreg.language.text import Nested
+from symreg.language.tree import mapped, operands
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -33,39 +39,68 @@ STEP = 1e-6
 _MOST_REJECTIONS = 4
 _RACE = 2
 """Steps after which a candidate above its bar is given up."""
-_LARGEST_DAMPING = 1e12
 
 
-def _none() -> Floats:
-    return np.empty(0)
+class Part(NamedTuple):
+    """A function with those constants of its term that it holds."""
+
+    shape: Shape
+    used: Integers
+    """Which constants of the term it holds, shape (k,)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Function:
-    """One term of a candidate."""
+class Apart(NamedTuple):
+    """A term on rows: a function of sums, or one sum that stands alone."""
 
-    key: int
-    """As in a batch."""
-    code: Integers
-    arg: Integers
-    own: slice
-    """Where its constants stand among those of the candidate."""
-    embedding: Embedding | None
-    """For many-body terms only."""
+    outer: Part | None
+    """F; None for a sum alone."""
+    sums: tuple[tuple[str, Part], ...]
+    """Head and argument of each sum."""
+
+
+@lru_cache(maxsize=2**14)
+def apart(shape: Shape) -> Apart:
+    """Take a function of sums apart; equal sums with the same constants are one."""
+    found: dict[tuple[str, Nested], str] = {}
+
+    def split(node: Nested) -> Nested:
+        if node[0] == "sum":
+            return (found.setdefault((node[1][0], node[2]), f"s{len(found) + 1}"),)
+        return mapped(node, split)
+
+    outer = _part(split(shape.root))
+    return Apart(outer, tuple((over, _part(root)) for over, root in found))
+
+
+def _part(root: Nested) -> Part:
+    used: list[int] = []
+    _collect(root, used)
+    numbers = tuple(dict.fromkeys(used))
+    tree = Tree.of(root, [0.0] * (max(numbers, default=-1) + 1))
+    return Part(tree.shape, np.array(numbers, dtype=np.int64))
+
+
+def _collect(node: Nested, used: list[int]) -> None:
+    if node[0] == "const":
+        used.append(node[1])
+    for operand in operands(node):
+        _collect(operand, used)
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What the fit of one candidate ended with."""
+    """How the fit of one candidate ended."""
 
     outcome: int
-    """Code of ``symreg.fit.solve.judging``."""
-    loss: float = math.inf
-    constants: Floats = field(default_factory=_none)
-    weights: Floats = field(default_factory=_none)
-    residual: Floats = field(default_factory=_none)
-    spare: int = -1
-    """The term that hardly lowers the loss, -1 where all do."""
+    """Code of ``symreg.fit.projected.judging``."""
+    solution: Solution | None = None
+    """None where nothing was fitted."""
+
+    @property
+    def loss(self) -> float:
+        """Inf where the candidate is not valid."""
+        valid = self.solution is not None and self.outcome in (FITTED, DEPENDENT)
+        return self.solution.loss if valid and self.solution else math.inf
 
 
 class System:
@@ -87,171 +122,162 @@ class System:
         n = self.design.n_pair_values if pairs_are_free else 0
         self._beside = span(np.hstack([rows.free, rows.matrix[:, :n]]))
         self.target = self.beyond(rows.target)
-        self.many_body = len(self.design.keys) - 1
-        size = float(np.linalg.norm(self.target)) or 1.0
-        self.waves = np.sin(np.outer([1.3, 2.3], np.arange(1, self.target.size + 1))) / size
+        waves = np.sin(np.outer([1.3, 2.3], np.arange(1, self.target.size + 1)))
+        self.waves = waves / (float(np.linalg.norm(self.target)) or 1.0)
 
     def beyond(self, rows: Floats) -> Floats:
-        """What of predictions (..., P) the functions beside a candidate cannot reach."""
+        """Part of predictions (..., P) that the functions beside a candidate cannot reach."""
         return np.asarray(rows - (rows @ self._beside) @ self._beside.T)
 
-    def functions(self, batch: Batch) -> list[Function] | None:
-        """The terms of the one candidate of a batch; None where one lacks its sums."""
-        found = []
-        for t, key in enumerate(batch.key.tolist()):
-            nodes = slice(batch.node_start[t], batch.node_start[t + 1])
-            own = slice(batch.constant_start[t], batch.constant_start[t + 1])
-            code, arg = batch.code[nodes], batch.arg[nodes]
-            apart = embedding(code, arg) if key == self.many_body else None
-            if key == self.many_body and not self._has_room_for(apart):
-                return None
-            found.append(Function(key, code, arg, own, apart))
-        return found
-
-    def _has_room_for(self, term: Embedding | None) -> bool:
-        """Whether these rows can compute a function of sums."""
-        bends = term is not None and any(map(is_bend, term.summands))
-        return term is not None and (not bends or self.rows.near is not None)
-
     def predictions(
-        self, functions: Sequence[Function], constants: Floats, with_slopes: bool
+        self, coded_terms: Sequence[CodedTerm], constants: Floats, with_slopes: bool
     ) -> tuple[Floats, Floats]:
         """Predictions of terms of weight 1, (n, P), and their changes with constants, (K, P)."""
-        columns = np.empty((len(functions), self.target.size))
+        columns = np.empty((len(coded_terms), self.target.size))
         slopes = np.empty((constants.size if with_slopes else 0, self.target.size))
-        for t, function in enumerate(functions):
-            columns[t], slopes[function.own] = self._term(
-                function, constants[function.own], with_slopes
-            )
+        first = 0
+        for t, coded in enumerate(coded_terms):
+            own = slice(first, first + coded.shape.n_constants)
+            columns[t], slopes[own] = self._term(coded, constants[own], with_slopes)
+            first = own.stop
         return columns, slopes
 
     def _term(
-        self, function: Function, constants: Floats, with_slopes: bool
+        self, coded: CodedTerm, constants: Floats, with_slopes: bool
     ) -> tuple[Floats, Floats]:
-        steps = STEP * np.maximum(np.abs(constants), 1.0) if with_slopes else _none()
-        if function.embedding is not None:
-            return self._embedded(function.embedding, constants, steps)
-        m, n = self.design.n_nodes, self.design.n_pair_values
-        if function.key < len(self.design.pair_keys):
-            part = self.rows.matrix[:, function.key * m : (function.key + 1) * m]
-            x = self.grid.x[function.key]
-            values, slopes = differentiate(function.code, function.arg, constants, x, False)
+        moves = STEP * np.maximum(np.abs(constants), 1.0)
+        steps = moves if with_slopes else np.empty(0)
+        if coded.key >= len(self.design.grids):
+            return self._function(apart(coded.shape), constants, steps)
+        code, arg = encoded(coded.shape)
+        part = self.rows.matrix[:, self.design.place(coded.key)]
+        slot = int(self.grid.slot[coded.key])
+        if slot != ON_TENSOR:
+            x = self.grid.x[slot][None, :]
+            values, slopes = differentiate(code, arg, constants, x, True)
         else:
-            assert self.design.triplets is not None
-            part, grid = self.rows.matrix[:, n:], self.design.triplets
+            grid = self.design.grids[coded.key]
             moved = [constants, *(constants + step for step in np.diag(steps))]
-            every = [grid.coordinates(self._triplets(function, c)[0]) for c in moved]
+            every = [grid.coordinates(self._on_tensor(coded.shape, c)[0]) for c in moved]
             values = every[0]
             slopes = np.array([v - values for v in every[1:]]).reshape(-1, values.size)
             slopes /= steps[:, None]
         return part @ values, slopes[: steps.size] @ part.T
 
-    def _triplets(self, function: Function | Part, constants: Floats) -> tuple[Floats, float]:
-        return triplet_values(
-            function.code, function.arg, constants, self.grid.tensor, TAIL_LENGTH - 1
-        )
+    def _on_tensor(self, shape: Shape, constants: Floats) -> tuple[Floats, float]:
+        """Values on the nodes of triplets, and their tail."""
+        code, arg = encoded(shape)
+        return triplet_values(code, arg, constants, self.grid.tensor, TAIL_LENGTH - 1)
 
-    def _embedded(self, term: Embedding, constants: Floats, steps: Floats) -> tuple[Floats, Floats]:
-        x, rows = self.grid.x[0], self.rows
-        found = variants(term, constants, steps, x, rows.sums, rows.near)
-        every = rows.predictions(found)
+    def _function(self, term: Apart, constants: Floats, steps: Floats) -> tuple[Floats, Floats]:
+        """Predictions of a function of sums, and their changes by differences."""
+        moved = _moved(constants, steps)
+        found = [
+            (rows := self.rows.sums(over), *rows.sums(Variants(*part, moved, steps)))
+            for over, part in term.sums
+        ]
+        value, by_sum = _embedded(term, moved, np.array([sums for _, sums, _ in found]))
+        pulls = [(rows, state, by_sum[a]) for a, (rows, _, state) in enumerate(found)]
+        every = self.rows.predictions(value, pulls)
         return every[0], (every[1:] - every[0]) / steps[:, None]
 
-    def fit(self, batch: Batch, settings: FitSettings, bar: float = math.inf) -> Fit:
-        """Fit and judge the one candidate of a batch; it is given up above ``bar``."""
-        functions = self.functions(batch)
-        if functions is None:
-            return Fit(NOT_FINITE)
-        with np.errstate(all="ignore"):
-            found = self._fit(functions, batch.constants, settings, bar)
-            if not math.isfinite(found.loss):
-                return found
-            outcome = self._judge(functions, found, settings)
-        if outcome != FITTED:
-            return Fit(outcome, math.inf, found.constants, found.weights, found.residual)
-        return found
-
-    def _fit(
-        self, functions: Sequence[Function], constants: Floats, settings: FitSettings, bar: float
+    def fit(
+        self, coded_terms: Sequence[CodedTerm], settings: FitSettings, bar: float = math.inf
     ) -> Fit:
-        """Levenberg-Marquardt, as ``fit_batch`` does it for functions that enter linearly."""
-        n, k, p = len(functions), constants.size, self.target.size
-        owner = np.repeat(np.arange(n), [f.own.stop - f.own.start for f in functions])
-        q, upper, weights = np.empty((n, p)), np.zeros((n, n)), np.empty(n)
-        residual, step, trial = np.empty(p), np.empty(k), constants
-        best, damping, steps, rejections = Fit(NOT_FINITE), 1e-3, 0, 0
-        while True:
-            turning = steps < settings.max_steps and k > 0
-            columns, slopes = self.predictions(functions, trial, turning)
-            dependent = solve_weights(
-                self.beyond(columns), self.target, q, upper, weights, residual
-            )
-            loss = 0.5 * float(residual @ residual)
-            if loss < best.loss:
-                gain = best.loss - loss
-                weakest, gained = least_gain(upper, weights)
-                spare = weakest if n > 1 and gained < NO_GAIN * 2.0 * loss else -1
-                outcome = DEPENDENT if dependent else FITTED
-                best = Fit(outcome, loss, trial, weights.copy(), residual.copy(), spare)
-                if not turning or gain < settings.tolerance * loss:
-                    return best
-                if steps == _RACE and loss > bar:
-                    return Fit(NOT_FINITE)
-                steps, rejections, damping = steps + 1, 0, max(0.1 * damping, 1e-12)
-                jacobian = self.beyond(slopes)
-                jacobian -= (jacobian @ q.T) @ q
-                jacobian *= -weights[owner][:, None]
-                hessian, gradient = jacobian @ jacobian.T, jacobian @ residual
-            else:
-                rejections, damping = rejections + 1, 8.0 * damping
-                if rejections > _MOST_REJECTIONS or not math.isfinite(best.loss):
-                    return best
-            solved = False
-            while not solved and damping < _LARGEST_DAMPING:
-                solved = solve_damped(hessian, gradient, damping, step)
-                damping = damping if solved else 10.0 * damping
-            if not solved:
-                return best
-            trial = best.constants + step
+        """Fit and judge one candidate; it is given up above ``bar``."""
+        start = np.array([c for coded in coded_terms for c in coded.constants], dtype=float)
+        owner = np.repeat(
+            np.arange(len(coded_terms)), [coded.shape.n_constants for coded in coded_terms]
+        )
 
-    def _judge(self, functions: Sequence[Function], found: Fit, settings: FitSettings) -> int:
+        def evaluate(constants: Floats, with_slopes: bool) -> Columns:
+            columns, slopes = self.predictions(coded_terms, constants, with_slopes)
+
+            def turned(weights: Floats) -> Floats:
+                return self.beyond(slopes) * weights[owner][:, None]
+
+            return Columns(self.beyond(columns), turned, self.target)
+
+        with np.errstate(all="ignore"):
+            found = solve(
+                evaluate,
+                start,
+                max_steps=settings.max_steps,
+                tolerance=settings.tolerance,
+                give_up=lambda steps, loss: steps == _RACE and loss > bar,
+                most_rejections=_MOST_REJECTIONS,
+            )
+            if not math.isfinite(found.loss):
+                return Fit(NOT_FINITE)
+            return Fit(self._judge(coded_terms, found, settings), found)
+
+    def _judge(
+        self, coded_terms: Sequence[CodedTerm], found: Solution, settings: FitSettings
+    ) -> int:
         """Whether nodes resolve a fitted candidate, F is finite, and terms do not cancel."""
-        for function in functions:
-            constants = found.constants[function.own]
-            if function.embedding is not None:
-                outcome = self._finite(function.embedding, constants, settings.finite_alone)
-            elif function.key < len(self.design.pair_keys):
-                outcome = self._tail(function, constants, self.grid.x[function.key])
-            else:
-                resolved = self._triplets(function, constants)[1] <= TENSOR_TAIL_ALLOWED
-                outcome = FITTED if resolved else TAIL
+        first = 0
+        for coded in coded_terms:
+            constants = found.constants[first : first + coded.shape.n_constants]
+            first += coded.shape.n_constants
+            outcome = self._resolved(coded, constants, settings)
             if outcome != FITTED:
                 return outcome
+        fitted = DEPENDENT if found.is_dependent else FITTED
         if self.pairs_are_free:
-            return found.outcome
-        columns, _ = self.predictions(functions, found.constants, False)
+            return fitted
+        columns, _ = self.predictions(coded_terms, found.constants, False)
         parts = self.beyond(found.weights[:, None] * columns)
         total = float(np.linalg.norm(parts.sum(axis=0)))
         largest = float(np.linalg.norm(parts, axis=1).max())
-        return found.outcome if largest <= settings.most_cancellation * total else CANCELLING
+        return fitted if largest <= settings.most_cancellation * total else CANCELLING
 
-    def _tail(self, function: Function | Part, constants: Floats, x: Floats) -> int:
-        values, _ = differentiate(function.code, function.arg, constants, x, False)
-        tail = relative_tail(self.grid.coefficients, values, TAIL_LENGTH)
-        return FITTED if tail <= TAIL_ALLOWED else TAIL
+    def _resolved(self, coded: CodedTerm, constants: Floats, settings: FitSettings) -> int:
+        """Whether nodes resolve one term."""
+        if coded.key >= len(self.design.grids):
+            return self._finite(apart(coded.shape), constants, settings.finite_alone)
+        slot = int(self.grid.slot[coded.key])
+        if slot == ON_TENSOR:
+            tail, allowed = self._on_tensor(coded.shape, constants)[1], TENSOR_TAIL_ALLOWED
+        else:
+            code, arg = encoded(coded.shape)
+            x = self.grid.x[slot][None, :]
+            values, _ = differentiate(code, arg, constants, x, True)
+            tail = relative_tail(self.grid.coefficients, values, TAIL_LENGTH)
+            allowed = TAIL_ALLOWED
+        return FITTED if tail <= allowed else TAIL
 
-    def _finite(self, term: Embedding, constants: Floats, alone: bool) -> int:
+    def _finite(self, term: Apart, constants: Floats, alone: bool) -> int:
         """Whether nodes resolve what is summed, and F is finite: in dimers, and maybe alone."""
-        x = self.grid.x[0]
-        for part in term.summands:
-            if is_bend(part):
-                limit, tail = TENSOR_TAIL_ALLOWED, self._triplets(part, constants[part.used])[1]
-                outcome = FITTED if tail <= limit else TAIL
-            else:
-                outcome = self._tail(part, constants[part.used], x)
-            if outcome != FITTED:
-                return outcome
-        found = variants(term, constants, _none(), x, self.rows.dimers)
-        value = found.value if alone else found.value[:, 1:]
-        finite = np.isfinite(value).all() and np.isfinite(found.by_sum[..., 1:]).all()
+        none = np.empty(0)
+        moved = _moved(constants, none)
+        points = self.design.nodes[0]
+        sums = []
+        for over, part in term.sums:
+            rows, variants = self.rows.sums(over), Variants(*part, moved, none)
+            if not rows.resolved(variants):
+                return TAIL
+            sums.append(rows.dimers(variants, points))
+        value, by_sum = _embedded(term, moved, np.array(sums))
+        value = value if alone else value[:, 1:]
+        finite = np.isfinite(value).all() and np.isfinite(by_sum[..., 1:]).all()
         return FITTED if finite else NOT_FINITE
+
+
+def _moved(constants: Floats, steps: Floats) -> Floats:
+    """Constants as they are, then with each moved in turn, shape (1 + steps, K)."""
+    moved = np.repeat(constants[None, :], 1 + steps.size, axis=0)
+    if steps.size:
+        moved[1:] += np.diag(steps)
+    return moved
+
+
+def _embedded(term: Apart, moved: Floats, sums: Floats) -> tuple[Floats, Floats]:
+    """Values F (D, N) of D variants and derivatives by the sums (A, D, N), given these."""
+    if term.outer is None:
+        return sums[0], np.ones_like(sums)
+    code, arg = encoded(term.outer.shape)
+    value, by_sum = np.empty(sums.shape[1:]), np.empty(sums.shape)
+    for d, constants in enumerate(moved):
+        points = np.ascontiguousarray(sums[:, d])
+        value[d], by_sum[:, d] = differentiate(code, arg, constants[term.outer.used], points, False)
+    return value, by_sum

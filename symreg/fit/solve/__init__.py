@@ -1,1 +1,1 @@
-"""Least squares: weights eliminated, constants fitted by Levenberg-Marquardt."""
+"""The solver: weights eliminated, constants by Levenberg-Marquardt."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.linalg
 from numba import njit
 from numpy.typing import NDArray
 
@@ -12,6 +13,8 @@ from symreg.fit.programs.elementary import FASTMATH
 
 Floats = NDArray[np.float64]
 
+_SINGULAR = 1e-13
+"""Directions that move the labels less than this part of what the strongest does are none."""
 DEPENDENT = 1e-7
 """A column this close to the span of others, relative to its size, gets weight 0."""
 
@@ -168,3 +171,38 @@ def relative_tail(coefficients: Floats, values: Floats, length: int) -> float:
     """Last Chebyshev coefficients relative to the largest."""
     largest, last = coefficient_sizes(coefficients, values, length)
     return last / largest if largest > 0 else math.inf
+
+
+def singular_values(matrix: Floats, full_matrices: bool = False) -> tuple[Floats, Floats, Floats]:
+    """Singular value decomposition of a matrix of finite numbers, as NumPy's.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If neither of LAPACK's algorithms converges; it is a ``ValueError``.
+    """
+    try:
+        left, sizes, right = np.linalg.svd(matrix, full_matrices=full_matrices)
+    except np.linalg.LinAlgError:
+        # Divide and conquer fails on some matrices that nothing is wrong with.
+        left, sizes, right = scipy.linalg.svd(matrix, full_matrices, lapack_driver="gesvd")
+    return left, sizes, right
+
+
+def span(columns: Floats) -> Floats:
+    """Orthonormal basis of what columns of any scale span, shape (P, rank).
+
+    Columns that are not finite, or too large to be squared, are left out.
+    """
+    left, rank = ordered(columns, full_matrices=False)
+    return left[:, :rank]
+
+
+def ordered(columns: Floats, full_matrices: bool) -> tuple[Floats, int]:
+    """Orthonormal directions, those that finite columns span before others; and their number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = np.linalg.norm(columns, axis=0)
+    known = np.isfinite(scale)
+    columns, scale = columns[:, known], scale[known]
+    left, sizes, _ = singular_values(columns / np.where(scale == 0, 1.0, scale), full_matrices)
+    return left, int(np.sum(sizes > _SINGULAR * sizes.max(initial=0.0)))

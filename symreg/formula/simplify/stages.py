@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.formula.simplify.rewriter import Rewriter
-from symreg.language import Node, Tree, end_of
-from symreg.terms import Expression, Term
+from symreg.language import Tree
+from symreg.language.operators import LARGEST_EXPONENT
+from symreg.language.text import Nested
+from symreg.language.tree import operands
+from symreg.terms import Expression, Key, Term
+from symreg.terms.kinds import PAIRS, kind_of
 
 Refit = Callable[[Expression], Expression | None]
 """Fits constants and weights anew; None when that fails."""
@@ -20,7 +24,7 @@ Error = Callable[[Expression], float]
 """Training error of an expression as it stands."""
 
 Domain = Mapping[str, tuple[float, float]]
-"""Smallest and largest x = r / r0 of each kind of term."""
+"""Smallest and largest x = r / r0 of each kind of sum that stands alone, by its name."""
 
 GROWTH = 1e-3
 """Part by which the error may grow for a simpler form."""
@@ -118,13 +122,13 @@ def shorten(
     start = error(expression)
     if not math.isfinite(start):
         return expression
-    numbers = [(t, k) for t, term in enumerate(expression.terms) for k in _indices(term.tree)]
+    numbers = [(t, k) for t, term in enumerate(expression.terms) for k in _places(term)]
     steps = len(numbers) + len(expression.weights)
     # Each constant may use up its share only, or the first would leave nothing to the others.
     limits = [start + (GROWTH * start + slack) * (n + 1) / steps for n in range(steps)]
     for (t, k), limit in zip(numbers, limits, strict=False):
         judge = _Judge(refit_linear, error, limit, expression.n_constants)
-        for value in _roundings(expression.terms[t].tree.constants[k]):
+        for value in _roundings(expression.terms[t].constants[k]):
             shorter = judge.fitted(_with_constant(expression, t, k, value))
             if shorter is not None:
                 expression = shorter
@@ -143,9 +147,9 @@ def equal(old: Expression, new: Expression, domain: Domain) -> bool:
     if set(old.keys()) != set(new.keys()):
         return False
     for key in old.keys():  # noqa: SIM118 - no mapping
-        if key[0] == "many-body":  # they are never rewritten
+        if key.is_function:  # they are never rewritten
             continue
-        points = _points(key[0], domain)
+        points = _points(key.over, domain)
         a, b = (_values(expression, key, points) for expression in (old, new))
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             return False
@@ -154,30 +158,28 @@ def equal(old: Expression, new: Expression, domain: Domain) -> bool:
     return True
 
 
-def _points(kind: str, domain: Domain) -> tuple[NDArray[np.float64], ...]:
-    """Arguments of a function of this kind all over its domain."""
-    if kind == "pair":
-        return (np.linspace(*domain[kind], GRID),)
-    x = np.linspace(*domain[kind], TRIPLET_GRID)
-    one, two, cosine = np.meshgrid(x, x, np.linspace(-1.0, 1.0, TRIPLET_GRID))
-    return one.ravel(), two.ravel(), cosine.ravel()
+def _points(over: str, domain: Domain) -> tuple[NDArray[np.float64], ...]:
+    """Arguments of a function of this kind all over its domain, one array for each variable."""
+    variables, reach = kind_of(over).variables, domain.get(over, domain[PAIRS])
+    if len(variables) == 1:
+        return (np.linspace(*reach, GRID),)
+    ends = ((-1.0, 1.0) if name == "c" else reach for name in variables)
+    grid = np.meshgrid(*(np.linspace(*end, TRIPLET_GRID) for end in ends))
+    return tuple(part.ravel() for part in grid)
 
 
 def _values(
-    expression: Expression,
-    key: tuple[str, tuple[str, ...]],
-    points: tuple[NDArray[np.float64], ...],
+    expression: Expression, key: Key, points: tuple[NDArray[np.float64], ...]
 ) -> NDArray[np.float64]:
     total = np.zeros_like(points[0])
     with np.errstate(all="ignore"):
-        for term, weight in zip(expression.terms, expression.weights, strict=True):
-            if (term.kind, term.species) == key:
-                total += weight * term.tree(*points)
+        for term, weight in expression.of(key):
+            total += weight * term.tree(*points)
     return total
 
 
-def _indices(tree: Tree) -> range:
-    return range(len(tree.constants))
+def _places(term: Term) -> range:
+    return range(len(term.constants))
 
 
 def _roundings(value: float) -> Iterator[float]:
@@ -189,16 +191,14 @@ def _roundings(value: float) -> Iterator[float]:
         yield rounded
 
 
-def _with_tree(expression: Expression, t: int, tree: Tree) -> Expression:
-    terms = list(expression.terms)
-    terms[t] = terms[t]._replace(tree=tree)
-    return replace(expression, terms=tuple(terms))
+def _with_term(expression: Expression, t: int, term: Term) -> Expression:
+    return replace(expression, terms=(*expression.terms[:t], term, *expression.terms[t + 1 :]))
 
 
 def _with_constant(expression: Expression, t: int, k: int, value: float) -> Expression:
-    constants = list(expression.terms[t].tree.constants)
+    constants = list(expression.terms[t].constants)
     constants[k] = value
-    return _with_tree(expression, t, expression.terms[t].tree.with_constants(constants))
+    return _with_term(expression, t, expression.terms[t].with_constants(constants))
 
 
 def _snap(expression: Expression, judge: _Judge) -> Expression:
@@ -208,7 +208,7 @@ def _snap(expression: Expression, judge: _Judge) -> Expression:
         found = False
         for t, term in enumerate(expression.terms):
             for tree in _snapped(term.tree):
-                simpler = judge.fitted(_with_tree(expression, t, tree))
+                simpler = judge.fitted(_with_term(expression, t, Term.at(term.key, tree)))
                 if simpler is not None:
                     expression, found = simpler, True
                     break
@@ -217,52 +217,40 @@ def _snap(expression: Expression, judge: _Judge) -> Expression:
 
 def _snapped(tree: Tree) -> Iterator[Tree]:
     """The tree with one nameless constant replaced by an integer, for each that is near one."""
-    for position, node in enumerate(tree.nodes):
-        if node.op != "const" or tree.names[node.arg]:
-            continue
-        value = tree.constants[node.arg]
-        if not math.isfinite(value):
+    for k, (name, value) in enumerate(zip(tree.names, tree.constants, strict=True)):
+        if name or not math.isfinite(value):
             continue
         integer = round(value)
         if abs(value - integer) > NEAR * max(abs(integer), 1):
             continue
-        base = _base_of(tree, position)
-        if integer == 0 and position and tree.nodes[position - 1].op == "add":
-            # Canonical forms have the number of a sum first.
-            yield tree.with_nodes((*tree.nodes[: position - 1], *tree.nodes[position + 1 :]))
-        elif base is None and abs(integer) <= LARGEST_SNAPPED:
-            nodes = (*tree.nodes[:position], Node("int", integer), *tree.nodes[position + 1 :])
-            yield tree.with_nodes(nodes)
-        elif base is not None and 0 < abs(integer) <= 64:
-            power = () if integer == 1 else (Node("powi", integer),)
-            start = base.start - 1
-            nodes = (*tree.nodes[:start], *power, *tree.nodes[base.start : base.stop])
-            yield tree.with_nodes((*nodes, *tree.nodes[position + 1 :]))
+        root = _with_integer(tree.root, ("const", k), integer)
+        if root is not None:
+            yield tree.part(root)
 
 
-def _base_of(tree: Tree, position: int) -> range | None:
-    """Where the base stands of the power whose whole exponent is the node at ``position``."""
-    for start in range(position):
-        if tree.nodes[start].op == "pow" and end_of(tree.nodes, start + 1) == position:
-            return range(start + 1, position)
-    return None
+def _with_integer(node: Nested, constant: Nested, n: int) -> Nested | None:
+    """A form with an integer in place of a constant; None where none may stand there."""
+    if node == constant:
+        return ("int", n) if abs(n) <= LARGEST_SNAPPED else None
+    if node[0] == "pow" and node[2] == constant:
+        if not 0 < abs(n) <= LARGEST_EXPONENT:
+            return None
+        return tuple(node[1]) if n == 1 else ("powi", n, node[1])
+    if node[:2] == ("add", constant) and n == 0:  # canonical forms have the number of a sum first
+        return tuple(node[2])
+    changed = [_with_integer(operand, constant, n) for operand in operands(node)]
+    return None if None in changed else (*node[: len(node) - len(changed)], *changed)
 
 
 def _rewrite(
     expression: Expression, judge: _Judge, domain: Domain, rewriter: Rewriter
 ) -> Expression:
     """Take the shortest form of each total that SymPy finds and that proves equal."""
-    for kind, species in expression.keys():  # noqa: SIM118 - no mapping
-        if kind != "pair":  # factors of three-body terms are short, and canonical already
+    for key in expression.keys():  # noqa: SIM118 - no mapping
+        if key.over != PAIRS:  # factors of three-body terms are short, and canonical already
             continue
-        form = [
-            (weight, term.tree)
-            for term, weight in zip(expression.terms, expression.weights, strict=True)
-            if (term.kind, term.species) == (kind, species)
-        ]
-        candidates = [
-            _replaced(expression, kind, species, other) for other in rewriter.forms(form) if other
-        ]
+        form = [(weight, term.tree) for term, weight in expression.of(key)]
+        candidates = [_replaced(expression, key, other) for other in rewriter.forms(form) if other]
         candidates = [c for c in candidates if c.n_constants <= judge.most_constants]
         for candidate in sorted(candidates, key=_size):
             if _size(candidate) >= _size(expression):
@@ -277,14 +265,12 @@ def _size(expression: Expression) -> tuple[int, int]:
     return expression.complexity, expression.n_constants
 
 
-def _replaced(
-    expression: Expression, kind: str, species: tuple[str, ...], form: list[tuple[float, Tree]]
-) -> Expression:
-    """The expression with all terms of one kind and species replaced, in their place."""
-    new = [(Term(kind, species, tree), weight) for weight, tree in form]
+def _replaced(expression: Expression, key: Key, form: list[tuple[float, Tree]]) -> Expression:
+    """The expression with all terms of one key replaced, in their place."""
+    new = [(Term.at(key, tree), weight) for weight, tree in form]
     parts: list[tuple[Term, float]] = []
-    for term, weight in zip(expression.terms, expression.weights, strict=True):
-        if (term.kind, term.species) == (kind, species):
+    for term, weight in expression.weighted():
+        if term.key == key:
             parts, new = [*parts, *new], []
         else:
             parts.append((term, weight))
@@ -295,14 +281,14 @@ def _drop(expression: Expression, judge: _Judge, domain: Domain) -> Expression:
     """Leave out terms, the smallest first, as far as the error allows; each pair keeps one."""
     sizes = [
         math.inf  # sums have no domain; tried last
-        if term.kind == "many-body"
-        else abs(weight) * float(np.abs(term.tree(*_points(term.kind, domain))).max())
-        for term, weight in zip(expression.terms, expression.weights, strict=True)
+        if term.key.is_function
+        else abs(weight) * float(np.abs(term.tree(*_points(term.key.over, domain))).max())
+        for term, weight in expression.weighted()
     ]
     for t in sorted(range(len(sizes)), key=sizes.__getitem__):
-        term = expression.terms[t]
-        alone = sum(other[:2] == term[:2] for other in expression.terms) == 1
-        if alone and (term.kind == "pair" or len(sizes) == 1):
+        key = expression.terms[t].key
+        alone = len(expression.of(key)) == 1
+        if alone and (key.over == PAIRS or len(sizes) == 1):
             continue
         fewer = Expression(
             (*expression.terms[:t], *expression.terms[t + 1 :]),

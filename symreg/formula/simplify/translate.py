@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sympy
 
-from symreg.language import Node, Tree, combine, end_of
-from symreg.language.operators import LARGEST_EXPONENT, PRIMITIVES
+from symreg.language import Shape, Tree, combine
+from symreg.language.operators import LARGEST_EXPONENT, OPERATORS
+from symreg.language.text import ONE, Nested
+from symreg.language.tree import translated
 
 _LARGEST_INTEGER = 10**15
-_ONE = Tree((Node("int", 1),))
-
-_SYMPY: dict[str, Callable[..., Any]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "neg": lambda a: -a,
-    "pow": lambda a, b: a**b,
-    "exp": sympy.exp,
-    "log": sympy.log,
-    "sqrt": sympy.sqrt,
-}
 
 
 def tree_to_sympy(
@@ -42,6 +31,11 @@ def tree_to_sympy(
     constants
         SymPy expressions that stand for the constants; their values when not given.
 
+    Raises
+    ------
+    ValueError
+        If the tree holds what is neither in the table of operators nor a variable.
+
     Examples
     --------
     >>> from symreg.language import parse
@@ -54,28 +48,23 @@ def tree_to_sympy(
     """
     given = [sympy.Float(value) for value in tree.constants] if constants is None else constants
     variables = x if isinstance(x, Mapping) else {"x": x}
-    if tree.nodes[0].op != "product":
-        return _write(tree.nodes, variables, given)
-    middle = end_of(tree.nodes, 1)
-    radial = [_write(tree.nodes[1:middle], {"x": variables[v]}, given) for v in ("x1", "x2")]
-    return radial[0] * radial[1] * _write(tree.nodes[middle:], variables, given)
+    if tree.root[0] != "product":
+        return _written(tree.root, variables, given)
+    _, radial, angular = tree.root
+    one, two = (_written(radial, {"x": variables[name]}, given) for name in ("x1", "x2"))
+    return one * two * _written(angular, variables, given)
 
 
-def _write(nodes: Sequence[Node], variables: Mapping[str, Any], constants: Sequence[Any]) -> Any:
-    stack: list[Any] = []
-    for node in reversed(nodes):
-        if node.op in variables:
-            stack.append(variables[node.op])
-        elif node.op == "const":
-            stack.append(constants[node.arg])
-        elif node.op == "int":
-            stack.append(sympy.Integer(node.arg))
-        elif node.op == "powi":
-            stack.append(stack.pop() ** sympy.Integer(node.arg))
-        else:
-            operands = [stack.pop() for _ in range(PRIMITIVES[node.op].arity)]
-            stack.append(_SYMPY[node.op](*operands))
-    return stack.pop()
+def _written(root: Nested, variables: Mapping[str, Any], constants: Sequence[Any]) -> Any:
+    return translated(root, variables, constants, sympy.Integer, _applied)
+
+
+def _applied(op: str, *operands: Any) -> Any:
+    """The value of an operator in SymPy."""
+    if op not in OPERATORS:
+        raise ValueError(f"a formula holds '{op}', which is neither an operator nor a variable")
+    meaning = OPERATORS[op].sympy
+    return (getattr(sympy, meaning) if isinstance(meaning, str) else meaning)(*operands)
 
 
 def sympy_to_tree(expression: Any) -> Tree:
@@ -93,9 +82,9 @@ def sympy_to_tree(expression: Any) -> Tree:
     'x^-1 - 2.5*exp(-x)'
     """
     if expression.is_Symbol:
-        return Tree((Node("x"),))
+        return Tree(Shape(("x",)))
     if expression.is_Integer and abs(int(expression)) < _LARGEST_INTEGER:
-        return Tree((Node("int", int(expression)),))
+        return Tree(Shape(("int", int(expression))))
     if expression.is_number and not expression.is_Rational:
         return _constant(expression)
     if expression.is_Add:
@@ -104,8 +93,9 @@ def sympy_to_tree(expression: Any) -> Tree:
         return _product(expression)
     if expression.is_Pow:
         return _power(*expression.args)
-    if expression.func in (sympy.exp, sympy.log):
-        return combine(expression.func.__name__, sympy_to_tree(expression.args[0]))
+    for row in OPERATORS.values():
+        if isinstance(row.sympy, str) and expression.func is getattr(sympy, row.sympy):
+            return combine(row.name, *map(sympy_to_tree, expression.args))
     raise ValueError(f"a formula cannot hold {expression}")
 
 
@@ -124,7 +114,7 @@ def _constant(number: Any) -> Tree:
     value = sympy.N(number, 20)
     if not (value.is_real and value.is_finite):
         raise ValueError(f"a formula cannot hold the number {number}")
-    return Tree((Node("const", 0),), (float(value),))
+    return Tree(Shape(("const", 0)), (float(value),))
 
 
 def _sum(expression: Any) -> Tree:
@@ -165,9 +155,8 @@ def _product(expression: Any) -> Tree:
 
 def _quotient(top: list[Tree], bottom: list[Tree]) -> Tree:
     if not top and len(bottom) == 1:
-        inner = bottom[0]
-        return Tree((Node("powi", -1), *inner.nodes), inner.constants)
-    result = _chain(top) if top else _ONE
+        return _integer_power(bottom[0], -1)
+    result = _chain(top) if top else Tree(Shape(ONE))
     return combine("div", result, _chain(bottom)) if bottom else result
 
 
@@ -191,4 +180,4 @@ def _power(base: Any, exponent: Any) -> Tree:
 def _integer_power(base: Tree, exponent: int) -> Tree:
     if abs(exponent) > LARGEST_EXPONENT:
         raise ValueError(f"exponents end at {LARGEST_EXPONENT}; this one is {exponent}")
-    return Tree((Node("powi", exponent), *base.nodes), base.constants)
+    return Tree(Shape(("powi", exponent, base.root)), base.constants)

@@ -2,8 +2,8 @@
 
 from symreg.runs.pipeline.commands import demo, dry_run, export, validate
 from symreg.runs.pipeline.fitting import FitResult, fit
-from symreg.runs.pipeline.progress import Progress
 from symreg.runs.pipeline.searching import resume, search
+from symreg.runs.records import Progress
 
 __all__ = [
     "FitResult",

@@ -1,4 +1,4 @@
-"""What a search writes after every epoch, and reads when it is resumed."""
+"""Checkpoints: written by a search after every epoch, read when it is resumed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from symreg.searching.individuals import Individual, from_arrays, to_arrays
 from symreg.searching.islands import State
 from symreg.structures import DataSettings
 
-FORMAT = 5
+FORMAT = 6
 FREE = {
     "data": ("train", "validation", "test"),  # the data themselves are compared
     "search": ("minutes", "epochs", "target", "stagnation", "workers", "seeds_from"),
@@ -40,7 +40,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Origin:
-    """What a checkpoint depends on: the data, and every setting but those of ``FREE``."""
+    """Data that a checkpoint depends on, and every setting but those of ``FREE``."""
 
     data_hash: str
     settings: Mapping[str, Mapping[str, Any]]
@@ -62,7 +62,7 @@ class Origin:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def difference(self, other: Mapping[str, Any]) -> str:
-        """What was different when a checkpoint was written, in words; empty if nothing was."""
+        """Say what was different when a checkpoint was written; empty if nothing was."""
         for table, kind in _TABLES.items():
             old, new = other["settings"].get(table, {}), self.settings[table]
             for key in {**old, **new}:
@@ -82,7 +82,7 @@ class Origin:
 
 
 def _default(kind: type[Any], key: str) -> Any:
-    """What a setting is where a run file does not say; None for one that must be given."""
+    """Value of a setting where a run file does not say; None for one that must be given."""
     found = next((entry for entry in fields(kind) if entry.name == key), None)
     if found is None:
         return None
@@ -112,7 +112,7 @@ def write(folder: RunFolder, state: State, seconds: float, origin: Origin) -> No
     arrays: dict[str, NDArray[Any]] = {"header": np.array(json.dumps(header))}
     for number, population in enumerate(state.populations):
         arrays |= {f"island{number}_{name}": values for name, values in population.items()}
-    seeds = [Individual(genes) for genes in state.seeds]
+    seeds = [Individual(coded_terms) for coded_terms in state.seeds]
     parts = {"front": state.front, "rejected": state.rejected, "seeds": seeds}
     for part, individuals in parts.items():
         arrays |= {f"{part}_{name}": values for name, values in to_arrays(individuals).items()}
@@ -163,7 +163,7 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             raise CheckpointError(
                 f"{path} was written by symreg {header.get('version', 'of another version')} in "
                 f"format {header['format']}; this is symreg {__version__}, which reads {FORMAT}: "
-                + ("install the newer one" if newer else "resume it with the older one")
+                + ("install the newer one" if newer else "finish it where it began, or begin anew")
             )
         return header, {name: file[name] for name in file.files if name != "header"}
 
@@ -181,7 +181,7 @@ def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Sta
         rejected=rejected,
         improved=header["improved"],
         quarantined=tuple(header["quarantined"]),
-        seeds=tuple(seed.genes for seed in from_arrays(_part(arrays, "seeds_"))),
+        seeds=tuple(seed.coded_terms for seed in from_arrays(_part(arrays, "seeds_"))),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the other commands call: plans, checks and exports."""
+"""Demos, plans, checks and exports."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from symreg import config
 from symreg.checks import check
 from symreg.config import Settings
 from symreg.fit.errors import errors
+from symreg.records import UNITS
 from symreg.runs import Member, Run, RunFolder, open_run
 from symreg.runs.pipeline import seeds
+from symreg.runs.pipeline.modes import mode_of
 from symreg.runs.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
-from symreg.runs.pipeline.progress import OnProgress
-from symreg.runs.pipeline.searching import search
+from symreg.runs.pipeline.searching import OnProgress, search
+from symreg.runs.pipeline.stopping import limits_in_words
 from symreg.structures import crystals as crystals_in
 
 
@@ -68,11 +70,6 @@ def dry_run(settings: Settings) -> str:
     report, design = prepared.report, prepared.design
     counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
     labels = ", ".join(f"{n} with {quantity}" for quantity, n in report.labels.items())
-    limits = settings.search
-    ends = [f"{limits.epochs} epochs"] if limits.epochs else []
-    ends += [f"{limits.minutes:g} minutes"] if limits.minutes else []
-    ends += [f"error {limits.target:g}"] if limits.target else []
-    ends += [f"{limits.stagnation} epochs without a gain"] if limits.stagnation else []
     lines = [
         f"structures  {counts}; {labels}",
         f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
@@ -80,16 +77,14 @@ def dry_run(settings: Settings) -> str:
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
     lines += [
-        f"baseline    {name}: error {found['error']:.4g}, {found['n_constants']} constants"
+        f"baseline    {name}: error {found.error:.4g}, {found.n_constants} constants"
         for name, found in baselines(prepared).items()
     ]
     lines += [f"note        {text}" for text in report.notes]
     lines += [f"warning     {text}" for text in (*report.warnings, *cautions(prepared))]
-    what = f"{limits.islands} islands of {limits.population_size}"
-    if limits.mode == "exhaustive":
-        what = f"all forms up to complexity {limits.exhaustive_complexity}"
-        ends.append("all are fitted")
-    lines.append(f"search      {what}, {limits.workers} workers, until {' or '.join(ends)}")
+    mode, limits = mode_of(settings), settings.search
+    ends = " or ".join(filter(None, [*limits_in_words(limits), mode.end]))
+    lines.append(f"search      {mode.plan()}, {limits.workers} workers, until {ends}")
     return "\n".join([*lines, f"output      {settings.folder}"])
 
 
@@ -122,9 +117,8 @@ def _validate_member(
     where = f"potentials/{member.number}/validation.json"
     folder.write_json(where, report.to_dict())
     lines = [f"member {member.number}: {member.expression}"]
-    units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
     for split, by in errors(prepared.structures, prediction).items():
-        parts = [f"{q} {groups['all']['rmse']:.4g} {units[q]}" for q, groups in by.items()]
+        parts = [f"{q} {found.rmse:.4g} {UNITS[q]}" for q, found in by.by_quantity().items()]
         lines.append(f"  RMSE {split}: {', '.join(parts)}")
     lines += [
         f"  {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.detail}"

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from symreg import __version__
 from symreg.checks import check
 from symreg.fit.errors import errors, training_loss
-from symreg.fit.solve.fitter import intervals
+from symreg.fit.intervals import intervals
 from symreg.formula import Formula
 from symreg.formula.simplify import Domain, Rewriter, shorten, simplify
 from symreg.potential import Potential
 from symreg.runs import RunFolder, now
 from symreg.runs.pipeline.preparation import Prepared
+from symreg.runs.records import FittedConstant, MemberRecord
 from symreg.searching.individuals import Individual, terms_from
 from symreg.terms import Expression
+from symreg.terms.kinds import PAIRS, TRIPLETS
 
 GAIN = 0.99
 """A member stays on the front if its error is below this part of the next simpler one's."""
@@ -37,7 +40,7 @@ class Contender:
 
 def contender_of(prepared: Prepared, individual: Individual) -> Contender:
     """The expression of an individual, as it was fitted."""
-    terms = terms_from(individual.genes, prepared.design.keys)
+    terms = terms_from(individual.coded_terms, prepared.design.keys)
     return Contender(Expression(terms, individual.weights), individual.error)
 
 
@@ -83,9 +86,9 @@ def _domain(prepared: Prepared) -> Domain:
     """Ranges of x of pairs and of triplets."""
     low = float(prepared.design.r_lo.min()) / prepared.r0
     reach = prepared.cutoff.r_cut / prepared.r0
-    domain = {"pair": (low, reach), "many-body": (low, reach)}
+    domain = {PAIRS: (low, reach)}
     if prepared.cutoff_three_body is not None:
-        domain["three-body"] = low, prepared.cutoff_three_body.r_cut / prepared.r0
+        domain[TRIPLETS] = low, prepared.cutoff_three_body.r_cut / prepared.r0
     return domain
 
 
@@ -102,114 +105,86 @@ def deliver(
     with Rewriter() as rewriter:
         for number, candidate in enumerate(tidy(prepared, individuals), 1):
             record = member_record(prepared, candidate.expression, candidate.error, number)
-            difference = record["exact_difference"]
-            if not difference <= allowed_difference(prepared, candidate.error):
+            if not agrees(prepared, record):
                 yield (
-                    f"left out {record['expression']}: its error over all pairs differs by "
-                    f"{difference:.2g} from that of the projected design"
+                    f"left out {record.expression}: its error over all pairs differs by "
+                    f"{record.exact_difference:.2g} from that of the projected design"
                 )
                 continue
             if not prepared.is_physical(candidate.expression):
-                yield f"left out {record['expression']}: its short constants break the gate"
+                yield f"left out {record.expression}: its short constants break the gate"
                 continue
-            _write_member(prepared, folder, candidate, record, rewriter)
-            records.append(record)
+            simplified = _write_member(prepared, folder, record, rewriter)
+            records.append(replace(record, simplified=simplified))
     folder.write_front(records)
 
 
-def allowed_difference(prepared: Prepared, error: float) -> float:
-    """How far the exact error may be from the projected one."""
-    return max(EXACT_RELATIVE * error, EXACT_SPREAD * prepared.spread)
+def agrees(prepared: Prepared, record: MemberRecord) -> bool:
+    """Whether the exact error of a member is what the projected design said."""
+    allowed = max(EXACT_RELATIVE * record.error, EXACT_SPREAD * prepared.spread)
+    return record.exact_difference is not None and record.exact_difference <= allowed
 
 
-def quick_record(prepared: Prepared, candidate: Contender, number: int) -> dict[str, Any]:
-    """What the projected design alone tells of a member, for a front that is still evolving."""
-    expression, design = candidate.expression, prepared.design
-    record = _description(prepared, candidate, number)
-    if any(term.kind == "many-body" for term in expression.terms):
-        found = errors(prepared.structures, prepared.exact.predict(expression, record["e0"]))
-        by_split = {
-            split: {quantity: {"rmse": groups["all"]["rmse"]} for quantity, groups in by.items()}
-            for split, by in found.items()
-        }
-        return {**record, "errors": by_split}
-    e0 = [record["e0"][name] for name in design.species] if design.n_e0 else []
-    rmse = design.rmse(np.array(e0), prepared.fitter.coordinates(expression))
-    by_split = {
-        split: {quantity: {"rmse": groups["all"]} for quantity, groups in by.items()}
-        for split, by in rmse.items()
-    }
-    return {**record, "errors": by_split}
+def quick_record(prepared: Prepared, candidate: Contender, number: int) -> MemberRecord:
+    """The record of a member of a front that is still evolving, by the projected design alone."""
+    record, expression = _description(prepared, candidate, number), candidate.expression
+    if expression.has_functions:  # which the projected design does not hold
+        prediction = prepared.exact.predict(expression, prepared.e0(expression))
+        found = errors(prepared.structures, prediction)
+    else:
+        e0 = prepared.fitter.e0(expression) if prepared.design.n_e0 else np.empty(0)
+        found = prepared.design.rmse(e0, prepared.fitter.coordinates(expression))
+    return replace(record, errors={split: by.rmse_alone() for split, by in found.items()})
 
 
-def _description(prepared: Prepared, candidate: Contender, number: int) -> dict[str, Any]:
+def _description(prepared: Prepared, candidate: Contender, number: int) -> MemberRecord:
+    """The record of a member without its errors."""
     expression = candidate.expression
-    return {
-        "number": number,
-        "complexity": expression.complexity,
-        "n_constants": expression.n_constants,
-        "error": candidate.error,
-        "expression": expression.text(8, named=len(prepared.design.keys) > 1),
-        "terms": expression.to_dict(),
-        "r0": prepared.r0,
-        "e0": prepared.e0(expression),
-    }
+    return MemberRecord(
+        number=number,
+        complexity=expression.complexity,
+        n_constants=expression.n_constants,
+        error=candidate.error,
+        expression=expression.text(8, named=len(prepared.design.keys) > 1),
+        terms=expression,
+        r0=prepared.r0,
+        e0=prepared.e0(expression),
+        errors={},
+    )
 
 
 def member_record(
     prepared: Prepared, expression: Expression, error: float, number: int
-) -> dict[str, Any]:
+) -> MemberRecord:
     """The record of a member: exact errors, and how certain its constants are."""
-    record = _description(prepared, Contender(expression, error), number)
-    prediction = prepared.exact.predict(expression, record["e0"])
-    design = prepared.design
+    record, design = _description(prepared, Contender(expression, error), number), prepared.design
+    prediction = prepared.exact.predict(expression, prepared.e0(expression))
     exact = training_loss(prepared.structures, prediction, design.loss, design.group_weights)
-    found = errors(prepared.structures, prediction)
-    record["errors"] = {
-        split: {
-            **{quantity: groups["all"] for quantity, groups in by.items()},
-            "groups": _by_group(by),
-        }
-        for split, by in found.items()
-    }
-    record["exact_difference"] = abs(design.error(exact) - error)
-    record["constants"], record["correlation"] = _constants(prepared, expression)
-    return record
-
-
-def _by_group(by: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, Any]]:
-    groups: dict[str, dict[str, Any]] = {}
-    for quantity, found in by.items():
-        for group, values in found.items():
-            if group != "all":
-                groups.setdefault(group, {})[quantity] = values
-    return groups
-
-
-def _constants(
-    prepared: Prepared, expression: Expression
-) -> tuple[list[dict[str, Any]], list[list[float]]]:
-    """Names, values and intervals of all constants, and their correlations."""
     # Bootstrap samples weigh the projected design anew, and many-body terms are not in it.
-    direct = any(term.kind == "many-body" for term in expression.terms)
-    found = intervals(prepared.fitter, expression, () if direct else prepared.resampled)
-    entries = []
-    for k, (name, value) in enumerate(Potential(formula(prepared, expression)).constants.items()):
-        entries.append(
-            {
-                "name": name,
-                "value": value,
-                "standard_error": float(found.standard_error[k]),
-                "low": float(found.low[k]),
-                "high": float(found.high[k]),
-            }
-        )
-    return entries, found.correlation.tolist()
+    resampled = () if expression.has_functions else prepared.resampled
+    found = intervals(prepared.fitter, expression, resampled)
+    named = Potential(formula(prepared, expression)).constants.items()
+    spreads = zip(*map(_known, (found.standard_error, found.low, found.high)), strict=True)
+    return replace(
+        record,
+        errors=errors(prepared.structures, prediction),
+        exact_difference=abs(design.error(exact) - error),
+        constants=tuple(
+            FittedConstant(name, value, *spread)
+            for (name, value), spread in zip(named, spreads, strict=True)
+        ),
+        correlation=found.correlation,
+        covariance=found.covariance,
+    )
+
+
+def _known(values: NDArray[np.float64]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def formula(prepared: Prepared, expression: Expression) -> Formula:
     """The closed form of an expression fitted to the data."""
-    pairs = ("-".join(species) for _, species in prepared.design.pair_keys)
+    pairs = map(str, prepared.design.pair_keys)
     begins = dict(zip(pairs, map(float, prepared.design.r_lo), strict=True))
     return Formula(
         expression=expression,
@@ -224,37 +199,31 @@ def formula(prepared: Prepared, expression: Expression) -> Formula:
 
 
 def _write_member(
-    prepared: Prepared,
-    folder: RunFolder,
-    candidate: Contender,
-    record: dict[str, Any],
-    rewriter: Rewriter,
-) -> None:
-    """Simplify with SymPy, check the physics, and write the potential of a member."""
+    prepared: Prepared, folder: RunFolder, record: MemberRecord, rewriter: Rewriter | None
+) -> str | None:
+    """Simplify with SymPy, check the physics, write the potential; the formula, if simpler."""
     simpler = simplify(
-        candidate.expression,
+        record.terms,
         refit=prepared.refit,
         error=prepared.error,
         domain=_domain(prepared),
         slack=EXACT_SPREAD * prepared.spread,
         rewriter=rewriter,
     )
-    history = record
-    if simpler != candidate.expression:
+    written = record
+    if simpler != record.terms:
         # It has constants of its own, so errors and intervals of its own.
-        own = member_record(prepared, simpler, prepared.error(simpler), record["number"])
-        if own["exact_difference"] <= allowed_difference(prepared, own["error"]):
-            history = own
-        else:
-            simpler = candidate.expression
-    record["simplified"] = None if history is record else history["expression"]
-    potential = Potential(formula(prepared, simpler), provenance(prepared, history))
-    where = f"potentials/{record['number']}"
+        own = member_record(prepared, simpler, prepared.error(simpler), record.number)
+        written = own if agrees(prepared, own) else record
+    history = provenance(prepared, written)
+    potential = Potential(formula(prepared, written.terms), history, written.covariance)
+    where = f"potentials/{record.number}"
     folder.write_json(f"{where}/validation.json", check(potential.formula).to_dict())
     potential.save(folder.path / where / "potential.json")
+    return None if written is record else written.expression
 
 
-def provenance(prepared: Prepared, record: dict[str, Any]) -> dict[str, Any]:
+def provenance(prepared: Prepared, record: MemberRecord) -> dict[str, Any]:
     """Where a formula comes from, for its own file and for those who use it."""
     return {
         "date": now()[:10],
@@ -266,11 +235,10 @@ def provenance(prepared: Prepared, record: dict[str, Any]) -> dict[str, Any]:
             "structures": dict(prepared.report.structures),
         },
         "seed": prepared.settings.search.seed,
-        "training_error": record["error"],
+        "training_error": record.error,
         "floor": prepared.design.floor.error,
         "errors": {
-            split: {name: value for name, value in by.items() if name != "groups"}
-            for split, by in record["errors"].items()
+            split: replace(by, groups=None).to_dict() for split, by in record.errors.items()
         },
-        "constants": record["constants"],
+        "constants": [constant.to_dict() for constant in record.constants or ()],
     }

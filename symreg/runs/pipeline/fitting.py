@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import sympy
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
-from symreg.fit.solve.fitter import covariance_of
+from symreg.fit.intervals import covariance_of
+from symreg.fit.programs.batch import encoded
+from symreg.fit.programs.evaluation import differentiate
+from symreg.fit.solve.solver import Columns, solve
 from symreg.formula.simplify import tree_to_sympy
 from symreg.language import Tree, parse
 from symreg.potential import Potential
-from symreg.runs.pipeline.delivery import allowed_difference, formula, member_record
+from symreg.records import UNITS
+from symreg.runs.pipeline.delivery import agrees, formula, member_record
 from symreg.runs.pipeline.preparation import Prepared, prepare
+from symreg.runs.records import MemberRecord
 from symreg.terms import Expression, Term
 
 Floats = NDArray[np.float64]
@@ -36,8 +39,8 @@ class FitResult:
     potential: Potential
     constants: dict[str, float]
     standard_errors: dict[str, float]
-    record: dict[str, Any]
-    """Errors by split and quantity, as in ``front.json``."""
+    record: MemberRecord
+    """Errors and the rest, as of members of a front."""
     floor: float
     """The lowest training error of any smooth pair term."""
 
@@ -56,19 +59,17 @@ class FitResult:
             spread = self.standard_errors[name]
             known = f"± {spread:.1g}" if np.isfinite(spread) else "(not determined by the data)"
             lines.append(f"          {name} = {value:.8g} {known}")
-        units = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
-        for split, found in self.record["errors"].items():
+        for split, errors in self.record.errors.items():
             parts = [
-                f"{name} {found[name]['rmse']:.4g} {unit} (MAE {found[name]['mae']:.4g})"
-                for name, unit in units.items()
-                if name in found
+                f"{name} {found.rmse:.4g} {UNITS[name]} (MAE {found.mae:.4g})"
+                for name, found in errors.by_quantity().items()
             ]
             lines.append(f"RMSE      {split}: {', '.join(parts)}")
-        ratio = self.record["error"] / self.floor if self.floor else np.inf
-        lines.append(
-            f"floor     training error {self.record['error']:.4g} is {ratio:.3g} times the floor"
-        )
-        e0 = ", ".join(f"{name} {value:.6g} eV" for name, value in self.record["e0"].items())
+        error = self.record.error
+        ratio = error / self.floor if self.floor else np.inf
+        lines.append(f"floor     training error {error:.4g} is {ratio:.3g} times the floor")
+        energies = self.potential.formula.e0.items()
+        e0 = ", ".join(f"{name} {value:.6g} eV" for name, value in energies)
         return "\n".join([*lines, f"e0        {e0}"])
 
 
@@ -100,23 +101,25 @@ def fit(text: str, settings: Settings, *, variable: str = "r") -> FitResult:
 def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
     keys = prepared.design.keys
     if len(keys) != 1:
-        pairs = ", ".join("-".join(species) for _, species in keys)
+        pairs = ", ".join(map(str, keys))
         raise ValueError(f"one formula describes one pair of species; the data hold {pairs}")
     fitted = _fit_constants(prepared, tree)
-    expression = Expression((Term(*keys[0], fitted),), (1.0,))
+    expression = Expression((Term.at(keys[0], fitted),), (1.0,))
     with np.errstate(all="ignore"):
         error = prepared.error(expression)
-    record = member_record(prepared, expression, error, 0) if np.isfinite(error) else {}
-    if not record or not record["exact_difference"] <= allowed_difference(prepared, error):
+    record = member_record(prepared, expression, error, 0) if np.isfinite(error) else None
+    if record is None or not agrees(prepared, record):
         raise ValueError(
             f"'{text}' leaves its domain, or has a pole, between {prepared.design.r_lo.min():.3g} "
             f"and {prepared.cutoff.r_cut:.3g} Å; change the starting values or the form"
         )
     names = [name or f"c{k}" for k, name in enumerate(fitted.names, 1)]
-    spread = np.sqrt(np.diag(_covariance(prepared, expression)))
+    # The weight is 1, and no constant: what it would be is in the formula.
+    covariance = covariance_of(prepared.fitter, expression, weights_fitted=False)
+    spread = np.sqrt(np.diag(covariance)[1:])
     return FitResult(
         formula=text,
-        potential=Potential(formula(prepared, expression), {"training_error": error}),
+        potential=Potential(formula(prepared, expression), {"training_error": error}, covariance),
         constants=dict(zip(names, fitted.constants, strict=True)),
         standard_errors=dict(zip(names, map(float, spread), strict=True)),
         record=record,
@@ -126,13 +129,6 @@ def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
 
 def _in_angstrom(settings: Settings) -> Settings:
     return replace(settings, terms=replace(settings.terms, r0=1.0))
-
-
-def _covariance(prepared: Prepared, expression: Expression) -> Floats:
-    columns = prepared.fitter.columns(expression)[:, 1:]
-    if not columns.shape[1]:
-        return np.zeros((0, 0))
-    return covariance_of(prepared.fitter, prepared.fitter.loss(expression), columns)
 
 
 class _Split:
@@ -161,40 +157,33 @@ class _Split:
 
 
 def _fit_constants(prepared: Prepared, tree: Tree) -> Tree:
-    """Best of several fits; constants in which the formula is linear are solved, not searched."""
+    """Best of several fits; constants in which the formula is linear are weights to the solver."""
     if not tree.constants:
         return tree
-    split = _Split(tree)
-    problem = prepared.design.training
+    split, problem = _Split(tree), prepared.design.training
     x = prepared.design.nodes[0] / prepared.r0
+    code, arg = encoded(tree.shape)
 
-    def solve(others: Floats) -> tuple[Floats, Floats]:
-        rest, slopes = split.values(x, list(others))
-        right = problem.target - problem.matrix @ rest
-        columns = problem.matrix @ slopes.T
-        if not (np.isfinite(right).all() and np.isfinite(columns).all()):
-            return np.full(len(split.linear), np.nan), np.full(right.size, 1e6 * prepared.spread)
-        scale = np.linalg.norm(columns, axis=0)
-        scale[scale == 0] = 1.0
-        best = np.linalg.lstsq(columns / scale, right, rcond=1e-13)[0] / scale
-        return best, columns @ best - right
+    def joined(others: Floats, linear: Floats) -> Floats:
+        constants = np.empty(len(tree.constants))
+        constants[split.others], constants[split.linear] = others, linear
+        return constants
 
-    def residual(others: Floats) -> Floats:
-        return solve(others)[1]
+    def evaluate(others: Floats, with_slopes: bool) -> Columns:  # noqa: ARG001
+        rest, parts = split.values(x, others.tolist())
+
+        def slopes(linear: Floats) -> Floats:
+            _, by = differentiate(code, arg, joined(others, linear), x[None, :], True)
+            return np.asarray(by[split.others] @ problem.matrix.T)
+
+        return Columns(parts @ problem.matrix.T, slopes, problem.target - problem.matrix @ rest)
 
     given = np.array([tree.constants[k] for k in split.others])
     rng = np.random.default_rng(0)
-    best: tuple[float, Floats] = (np.inf, given)
+    fits = []
     for start in range(STARTS if given.size else 1):
         factors = np.exp(rng.normal(0.0, 0.8, given.size)) if start else np.ones(given.size)
-        if not given.size:
-            best = (0.0, given)
-            break
-        with np.errstate(all="ignore"):  # a start that overflows is judged by its cost
-            found = least_squares(residual, given * factors, x_scale="jac", max_nfev=200)
-        if np.isfinite(found.cost) and found.cost < best[0]:
-            best = (float(found.cost), found.x)
-    constants = np.array(tree.constants)
-    constants[split.others] = best[1]
-    constants[split.linear] = solve(best[1])[0]
-    return tree.with_constants(constants.tolist())
+        with np.errstate(all="ignore"):  # a start that overflows is judged by its loss
+            fits.append(solve(evaluate, given * factors, problem.rest, max_steps=200))
+    best = min(fits, key=lambda fit: fit.loss)
+    return tree.with_constants(joined(best.constants, best.weights).tolist())

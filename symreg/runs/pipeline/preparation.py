@@ -13,15 +13,16 @@ from threadpoolctl import threadpool_limits
 from symreg.config import Settings
 from symreg.fit.design import (
     Design,
-    ProductFloor,
     build_design,
     load_or_build_design,
     product_floors,
 )
 from symreg.fit.exact import ExactPath
+from symreg.fit.intervals import bootstrap
+from symreg.fit.projected.fitter import AS_IT_IS, Fitter
 from symreg.fit.rows import Labelled
-from symreg.fit.solve.fitter import AS_IT_IS, Fitter, bootstrap
-from symreg.runs.results import UNCERTAIN
+from symreg.records import ProductFloor
+from symreg.runs.records import Baseline, FloorRecord
 from symreg.searching.gate import Gate
 from symreg.searching.tasks import gate_of
 from symreg.structures import DataReport, Structures, read_structures
@@ -67,13 +68,13 @@ class Prepared:
     def lowest_floor(self) -> float:
         """The floor of all terms; that of products where the data are too few to tell it."""
         floor = self.design.floor
-        if self.products and floor.error_coarser > UNCERTAIN * floor.error:
+        if self.products and floor.is_uncertain:
             return self.products[-1].error
         return floor.error
 
     @cached_property
     def resampled(self) -> list[Fitter]:
-        """The same on bootstrap samples."""
+        """Fits candidates to bootstrap samples of the training data; empty with too few blocks."""
         return bootstrap(self.design)
 
     @cached_property
@@ -168,7 +169,7 @@ def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None
 
 
 def cautions(prepared: Prepared) -> list[str]:
-    """What these settings cannot promise."""
+    """Warnings of what these settings cannot promise."""
     found = []
     if prepared.cutoff.kind == "none":
         found.append(
@@ -195,9 +196,9 @@ def floor_lines(prepared: Prepared) -> list[str]:
     design = prepared.design
     lines = [f"{design.pair_floor.error:.4g}: the lowest error of any smooth pair terms"]
     if design.triplets is not None:
-        radius = f"{design.triplets.r_cut:g} Å"
-        forces = design.floor.rmse["train"].get("forces", {}).get("all")
-        shown = "" if forces is None else f", training forces {forces:.3g} eV/Å"
+        radius = f"{design.triplets.cutoff.r_cut:g} Å"
+        forces = design.floor.rmse["train"].forces
+        shown = "" if forces is None else f", training forces {forces.rmse:.3g} eV/Å"
         if prepared.lowest_floor != design.floor.error:
             shown = f" ({design.floor.error_coarser:.2g} on a coarser grid: too few data to tell)"
         lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
@@ -208,23 +209,37 @@ def floor_lines(prepared: Prepared) -> list[str]:
     return lines
 
 
-def baselines(prepared: Prepared) -> dict[str, dict[str, object]]:
-    """Known forms fitted to the same data: complexity, constants, error and formula by name.
+def floor_record(prepared: Prepared) -> FloorRecord:
+    """The floors of the data and known forms fitted to them."""
+    whole, triplets = prepared.design.floor, prepared.design.triplets is not None
+    return FloorRecord(
+        error=whole.error,
+        rmse=whole.rmse,
+        error_coarser=whole.error_coarser,
+        n_nodes=whole.n_nodes,
+        pair=prepared.design.pair_floor if triplets else None,
+        products=prepared.products if triplets else None,
+        baselines=baselines(prepared),
+    )
+
+
+def baselines(prepared: Prepared) -> dict[str, Baseline]:
+    """Known forms fitted to the data, by name.
 
     A form that the grid cannot resolve, or that does not fit at all, is left out.
     """
-    found: dict[str, dict[str, object]] = {}
+    found = {}
     for form in prepared.forms:
         expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
         if np.isfinite(loss):
-            found[form.name] = {
-                "complexity": expression.complexity,
-                "n_constants": expression.n_constants,
-                "error": prepared.design.error(loss),
-                "expression": expression.text(),
-                "terms": expression.to_dict(),
-                "source": form.source,
-            }
+            found[form.name] = Baseline(
+                complexity=expression.complexity,
+                n_constants=expression.n_constants,
+                error=prepared.design.error(loss),
+                expression=expression.text(),
+                terms=expression,
+                source=form.source,
+            )
     return found
 
 
@@ -236,9 +251,6 @@ def best_fit(prepared: Prepared, terms: Sequence[Term]) -> tuple[Expression, flo
     """The best of several fits of one form, and its loss; inf when none is valid."""
     fits = []
     for factor in STARTS:
-        scaled = [
-            term._replace(tree=term.tree.with_constants([factor * c for c in term.tree.constants]))
-            for term in terms
-        ]
+        scaled = [term.with_constants([factor * c for c in term.constants]) for term in terms]
         fits.append(prepared.fitter.refit(scaled, AS_IT_IS))
     return min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from symreg.config import SettingsError
 
 if TYPE_CHECKING:
-    from symreg.runs.pipeline.progress import Progress
+    from symreg.runs.records import Progress
 
 FOLDER = "tensorboard"
 """Where in the run folder the events are."""

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from symreg import config
 from symreg.config import Settings
 from symreg.runs import Run, RunFolder, open_run
-from symreg.runs.pipeline import checkpoint, exhaustive, scalars, seeds
-from symreg.runs.pipeline.delivery import Contender, contender_of, deliver, pareto, quick_record
-from symreg.runs.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
-from symreg.runs.pipeline.progress import OnProgress, Progress, diversity, gains
-from symreg.runs.pipeline.stopping import Stop, limit_reached, seconds_left
-from symreg.searching.individuals import Gene
-from symreg.searching.island import EvolutionSettings
-from symreg.searching.islands import Islands, IslandSettings, State, backfitting_from
-from symreg.searching.tasks import Source, WorkersLostError, kept, labels_beside
-from symreg.searching.variation import VariationSettings
-from symreg.terms import Expression
-from symreg.workers.executors import Crew, Engine, Preload, given, processes
+from symreg.runs.pipeline import checkpoint, scalars, seeds
+from symreg.runs.pipeline.delivery import deliver
+from symreg.runs.pipeline.evolution import island_settings
+from symreg.runs.pipeline.history import History
+from symreg.runs.pipeline.modes import mode_of
+from symreg.runs.pipeline.preparation import (
+    Prepared,
+    cautions,
+    floor_lines,
+    floor_record,
+    prepare,
+)
+from symreg.runs.pipeline.stopping import Stop, limit_reached
+from symreg.runs.records import Progress
+from symreg.searching.islands import State
+from symreg.searching.tasks import Source, WorkersLostError, labels_beside
+from symreg.workers.executors import Crew, Engine, given, processes
+
+__all__ = ["OnProgress", "island_settings", "resume", "search"]
+
+OnProgress = Callable[[Progress], None]
 
 
 def search(
@@ -127,16 +134,16 @@ class _Search:
         self.folder = folder
         self.on_progress = on_progress
         self.engine = given(executor) if isinstance(executor, Executor) else executor
-        workers = settings.search.workers
-        if not self._is_exhaustive:  # one worker computes an island
-            workers = min(workers, settings.search.islands)
+        self.mode = mode_of(settings, folder.checkpoint)
+        wanted = settings.search.workers
+        workers = min(wanted, settings.search.most_workers or wanted)
         if self.engine is None and workers > 1:
             self.engine = processes(workers)
         self.progress = Progress(workers=self.engine.name if self.engine else "1 process")
         self.design_file = folder.checkpoint / "design.npz"
         self.before: tuple[State | None, float] = (None, 0.0)
         self.stop = Stop(folder)
-        self.records: dict[Expression, dict[str, Any]] = {}
+        self.history = History(folder, self.mode)
         self.scalars: scalars.Scalars | None = None
 
     def run(self, prepared: Prepared) -> Run:
@@ -182,7 +189,7 @@ class _Search:
 
     def _prepare(self) -> Prepared:
         prepared = prepare(self.settings, self.design_file)
-        report, design = prepared.report, prepared.design
+        report = prepared.report
         # Before anything is written: the data may not be those of the run any more.
         self.origin = checkpoint.Origin.of(self.settings, report.data_hash)
         found = checkpoint.read(self.folder, self.origin)
@@ -198,12 +205,7 @@ class _Search:
         self._tell(f"read structures: {counts}; r0 = {prepared.r0:.5g} Å")
         for warning in (*report.warnings, *cautions(prepared)):
             self._tell(f"warning: {warning}")
-        floor = asdict(design.floor)
-        if design.triplets is not None:
-            floor["pair"] = asdict(design.pair_floor)
-            floor["products"] = [asdict(one) for one in prepared.products]
-        known = baselines(prepared)
-        self.folder.write_json("floor.json", {**floor, "baselines": known})
+        self.folder.write_json("floor.json", floor_record(prepared).to_dict())
         self.progress = replace(self.progress, floor_error=prepared.lowest_floor)
         for line in floor_lines(prepared):
             self._tell(f"floor {line}")
@@ -218,10 +220,9 @@ class _Search:
             )
 
     def _search(self, prepared: Prepared, state: State | None, spent: float) -> tuple[State, bool]:
-        """Run epochs until a limit or a request to stop; whether it was a limit."""
+        """Run epochs until a limit or a request to stop; whether nothing is left to ``resume``."""
         began, limits = monotonic(), self.settings.search
-        # Minutes of the exhaustive mode are those since it went on: it has an end to be reached.
-        counted = 0.0 if self._is_exhaustive else spent
+        counted = spent if self.mode.counts_earlier else 0.0
         if state is not None and limit_reached(limits, state, counted):
             return state, True
         with closing(self._states(prepared, state)) as states:
@@ -230,136 +231,36 @@ class _Search:
                 self._record(prepared, state, passed + spent)
                 if limit := limit_reached(limits, state, passed + counted):
                     self._tell(f"the search ends: {limit}")
-                    return state, not self._is_exhaustive or state.candidates >= self.progress.forms
+                    return state, state.candidates >= self.mode.n_forms
                 if self.stop.is_asked():
                     return state, False
         assert state is not None  # there is at least one form
-        self._tell(f"all {state.candidates:,} forms were fitted; the front is exact over them")
         return state, True
 
-    @property
-    def _is_exhaustive(self) -> bool:
-        return self.settings.search.mode == "exhaustive"
-
     def _states(self, prepared: Prepared, state: State | None) -> Generator[State, None, None]:
-        """The state after every epoch, for ever, or until all forms are examined."""
+        """The state after every epoch, for ever, or until there is nothing more to examine."""
         if prepared.design.many_body:
             prepared.labelled.save(labels_beside(self.design_file))
         source = Source(str(self.design_file.resolve()), self.origin.token)
         with ExitStack() as stack:
             crew = None
             if self.engine is not None:
-                preload: Preload = tuple
-                if not self._is_exhaustive:
-                    preload = partial(
-                        kept, backfitting_from, source, island_settings(self.settings)
-                    )
+                preload = self.mode.preload(source)
                 crew = stack.enter_context(Crew(self.engine, self._tell, preload))
-            make = self._forms if self._is_exhaustive else self._islands
             try:
-                yield from make(prepared, crew, source, state)
+                yield from self.mode.states(prepared, crew, source, state, self._tell)
             except WorkersLostError as error:
                 raise OSError(
                     f"{error}; set workers lower in {self.folder.path / 'run.toml'} and resume"
                 ) from None
 
-    def _islands(
-        self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None
-    ) -> Iterator[State]:
-        beginning: list[tuple[Gene, ...]] = []
-        if state is None:
-            beginning = [*seeds.of_known_forms(prepared), *seeds.of_another_run(prepared)]
-        islands = Islands(
-            prepared.design,
-            island_settings(self.settings),
-            beginning,
-            crew,
-            source,
-            prepared.fitter,
-            prepared.gate,
-        )
-        return islands.search(state)
-
-    def _forms(
-        self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None
-    ) -> Iterator[State]:
-        file = (self.folder.checkpoint / "forms.npz").resolve()
-        forms = exhaustive.forms_of(prepared, file)
-        self.progress = replace(self.progress, forms=sum(forms.counts.values()))
-        self._tell(exhaustive.in_words(forms))
-        return exhaustive.states(prepared, forms, file, crew, source, state)
-
     def _record(self, prepared: Prepared, state: State, seconds: float) -> None:
-        """History, checkpoint, front so far, and a word to the caller."""
-        candidates = pareto([contender_of(prepared, individual) for individual in state.front])
-        several, before, limits = len(prepared.design.keys) > 1, self.progress, self.settings.search
-        rate = (state.candidates - before.candidates) / max(seconds - before.seconds, 1e-9)
-        remaining = (before.forms - state.candidates) / max(rate, 1e-9) if before.forms else None
-        self.progress = replace(
-            before,
-            epoch=state.epoch,
-            generation=0 if before.forms else state.epoch * limits.generations_per_epoch,
-            seconds=seconds,
-            seconds_left=seconds_left(limits, state, seconds, remaining),
-            candidates=state.candidates,
-            candidates_per_second=rate,
-            diversity=diversity(state),
-            operators=gains(state),
-            lowest_error=min((i.error for i in state.front), default=None),
-            front=[
-                (c.expression.complexity, c.error, c.expression.text(named=several))
-                for c in candidates
-            ],
-        )
-        # Before its checkpoint a line is dropped on resuming; after it a line could be lost.
-        self.folder.append_row("generations.csv", self._history(len(candidates)))
-        checkpoint.write(self.folder, state, seconds, self.origin)
-        self._record_rejected(prepared, state)
-        self.folder.write_front(self._members(prepared, candidates))
-        self.folder.write_json("progress.json", asdict(self.progress))
+        """Write what an epoch has found, and tell the caller."""
+        before, origin = self.progress, self.origin
+        self.progress = self.history.record(prepared, state, before, seconds, origin)
         if self.scalars is not None:
             self.scalars.write(self.progress)
         self._show(self.progress)
-
-    def _history(self, front_size: int) -> Mapping[str, Any]:
-        """A line of ``generations.csv``."""
-        now = self.progress
-        return {
-            "epoch": now.epoch,
-            "generation": now.generation,
-            "seconds": round(now.seconds, 3),
-            "candidates": now.candidates,
-            "lowest_error": now.lowest_error,
-            "front_size": front_size,
-            "diversity": round(now.diversity, 4),
-        }
-
-    def _members(self, prepared: Prepared, candidates: list[Contender]) -> list[dict[str, Any]]:
-        """Records of the front so far; errors over all pairs are computed once for each member."""
-        known = self.records
-        self.records = {
-            c.expression: known.get(c.expression) or quick_record(prepared, c, 0)
-            for c in candidates
-        }
-        return [{**r, "number": number} for number, r in enumerate(self.records.values(), 1)]
-
-    def _record_rejected(self, prepared: Prepared, state: State) -> None:
-        """What the gate keeps from the front, and why."""
-        if prepared.gate is None:
-            return
-        rows = []
-        for individual in state.rejected:
-            expression = contender_of(prepared, individual).expression
-            rows.append(
-                {
-                    "complexity": individual.complexity,
-                    "error": individual.error,
-                    "expression": expression.text(named=True),
-                    "reasons": "; ".join(prepared.gate.broken(expression)),
-                }
-            )
-        columns = ("complexity", "error", "expression", "reasons")
-        self.folder.write_rows("rejected.csv", rows, columns)
 
     def _publish(self, prepared: Prepared) -> None:
         """LAMMPS files of the recommended member, and the page of the run."""
@@ -378,19 +279,3 @@ class _Search:
         except ValueError as error:
             self._tell(f"no LAMMPS files: {error}")
         report.write(run, prepared.structures)
-
-
-def island_settings(settings: Settings) -> IslandSettings:
-    """What a run file says of islands, evolution and variation."""
-    search = settings.search
-    return IslandSettings(
-        islands=search.islands,
-        generations_per_epoch=search.generations_per_epoch,
-        seed=search.seed,
-        evolution=EvolutionSettings(population_size=search.population_size),
-        variation=VariationSettings(
-            max_complexity=settings.terms.max_complexity,
-            max_constants=settings.terms.max_constants,
-            general=settings.terms.three_body == "general",
-        ),
-    )

@@ -1,4 +1,4 @@
-"""What an evolution starts from: known forms, the front of another run."""
+"""Formulas that an evolution starts from: known forms, the front of another run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from symreg.config import Settings, TermSettings
+from symreg.fit.programs.batch import CodedTerm
 from symreg.runs import open_run
 from symreg.runs.pipeline.preparation import Prepared, best_fit
-from symreg.searching.individuals import Gene, complexity, genes_of, n_fitted
-from symreg.terms import Expression
+from symreg.searching.individuals import coded_terms_of, complexity, n_fitted
 from symreg.terms.known import terms_of_form
+from symreg.terms.term import sums_in
 
 
 def check(settings: Settings) -> None:
@@ -36,7 +37,7 @@ def check(settings: Settings) -> None:
         raise ValueError(f"[search] seeds_from: {run.folder} has no front")
 
 
-def of_another_run(prepared: Prepared) -> list[tuple[Gene, ...]]:
+def of_another_run(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
     """The front of another run that a run file names."""
     settings = prepared.settings
     if not settings.search.seeds_from:
@@ -44,26 +45,26 @@ def of_another_run(prepared: Prepared) -> list[tuple[Gene, ...]]:
     run = open_run(settings.base / settings.search.seeds_from)
     found = []
     for member in run.front:
-        if not math.isclose(member.record["r0"], prepared.r0, rel_tol=1e-9):
+        if not math.isclose(member.record.r0 or math.nan, prepared.r0, rel_tol=1e-9):
             raise ValueError(
                 f"[search] seeds_from: the formulas of {run.folder} are in r/r0 with r0 = "
-                f"{member.record['r0']:.8g} Å, those of this run with {prepared.r0:.8g} Å; set "
-                f"[terms] r0 = {member.record['r0']!r}"
+                f"{member.record.r0:.8g} Å, those of this run with {prepared.r0:.8g} Å; set "
+                f"[terms] r0 = {member.record.r0!r}"
             )
-        expression = Expression.from_dict(member.record["terms"])
-        if genes := genes_of(expression.terms, prepared.design.keys):
-            found.append(genes)
-    return [genes for genes in found if is_within(settings.terms, genes)]
+        if coded_terms := coded_terms_of(member.record.terms.terms, prepared.design.keys):
+            found.append(coded_terms)
+    return [coded_terms for coded_terms in found if is_within(settings.terms, coded_terms)]
 
 
-def is_within(terms: TermSettings, genes: Sequence[Gene]) -> bool:
+def is_within(terms: TermSettings, coded_terms: Sequence[CodedTerm]) -> bool:
     """Whether a formula keeps to the limits of a run file."""
     most = terms.max_constants
-    few = most is None or n_fitted(genes) <= most
-    return few and complexity(genes) <= terms.max_complexity
+    few = most is None or n_fitted(coded_terms) <= most
+    sums = max((len(list(sums_in(coded.shape.root))) for coded in coded_terms), default=0)
+    return few and sums <= terms.max_sums and complexity(coded_terms) <= terms.max_complexity
 
 
-def of_known_forms(prepared: Prepared) -> list[tuple[Gene, ...]]:
+def of_known_forms(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
     """Known forms that a search may start from, with fitted constants."""
     if not prepared.settings.terms.library_seeds:
         return []
@@ -71,7 +72,7 @@ def of_known_forms(prepared: Prepared) -> list[tuple[Gene, ...]]:
     for form in prepared.forms:
         if form.is_seed and (general or form.is_separable):
             expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
-            genes = genes_of(expression.terms, prepared.design.keys)
-            if np.isfinite(loss) and is_within(prepared.settings.terms, genes):
-                found.append(genes)
+            coded_terms = coded_terms_of(expression.terms, prepared.design.keys)
+            if np.isfinite(loss) and is_within(prepared.settings.terms, coded_terms):
+                found.append(coded_terms)
     return found

@@ -14,6 +14,17 @@ from symreg.searching.islands import State
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, what queues of jobs send before they kill, and a terminal that closes."""
+Tell = Callable[[str], None]
+"""Called with what happens, in words."""
+
+
+def limits_in_words(limits: SearchSettings) -> list[str]:
+    """Every limit of a run file, as a plan tells it."""
+    found = [f"{limits.epochs} epochs"] if limits.epochs else []
+    found += [f"{limits.minutes:g} minutes"] if limits.minutes else []
+    found += [f"error {limits.target:g}"] if limits.target else []
+    found += [f"{limits.stagnation} epochs without a gain"] if limits.stagnation else []
+    return found
 
 
 def limit_reached(limits: SearchSettings, state: State, seconds: float) -> str:
@@ -60,7 +71,7 @@ class Stop:
         return self._signal.is_set() or self.folder.is_asked_to_stop()
 
     @contextmanager
-    def by_signals(self, tell: Callable[[str], None], closed: Callable[[], None]) -> Iterator[None]:
+    def by_signals(self, tell: Tell, closed: Callable[[], None]) -> Iterator[None]:
         """Take the first of ``SIGNALS`` as a request; a second Ctrl-C interrupts at once.
 
         Parameters

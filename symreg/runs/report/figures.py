@@ -16,7 +16,7 @@ from symreg.structures import SPLITS, Structures
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from symreg.formula import Formula, ThreeBodyFunction
+    from symreg.formula import Formula, TripletSum
     from symreg.runs import Member, Run
 
 MOST = 200
@@ -55,7 +55,7 @@ def _curve(formula: Formula, a: str, b: str, structures: Structures | None) -> F
     )
 
 
-def _triplets(function: ThreeBodyFunction) -> dict[str, Figure]:
+def _triplets(function: TripletSum) -> dict[str, Figure]:
     """The factors of the products, if there are any, and energies of isosceles triplets."""
     name, figures = "-".join(function.species), {}
     if function.products:

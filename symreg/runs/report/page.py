@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from symreg.files import read_json, write_bytes, write_text
+from symreg.files import write_bytes, write_text
 from symreg.language import Tree
+from symreg.records import ALL, UNITS, Errors, SplitErrors
 from symreg.runs import in_words
 from symreg.runs.report.figures import draw
 from symreg.terms import Expression
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from symreg.runs import Member, Run
     from symreg.structures import Structures
 
-QUANTITIES = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
 DIGITS = 8
 CAPTIONS = {
     "front": "Every formula of the front, and the floors: the lowest training errors that smooth "
@@ -41,7 +41,7 @@ class ErrorRow(NamedTuple):
 
     split: str
     group: str
-    cells: list[Mapping[str, Any]]
+    cells: list[Errors | None]
 
 
 class Line(NamedTuple):
@@ -92,7 +92,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "powers": powers}
+    environment.filters |= {"number": number, "powers": powers, "validation_rmse": _validation_rmse}
     return environment.get_template("page.html")
 
 
@@ -100,13 +100,13 @@ def _content(run: Run, member: Member) -> dict[str, Any]:
     """Everything that the template names."""
     quantities = [
         (quantity, unit)
-        for quantity, unit in QUANTITIES.items()
-        if any(_has(split.get(quantity)) for split in member.errors.values())
+        for quantity, unit in UNITS.items()
+        if any(split.of(quantity) for split in member.errors.values())
     ]
     return {
         "run": run,
         "member": member,
-        "lines": list(formula_lines(Expression.from_dict(member.record["terms"]))),
+        "lines": list(formula_lines(member.record.terms)),
         "latex": _latex(member),
         "floor": run.floor_of(member),
         "known": in_words(run.front.compare()) if run.front.baselines else "",
@@ -114,25 +114,24 @@ def _content(run: Run, member: Member) -> dict[str, Any]:
         "terms": run.settings.terms,
         "quantities": quantities,
         "errors": list(_error_rows(member, [quantity for quantity, _ in quantities])),
-        "checks": _optional(member.folder / "validation.json").get("checks", []),
-        "parity": _optional(member.folder / "lammps" / "parity.json"),
+        "checks": member.checks,
+        "parity": member.parity,
         "run_file": (run.folder / "run.toml").read_text(encoding="utf-8"),
     }
 
 
 def formula_lines(expression: Expression) -> Iterator[Line]:
     """Every function with the factors of its products, as text in eV."""
-    keys = sorted(expression.keys())
+    keys = sorted(expression.keys(), key=lambda key: (key.is_function, key))
     for key in keys:
-        index = "-".join(key[1]) if len(keys) > 1 else ""
-        if key[0] == "pair":
-            yield Line("φ", index, "x", expression.total(*key).text(DIGITS))
-            continue
-        if key[0] == "many-body":
+        index = str(key) if len(keys) > 1 else ""
+        if key.is_function:
             yield Line("F", index, "sums over neighbours", expression.part_text(key, DIGITS))
             continue
-        own = zip(expression.terms, expression.weights, strict=True)
-        terms = [(term.tree, weight) for term, weight in own if term[:2] == key]
+        if len(key.species) == 2:
+            yield Line("φ", index, "x", expression.total(key).text(DIGITS))
+            continue
+        terms = [(term.tree, weight) for term, weight in expression.of(key)]
         total, factors = "", []
         for n, (tree, weight) in enumerate(terms, 1):
             sign = ("+ ", "- ")[weight < 0] if n > 1 else ("", "-")[weight < 0]
@@ -156,6 +155,11 @@ def _factors(tree: Tree, number: str) -> tuple[str, list[Line]]:
     ]
 
 
+def _validation_rmse(errors: Mapping[str, SplitErrors], quantity: str) -> float | None:
+    found = errors["validation"].of(quantity) if "validation" in errors else None
+    return None if found is None else found.rmse
+
+
 def _latex(member: Member) -> str:
     """The formula for a paper; empty while there is no potential."""
     path = member.folder / "potential.json"
@@ -164,19 +168,10 @@ def _latex(member: Member) -> str:
 
 def _error_rows(member: Member, quantities: list[str]) -> Iterator[ErrorRow]:
     for split, errors in member.errors.items():
-        every = {"all": errors, **(errors.get("groups") or {})}
-        for group, found in every.items():
-            cells = [found.get(quantity) or {} for quantity in quantities]
-            if any(_has(cell) for cell in cells):
+        for group, found in {ALL: errors, **(errors.groups or {})}.items():
+            cells = [found.of(quantity) for quantity in quantities]
+            if any(cells):
                 yield ErrorRow(split, group, cells)
-
-
-def _has(errors: Mapping[str, Any] | None) -> bool:
-    return bool(errors) and errors is not None and errors.get("rmse") is not None
-
-
-def _optional(path: Path) -> Any:
-    return read_json(path) if path.exists() else {}
 
 
 def number(value: float | None, digits: int = 4) -> str:

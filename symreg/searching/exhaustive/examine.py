@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.fit.programs.batch import Batch
-from symreg.fit.solve.fitter import POLISH, Fits, FitSettings, Fitter
-from symreg.fit.solve.judging import DEPENDENT, FITTED
+from symreg.fit.programs.batch import Batch, CodedTerm, decode
+from symreg.fit.projected.fitter import POLISH, Fits, FitSettings, Fitter
+from symreg.fit.projected.judging import DEPENDENT, FITTED
 from symreg.searching.exhaustive.forms import Forms, Terms
 from symreg.searching.exhaustive.pieces import ragged
 from symreg.searching.exhaustive.starts import MOST_CONSTANTS, Starts, are_sensible
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Gene, Individual, decode, encode, terms_from
+from symreg.searching.individuals import Individual, terms_from
 from symreg.searching.selection import front
 from symreg.searching.variation import is_sane
 from symreg.terms import Expression
@@ -51,7 +51,7 @@ class ExamineSettings:
 
 @dataclass(frozen=True)
 class Examined:
-    """What came of some forms of one complexity."""
+    """Outcome of some forms of one complexity."""
 
     count: int
     """Forms fitted."""
@@ -105,7 +105,7 @@ class Examiner:
         if not terms.place.size:
             return Examined(0, [])
         batch, place, form = self.candidates(terms)
-        fits = self.fitter.fit(batch, self.settings.fit)
+        fits = self.fitter.fit_arrays(batch, self.settings.fit)
         losses = np.where(self.are_valid(fits, place), fits.losses, np.inf)
         order = np.lexsort((np.arange(losses.size), losses))
         _, first = np.unique(form[order], return_index=True)
@@ -149,37 +149,40 @@ class Examiner:
             full = len(found) >= self.settings.kept
             if error > bar or (full and error > found[-1].error):
                 break
-            (genes,) = decode(fits.batch.candidate(int(candidate)))
-            individual = self._individual(genes, fits, int(candidate))
+            (coded_terms,) = decode(fits.batch.candidate(int(candidate)))
+            individual = self._individual(coded_terms, fits, int(candidate))
             if self._passes(individual):
                 found.append(individual)
         return best_of(found, self.settings.kept)
 
-    def _individual(self, genes: tuple[Gene, ...], fits: Fits, k: int) -> Individual:
+    def _individual(self, coded_terms: tuple[CodedTerm, ...], fits: Fits, k: int) -> Individual:
         low, high = fits.batch.term_start[k : k + 2]
         loss = float(fits.losses[k])
         one, two = fits.fingerprints[k] / (math.sqrt(2 * loss) or 1.0)
         weights = tuple(map(float, fits.weights[low:high]))
-        return Individual(genes, self.fitter.design.error(loss), weights, (float(one), float(two)))
+        return Individual(
+            coded_terms, self.fitter.design.error(loss), weights, (float(one), float(two))
+        )
 
     def _passes(self, individual: Individual) -> bool:
         if self.gate is None:
             return True
-        terms = terms_from(individual.genes, self.fitter.design.keys)
+        terms = terms_from(individual.coded_terms, self.fitter.design.keys)
         return not self.gate.broken(Expression(terms, individual.weights))
 
     def polished(self, individuals: Sequence[Individual]) -> list[Individual]:
         """Those that are still valid and physical with constants fitted as well as can be."""
         if not individuals:
             return []
-        fits = self.fitter.fit(encode([i.genes for i in individuals]), POLISH)
+        every = [i.coded_terms for i in individuals]
+        fits = self.fitter.fit(every, POLISH)
         starts = fits.batch.term_start
         found = []
-        for k, genes in enumerate(decode(fits.batch)):
+        for k, coded_terms in enumerate(fits.coded_terms(every)):
             weighted = fits.weights[starts[k] : starts[k + 1]].all() and fits.spares[k] < 0
             valid = fits.outcomes[k] in (FITTED, DEPENDENT) and weighted
-            if valid and all(is_sane(gene.tree) for gene in genes):
-                individual = self._individual(genes, fits, k)
+            if valid and all(map(is_sane, coded_terms)):
+                individual = self._individual(coded_terms, fits, k)
                 if self._passes(individual):
                     found.append(individual)
         return found
@@ -191,4 +194,11 @@ class Examiner:
 
 def best_of(individuals: Iterable[Individual], count: int) -> list[Individual]:
     """The best individuals, best first; the same whatever their order."""
-    return sorted(individuals, key=lambda i: (i.error, repr(i.genes)))[:count]
+
+    def order(individual: Individual) -> tuple[float, list[tuple[int, str, tuple[float, ...]]]]:
+        coded_terms = [
+            (coded.key, coded.shape.text, coded.constants) for coded in individual.coded_terms
+        ]
+        return individual.error, coded_terms
+
+    return sorted(individuals, key=order)[:count]

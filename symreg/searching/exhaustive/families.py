@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from symreg.language.canonical import Nested
+from symreg.language.operators import FUNCTIONS
+from symreg.language.text import Nested
 
 FREE = math.inf
 """Stands for a number that is fitted."""
@@ -62,7 +63,7 @@ class Families:
         return self._make(u) if known is None else known
 
     def _part(self, u: Nested) -> Sum:
-        """The same, kept: a function is part of many."""
+        """Normal form of a part, kept: it may be part of many functions."""
         known = self._known.get(u)
         if known is None:
             known = self._known[u] = self._make(u)
@@ -77,7 +78,7 @@ class Families:
         return self.scaled_sum(self.of(u))
 
     def scaled_sum(self, addends: Sum) -> tuple[bool, Sum]:
-        """The same of the normal form of a function."""
+        """Its family by the normal form of a function."""
         if _is_generic(addends):
             return False, self._product(_SCALE, addends)
         return True, _divided(addends, next(c for _, c in addends if c != FREE))
@@ -103,6 +104,8 @@ class Families:
             return self._power(one, 0.5)
         if op == "pow":
             return self._power(one, FREE if u[2][0] == "const" else float(u[2][1]))
+        if op in FUNCTIONS:  # nothing is known of it
+            return (((((self._number((op, one), self.fitted(one))), 1.0),), 1.0),)
         two = self._part(u[2])
         if op in ("add", "sub"):
             sign = 1.0 if op == "add" else -1.0
@@ -160,7 +163,7 @@ class Families:
 
     @staticmethod
     def _generic(addends: Sum) -> Sum:
-        """The same addends with free ratios."""
+        """Addends with free ratios."""
         return tuple((mono, FREE if k else 1.0) for k, (mono, _) in enumerate(addends))
 
     def _merged(self, one: Mono, two: Mono, power: float) -> Mono:

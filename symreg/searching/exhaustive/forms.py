@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from symreg.fit.programs.batch import CodedTerm
+from symreg.language.canonical import shaped
 from symreg.searching.exhaustive.pieces import Pieces
-from symreg.searching.individuals import Gene, Key
+from symreg.terms import Key
 
 Integers = NDArray[np.int64]
 
@@ -136,14 +138,14 @@ class Forms:
         place, sizes, key, pieces = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Terms(place, np.concatenate([[0], np.cumsum(sizes)]), key, pieces)
 
-    def genes(
+    def coded_terms(
         self, complexity: int, start: int = 0, stop: int | None = None
-    ) -> list[tuple[Gene, ...]]:
-        """The same forms as genes, with placeholders for constants."""
+    ) -> list[tuple[CodedTerm, ...]]:
+        """Forms as coded terms, with placeholders for constants."""
         found = self.terms(complexity, start, stop)
         return [
             tuple(
-                Gene(int(found.key[term]), self.pieces.tree(found.pieces[term]))
+                CodedTerm(int(found.key[term]), *shaped(self.pieces.tree(found.pieces[term])))
                 for term in range(low, high)
             )
             for low, high in pairwise(found.term_start)

@@ -6,27 +6,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
 
-from symreg.language.canonical import LEAVES, ONE, Nested, X, build
-from symreg.language.operators import PRIMITIVES
+from symreg.language.canonical import X, build, cost, n_constants
+from symreg.language.operators import COSTS, FUNCTIONS, OPERATORS, REAL
+from symreg.language.text import ONE, Nested
 from symreg.searching.exhaustive.families import Families, Sum
-from symreg.searching.individuals import cost, n_constants
 from symreg.searching.variation import DEGREES, HIGHEST_EXPONENT, LOWEST_EXPONENT
 
-_COST = {name: primitive.cost for name, primitive in PRIMITIVES.items()}
 _LEAST_AROUND = 2
-"""What an operator and its other operand add to a complexity, at least."""
+"""Least complexity that an operator and its other operand add."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grammar:
-    """What functions of one variable are made of."""
+    """Operators and leaves of functions of one variable."""
 
     variable: Nested = X
     exponents: tuple[int, ...] = tuple(
         n for n in range(LOWEST_EXPONENT, HIGHEST_EXPONENT + 1) if n not in (0, 1)
     )
     """Integer exponents: all that variation reaches, by products of powers of its own."""
-    functions: tuple[str, ...] = ("exp", "log", "sqrt")
+    functions: tuple[str, ...] = FUNCTIONS
     """Operators of one operand."""
     real_powers: bool = True
     """Whether exponents may be fitted."""
@@ -35,9 +34,9 @@ class Grammar:
 RADIAL = Grammar()
 """For functions of x: what variation makes."""
 ANGULAR = Grammar(
-    variable=LEAVES["c"],
+    variable=("c",),
     exponents=tuple(sorted({*DEGREES, *(-n for n in DEGREES), -1})),
-    functions=("exp",),
+    functions=tuple(name for name in FUNCTIONS if OPERATORS[name].domain == REAL),
     real_powers=False,
 )
 """For functions of the cosine: its exponents, and those of their inverses."""
@@ -117,7 +116,7 @@ class Functions:
         return self._kept[complexity]
 
     def _made(self, level: int, waiting: list[list[Nested]]) -> Iterator[Nested]:
-        """What operators make of smaller functions; rewriting may have made it more complex."""
+        """Operators applied to smaller functions; rewriting may have made them more complex."""
         for u in self._raw(level):
             size = cost(u)
             if size == level:
@@ -159,16 +158,16 @@ class Functions:
         if level == 1:
             yield from (grammar.variable, ONE, placeholder(0))
         for name in grammar.functions:
-            for u in self._operands(level - _COST[name]):
+            for u in self._operands(level - COSTS[name]):
                 yield build(name, u)
-        for u in self._operands(level - _COST["powi"]):
+        for u in self._operands(level - COSTS["powi"]):
             yield from (build("powi", n, u) for n in grammar.exponents)
         if grammar.real_powers:
-            for u in self._operands(level - _COST["pow"] - 1):
+            for u in self._operands(level - COSTS["pow"] - 1):
                 yield build("pow", u, placeholder(n_constants(u)))
         names = ("add", "sub", "mul", "div") if level <= self._largest_sum else ("mul", "div")
         for name in names:
-            rest = level - _COST[name]
+            rest = level - COSTS[name]
             ordered = name in ("sub", "div")
             for size in range(1, rest if ordered else rest // 2 + 1):
                 same = size == rest - size and not ordered

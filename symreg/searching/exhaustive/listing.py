@@ -8,15 +8,18 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from symreg.language.canonical import ONE, Nested, terms_of
-from symreg.language.operators import PRIMITIVES, WEIGHT_COST
+from symreg.fit.programs.batch import CodedTerm
+from symreg.language.canonical import cost, n_constants, terms_of, valued
+from symreg.language.operators import COSTS, WEIGHT_COST
+from symreg.language.text import ONE, Nested
 from symreg.searching.exhaustive.families import Families, Mono, Sum
 from symreg.searching.exhaustive.forms import Forms, Group
 from symreg.searching.exhaustive.functions import ANGULAR, RADIAL, Functions, Grammar, numbered
 from symreg.searching.exhaustive.pieces import Pieces
-from symreg.searching.individuals import Gene, Key, cost, n_constants
+from symreg.terms import Key
+from symreg.terms.kinds import PAIRS, TRIPLETS
 
-_PRODUCT = PRIMITIVES["product"].cost
+_PRODUCT = COSTS["product"]
 LEAST_TERM = WEIGHT_COST + 1
 """Complexity of the simplest pair term."""
 
@@ -54,12 +57,12 @@ def list_forms(
 
     Examples
     --------
-    >>> forms = list_forms([("pair", ("Ar", "Ar"))], 10)
+    >>> forms = list_forms([Key.of("Ar", "Ar")], 10)
     >>> forms.counts[5], forms.counts[10]
     (32, 988)
     """
     term_limit = limit if term_limit is None else min(term_limit, limit)
-    if not any(kind == "pair" for kind, _ in keys):
+    if not any(key.over == PAIRS for key in keys):
         raise ValueError("forms without pair terms are not enumerated: they keep nothing apart")
     if term_limit < LEAST_TERM:
         raise ValueError(f"the largest complexity is {term_limit}; a pair term has {LEAST_TERM}")
@@ -102,16 +105,17 @@ class Listing:
         pieces = Pieces.of(self._trees)
         return Forms(self.keys, self.limit, most, pieces, self.groups, flat, start)
 
-    def family(self, gene: Gene) -> tuple[int, object]:
-        """What two terms that can be the same functions have in common."""
-        factors = gene.tree[1:] if gene.tree[0] == "product" else (gene.tree,)
-        return gene.key, tuple(self.families.scaled(numbered(u)) for u in factors)
+    def family(self, coded: CodedTerm) -> tuple[int, object]:
+        """A value that two terms share if they can be the same functions."""
+        tree = valued(coded.shape, coded.constants)
+        factors = tree[1:] if tree[0] == "product" else (tree,)
+        return coded.key, tuple(self.families.scaled(numbered(u)) for u in factors)
 
     def _make_groups(self, radial: Grammar, angular: Grammar) -> list[Group]:
         """Single terms, simplest first; fills the list of pieces."""
         pair_keys, triplet_keys = (
-            [k for k, (kind, _) in enumerate(self.keys) if kind == wanted]
-            for wanted in ("pair", "three-body")
+            [k for k, key in enumerate(self.keys) if key.over == wanted]
+            for wanted in (PAIRS, TRIPLETS)
         )
         largest = self.limit - LEAST_TERM
         most = largest - WEIGHT_COST - _PRODUCT - 1

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.fit.programs.batch import Batch
-from symreg.language.canonical import Nested
-from symreg.language.operators import PRIMITIVES
+from symreg.fit.programs.batch import Batch, Encoded, decode, encoded
+from symreg.language.canonical import shaped, valued
+from symreg.language.operators import CONST, PRODUCT
+from symreg.language.text import Nested
 from symreg.searching.exhaustive.starts import places
-from symreg.searching.individuals import Gene, decode, encode
 
 Integers = NDArray[np.int64]
 
-_CONST = PRIMITIVES["const"].code
+_CONST = CONST
 _ARRAYS = (
     *("code", "arg", "node_start", "place", "constant_start"),
     *("addend_code", "addend_arg", "addend_start"),
@@ -28,7 +28,7 @@ _ARRAYS = (
 
 
 class Constants(NamedTuple):
-    """Constants of a batch."""
+    """K constants of a batch; arrays of shape (K,)."""
 
     place: Integers
     """As numbered in ``symreg.searching.exhaustive.starts``."""
@@ -82,23 +82,22 @@ class Pieces:
     @staticmethod
     def of(trees: Sequence[Nested]) -> Pieces:
         """Encode functions, of x or the cosine, numbered from 1."""
-        batch = encode([[Gene(0, tree)] for tree in trees])
+        functions = _encoded(trees)
         addends: dict[Nested, int] = {}
 
         def number_of(tree: Nested) -> int:
             return addends.setdefault(tree, len(addends))
 
         place = [p for tree in trees for p in places(tree, number_of)]
-        others = encode([[Gene(0, tree)] for tree in addends])
+        others = _encoded(list(addends))
+        constants = [shaped(tree)[0].n_constants for tree in trees]
         return Pieces(
-            np.concatenate([[PRIMITIVES["product"].code], batch.code]).astype(np.int64),
-            np.concatenate([[0], batch.arg]).astype(np.int64),
-            np.concatenate([[0], batch.node_start + 1]),
+            np.concatenate([[PRODUCT], functions[0]]).astype(np.int64),
+            np.concatenate([[0], functions[1]]).astype(np.int64),
+            np.concatenate([[0], functions[2] + 1]),
             np.array(place, dtype=np.int64),
-            np.concatenate([[0], batch.constant_start]),
-            others.code,
-            others.arg,
-            others.node_start,
+            np.concatenate([[0, 0], np.cumsum(constants)]).astype(np.int64),
+            *others,
         )
 
     def to_arrays(self) -> dict[str, Integers]:
@@ -115,8 +114,8 @@ class Pieces:
         there = pieces[pieces >= 0]
         one = np.zeros(1, dtype=np.int64)
         batch, _ = self.batch(there, np.zeros_like(there), one, np.array([0, 1]))
-        ((gene,),) = decode(batch)
-        return gene.tree
+        ((coded,),) = decode(batch)
+        return valued(coded.shape, coded.constants)
 
     def batch(
         self, piece: Integers, term: Integers, block: Integers, term_start: Integers
@@ -147,6 +146,15 @@ class Pieces:
         )
         ones = np.ones(constants.size)
         return Batch(code, arg, node_start, ones, constant_start, block, term_start), found
+
+
+def _encoded(trees: Sequence[Nested]) -> tuple[Integers, Integers, Integers]:
+    """Codes, arguments and beginnings of functions of one variable each."""
+    every = [encoded(shaped(tree)[0], alone=True) for tree in trees]
+    none = [Encoded(np.empty(0, np.int64), np.empty(0, np.int64))]
+    code, arg = (np.concatenate(part) for part in zip(*(every or none), strict=True))
+    starts = np.concatenate([[0], np.cumsum([len(one.code) for one in every])])
+    return code, arg, starts.astype(np.int64)
 
 
 def _starts(counts: Integers, owner: Integers, n: int) -> Integers:

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from symreg.files import write_arrays
-from symreg.fit.solve.fitter import Fitter
+from symreg.fit.projected.fitter import Fitter
 from symreg.searching.exhaustive.examine import Examined, Examiner, ExamineSettings, best_of
 from symreg.searching.exhaustive.forms import Forms
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Individual, Key, from_arrays, to_arrays
+from symreg.searching.individuals import Individual, from_arrays, to_arrays
 from symreg.searching.tasks import AnyCrew, Source, WorkersLostError, kept
+from symreg.terms import Key
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -177,7 +178,7 @@ class Exhaustive:
 def examiner_from(
     source: Source, file: str, keys: Sequence[Key], settings: ExamineSettings
 ) -> Examiner:
-    """What examines forms of a file, on the data of a source."""
+    """Examines forms of a file, on the data of a source."""
     fitter, gate = source.load()
     return Examiner(load_forms(Path(file), keys), fitter, settings, gate)
 
@@ -196,12 +197,25 @@ def work(
     return found.count, to_arrays(found.best)
 
 
+_FORMAT = 2
+
+
 def save_forms(path: Path, forms: Forms) -> None:
     """Write forms to an npz file, all of it or nothing."""
-    write_arrays(path, forms.to_arrays())
+    write_arrays(path, {**forms.to_arrays(), "format": np.array(_FORMAT)})
 
 
 def load_forms(path: Path, keys: Sequence[Key]) -> Forms:
-    """Read what ``save_forms`` wrote; the keys are those of the listing."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return Forms.from_arrays(keys, dict(arrays))
+    """Read what ``save_forms`` wrote; the keys are those of the listing.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the file is damaged, or of another format.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    found = int(arrays.pop("format", 1))
+    if found != _FORMAT:
+        raise ValueError(f"{path} has format {found}, not {_FORMAT}")
+    return Forms.from_arrays(keys, arrays)

@@ -8,10 +8,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from symreg.fit.programs.evaluation import evaluate_values
-from symreg.language.canonical import Nested
-from symreg.language.operators import PRIMITIVES
-from symreg.searching.individuals import n_constants
+from symreg.fit.programs.batch import encoded
+from symreg.fit.programs.evaluation import evaluate
+from symreg.language import Shape
+from symreg.language.canonical import n_constants
+from symreg.language.operators import FUNCTIONS, VARIABLE
+from symreg.language.text import Nested
+from symreg.language.tree import operands
 from symreg.searching.variation import HIGHEST_EXPONENT, LOWEST_EXPONENT
 from symreg.searching.variation.limits import LARGEST_CONSTANT
 
@@ -35,7 +38,7 @@ _BUCKETS = 128
 """Starting values are tabulated for so many parts of the unit interval."""
 _SHARES = (0.0, 0.4, 0.75, 0.8, 1.0)
 """Where the kinds of shifts begin and end in the unit interval, in the order of ``_shifts``."""
-_COSINE = PRIMITIVES["c"].code
+_COSINE = int(encoded(Shape(("c",)), alone=True).arg[0])
 _POINTS = 33
 
 
@@ -45,15 +48,15 @@ def places(u: Nested, number_of: Callable[[Nested], int], inside: str = "") -> l
     ``number_of`` numbers functions without constants.
     """
     found: list[int] = []
-    op, operands = u[0], [v for v in u[1:] if isinstance(v, tuple)]
-    for k, v in enumerate(operands):
+    op, parts = u[0], operands(u)
+    for k, v in enumerate(parts):
         if v[0] != "const":
-            below = op if op in ("exp", "log", "sqrt", "powi", "pow", "div") else inside
+            below = op if op in (*FUNCTIONS, "powi", "pow", "div") else inside
             found += places(v, number_of, below)
         elif op == "pow" and k == 1:
             found.append(EXPONENT)
-        elif op in ("add", "sub") and not n_constants(operands[1 - k]):
-            found.append(SHIFT + 2 * number_of(operands[1 - k]) + (op == "sub"))
+        elif op in ("add", "sub") and not n_constants(parts[1 - k]):
+            found.append(SHIFT + 2 * number_of(parts[1 - k]) + (op == "sub"))
         else:
             found.append(RATE if inside == "exp" and op == "mul" else SCALE)
     return found
@@ -125,9 +128,9 @@ class Starts:
         known = np.linspace(0.0, 1.0, len(_SPREAD[SCALE]))
         table = [np.interp(t, known, _SPREAD[place]) for place in (SCALE, RATE, EXPONENT)]
         for low, high in pairwise(start):
-            ends = (-1.0, 1.0) if _COSINE in code[low:high] else x_range
-            x = np.linspace(*ends, _POINTS)
-            shifts = _shifts(evaluate_values(code[low:high], arg[low:high], np.empty(0), x))
+            of_cosine = ((code == VARIABLE) & (arg == _COSINE))[low:high].any()
+            x = np.linspace(*((-1.0, 1.0) if of_cosine else x_range), _POINTS)[None, :]
+            shifts = _shifts(evaluate(code[low:high], arg[low:high], np.empty(0), x))
             table += [shifts, -shifts]
         self._table = np.array(table)
 

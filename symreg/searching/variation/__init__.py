@@ -10,7 +10,7 @@ from symreg.searching.variation.limits import (
     VariationSettings,
     is_sane,
 )
-from symreg.searching.variation.operators import Variation, radial_parts
+from symreg.searching.variation.operators import Variation, draft, radial_parts
 from symreg.searching.variation.rates import MUTATIONS, OPERATORS, adapted, counted, no_credit
 from symreg.searching.variation.types import (
     DEGREES,
@@ -49,6 +49,7 @@ __all__ = [
     "VariationSettings",
     "adapted",
     "counted",
+    "draft",
     "is_sane",
     "no_credit",
     "primitive_set",

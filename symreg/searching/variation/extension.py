@@ -9,30 +9,39 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from symreg.language.canonical import LEAVES, Nested, X, build
+from symreg.language.canonical import X, build
+from symreg.language.text import Nested
+from symreg.language.tree import operands
 from symreg.searching.randomness import random
+from symreg.terms import Key
+from symreg.terms.kinds import kind_of
 
 Path = tuple[int, ...]
-RADIAL, ANGULAR = "radial", "angular"
+RADIAL, ANGULAR, TRIPLET, OF_SUMS = "radial", "angular", "triplet", "of sums"
+"""Variables that a part of a tree depends on."""
 LARGEST_INNER = 8
 """Largest power inside of a power that is split."""
 
 
-def extend(tree: Nested, kind: str) -> Nested:
+def extend(tree: Nested, key: Key) -> Nested:
     """A tree with one more constant, at random; the tree where there is no place for one.
 
     Parameters
     ----------
     tree
         Canonical nested form.
-    kind
-        Kind of its term.
+    key
+        That of its term.
     """
-    places = list(_places(tree, RADIAL if kind == "pair" else kind))
+    places = list(_places(tree, OF_SUMS if key.is_function else _context(key.over)))
     if not places:
         return tree
     path, context = random.choice(places)
     return _replaced(tree, path, context)
+
+
+def _context(over: str) -> str:
+    return RADIAL if len(kind_of(over).variables) == 1 else TRIPLET
 
 
 def _places(tree: Nested, context: str, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -42,21 +51,21 @@ def _places(tree: Nested, context: str, path: Path = ()) -> Iterator[tuple[Path,
         return
     if op != "product":
         yield path, context
-    for k, operand in enumerate(tree[1:], 1):
-        if isinstance(operand, tuple):
-            inner = RADIAL if op == "sum" else context
-            if op == "product":
-                inner = RADIAL if k == 1 else ANGULAR
-            yield from _places(operand, inner, (*path, k))
+    first = len(tree) - len(operands(tree))
+    for k, operand in enumerate(operands(tree), first):
+        inner = _context(tree[1][0]) if op == "sum" else context
+        if op == "product":
+            inner = RADIAL if k == 1 else ANGULAR
+        yield from _places(operand, inner, (*path, k))
 
 
 def _replaced(tree: Nested, path: Path, context: str) -> Nested:
     """The tree with one of its parts extended; canonical again up to there."""
     if not path:
         return _extended(tree, context)
-    operands = list(tree[1:])
-    operands[path[0] - 1] = _replaced(operands[path[0] - 1], path[1:], context)
-    return build(tree[0], *operands)
+    parts = list(tree[1:])
+    parts[path[0] - 1] = _replaced(parts[path[0] - 1], path[1:], context)
+    return build(tree[0], *parts)
 
 
 def _extended(u: Nested, context: str) -> Nested:
@@ -65,9 +74,9 @@ def _extended(u: Nested, context: str) -> Nested:
     ways = ["shift"]
     if context == RADIAL:
         ways += ["fade", "scale"] + ["bend"] * (u[0] == "exp")
-    if u[0] == "powi" and context in (RADIAL, "many-body"):
+    if u[0] == "powi" and context in (RADIAL, OF_SUMS):
         ways += ["free"]
-    if u[0] == "powi" and u[2][0] in LEAVES and context != ANGULAR:
+    if u[0] == "powi" and len(u[2]) == 1 and context != ANGULAR:
         ways += ["soften", "soften"]
     way = random.choice(ways)
     if way == "fade":

@@ -1,12 +1,18 @@
-"""What variation may make: settings, and bounds of exponents and constants."""
+"""Limits of variation: settings, and bounds of exponents and constants."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
-from symreg.language.canonical import ARITHMETIC, Nested
-from symreg.language.operators import SUMS
+from symreg.fit.programs.batch import CodedTerm
+from symreg.language import Shape
+from symreg.language.operators import OPERATORS
+from symreg.language.text import Nested
+from symreg.language.tree import operands
+from symreg.terms.term import sums_in
 
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
 """Powers of powers may reach these; beyond them a power only patches one end of the range."""
@@ -27,41 +33,53 @@ class VariationSettings:
     """Fitted reals of an individual, weights included; any number unless given."""
     crossover_rate: float = 0.35
     """Fraction of offspring that have two parents."""
+    max_sums: int = 3
+    """Sums in one function of sums."""
     general: bool = False
     """Whether three-body functions need not be separable."""
 
 
-def is_sane(tree: Nested) -> bool:
+def is_sane(coded: CodedTerm) -> bool:
     """Whether constants are of sensible size and exponents within bounds."""
-    if tree[0] == "const":
-        return bool(abs(tree[1]) <= LARGEST_CONSTANT)
-    if tree[0] == "pow" and tree[2][0] == "const":
-        return LOWEST_EXPONENT <= tree[2][1] <= HIGHEST_EXPONENT and is_sane(tree[1])
-    if tree[0] == "powi":
-        within = LOWEST_EXPONENT <= tree[1] <= HIGHEST_EXPONENT
-        return within and tree[2][0] != "powi" and is_sane(tree[2])
-    return all(is_sane(u) for u in tree[1:] if isinstance(u, tuple))
+    fine, exponents = _exponents(coded.shape)
+    constants = coded.constants
+    for value in constants:
+        if not -LARGEST_CONSTANT <= value <= LARGEST_CONSTANT:
+            return False
+    return fine and all(LOWEST_EXPONENT <= constants[k] <= HIGHEST_EXPONENT for k in exponents)
+
+
+@lru_cache(maxsize=2**16)
+def _exponents(shape: Shape) -> tuple[bool, tuple[int, ...]]:
+    """Whether integer exponents are within bounds, and which constants are exponents."""
+    found = []
+    for node in shape.nodes():
+        if node[0] == "powi":
+            within = LOWEST_EXPONENT <= node[1] <= HIGHEST_EXPONENT
+            if not within or node[2][0] == "powi":
+                return False, ()
+        elif node[0] == "pow" and node[2][0] == "const":
+            found.append(node[2][1])
+    return True, tuple(found)
 
 
 STEEPEST_EMBEDDING = 4
-"""Largest size of a power of neighbour sums."""
+"""Largest size of a power of sums."""
 
 
 def summands(tree: Nested) -> list[Nested]:
-    """What the neighbour sums of a many-body function sum, in order."""
-    if tree[0] == "sum":
-        return [tree[1]]
-    return [found for u in tree[1:] if isinstance(u, tuple) for found in summands(u)]
+    """Arguments of the sums in a function of sums, in order."""
+    return [node[2] for node in sums_in(tree)]
 
 
-def is_embedding(tree: Nested, bends: bool = False) -> bool:
-    """Whether a function of a few neighbour sums is finite for an atom without neighbours.
+def is_embedding(tree: Nested, most: int, overs: Collection[str]) -> bool:
+    """Whether a function of at most so many sums is finite for an atom without neighbours.
 
-    With ``bends`` sums may be over every two neighbours.
+    Sums may be over what is in ``overs``.
     """
-    found = summands(tree)
-    allowed = bends or all(part[0] != "product" for part in found)
-    return allowed and 0 < len(found) <= len(SUMS) and math.isfinite(_alone(tree))
+    found = list(sums_in(tree))
+    allowed = all(node[1][0] in overs for node in found)
+    return allowed and 0 < len(found) <= most and math.isfinite(_alone(tree))
 
 
 def _alone(tree: Nested) -> float:
@@ -71,15 +89,13 @@ def _alone(tree: Nested) -> float:
         return 0.0
     if op in ("const", "int"):
         return float(tree[1])
+    parts = [_alone(u) for u in operands(tree)]
     if op == "powi":
-        operands, exponent = [_alone(tree[2]), float(tree[1])], float(tree[1])
-        op = "pow"
-    else:
-        operands = [_alone(u) for u in tree[1:]]
-        exponent = operands[1] if op == "pow" else 0.0
+        op, parts = "pow", [*parts, float(tree[1])]
+    exponent = parts[1] if op == "pow" else 0.0
     if abs(exponent) > STEEPEST_EMBEDDING:
         return math.nan
     try:
-        return float(ARITHMETIC[op](*operands))
-    except (ValueError, ZeroDivisionError, OverflowError):
+        return float(OPERATORS[op].number(*parts))
+    except (ValueError, ArithmeticError):
         return math.nan

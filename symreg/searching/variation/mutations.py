@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 from deap import gp
 
-from symreg.language.canonical import Nested, build
+from symreg.language.canonical import build
+from symreg.language.text import Nested
+from symreg.language.tree import mapped, operands
 from symreg.searching.randomness import random
 from symreg.searching.variation.trees import Trees
 from symreg.searching.variation.types import SUFFIX, Constant
@@ -20,61 +24,93 @@ def limit(tree: Nested) -> Nested:
 
     Fits reach such powers first, for they are cheaper and an exponential is hardly told from them.
     """
-    if not any(isinstance(u, tuple) for u in tree[1:]):
+    if not operands(tree):
         return tree
-    operands = [limit(u) if isinstance(u, tuple) else u for u in tree[1:]]
-    if tree[0] == "powi" and abs(tree[1]) >= STEEP and operands[1][0] == "add":
-        shift, rest = operands[1][1:]
+    tree = mapped(tree, limit)
+    if tree[0] == "powi" and abs(tree[1]) >= STEEP and tree[2][0] == "add":
+        shift, rest = tree[2][1:]
         if shift[0] == "const" and shift[1] != 0:
             return build("exp", build("mul", ("const", tree[1] / shift[1]), rest))
-    return build(tree[0], *operands)
+    return build(*tree)
 
 
-def mutate_tree(name: str, tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
-    """Change one tree, in place or anew."""
-    if name == "point":
-        (tree,) = gp.mutNodeReplacement(tree, trees.pset)
-    elif name == "subtree":
-        (tree,) = gp.mutUniform(tree, trees.expression, trees.pset)
-    elif name == "insert":
-        (tree,) = gp.mutInsert(tree, trees.pset)
-    elif name == "shrink":
-        (tree,) = gp.mutShrink(tree)
-    elif name == "constant":
-        places = [k for k, node in enumerate(tree) if node.ret is Constant]
-        spread = random.choice((0.01, 0.5))  # to go on with a fit, or to begin elsewhere
-        for k in places:
-            factor = math.exp(random.gauss(0.0, spread))
-            list.__setitem__(tree, k, trees.constant(tree[k].value * factor))
-    elif name == "shift":
-        _shift(tree, trees)
-    else:
-        _mutate_exponent(tree, trees)
+def _point(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
+    """Another node of the same type."""
+    return gp.mutNodeReplacement(tree, trees.pset)[0]
+
+
+def _subtree(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
+    """Another subtree of the same type."""
+    return gp.mutUniform(tree, trees.expression, trees.pset)[0]
+
+
+def _insert(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
+    """A node above a subtree."""
+    return gp.mutInsert(tree, trees.pset)[0]
+
+
+def _shrink(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:  # noqa: ARG001
+    """An operand in place of its operator."""
+    return gp.mutShrink(tree)[0]
+
+
+def _constants(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
+    """Other constants: a little, to go on with a fit, or much, to begin elsewhere."""
+    places = [k for k, node in enumerate(tree) if node.ret is Constant]
+    spread = random.choice((0.01, 0.5))
+    for k in places:
+        factor = math.exp(random.gauss(0.0, spread))
+        list.__setitem__(tree, k, trees.constant(tree[k].value * factor))
     return tree
 
 
-def _shift(tree: gp.PrimitiveTree, trees: Trees) -> None:
-    """Move the origin of one variable."""
+def _shift(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
+    """Another origin of one variable."""
     place = trees.random_variable(tree)
     if place is not None:
         variable = tree[place]
         plus = trees.pset.mapping["add" + SUFFIX[variable.ret]]
         shift = trees.random_shift(variable.ret, random.random() < 0.5)
         tree[place : place + 1] = [plus, shift, variable]
+    return tree
 
 
-def _mutate_exponent(tree: gp.PrimitiveTree, trees: Trees) -> None:
-    """Shift an integer exponent, or give x one."""
+def _exponent(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
+    """Another integer exponent, or one for a variable."""
     places = [k for k, node in enumerate(tree) if node.ret in trees.exponents]
     if places:
         place = random.choice(places)
         known = trees.exponents[tree[place].ret]
         shifted = tree[place].value + random.choice((-3, -2, -1, 1, 2, 3))
         list.__setitem__(tree, place, known.get(shifted, tree[place]))
-        return
+        return tree
     chosen = trees.random_variable(tree)
     if chosen is not None:
         variable = tree[chosen]
         power = trees.pset.mapping["powi" + SUFFIX[variable.ret]]
         exponent = trees.random_exponent(power.args[0])
         tree[chosen : chosen + 1] = [power, exponent, variable]
+    return tree
+
+
+class Mutation(NamedTuple):
+    """One mutation of a tree."""
+
+    name: str
+    """As progress and credit call it."""
+    rate: float
+    """How often it is made, as a part of all mutations, before anything is known of its yield."""
+    change: Callable[[gp.PrimitiveTree, Trees], gp.PrimitiveTree]
+    """Changes a tree, in place or anew; ``symreg.searching.randomness`` is what it draws from."""
+
+
+MUTATIONS_OF_TREES = (
+    Mutation("point", 0.08, _point),
+    Mutation("subtree", 0.08, _subtree),
+    Mutation("insert", 0.05, _insert),
+    Mutation("shrink", 0.07, _shrink),
+    Mutation("constant", 0.08, _constants),
+    Mutation("exponent", 0.10, _exponent),
+    Mutation("shift", 0.07, _shift),
+)
+"""All of them; a row is what it takes to add one."""

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from deap import gp
 
-from symreg.fit.programs.evaluation import MAX_NODES
-from symreg.language.canonical import ONE, Nested, build, terms_of
+from symreg.fit.programs.batch import CodedTerm, fits
+from symreg.language.canonical import build, shaped, terms_of, valued
 from symreg.language.operators import WEIGHT_COST
-from symreg.searching.individuals import (
-    Candidate,
-    Gene,
-    Individual,
-    Key,
-    cost,
-    n_constants,
-    n_fitted,
-)
+from symreg.language.text import ONE, Nested
+from symreg.language.tree import mapped, operands
+from symreg.searching.individuals import Candidate, Individual, n_fitted
 from symreg.searching.randomness import random
 from symreg.searching.variation.extension import extend
 from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane, summands
-from symreg.searching.variation.mutations import limit, mutate_tree
+from symreg.searching.variation.mutations import MUTATIONS_OF_TREES, limit
 from symreg.searching.variation.rates import MUTATIONS, OPERATORS, Floats
 from symreg.searching.variation.trees import Trees
 from symreg.searching.variation.types import Angular, Atomic, Radial, Separable, Triplet
+from symreg.terms import Key
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of, kinds
+from symreg.terms.term import sums_in
 
 MOST_TRIES = 400
 """Random individuals made for each that is within the limits; beyond it there are none."""
+_CHANGE = {row.name: row.change for row in MUTATIONS_OF_TREES}
+
+
+class Draft(NamedTuple):
+    """A term that was changed or made: not yet canonical, of a key that may not be its own."""
+
+    key: int
+    tree: Nested
+
+
+def draft(coded: CodedTerm | Draft) -> Draft:
+    """A term to be changed."""
+    if isinstance(coded, Draft):
+        return coded
+    return Draft(coded.key, valued(coded.shape, coded.constants))
 
 
 def radial_parts(tree: Nested) -> list[Nested]:
@@ -48,14 +62,15 @@ def with_radial_part(tree: Nested, old: Nested, new: Nested) -> Nested:
     """The term with another of its radial parts."""
     if tree[0] == "product":
         return ("product", new, tree[2])
-    if tree == ("sum", old):
-        return build("sum", new)
-    if tree[0] == "sum" and tree[1][:2] == ("product", old):
-        return build("sum", ("product", new, tree[1][2]))
-    if tree[0] in ("const", "int", "sum"):
+    if tree[0] == "sum":
+        if tree[2] == old:
+            return build("sum", tree[1], new)
+        if tree[2][:2] == ("product", old):
+            return build("sum", tree[1], ("product", new, tree[2][2]))
         return tree
-    operands = [with_radial_part(u, old, new) if isinstance(u, tuple) else u for u in tree[1:]]
-    return build(tree[0], *operands)
+    if not operands(tree):
+        return tree
+    return build(*mapped(tree, lambda u: with_radial_part(u, old, new)))
 
 
 class Variation:
@@ -69,9 +84,9 @@ class Variation:
         Kinds and species that a term can have.
     x_range
         Smallest and largest reduced distance of the data.
-    kinds
-        Kinds that individuals have terms of; all by default. Where they may have pair terms they
-        must have one.
+    overs
+        What terms of individuals are over; all by default. Where they may have pair terms they must
+        have one.
     loans
         Functions of x that pair terms may borrow.
     """
@@ -81,20 +96,20 @@ class Variation:
         settings: VariationSettings,
         keys: Sequence[Key],
         x_range: tuple[float, float] = (0.8, 2.5),
-        kinds: Collection[str] | None = None,
+        overs: Collection[str] | None = None,
         loans: Sequence[Nested] = (),
     ) -> None:
         self.settings = settings
         self.keys = tuple(keys)
-        self.bends = any(kind == "three-body" for kind, _ in keys)
-        self.trees = Trees(x_range, self.bends)
+        there = {key.over for key in keys}
+        self.overs = [PAIRS, *(k.over for k in kinds() if k.over in there - {PAIRS})]
+        self.trees = Trees(x_range, self.overs)
         self.loans = tuple(loans)
-        self._choice = [k for k, (kind, _) in enumerate(keys) if kinds is None or kind in kinds]
-        self._kinds = {self.keys[k][0] for k in self._choice}
-        found = [k for k in self._choice if self.keys[k][0] == "three-body"]
-        self._three_body = found[0] if found else None
+        self._choice = [k for k, key in enumerate(keys) if overs is None or key.over in overs]
+        self._overs = {self.keys[k].over for k in self._choice}
+        self._place = {self.keys[k].over: k for k in reversed(range(len(self.keys)))}
 
-    def random(self, count: int, rng: np.random.Generator) -> list[tuple[Gene, ...]]:
+    def random(self, count: int, rng: np.random.Generator) -> list[tuple[CodedTerm, ...]]:
         """Random individuals of one to three terms; with triplets, of one or two of each kind.
 
         Raises
@@ -102,12 +117,12 @@ class Variation:
         ValueError
             If hardly any is within the limits.
         """
-        found: list[tuple[Gene, ...]] = []
+        found: list[tuple[CodedTerm, ...]] = []
         with random.seeded(rng):
             for _ in range(MOST_TRIES * count):
-                genes = self._tidy(self._drawn())
-                if genes:
-                    found.append(genes)
+                coded_terms = self._tidy(self._drawn())
+                if coded_terms:
+                    found.append(coded_terms)
                 if len(found) == count:
                     return found
             exceeded = [self._exceeded(self._split(self._drawn())) for _ in range(MOST_TRIES)]
@@ -116,17 +131,17 @@ class Variation:
         if exceeded.count({"max_constants"}) > exceeded.count({"max_complexity"}):
             limit, size = f"max_constants is {self.settings.max_constants}", "has as few constants"
         raise ValueError(
-            f"[terms] {limit}: hardly any formula of {' and '.join(sorted(self._kinds))} terms "
-            f"{size}; make it larger"
+            f"[terms] {limit}: hardly any formula of "
+            f"{' and '.join(sorted(map(adjective_of, self._overs)))} terms {size}; make it larger"
         )
 
-    def _drawn(self) -> list[Gene]:
+    def _drawn(self) -> list[Draft]:
         """Random terms, as many of each kind as an individual begins with."""
-        if len(self._kinds) > 1:
+        if len(self._overs) > 1:
             keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
         else:
             keys = random.choices(self._choice, k=random.choice((1, 2, 2, 3)))
-        return [self._random_gene(key) for key in keys]
+        return [self._random_draft(key) for key in keys]
 
     @property
     def base_rates(self) -> Floats:
@@ -156,90 +171,118 @@ class Variation:
         offspring = []
         with random.seeded(rng):
             for one, two in zip(parents[::2], parents[1::2], strict=True):
-                (made,) = random.choices(range(len(OPERATORS)), cum_weights=limits)
+                made = min(bisect(limits, random.random() * limits[-1]), len(OPERATORS) - 1)
                 if OPERATORS[made] == "crossover":
-                    genes, born = self._crossover(one.genes, two.genes), min(one.born, two.born)
+                    coded_terms, born = (
+                        self._crossover(one.coded_terms, two.coded_terms),
+                        min(one.born, two.born),
+                    )
                 else:
-                    genes, born = self._mutate(one.genes, OPERATORS[made]), one.born
-                tidy = self._tidy(genes)
+                    coded_terms, born = self._mutate(one.coded_terms, OPERATORS[made]), one.born
+                tidy = self._tidy(coded_terms)
                 if tidy:
                     offspring.append(Candidate(tidy, born, made))
         return offspring
 
-    def _tidy(self, genes: Sequence[Gene]) -> tuple[Gene, ...]:
+    def _tidy(self, coded_terms: Sequence[CodedTerm | Draft]) -> tuple[CodedTerm, ...]:
         """Canonical order without duplicates; empty when a limit is broken."""
-        split = self._split(genes)
+        split = self._split(coded_terms)
         if not self.is_whole(split) or len(split) > self.settings.max_terms * len(self.keys):
             return ()
         if self._exceeded(split):
             return ()
-        if sum(n_constants(g.tree) for g in split) > self.settings.max_nonlinear:
+        if sum([len(g.constants) for g in split]) > self.settings.max_nonlinear:
             return ()
-        if not all(is_sane(g.tree) for g in split):
-            return ()
-        sums = [g.tree for g in split if self.keys[g.key][0] == "many-body"]
-        if not all(is_embedding(tree, self.bends) for tree in sums):
-            return ()
-        # No node costs less than 1. Compiled code has room for so many and does not check.
-        if any(cost(g.tree) > MAX_NODES for g in split):
-            return ()
-        return tuple(sorted(split, key=repr))
+        inherited = {coded for coded in coded_terms if isinstance(coded, CodedTerm)}
+        for coded in split:
+            if coded not in inherited and not self._is_allowed(coded):
+                return ()
+        if len(split) > 1:
+            split.sort(key=_order)
+        return tuple(split)
 
-    def _split(self, genes: Sequence[Gene]) -> set[Gene]:
-        """The terms that sums are made of, each of its kind."""
-        return {typed for g in genes for u in terms_of(g.tree) if (typed := self._typed(g, u))}
+    def _is_allowed(self, coded: CodedTerm) -> bool:
+        """Whether a new term is sane, and has a value for an atom alone if it is one of sums."""
+        if not (is_sane(coded) and fits(coded.shape)):
+            return False
+        if not self.keys[coded.key].is_function:
+            return True
+        tree = valued(coded.shape, coded.constants)
+        return is_embedding(tree, self.settings.max_sums, self.overs)
 
-    def _exceeded(self, genes: Collection[Gene]) -> set[str]:
+    def _split(self, coded_terms: Sequence[CodedTerm | Draft]) -> list[CodedTerm]:
+        """The terms that sums are made of, each of its kind and none twice."""
+        found: dict[CodedTerm, None] = {}
+        for coded in coded_terms:
+            if isinstance(coded, CodedTerm):
+                found[coded] = None
+                continue
+            for part in terms_of(coded.tree):
+                typed = self._typed(coded.key, part)
+                if typed is not None:
+                    found[typed] = None
+        return list(found)
+
+    def _exceeded(self, coded_terms: Sequence[CodedTerm]) -> set[str]:
         """Which limits of a run file the terms are beyond, by name."""
         found, most = set(), self.settings.max_constants
-        if sum(cost(g.tree) + WEIGHT_COST for g in genes) > self.settings.max_complexity:
+        if sum([g.shape.cost + WEIGHT_COST for g in coded_terms]) > self.settings.max_complexity:
             found.add("max_complexity")
-        if most and n_fitted(genes) > most:
+        if most and n_fitted(coded_terms) > most:
             found.add("max_constants")
         return found
 
-    def is_whole(self, genes: Collection[Gene]) -> bool:
+    def is_whole(self, coded_terms: Sequence[CodedTerm | Draft]) -> bool:
         """Whether there is a term, and a pair term: a formula needs one to keep atoms apart."""
-        return bool(genes) and ("pair" not in self._kinds or bool(self._pairs(genes)))
+        return bool(coded_terms) and (PAIRS not in self._overs or bool(self._pairs(coded_terms)))
 
-    def _pairs(self, genes: Collection[Gene]) -> list[int]:
+    def _pairs(self, coded_terms: Sequence[CodedTerm | Draft]) -> list[int]:
         """Where pair terms stand."""
-        return [k for k, gene in enumerate(genes) if self.keys[gene.key][0] == "pair"]
+        return [k for k, coded in enumerate(coded_terms) if self.keys[coded.key].over == PAIRS]
 
-    def _typed(self, gene: Gene, tree: Nested) -> Gene | None:
-        """A gene of its kind; None where it is nothing.
+    def _typed(self, key: int, tree: Nested) -> CodedTerm | None:
+        """A coded term of its kind; None for nothing, or a function of sums that is not allowed.
 
-        A three-body function that is 1 is a product. A bare neighbour sum is a pair function, for
-        over all atoms it is a sum over pairs; over every two neighbours a three-body function.
+        A three-body function that is 1 is a product. A bare sum stands alone: over all atoms it is
+        what it is over.
         """
-        kind = self.keys[gene.key][0]
-        if kind == "many-body":
-            if tree[0] == "sum" and tree[1][0] == "product":
-                return Gene(self._three_body, tree[1]) if self._three_body is not None else None
+        over = self.keys[key].over
+        if over == FUNCTION:
             if tree[0] == "sum":
-                return Gene(self._choice[0], tree[1]) if "pair" in self._kinds else None
-            return Gene(gene.key, tree) if summands(tree) else None
-        alone = tree == ONE and kind == "three-body"
-        return Gene(gene.key, ("product", ONE, ONE) if alone else tree)
+                alone = self._place.get(tree[1][0])
+                known = alone is not None and (alone in self._choice or tree[1][0] != PAIRS)
+                return self._typed(alone, tree[2]) if known and alone is not None else None
+            if not any(True for _ in sums_in(tree)):
+                return None
+        elif tree == ONE and over == TRIPLETS:
+            tree = ("product", ONE, ONE)
+        return CodedTerm(key, *shaped(tree))
 
-    def _random_gene(self, key: int) -> Gene:
+    def _random_draft(self, key: int) -> Draft:
         kind = self._root(key)
         depth = random.choice((1, 2, 2, 3))
-        return Gene(key, self.trees.nested(self.trees.grow(kind, depth + (kind is Separable))))
+        return Draft(key, self.trees.nested(self.trees.grow(kind, depth + (kind is Separable))))
 
     def _root(self, key: int) -> type:
         """Type of a new tree."""
-        if self.keys[key][0] != "three-body":
-            return Radial if self.keys[key][0] == "pair" else Atomic
+        over = self.keys[key].over
+        if over != TRIPLETS:
+            return Atomic if over == FUNCTION else Radial
         return Triplet if self.settings.general and random.random() < 0.5 else Separable
 
-    def _mutate(self, genes: Sequence[Gene], name: str) -> list[Gene]:
-        changed = list(genes)
+    def _has_radial_part(self, coded: CodedTerm | Draft) -> bool:
+        root = coded.shape.root if isinstance(coded, CodedTerm) else coded.tree
+        return root[0] == "product" or self.keys[coded.key].is_function
+
+    def _mutate(self, coded_terms: Sequence[CodedTerm], name: str) -> list[CodedTerm | Draft]:
+        changed: list[CodedTerm | Draft] = list(coded_terms)
         if name == "add":
-            return [*changed, self._random_gene(random.choice(self._choice))]
+            return [*changed, self._random_draft(random.choice(self._choice))]
         place = random.randrange(len(changed))
         key = changed[place].key
-        composed = [k for k, gene in enumerate(changed) if radial_parts(gene.tree)]
+        composed: list[int] = []
+        if name in ("factor", "borrow"):
+            composed = [k for k, coded in enumerate(changed) if self._has_radial_part(coded)]
         if name == "factor" and composed:
             self._replace_part(changed, random.choice(composed))
         elif name == "borrow" and (composed or self.loans) and self._pairs(changed):
@@ -247,69 +290,86 @@ class Variation:
         elif name == "drop" and len(changed) > 1:
             del changed[place]
         elif name == "limit":
-            changed[place] = Gene(key, limit(changed[place].tree))
+            changed[place] = Draft(key, limit(draft(changed[place]).tree))
         elif name == "extend":
-            changed[place] = Gene(key, extend(changed[place].tree, self.keys[key][0]))
+            changed[place] = Draft(key, extend(draft(changed[place]).tree, self.keys[key]))
         elif name in ("drop", "replace", "factor", "borrow"):
-            changed[place] = self._random_gene(key)
+            changed[place] = self._random_draft(key)
         elif name == "duplicate":
             other = random.choice(("point", "subtree", "constant", "exponent"))
-            changed.append(self._mutate_gene(other, changed[place]))
+            changed.append(self._mutate_term(other, changed[place]))
         else:
-            changed[place] = self._mutate_gene(name, changed[place])
+            changed[place] = self._mutate_term(name, changed[place])
         return changed
 
-    def _replace_part(self, genes: list[Gene], place: int) -> None:
+    def _replace_part(self, coded_terms: list[CodedTerm | Draft], place: int) -> None:
         """Give a term another radial function, or another one of what is around it."""
-        key, tree = genes[place]
+        key, tree = draft(coded_terms[place])
         chosen = random.choice(radial_parts(tree))
         if random.random() < 0.5:
             radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
-            genes[place] = Gene(key, with_radial_part(tree, chosen, radial))
+            coded_terms[place] = Draft(key, with_radial_part(tree, chosen, radial))
         elif tree[0] == "product":
             angular = self.trees.nested(self.trees.expression(self.trees.pset, Angular))
-            genes[place] = Gene(key, ("product", tree[1], angular))
+            coded_terms[place] = Draft(key, ("product", tree[1], angular))
         else:
-            inner = next(part for part in summands(tree) if _radial(part) == chosen)
-            around = self.trees.embedded(self.trees.deap(("sum", inner)))
-            genes[place] = Gene(key, self.trees.nested(around))
+            inner = next(one for one in sums_in(tree) if _radial(one[2]) == chosen)
+            around = self.trees.embedded(self.trees.deap(inner))
+            coded_terms[place] = Draft(key, self.trees.nested(around))
 
-    def _borrow(self, genes: list[Gene], composed: Sequence[int]) -> None:
+    def _borrow(self, coded_terms: list[CodedTerm | Draft], composed: Sequence[int]) -> None:
         """Let pair terms and another term share a function: the same lengths govern both."""
-        pairs = self._pairs(genes)
+        pairs = self._pairs(coded_terms)
         pair, chance = random.choice(pairs), random.random()
         if composed and chance < 1 / 4:
             place = random.choice(composed)
-            key, tree = genes[place]
+            key, tree = draft(coded_terms[place])
             part = random.choice(radial_parts(tree))
-            genes[place] = Gene(key, with_radial_part(tree, part, genes[pair].tree))
+            coded_terms[place] = Draft(
+                key, with_radial_part(tree, part, draft(coded_terms[pair]).tree)
+            )
             return
-        radial = random.choice(
-            [*(part for k in composed for part in radial_parts(genes[k].tree)), *self.loans]
-        )
+        parts = (part for k in composed for part in radial_parts(draft(coded_terms[k]).tree))
+        radial = random.choice([*parts, *self.loans])
         if chance < 1 / 2:
-            genes.append(Gene(genes[pair].key, radial))
+            coded_terms.append(Draft(coded_terms[pair].key, radial))
             return
         for k in [pair] if chance < 3 / 4 else pairs:
-            genes[k] = Gene(genes[k].key, build("mul", genes[k].tree, radial))
+            coded_terms[k] = Draft(
+                coded_terms[k].key, build("mul", draft(coded_terms[k]).tree, radial)
+            )
 
-    def _mutate_gene(self, name: str, gene: Gene) -> Gene:
-        tree = mutate_tree(name, self.trees.deap(gene.tree), self.trees)
-        return Gene(gene.key, self.trees.nested(tree))
+    def _mutate_term(self, name: str, coded: CodedTerm | Draft) -> Draft:
+        changed = _CHANGE[name](self._deap(coded), self.trees)
+        return Draft(coded.key, self.trees.nested(changed))
 
-    def _crossover(self, one: Sequence[Gene], two: Sequence[Gene]) -> list[Gene]:
+    def _deap(self, coded: CodedTerm | Draft) -> gp.PrimitiveTree:
+        """A term as DEAP has it."""
+        key, tree = draft(coded)
+        over = self.keys[key].over
+        if tree[0] == "product" or over == TRIPLETS:
+            return self.trees.deap(tree, Separable if tree[0] == "product" else Triplet)
+        return self.trees.deap(tree, Atomic if over == FUNCTION else Radial)
+
+    def _crossover(
+        self, one: Sequence[CodedTerm], two: Sequence[CodedTerm]
+    ) -> list[CodedTerm | Draft]:
         """Exchange a term, or subtrees between two terms."""
         a = random.randrange(len(one))
-        alike = [gene for gene in two if gene.key == one[a].key]
+        alike = [coded for coded in two if coded.key == one[a].key]
         # Terms of other kinds have radial parts too.
         other = random.choice(alike if alike and random.random() < 0.9 else two)
-        changed = list(one)
+        changed: list[CodedTerm | Draft] = list(one)
         chance = random.random()
         if not alike or chance < 0.3:
             changed.append(random.choice(two))
         elif chance < 0.6:
             changed[a] = random.choice(alike)
         else:
-            tree, _ = gp.cxOnePoint(self.trees.deap(one[a].tree), self.trees.deap(other.tree))
-            changed[a] = Gene(one[a].key, self.trees.nested(tree))
+            tree, _ = gp.cxOnePoint(self._deap(one[a]), self._deap(other))
+            changed[a] = Draft(one[a].key, self.trees.nested(tree))
         return changed
+
+
+def _order(coded: CodedTerm) -> tuple[int, str, tuple[float, ...]]:
+    return coded.key, coded.shape.text, coded.constants

@@ -10,16 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from symreg.searching.variation.mutations import MUTATIONS_OF_TREES
+
 Floats = NDArray[np.float64]
 
 MUTATIONS = (
-    ("point", 0.08),
-    ("subtree", 0.08),
-    ("insert", 0.05),
-    ("shrink", 0.07),
-    ("constant", 0.08),
-    ("exponent", 0.10),
-    ("shift", 0.07),
+    *((row.name, row.rate) for row in MUTATIONS_OF_TREES),
     ("add", 0.08),
     ("duplicate", 0.05),
     ("drop", 0.06),
@@ -29,9 +25,9 @@ MUTATIONS = (
     ("limit", 0.03),
     ("extend", 0.08),
 )
-"""Mutations and their rates."""
+"""Mutations and their rates: those of one tree, then those of a term or an individual."""
 OPERATORS = ("crossover", *(name for name, _ in MUTATIONS))
-"""What makes offspring, in the order of rates and credit."""
+"""Operators that make offspring, in the order of rates and credit."""
 
 FLOOR = 0.4
 """Part of its base rate that an operator keeps however little it yields."""
@@ -91,4 +87,6 @@ def adapted(base: Floats, credit: Floats) -> Floats:
         return base
     mean = won.sum() / tried.sum()
     earned = base * (won + PRIOR * mean) / (tried + PRIOR)
+    if not earned.sum() > 0:  # gains so old that nothing is left of them
+        return base
     return np.asarray(FLOOR * base + (1 - FLOOR) * earned / earned.sum())

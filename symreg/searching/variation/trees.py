@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from deap import gp
 
-from symreg.language.canonical import LEAVES, ONE, Nested, build, tree_of
+from symreg.language.canonical import build, tree_of
+from symreg.language.operators import FUNCTIONS, OPERATORS
+from symreg.language.text import ONE, Nested
+from symreg.language.tree import operands
 from symreg.searching.randomness import random
 from symreg.searching.variation.types import (
-    BEND,
     EXPONENT,
     SUFFIX,
+    SUMMED,
     VARIABLES,
     Angular,
     Atomic,
     Constant,
     Radial,
-    Separable,
+    functions_of,
     primitive_set,
     random_constant,
     root_of,
+    type_of_summand,
 )
+from symreg.terms.kinds import PAIRS, kind_of
 
 CHAINS = 0.4
 """Fraction of random subtrees that are compositions of functions of one variable."""
 BENDS = 0.25
-"""Fraction of random neighbour sums that are over every two neighbours, where they may be."""
+"""Fraction of random sums that are not over pairs, where they may be over something else."""
+_BOUNDED = tuple(name for name in FUNCTIONS if OPERATORS[name].growth == "bounded")
+_EMBEDDINGS = ("sqrt", "sqrt", "pow", "log", "exp", "powi", "inverse", *_BOUNDED)
+"""Functions made of sums; the embedding functions of the literature are the first."""
 NEIGHBOURS = 12
 """Neighbours at x = 1 that a random shift of a neighbour sum reckons with."""
 
@@ -41,13 +51,13 @@ class Trees:
     ----------
     x_range
         Smallest and largest reduced distance of the data.
-    bends
-        Whether neighbour sums may be over every two neighbours.
+    overs
+        What sums of functions may be over, the commonest first.
     """
 
-    def __init__(self, x_range: tuple[float, float], bends: bool = False) -> None:
+    def __init__(self, x_range: tuple[float, float], overs: Sequence[str] = (PAIRS,)) -> None:
         self.x_range = x_range
-        self.bends = bends
+        self.overs = tuple(overs)
         self.pset = primitive_set()
         self._ephemeral = next(
             t for t in self.pset.terminals[Constant] if isinstance(t, gp.MetaEphemeral)
@@ -55,10 +65,22 @@ class Trees:
         self.exponents: dict[Any, dict[int, Any]] = {
             kind: {t.value: t for t in self.pset.terminals[kind]} for kind in EXPONENT.values()
         }
+        self._likely = {
+            kind: (known, list(accumulate(1.0 / abs(e.value) for e in known)))
+            for kind in EXPONENT.values()
+            for known in [self.pset.terminals[kind]]
+        }
+        """Exponents of each type and sums of their likelihoods."""
         names = [name for of_kind in VARIABLES.values() for name in of_kind]
         self._variables = {name: self.pset.mapping[name] for name in names}
-        self._leaves = {name: LEAVES[name.partition("_")[0]] for name in names}
+        self._leaves: dict[str, Nested] = {name: (name.partition("_")[0],) for name in names}
         self._leaves |= {"one" + suffix: ONE for suffix in SUFFIX.values()}
+        self._places = {id(node) for node in self._variables.values()}
+        self._operators = {
+            primitive.name: _operator(primitive.name)
+            for of_type in self.pset.primitives.values()
+            for primitive in of_type
+        }
 
     def constant(self, value: float) -> Any:
         """Node of a number."""
@@ -66,14 +88,14 @@ class Trees:
         node.value = value
         return node
 
-    def deap(self, tree: Nested) -> gp.PrimitiveTree:
-        """DEAP's tree of a nested form."""
+    def deap(self, tree: Nested, root: type | None = None) -> gp.PrimitiveTree:
+        """DEAP's tree of a nested form; its type is found unless given."""
         nodes: list[Any] = []
         mapping = self.pset.mapping
 
         def visit(u: Nested, kind: type) -> None:
             op, suffix = u[0], SUFFIX.get(kind, "")
-            if op in LEAVES:
+            if len(u) == 1:
                 nodes.append(mapping[op if op != "c" else "c" + suffix.replace("_c", "")])
             elif op == "const" or (op == "int" and (u != ONE or kind is Constant)):
                 nodes.append(self.constant(float(u[1])))
@@ -86,27 +108,28 @@ class Trees:
                 nodes.extend((power, known or gp.Terminal(u[1], False, exponent)))
                 visit(u[2], kind)
             else:
-                over_two = op == "sum" and u[1][0] == "product"
-                nodes.append(mapping[BEND if over_two else op + suffix])
-                for operand, needed in zip(u[1:], nodes[-1].args, strict=True):
+                nodes.append(mapping[SUMMED + u[1][0] if op == "sum" else op + suffix])
+                for operand, needed in zip(operands(u), nodes[-1].args, strict=True):
                     visit(operand, needed)
 
-        visit(tree, root_of(tree))
+        visit(tree, root or root_of(tree))
         return gp.PrimitiveTree(nodes)
 
     def nested(self, tree: Sequence[Any]) -> Nested:
         """Nested form of DEAP's tree."""
         stack: list[Any] = []
+        operators, leaves = self._operators, self._leaves
         for node in reversed(tree):
-            if node.arity:
-                operands = (stack.pop() for _ in range(node.arity))
-                stack.append(build(node.name.partition("_")[0], *operands))
-            elif node.ret is Constant:
-                stack.append(("const", node.value))
-            elif node.ret in self.exponents:
-                stack.append(node.value)
+            if node.__class__ is gp.Primitive:
+                one = stack.pop()
+                rest = (stack.pop(),) if node.arity == 2 else ()
+                stack.append(build(*operators[node.name], one, *rest))
+                continue
+            value = node.value
+            if value.__class__ is float:
+                stack.append(("const", value))
             else:
-                stack.append(self._leaves[node.value])
+                stack.append(value if value.__class__ is int else leaves[value])
         nested: Nested = stack.pop()
         return nested
 
@@ -129,7 +152,7 @@ class Trees:
                 terminal = self._variables[random.choice(VARIABLES[kind])]
             return [terminal() if isinstance(terminal, gp.MetaEphemeral) else terminal]
         primitive = random.choice(primitives)
-        if primitive.name == BEND:
+        if primitive.name.startswith(SUMMED):
             return self.neighbour_sum()
         nodes = [primitive]
         for argument in primitive.args:
@@ -146,12 +169,16 @@ class Trees:
             return self.embedded(self.neighbour_sum())
         mapping, suffix = self.pset.mapping, SUFFIX[kind]
         nodes: list[Any] = [self._variables[random.choice(VARIABLES[kind])]]
-        links = ("power", "power", "exp", *(("log", "sqrt") if kind is Radial else ()))
+        links = ("power", "power", *functions_of(kind))
         for _ in range(random.choice((1, 1, 2, 2, 3))):
             link = random.choice(links)
-            if link == "exp":
+            growth = "power" if link == "power" else OPERATORS[link].growth
+            if growth in ("exponential", "bounded"):
                 scale = self.constant(random_constant())
-                nodes = [mapping["exp" + suffix], mapping["mul" + suffix], scale, *nodes]
+                nodes = [mapping["mul" + suffix], scale, *nodes]
+                if growth == "bounded":  # a shift of an exponent is a scale, but not of a step
+                    nodes = [mapping["add" + suffix], self.constant(random_constant()), *nodes]
+                nodes = [mapping[link + suffix], *nodes]
                 continue
             exponent = self.random_exponent(mapping["powi" + suffix].args[0])
             if random.random() < 0.5:
@@ -161,29 +188,33 @@ class Trees:
             if link == "power":
                 nodes = [mapping["powi" + suffix], exponent, *nodes]
             else:
-                nodes = [mapping[link], *nodes]
+                nodes = [mapping[link + suffix], *nodes]
         return nodes
 
     def neighbour_sum(self) -> list[Any]:
         """Sum of a random function of the distance, or of a product over every two neighbours."""
-        if self.bends and random.random() < BENDS:
-            return [self.pset.mapping[BEND], *self.grow(Separable, 2)]
+        over = self.overs[0]
+        if len(self.overs) > 1 and random.random() < BENDS:
+            over = random.choice(self.overs[1:]) if len(self.overs) > 2 else self.overs[1]
+        head = self.pset.mapping[SUMMED + over]
+        if type_of_summand(kind_of(over)) is not Radial:
+            return [head, *self.grow(head.args[0], 2)]
         inner = self._chain(Radial) if random.random() < 0.7 else self.grow(Radial, 1)
-        return [self.pset.mapping["sum_a"], *inner]
+        return [head, *inner]
 
     def embedded(self, nodes: list[Any]) -> list[Any]:
         """Random function of one variable of a neighbour sum, or of a function of it."""
         mapping = self.pset.mapping
         for _ in range(random.choice((1, 1, 1, 2))):
-            link = random.choice(("sqrt", "sqrt", "pow", "log", "exp", "powi", "inverse"))
+            link = random.choice(_EMBEDDINGS)
             size = self._size(nodes) * math.exp(random.gauss(0.0, 1.0))
             if link == "sqrt":
                 nodes = [mapping["sqrt_a"], *nodes]
             elif link == "pow":
                 nodes = [mapping["pow_a"], *nodes, self.constant(random.uniform(0.2, 2.0))]
-            elif link == "exp":
+            elif link == "exp" or link in _BOUNDED:
                 scale = random.choice((-1.0, 1.0)) / size
-                nodes = [mapping["exp_a"], mapping["mul_a"], self.constant(scale), *nodes]
+                nodes = [mapping[link + "_a"], mapping["mul_a"], self.constant(scale), *nodes]
             elif link == "powi":
                 exponent = random.choice(self.pset.terminals[EXPONENT[Atomic]])
                 nodes = [mapping["powi_a"], exponent, *nodes]
@@ -196,7 +227,7 @@ class Trees:
 
     def _size(self, nodes: Sequence[Any]) -> float:
         """About how large a neighbour sum is in a dense crystal; 1 for anything else."""
-        if nodes[0].name != "sum_a":
+        if nodes[0].name != SUMMED + PAIRS:
             return 1.0
         (value,) = tree_of(self.nested(nodes[1:]))(np.ones(1))
         return NEIGHBOURS * abs(float(value)) if math.isfinite(value) and value != 0 else 1.0
@@ -216,11 +247,18 @@ class Trees:
 
     def random_exponent(self, kind: type) -> Any:
         """An integer exponent, small ones more often."""
-        known = self.pset.terminals[kind]
-        (exponent,) = random.choices(known, [1.0 / abs(e.value) for e in known])
-        return exponent
+        known, limits = self._likely[kind]
+        return known[min(bisect(limits, random.random() * limits[-1]), len(known) - 1)]
 
     def random_variable(self, tree: gp.PrimitiveTree) -> int | None:
         """Where one of the variables stands, if there is any."""
-        places = [k for k, node in enumerate(tree) if node in self._variables.values()]
+        places = [k for k, node in enumerate(tree) if id(node) in self._places]
         return random.choice(places) if places else None
+
+
+def _operator(name: str) -> tuple[Any, ...]:
+    """The operator that a primitive builds, or a sum with its head."""
+    if name.startswith(SUMMED):
+        kind = kind_of(name.removeprefix(SUMMED))
+        return "sum", (kind.over, kind.name)
+    return (name.partition("_")[0],)

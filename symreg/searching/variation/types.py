@@ -1,4 +1,4 @@
-"""Types of trees and their primitive set, in DEAP's terms."""
+"""Types of trees and their primitive set, in DEAP's terms, made from the table of operators."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 
 from deap import gp
 
-from symreg.language.canonical import LEAVES, Nested, X
+from symreg.language.canonical import X
+from symreg.language.operators import FUNCTIONS, OPERATORS, REAL
+from symreg.language.text import Nested
+from symreg.language.tree import nodes
 from symreg.searching.randomness import random
+from symreg.terms.kinds import Kind, kinds
 
 
 class _StableType(type):
@@ -20,8 +24,12 @@ class _StableType(type):
     given seed, would differ from process to process.
     """
 
+    def __init__(cls, name: str, *arguments: Any) -> None:
+        super().__init__(name, *arguments)
+        cls._hash = zlib.crc32(name.encode())
+
     def __hash__(cls) -> int:
-        return zlib.crc32(cls.__name__.encode())
+        return cls._hash
 
 
 class Radial(metaclass=_StableType):
@@ -41,7 +49,7 @@ class Separable(metaclass=_StableType):
 
 
 class Atomic(metaclass=_StableType):
-    """A function of neighbour sums."""
+    """A function of sums."""
 
 
 class Constant(Radial, Angular, Triplet, Atomic):
@@ -65,12 +73,12 @@ EXPONENTS = tuple(n for n in range(-14, 9) if n not in (0, 1))
 DEGREES = (2, 3, 4, 5, 6)
 """Exponents of functions of the cosine."""
 POWERS = (-3, -2, -1, 2, 3)
-"""Exponents of functions of neighbour sums."""
+"""Exponents of functions of sums."""
 
 SUFFIX: dict[Any, str] = {Radial: "", Angular: "_c", Triplet: "_t", Atomic: "_a"}
 """How the names of the primitives of each type end."""
-BEND = "sum_bend"
-"""Name of the sum over every two neighbours; for expressions both are sums."""
+SUMMED = "sum_"
+"""How the names of sums begin; what they are over follows."""
 EXPONENT: dict[Any, type] = {Radial: Integer, Angular: Degree, Triplet: Integer, Atomic: Power}
 """Type of the integer exponents of each type."""
 VARIABLES: dict[Any, tuple[str, ...]] = {
@@ -79,6 +87,18 @@ VARIABLES: dict[Any, tuple[str, ...]] = {
     Triplet: ("x1", "x2", "c_t"),
 }
 """Names of the leaves of each type; what follows the underscore only keeps names apart."""
+_ARITHMETIC = ("add", "sub", "mul", "div")
+
+
+def functions_of(kind: type) -> tuple[str, ...]:
+    """Functions that are defined wherever an argument of this type may be."""
+    everywhere = kind in (Radial, Atomic)
+    return tuple(name for name in FUNCTIONS if everywhere or OPERATORS[name].domain == REAL)
+
+
+def type_of_summand(kind: Kind) -> type:
+    """Type of what a kind of sum sums: a function of a distance, or a product."""
+    return Radial if len(kind.variables) == 1 else Separable
 
 
 def random_constant() -> float:
@@ -87,23 +107,23 @@ def random_constant() -> float:
 
 
 def primitive_set() -> gp.PrimitiveSetTyped:
-    """The production primitive set: typed operators, variables, constants and exponents."""
+    """The primitive set: typed operators, sums, variables, constants and exponents."""
     variables = [(name, kind) for kind, names in VARIABLES.items() for name in names]
     pset = gp.PrimitiveSetTyped("symreg", [kind for _, kind in variables], Separable)
     pset.renameArguments(**{f"ARG{n}": name for n, (name, _) in enumerate(variables)})
     for kind, suffix in SUFFIX.items():
-        for name in ("add", "sub", "mul", "div"):
+        for name in _ARITHMETIC:
             pset.addPrimitive(operator.add, [kind, kind], kind, name=name + suffix)
-        pset.addPrimitive(operator.neg, [kind], kind, name="exp" + suffix)
+        for name in functions_of(kind):
+            pset.addPrimitive(operator.neg, [kind], kind, name=name + suffix)
         pset.addPrimitive(operator.pow, [EXPONENT[kind], kind], kind, name="powi" + suffix)
         pset.addTerminal(1, kind, name="one" + suffix)
     for kind in (Radial, Atomic):
-        for name in ("log", "sqrt"):
-            pset.addPrimitive(operator.neg, [kind], kind, name=name + SUFFIX[kind])
         pset.addPrimitive(operator.pow, [kind, Constant], kind, name="pow" + SUFFIX[kind])
     pset.addPrimitive(operator.mul, [Radial, Angular], Separable, name="product")
-    pset.addPrimitive(operator.neg, [Radial], Atomic, name="sum_a")
-    pset.addPrimitive(operator.neg, [Separable], Atomic, name=BEND)
+    for over in kinds():
+        name = SUMMED + over.over
+        pset.addPrimitive(operator.neg, [type_of_summand(over)], Atomic, name=name)
     for kind, exponents in ((Integer, EXPONENTS), (Degree, DEGREES), (Power, POWERS)):
         for n in exponents:
             pset.addTerminal(n, kind)
@@ -116,12 +136,9 @@ def root_of(tree: Nested) -> type:
     if tree[0] == "product":
         return Separable
     found: type = Radial
-    stack = [tree]
-    while stack:
-        node = stack.pop()
+    for node in nodes(tree):
         if node[0] == "sum":
             return Atomic
-        if node[0] in LEAVES and node != X:
+        if len(node) == 1 and node != X:
             found = Triplet
-        stack += [operand for operand in node[1:] if isinstance(operand, tuple)]
     return found

@@ -1,0 +1,194 @@
+"""Forces and virials from slopes: one assembly for pairs, one for triplets.
+
+Arrays hold D functions side by side, last: the columns of a design, variants of a candidate, or one
+formula. Forces have shape (N, 3, D), virials (S, 6, D) in ASE's order xx yy zz yz xz xy; ``owner``
+says to which of the S rows of energies and virials an atom belongs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_ROW = np.array([0, 1, 2, 1, 0, 0])
+_COLUMN = np.array([0, 1, 2, 2, 2, 1])
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def add_pairs(
+    i: Integers,
+    r: Floats,
+    unit: Floats,
+    owner: Integers,
+    value: Floats,
+    slope: Floats,
+    energies: Floats,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """Add energies, forces and virials of functions of a pair's distance.
+
+    Parameters
+    ----------
+    i, r, unit
+        Centre, distance in Å and direction of P directed pairs, shapes (P,), (P,), (P, 3). Every
+        pair is there from both of its atoms, and each of these feels the force of its own.
+    owner
+        Row of energies and virials of each atom, shape (N,); none where it has no such row.
+    value, slope
+        What each adds to its centre, in eV, and the force between its atoms in eV/Å, (P, D).
+    energies, forces, virial
+        Sums, shapes (S', D), (N, 3, D), (S, 6, D).
+    """
+    if slope.shape[1] == 1:  # views of one number would take most of the time
+        _add_one(i, r, unit, owner, value, slope, energies, forces, virial)
+        return
+    for p in range(r.size):
+        row, pull = owner[i[p]], slope[p]
+        if row < energies.shape[0]:
+            total = energies[row]
+            for d in range(pull.size):
+                total[d] += value[p, d]
+        for c in range(3):
+            force, along = forces[i[p], c], unit[p, c]
+            for d in range(pull.size):
+                force[d] += along * pull[d]
+        if row < virial.shape[0]:
+            for n in range(6):
+                stress = virial[row, n]
+                factor = 0.5 * r[p] * unit[p, _ROW[n]] * unit[p, _COLUMN[n]]
+                for d in range(pull.size):
+                    stress[d] += factor * pull[d]
+
+
+@njit(inline="always", error_model="numpy")
+def _add_one(
+    i: Integers,
+    r: Floats,
+    unit: Floats,
+    owner: Integers,
+    value: Floats,
+    slope: Floats,
+    energies: Floats,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """``add_pairs`` where D is 1."""
+    for p in range(r.size):
+        centre, pull = i[p], slope[p, 0]
+        row = owner[centre]
+        if row < energies.shape[0]:
+            energies[row, 0] += value[p, 0]
+        for c in range(3):
+            forces[centre, c, 0] += unit[p, c] * pull
+        if row < virial.shape[0]:
+            for n in range(6):
+                direction = unit[p, _ROW[n]] * unit[p, _COLUMN[n]]
+                virial[row, n, 0] += 0.5 * r[p] * direction * pull
+
+
+@njit(inline="always", error_model="numpy")
+def cosine_between(unit: Floats, p: int, q: int) -> float:
+    """Cosine between the directions of two pairs; rounding must not push it out of its domain."""
+    dot: float = unit[p, 0] * unit[q, 0] + unit[p, 1] * unit[q, 1] + unit[p, 2] * unit[q, 2]
+    return min(1.0, max(-1.0, dot))
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def add_triplet(
+    i: int,
+    j: int,
+    k: int,
+    u: Floats,
+    v: Floats,
+    r1: float,
+    r2: float,
+    cosine: float,
+    slopes: Floats,
+    forces: Floats,
+    virial: Floats,
+    pulls: Floats,
+) -> None:
+    """Add forces and virials of functions of one triplet j <- i -> k.
+
+    Parameters
+    ----------
+    i, j, k
+        Centre and neighbours.
+    u, v, r1, r2, cosine
+        Directions and distances of j and k from i, shapes (3,), in Å, and the cosine between them.
+    slopes
+        Derivatives by both distances in eV/Å and by the cosine, shape (3, D).
+    forces, virial
+        Sums, shapes (N, 3, D) and (6, D), or (0, D) where none is wanted.
+    pulls
+        Scratch, shape (2, 3, D).
+    """
+    first, second, turn = slopes[0], slopes[1], slopes[2]
+    for x in range(3):
+        # Along the line of a collinear triplet both brackets vanish: no division by a sine.
+        bend_j, bend_k = (v[x] - cosine * u[x]) / r1, (u[x] - cosine * v[x]) / r2
+        pull_j, pull_k = pulls[0, x], pulls[1, x]
+        on_i, on_j, on_k = forces[i, x], forces[j, x], forces[k, x]
+        for d in range(first.size):
+            pull_j[d] = first[d] * u[x] + turn[d] * bend_j
+            pull_k[d] = second[d] * v[x] + turn[d] * bend_k
+        for d in range(first.size):
+            on_j[d] -= pull_j[d]
+            on_k[d] -= pull_k[d]
+            on_i[d] += pull_j[d] + pull_k[d]
+    for n in range(virial.shape[0]):
+        a, b = _ROW[n], _COLUMN[n]
+        row = virial[n]
+        for d in range(first.size):
+            row[d] += r1 * u[a] * pulls[0, b, d] + r2 * v[a] * pulls[1, b, d]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cosines(unit: Floats, first: Integers, second: Integers) -> Floats:
+    """Cosines between the directions (P, 3) of two pairs each, shape (T,)."""
+    cosine = np.empty(first.size)
+    for t in range(first.size):
+        cosine[t] = cosine_between(unit, first[t], second[t])
+    return cosine
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_triplets(
+    i: Integers,
+    j: Integers,
+    r: Floats,
+    unit: Floats,
+    first: Integers,
+    second: Integers,
+    cosine: Floats,
+    slopes: Floats,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """Add forces and virials of one function of T triplets.
+
+    Parameters
+    ----------
+    i, j, r, unit
+        Of the P pairs, see ``add_pairs``.
+    first, second, cosine
+        Both pairs of each triplet and the cosine of its angle, shape (T,).
+    slopes
+        Derivatives by both distances in eV/Å and by the cosine, shape (T, 3).
+    forces, virial
+        Sums, shapes (N, 3, 1) and (N, 6, 1), the virial of each triplet at its centre.
+    """
+    pulls, by = np.empty((2, 3, 1)), np.empty((3, 1))
+    for t in range(first.size):
+        p, q = first[t], second[t]
+        for n in range(3):
+            by[n, 0] = slopes[t, n]
+        add_triplet(
+            i[p], j[p], j[q], unit[p], unit[q], r[p], r[q], cosine[t], by,
+            forces, virial[i[p]], pulls,
+        )  # fmt: skip

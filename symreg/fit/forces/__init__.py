@@ -1,1 +1,0 @@
-"""Loops over pairs and triplets: energies, forces and virials."""

@@ -1,0 +1,103 @@
+"""How well the data determine fitted numbers: covariance at the optimum, and the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.fit.design import Design, Problem, triangle
+from symreg.fit.projected.fitter import Fitter
+from symreg.fit.solve.solver import covariance
+from symreg.terms import Expression
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """How well the data determine W weights and K constants, in this order."""
+
+    standard_error: Floats
+    """From the covariance at the optimum, shape (W + K,); it takes errors as independent."""
+    correlation: Floats
+    """Covariance over products of standard errors, shape (W + K, W + K)."""
+    low: Floats
+    """2.5th percentile over bootstrap samples, shape (W + K,); NaN where there are too few."""
+    high: Floats
+    """97.5th percentile, shape (W + K,); NaN where there are too few."""
+    samples: int
+    """Bootstrap samples that gave a fit."""
+    covariance: Floats
+    """Shape (W + K, W + K); NaN where the data do not determine the numbers."""
+
+
+FEWEST_BLOCKS = 5
+"""With fewer blocks of structures a bootstrap says nothing."""
+SAMPLES = 100
+"""Bootstrap samples."""
+
+
+def bootstrap(design: Design, samples: int = SAMPLES) -> list[Fitter]:
+    """Fitters of training data drawn anew; empty when there are too few blocks.
+
+    The bootstrap (Efron, Ann. Statist. 7, 1, 1979) draws blocks of structures that belong
+    together, so that correlated frames do not feign certainty.
+    """
+    blocks = design.block_triangles
+    if len(blocks) < FEWEST_BLOCKS:
+        return []
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(blocks), size=(samples, len(blocks)))
+    samples_of = (triangle([blocks[k] for k in row], design.columns) for row in drawn)
+    return [Fitter(design, Problem.of(sample, design.n_e0)) for sample in samples_of]
+
+
+def intervals(
+    fitter: Fitter, expression: Expression, resampled: Sequence[Fitter] = ()
+) -> Intervals:
+    """Covariance at the optimum, and percentiles over bootstrap samples, of a fitted expression.
+
+    Parameters
+    ----------
+    fitter
+        The data that the expression was fitted to.
+    expression
+        With fitted weights and constants.
+    resampled
+        From ``bootstrap``; without it there are no percentiles.
+    """
+    found_covariance = covariance_of(fitter, expression)
+    error = np.sqrt(np.diag(found_covariance))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = found_covariance / np.outer(error, error)
+    found = _refits(expression, resampled)
+    low = high = np.full(error.size, np.nan)
+    if found and len(found) >= len(resampled) // 2:
+        low, high = np.percentile(found, [2.5, 97.5], axis=0)
+    return Intervals(error, correlation, low, high, len(found), found_covariance)
+
+
+def covariance_of(fitter: Fitter, expression: Expression, *, weights_fitted: bool = True) -> Floats:
+    """Covariance of weights, then constants, of a fitted expression, shape (W + K, W + K).
+
+    NaN where the data do not determine them; 0 for weights that are not fitted.
+    """
+    columns = fitter.columns(expression)
+    first = 0 if weights_fitted else len(expression.weights)
+    freedom = fitter.design.n_labels - (columns.shape[1] - first) - fitter.design.n_e0
+    found = np.zeros((columns.shape[1], columns.shape[1]))
+    found[first:, first:] = covariance(columns[:, first:], fitter.loss(expression), freedom)
+    return found
+
+
+def _refits(expression: Expression, resampled: Sequence[Fitter]) -> list[list[float]]:
+    found = []
+    for fitter in resampled:
+        sample, loss = fitter.refit(expression.terms)
+        if np.isfinite(loss):
+            constants = [c for term in sample.terms for c in term.constants]
+            found.append([*sample.weights, *constants])
+    return found

@@ -1,0 +1,1 @@
+"""Fits on the projected design: whole batches of candidates in compiled code."""

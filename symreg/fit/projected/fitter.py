@@ -1,0 +1,264 @@
+"""Fits of candidates on the projected design."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.fit.design import Design, Problem, triangle
+from symreg.fit.grid import TAIL_LENGTH, chebyshev_coefficients
+from symreg.fit.programs.batch import Batch, CodedTerm, encode, encoded, pack
+from symreg.fit.programs.evaluation import differentiate
+from symreg.fit.projected.batch import fit_batch
+from symreg.fit.projected.problem import ON_TENSOR, Grid, Limits
+from symreg.fit.projected.tensor import Tensor, triplet_columns
+from symreg.fit.solve.linear import ordered
+from symreg.fit.sums.pair_grid import PairGrid
+from symreg.fit.sums.pairs import TAIL_ALLOWED
+from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
+from symreg.terms import Expression, Term
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How hard constants are fitted."""
+
+    max_steps: int = 12
+    """Most Levenberg-Marquardt steps."""
+    tolerance: float = 1e-4
+    """A relative gain of the loss below this ends the fit."""
+    most_cancellation: float = 100.0
+    """A term may be this many times larger than the sum of all. Beyond it the sum is a difference
+    of large numbers, and its constants cannot be published to a sensible number of digits."""
+    finite_alone: bool = True
+    """Whether many-body terms must have a finite value for an atom alone."""
+    on_all: bool = True
+    """Whether many-body terms are fitted to all training labels, or to a few for screening."""
+
+
+QUICK = FitSettings(on_all=False)
+"""For every candidate of a search."""
+POLISH = FitSettings(max_steps=100, tolerance=1e-12)
+"""For the few candidates that are kept."""
+AS_IT_STANDS = replace(POLISH, max_steps=0)
+"""For weights alone."""
+AS_IT_IS = replace(POLISH, most_cancellation=np.inf, finite_alone=False)
+"""For a form that someone asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Results for I candidates with T terms and K constants in all."""
+
+    batch: Batch
+    """The candidates with their fitted constants."""
+    losses: Floats
+    """Shape (I,); inf for a candidate that is not valid."""
+    weights: Floats
+    """eV, shape (T,)."""
+    outcomes: NDArray[np.int64]
+    """Codes of ``symreg.fit.projected.judging``, shape (I,)."""
+    spares: NDArray[np.int64]
+    """The term that hardly lowers the loss, -1 where all do, shape (I,)."""
+    fingerprints: Floats
+    """Two numbers that agree for candidates of equal residual, shape (I, 2)."""
+
+    def coded_terms(self, candidates: Sequence[Sequence[CodedTerm]]) -> list[tuple[CodedTerm, ...]]:
+        """The candidates that were fitted, with their constants; shapes are shared."""
+        constants = self.batch.constants.tolist()
+        starts = iter(self.batch.constant_start.tolist())
+        low, found, new = next(starts), [], tuple.__new__  # CodedTerm(...) takes twice as long
+        for coded_terms in candidates:
+            fitted = []
+            for key, shape, _ in coded_terms:
+                high = next(starts)
+                fitted.append(new(CodedTerm, (key, shape, tuple(constants[low:high]))))
+                low = high
+            found.append(tuple(fitted))
+        return found
+
+    def expression(self, terms: Sequence[Term]) -> tuple[Expression, float]:
+        """The one candidate, whose terms are given, as fitted; and its loss."""
+        starts, constants = self.batch.constant_start, self.batch.constants
+        fitted = tuple(
+            term.with_constants(constants[low:high].tolist())
+            for term, low, high in zip(terms, starts[:-1], starts[1:], strict=True)
+        )
+        return Expression(fitted, tuple(map(float, self.weights))), float(self.losses[0])
+
+
+class Fitter:
+    """Fits candidates to one projected design.
+
+    Parameters
+    ----------
+    design
+        The data.
+    problem
+        Another weighting of the same columns, such as a bootstrap sample; by default the
+        training data.
+    """
+
+    def __init__(self, design: Design, problem: Problem | None = None) -> None:
+        self.design = design
+        self.problem = problem or design.training
+        p = self.problem.target.size
+        waves = np.sin(np.outer([1.3, 2.3], np.arange(1, p + 1)))
+        scale = float(np.linalg.norm(self.problem.target)) or 1.0
+        on_pairs = iter(range(len(design.pair_grids)))
+        slots = [next(on_pairs) if isinstance(g, PairGrid) else ON_TENSOR for g in design.grids]
+        self.grid = Grid(
+            np.array(slots, dtype=np.int64),
+            design.nodes / design.r0,
+            np.ascontiguousarray(self.problem.matrix[:, : design.n_pair_values].T),
+            self._tensor(),
+            self.problem.target,
+            self.problem.rest,
+            chebyshev_coefficients(design.n_nodes),
+            waves / scale,
+        )
+
+    def beside_any_pairs(self) -> Fitter:
+        """Fits as if the best smooth pair function stood beside every candidate."""
+        return self.freed(self.problem.matrix[:, : self.design.n_pair_values])
+
+    def around(self, expression: Expression) -> Fitter:
+        """Fits of pair terms around terms that are held, their constants free to follow."""
+        return self.freed(self.columns(expression))
+
+    def freed(self, columns: Floats) -> Fitter:
+        """Fits to what no combination of these weighted predictions, shape (P, n), can reach.
+
+        Predictions that are not finite reach nothing.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If they cannot be decomposed.
+        """
+        left, rank = ordered(columns, full_matrices=True)
+        beyond = left[:, rank:].T
+        both = beyond @ np.column_stack([self.problem.matrix, self.problem.target])
+        upper = triangle([both], both.shape[1])
+        rest = self.problem.rest + float(upper[-1, -1] ** 2)
+        problem = replace(self.problem, matrix=upper[:-1, :-1], target=upper[:-1, -1], rest=rest)
+        return Fitter(self.design, problem)
+
+    def _tensor(self) -> Tensor:
+        """The three-body part of the problem, by node values."""
+        triplets, rows = self.design.triplets, self.problem.target.size
+        if triplets is None or triplets.combinations is None:
+            none = np.empty((0, 0))
+            return Tensor(np.empty(0), np.empty(0), none, np.empty((0, 0, rows)), none, none)
+        matrix = self.problem.matrix[:, self.design.n_pair_values :] @ triplets.combinations.T
+        by_cosine = matrix.T.reshape(-1, triplets.n_angular, rows).transpose(1, 0, 2)
+        first, second, cosines = triplets.points
+        r0 = self.design.r0
+        return Tensor(
+            triplets.distances / r0,
+            triplets.cosines,
+            np.array([first / r0, second / r0, cosines]),
+            np.ascontiguousarray(by_cosine),
+            chebyshev_coefficients(triplets.n_radial),
+            chebyshev_coefficients(triplets.n_angular),
+        )
+
+    def fit(
+        self,
+        candidates: Sequence[Sequence[CodedTerm]],
+        settings: FitSettings = QUICK,
+        bars: Floats | None = None,  # noqa: ARG002
+    ) -> Fits:
+        """Fit all candidates; their constants are the starting values.
+
+        Candidates with functions of sums whose loss is still above their bar, shape (I,), after two
+        steps are given up.
+        """
+        return self.fit_arrays(encode(candidates), settings)
+
+    def fit_arrays(self, batch: Batch, settings: FitSettings = QUICK) -> Fits:
+        """Fit all candidates of a batch, which the design projects."""
+        n, terms = batch.term_start.size - 1, batch.key.size
+        batch = batch._replace(constants=batch.constants.copy())
+        losses, weights = np.empty(n), np.zeros(terms)
+        outcomes, fingerprints = np.empty(n, dtype=np.int64), np.zeros((n, 2))
+        spares = np.empty(n, dtype=np.int64)
+        fit_batch(
+            batch,
+            self.grid,
+            Limits(TAIL_LENGTH, TAIL_ALLOWED, TENSOR_TAIL_ALLOWED, settings.most_cancellation),
+            settings.max_steps,
+            settings.tolerance,
+            losses,
+            weights,
+            outcomes,
+            spares,
+            fingerprints,
+        )
+        return Fits(batch, losses, weights, outcomes, spares, fingerprints)
+
+    def is_direct(self, coded_terms: Sequence[CodedTerm]) -> bool:  # noqa: ARG002
+        """Whether the projected design cannot tell what the coded terms predict."""
+        return False
+
+    def refit(
+        self, terms: Sequence[Term], settings: FitSettings = POLISH
+    ) -> tuple[Expression, float]:
+        """Fit one list of terms; its expression and loss (inf when it is not valid)."""
+        return self.fit(pack([terms], self.design.keys), settings).expression(terms)
+
+    def e0(self, expression: Expression) -> Floats:
+        """Energies of free atoms in eV that fit best, shape (n_e0,)."""
+        return self.problem.e0(self.coordinates(expression))
+
+    def columns(self, expression: Expression) -> Floats:
+        """Derivatives of the weighted predictions by weights, then constants, shape (P, W + K)."""
+        by_weight, by_constant = [], []
+        for term, weight in expression.weighted():
+            column, slopes = self._term_columns(term)
+            by_weight.append(column)
+            by_constant.append(weight * slopes)
+        return np.vstack([*by_weight, *by_constant]).T
+
+    def _term_columns(self, term: Term) -> tuple[Floats, Floats]:
+        """Weighted predictions (P,) of a term of weight 1, and derivatives by constants (k, P)."""
+        code, arg = encoded(term.tree.shape)
+        constants = np.array(term.constants)
+        number = self.design.keys.index(term.key)
+        slot, m = int(self.grid.slot[number]), self.design.n_nodes
+        if slot == ON_TENSOR:
+            column, turned = triplet_columns(code, arg, constants, self.grid.tensor)
+            return column, turned
+        values, slopes = differentiate(code, arg, constants, self.grid.x[slot][None, :], True)
+        matrix = self.problem.matrix[:, slot * m : (slot + 1) * m]
+        return matrix @ values, slopes @ matrix.T
+
+    def coordinates(self, expression: Expression) -> Floats:
+        """Coordinates of an expression in the design, weights as they are, shape (C,)."""
+        return self.design.coordinates(expression)
+
+    def residual(self, expression: Expression) -> Floats:
+        """Weighted predictions minus labels, weights and constants as they are, shape (P,)."""
+        terms = self.columns(expression)[:, : len(expression.weights)]
+        return np.asarray(terms @ np.array(expression.weights) - self.problem.target)
+
+    def loss(self, expression: Expression) -> float:
+        """Loss at the weights and constants as they are, maybe inf; atomic energies are fitted."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            gap = self.residual(expression)
+            return 0.5 * (float(gap @ gap) + self.problem.rest)
+
+    def weigh(self, expression: Expression) -> Expression:
+        """The expression with the best weights for its constants."""
+        terms = self.columns(expression)[:, : len(expression.weights)]
+        with np.errstate(over="ignore"):
+            scale = np.linalg.norm(terms, axis=0)
+        if not np.isfinite(scale).all() or not scale.all():
+            return expression
+        best = np.linalg.lstsq(terms / scale, self.problem.target, rcond=1e-13)[0] / scale
+        return replace(expression, weights=tuple(map(float, best)))

@@ -1,0 +1,50 @@
+"""The least-squares problem of a design, as compiled code reads it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.fit.projected.tensor import Tensor
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+ON_TENSOR = -1
+"""Slot of a key whose functions are known on the tensor."""
+
+
+class Grid(NamedTuple):
+    """The least-squares problem of P rows: B pairs of M nodes each, and maybe triplets."""
+
+    slot: Integers
+    """For each key the number of its pair grid, or ``ON_TENSOR``, shape (keys,)."""
+    x: Floats
+    """Reduced distances of the nodes, shape (B, M)."""
+    matrix_t: Floats
+    """Transpose of the upper triangular matrix from node values of pairs, shape (B M, P)."""
+    tensor: Tensor
+    """That from node values of triplets; empty when there are none."""
+    target: Floats
+    """Right-hand side, shape (P,)."""
+    rest: float
+    """Squared part of the labels that no node values reach."""
+    coefficients: Floats
+    """From node values to Chebyshev coefficients, shape (M, M)."""
+    waves: Floats
+    """Two fixed directions that make fingerprints, shape (2, P)."""
+
+
+class Limits(NamedTuple):
+    """Limits that make a fitted candidate valid."""
+
+    tail_length: int
+    """How many of the last Chebyshev coefficients count; one less for three-body functions."""
+    tail: float
+    """The certificate of pair functions: largest of these relative to the largest of all."""
+    tensor_tail: float
+    """That of three-body functions, in each coordinate."""
+    cancellation: float
+    """How many times larger than the sum of all a term may be."""

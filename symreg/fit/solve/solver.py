@@ -1,0 +1,369 @@
+r"""The one solver: variable projection for weights, Levenberg-Marquardt for constants.
+
+Minimises :math:`\tfrac12 (|A(c)\, w - t|^2 + \rho)` over weights w and constants c. Weights are
+eliminated (Golub and Pereyra, SIAM J. Numer. Anal. 10, 413, 1973) with Kaufman's simplified
+Jacobian (BIT 15, 49, 1975); the damping is Marquardt's (J. Soc. Ind. Appl. Math. 11, 431, 1963).
+
+It asks for what it needs, so that compiled loops and Python drive the same steps: whoever uses it
+fills the columns A of the constants in ``work.trial``, calls ``weigh``, and where that returns
+``LINEARISE`` fills derivatives of A w by the constants and calls ``linearise``, until ``DONE``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from symreg.fit.solve.linear import (
+    dot,
+    least_gain,
+    remove,
+    singular_values,
+    solve_damped,
+    solve_weights,
+)
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+EVALUATE, LINEARISE, DONE = 0, 1, 2
+"""Next need of the solver: columns at the trial constants, derivatives there, or nothing."""
+NO_GAIN = 1e-4
+"""A column without which the squared residual grows by less than this part of it is spare."""
+MOST_REJECTIONS = 9
+"""Of ``weigh``, unless said otherwise."""
+_LARGEST_DAMPING = 1e12
+_FIRST_DAMPING = 1e-3
+# Places in ``state`` and ``counts``.
+_LOSS, _DAMPING = 0, 1
+_STEPS, _REJECTIONS, _DEPENDENT, _SPARE = 0, 1, 2, 3
+
+
+class Work(NamedTuple):
+    """State and scratch of one solve with n columns, k constants and P rows."""
+
+    columns: Floats
+    """A^T at the trial constants, to be filled by the user, shape (n, P)."""
+    jacobian: Floats
+    """Derivatives of A w by the constants, to be filled by the user, shape (k, P)."""
+    bounds: Floats
+    """Lowest and highest value of each constant, shape (2, k)."""
+    trial: Floats
+    """Constants to be tried, shape (k,)."""
+    constants: Floats
+    """Those of the lowest loss so far, shape (k,)."""
+    weights: Floats
+    """Weights at these, shape (n,)."""
+    best: Floats
+    """Residual A w - t with the sign turned, at these, shape (P,)."""
+    q: Floats
+    """Orthonormal columns of the same span as those tried last, shape (n, P)."""
+    upper: Floats
+    """From ``q`` to the columns, shape (n, n)."""
+    trial_weights: Floats
+    """Shape (n,)."""
+    residual: Floats
+    """Shape (P,)."""
+    hessian: Floats
+    """J^T J, lower triangle, shape (k, k)."""
+    gradient: Floats
+    """J^T times the residual, shape (k,)."""
+    step: Floats
+    """Shape (k,)."""
+    state: Floats
+    """Lowest loss and damping, shape (2,)."""
+    counts: Integers
+    """Steps taken, rejections, whether a column is dependent, the spare one, shape (4,)."""
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def make_work(n: int, k: int, p: int) -> Work:
+    """Scratch for up to n columns, k constants and p rows; constants are unbounded."""
+    bounds = np.empty((2, k))
+    bounds[0] = -math.inf
+    bounds[1] = math.inf
+    return Work(
+        np.empty((n, p)), np.empty((k, p)), bounds, np.empty(k), np.empty(k), np.empty(n),
+        np.empty(p), np.empty((n, p)), np.zeros((n, n)), np.empty(n), np.empty(p),
+        np.empty((k, k)), np.empty(k), np.empty(k), np.empty(2), np.zeros(4, np.int64),
+    )  # fmt: skip
+
+
+@njit(inline="always", error_model="numpy")
+def begin(work: Work) -> None:
+    """Begin anew, at the trial constants; these and no weights stand until columns are finite."""
+    for c in range(work.trial.size):
+        work.constants[c] = work.trial[c]
+    for t in range(work.weights.size):
+        work.weights[t] = 0.0
+    work.state[_LOSS] = math.inf
+    work.state[_DAMPING] = _FIRST_DAMPING
+    work.counts[:] = 0
+    work.counts[_SPARE] = -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def weigh(
+    work: Work,
+    n: int,
+    k: int,
+    target: Floats,
+    rest: float,
+    max_steps: int,
+    tolerance: float,
+    most_rejections: int,
+) -> int:
+    """Take the columns at the trial constants: find their weights, and accept or reject them.
+
+    Parameters
+    ----------
+    work
+        The first n columns are filled.
+    n, k
+        Numbers of columns and constants.
+    target, rest
+        Right-hand side, shape (P,), and the squared part of it that nothing can reach.
+    max_steps, tolerance
+        Most steps; a relative gain of the loss below the tolerance ends the solve.
+    most_rejections
+        Trials that do not lower the loss, one after another, before it is taken for the lowest.
+
+    Returns
+    -------
+    ``LINEARISE``, ``EVALUATE`` or ``DONE``.
+    """
+    state, count, residual = work.state, work.counts, work.residual
+    dependent = solve_weights(
+        work.columns[:n], target, work.q, work.upper, work.trial_weights, residual
+    )
+    loss = 0.5 * (dot(residual, residual) + rest)
+    if loss < state[_LOSS]:
+        gain = state[_LOSS] - loss
+        state[_LOSS] = loss
+        count[_DEPENDENT] = dependent
+        for c in range(k):
+            work.constants[c] = work.trial[c]
+        for t in range(n):
+            work.weights[t] = work.trial_weights[t]
+        for r in range(residual.size):
+            work.best[r] = residual[r]
+        weakest, gained = least_gain(work.upper[:n, :n], work.trial_weights[:n])
+        count[_SPARE] = weakest if n > 1 and gained < NO_GAIN * 2.0 * loss else -1
+        if count[_STEPS] == max_steps or k == 0 or gain < tolerance * loss:
+            return DONE
+        return LINEARISE
+    count[_REJECTIONS] += 1
+    state[_DAMPING] *= 8.0
+    if count[_REJECTIONS] > most_rejections or not math.isfinite(state[_LOSS]):
+        return DONE
+    return _step(work, k)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def linearise(work: Work, n: int, k: int) -> int:
+    """Take the derivatives of A w by the constants, and set out for the next trial.
+
+    Returns
+    -------
+    ``EVALUATE`` or ``DONE``.
+    """
+    state, count, jacobian, residual = work.state, work.counts, work.jacobian, work.residual
+    count[_STEPS] += 1
+    count[_REJECTIONS] = 0
+    state[_DAMPING] = max(0.1 * state[_DAMPING], 1e-12)
+    for c in range(k):
+        for t in range(n):
+            remove(work.q[t], jacobian[c])
+        for r in range(residual.size):
+            jacobian[c, r] = -jacobian[c, r]
+        work.gradient[c] = dot(jacobian[c], residual)
+    for a in range(k):
+        for b in range(a + 1):
+            work.hessian[a, b] = dot(jacobian[a], jacobian[b])
+    _hold(work, k)
+    return _step(work, k)
+
+
+@njit(inline="always", error_model="numpy")
+def _hold(work: Work, k: int) -> None:
+    """Take constants that would leave their bounds out of the next step."""
+    low, high, gradient, hessian = work.bounds[0], work.bounds[1], work.gradient, work.hessian
+    for c in range(k):
+        falls = work.constants[c] <= low[c] and gradient[c] > 0.0
+        rises = work.constants[c] >= high[c] and gradient[c] < 0.0
+        if falls or rises:
+            gradient[c] = 0.0
+            for a in range(k):
+                if a != c:
+                    hessian[max(a, c), min(a, c)] = 0.0
+
+
+@njit(inline="always", error_model="numpy")
+def _step(work: Work, k: int) -> int:
+    """Next trial constants, within bounds; ``DONE`` where there are none."""
+    state, solved = work.state, False
+    while not solved and state[_DAMPING] < _LARGEST_DAMPING:
+        solved = solve_damped(work.hessian[:k, :k], work.gradient[:k], state[_DAMPING], work.step)
+        if not solved:
+            state[_DAMPING] *= 10.0
+    if not solved:
+        return DONE
+    for c in range(k):
+        moved = work.constants[c] + work.step[c]
+        work.trial[c] = min(max(moved, work.bounds[0, c]), work.bounds[1, c])
+    return EVALUATE
+
+
+@njit(inline="always", error_model="numpy")
+def loss_of(work: Work) -> float:
+    """The lowest loss."""
+    loss: float = work.state[_LOSS]
+    return loss
+
+
+@njit(inline="always", error_model="numpy")
+def is_dependent(work: Work) -> bool:
+    """Whether a column at the lowest loss is explained by those before it."""
+    dependent: bool = work.counts[_DEPENDENT] != 0
+    return dependent
+
+
+@njit(inline="always", error_model="numpy")
+def spare_of(work: Work) -> int:
+    """The column without which the lowest loss would hardly grow; -1 where all count."""
+    spare: int = work.counts[_SPARE]
+    return spare
+
+
+def steps_of(work: Work) -> int:
+    """Steps taken."""
+    return int(work.counts[_STEPS])
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Outcome of a solve."""
+
+    loss: float
+    """Half of the squared residual and of the rest; inf where no columns were finite."""
+    constants: Floats
+    """Shape (k,); the start where no columns were finite."""
+    weights: Floats
+    """Shape (n,)."""
+    residual: Floats
+    """Target minus prediction, shape (P,)."""
+    is_dependent: bool
+    """Whether a column is explained by those before it; its weight is 0."""
+    spare: int
+    """The column that hardly lowers the loss; -1 where all do."""
+
+
+class Columns(NamedTuple):
+    """Columns of a problem at some constants."""
+
+    columns: Floats
+    """A^T, shape (n, P)."""
+    slopes: Callable[[Floats], Floats]
+    """From the weights (n,) to the derivatives of A w by the constants, shape (k, P)."""
+    target: Floats
+    """Right-hand side, shape (P,); it may change with the constants."""
+
+
+def solve(
+    evaluate: Callable[[Floats, bool], Columns],
+    start: Floats,
+    rest: float = 0.0,
+    max_steps: int = 100,
+    tolerance: float = 1e-12,
+    give_up: Callable[[int, float], bool] | None = None,
+    bounds: Floats | None = None,
+    most_rejections: int = MOST_REJECTIONS,
+) -> Solution:
+    """Minimise over weights and constants, with columns made in Python.
+
+    Parameters
+    ----------
+    evaluate
+        Columns at constants, and whether their derivatives may be asked for.
+    start
+        Constants to begin with, shape (k,).
+    rest, max_steps, tolerance, most_rejections
+        As of ``weigh``.
+    give_up
+        Whether to end after so many steps with that loss.
+    bounds
+        Lowest and highest constants, shape (2, k).
+
+    Examples
+    --------
+    >>> x = np.linspace(0.0, 1.0, 9)
+    >>> def decay(c, with_slopes):
+    ...     column = np.exp(-c[0] * x)[None, :]
+    ...     return Columns(column, lambda w: w[0] * -x * column, 2.0 * np.exp(-3.0 * x))
+    >>> found = solve(decay, np.array([1.0]))
+    >>> found.constants.round(6), found.weights.round(6)
+    (array([3.]), array([2.]))
+    """
+    k, work = start.size, None
+    if bounds is not None:
+        start = np.clip(start, bounds[0], bounds[1])
+    while True:
+        trial = start if work is None else work.trial
+        found = evaluate(trial, work is None or steps_of(work) < max_steps)
+        n = len(found.columns)
+        if work is None:
+            work = make_work(n, k, found.target.size)
+            if bounds is not None:
+                work.bounds[:] = bounds
+            work.trial[:] = start
+            begin(work)
+        work.columns[:] = found.columns
+        status = weigh(work, n, k, found.target, rest, max_steps, tolerance, most_rejections)
+        if status == LINEARISE:
+            if give_up is not None and give_up(steps_of(work), loss_of(work)):
+                return Solution(math.inf, work.constants, work.weights, work.best, False, -1)
+            work.jacobian[:] = found.slopes(work.trial_weights)
+            status = linearise(work, n, k)
+        if status == DONE:
+            break
+    return Solution(
+        float(loss_of(work)),
+        work.constants,
+        work.weights,
+        work.best,
+        bool(is_dependent(work)),
+        int(spare_of(work)),
+    )
+
+
+def covariance(columns: Floats, loss: float, freedom: int) -> Floats:
+    """Covariance of fitted numbers at the optimum, shape (n, n).
+
+    It takes errors as independent. All NaN where the data do not determine the numbers.
+
+    Parameters
+    ----------
+    columns
+        Derivatives of the weighted predictions by the numbers, shape (P, n).
+    loss
+        The lowest loss.
+    freedom
+        Labels less fitted numbers.
+    """
+    n = columns.shape[1]
+    if freedom < 1 or not np.isfinite(columns).all():
+        return np.full((n, n), np.nan)
+    variance = 2.0 * loss / freedom
+    scale = np.linalg.norm(columns, axis=0)
+    scale[scale == 0] = 1.0
+    _, sizes, rotation = singular_values(columns / scale)
+    if not n or sizes[-1] <= 1e-12 * sizes[0]:
+        return np.full((n, n), np.nan)
+    inverse = (rotation.T / sizes**2) @ rotation
+    return np.asarray(variance * inverse / np.outer(scale, scale))

@@ -1,0 +1,318 @@
+"""Kinds of sums in discovery: addends over the neighbours of atoms.
+
+From these follow values, forces and virials, whether the sum stands alone or in a function F, by
+one chain rule. A kind may bring a faster way for rows of labels, see ``SumRows``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.fit.programs.batch import encoded
+from symreg.fit.programs.evaluation import differentiate
+from symreg.language import Shape, Tree
+from symreg.structures import Structures
+from symreg.structures.neighbours import Pairs, structure_pairs
+from symreg.terms import Key
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Around(NamedTuple):
+    """N atoms and their neighbours."""
+
+    pairs: Pairs
+    """Directed pairs within the reach of all sums."""
+    kind: Integers
+    """Index of each atom's element among the species, shape (N,)."""
+
+
+class Addends(ABC):
+    """Some addends of a sum, A of them: what each adds to its centre, and how forces follow."""
+
+    centre: Integers
+    """Atom whose sum it is, shape (A,)."""
+    value: Floats
+    """Shape (A,)."""
+
+    @abstractmethod
+    def add_forces(self, weight: Floats, forces: Floats, virial: Floats) -> None:
+        """Add forces and virials of a function of the sums.
+
+        Parameters
+        ----------
+        weight
+            Its derivative by the sum of each atom, shape (N,); zero for those that are no centres.
+        forces, virial
+            Sums in eV/Å and eV, shapes (N, 3, 1) and (N, 6, 1), the virial at the centres.
+        """
+
+    def sums(self, n: int) -> Floats:
+        """Sums around each of N atoms, shape (N,)."""
+        return np.asarray(np.bincount(self.centre, self.value, n), dtype=float)
+
+
+def felt(weight: Floats, change: Floats) -> Floats:
+    """Their product; what does not change is not felt, also where the weight is not finite.
+
+    At the cutoff all addends are zero, and F need not have a slope there.
+    """
+    return np.multiply(weight, change, out=np.zeros_like(change), where=change != 0)
+
+
+class SumKind(ABC):
+    """One kind of sum with the lengths of a formula."""
+
+    grid_type: ClassVar[type[NodeGrid] | None] = None
+    """Nodes on which it is projected where it stands alone; None if it is not."""
+
+    def __init__(self, lengths: Lengths) -> None:
+        self.lengths = lengths
+
+    @property
+    @abstractmethod
+    def reach(self) -> float:
+        """Distance in Å from which on neighbours add nothing.
+
+        Raises
+        ------
+        ValueError
+            If the lengths lack the cutoff function that it needs.
+        """
+
+    @abstractmethod
+    def addends(
+        self,
+        parts: Sequence[tuple[Tree, float]],
+        species: Sequence[int],
+        around: Around,
+        alone: bool,
+    ) -> Iterator[Addends]:
+        """Addends of the weighted sum of several functions of one key, some at a time.
+
+        Parameters
+        ----------
+        parts
+            Functions and their weights.
+        species
+            Centre and neighbours, by their index.
+        around
+            Atoms and neighbours.
+        alone
+            Whether the sum stands alone: over all atoms it is the energy itself.
+        """
+
+    def rows(self, chosen: Selection) -> SumRows:
+        """The sum on rows of labels; the addends of all atoms unless a kind knows a faster way."""
+        return AllAddends(self, chosen)
+
+
+def run(tree: Tree, *variables: Floats) -> tuple[Floats, Floats]:
+    """Values (R,) of a function and its derivatives (V, R) by its variables."""
+    code, arg = encoded(tree.shape, alone=len(variables) == 1)
+    points = np.ascontiguousarray(np.stack(variables))
+    values, slopes = differentiate(code, arg, np.array(tree.constants), points, False)
+    return values, slopes
+
+
+class Variants(NamedTuple):
+    """D variants of a function that is summed: one for each constant of its term that moves."""
+
+    shape: Shape
+    used: Integers
+    """Which constants of the term it holds, shape (k,)."""
+    constants: Floats
+    """Those of each variant: first as they are, then each moved in turn, shape (D, K)."""
+    steps: Floats
+    """By how much each is moved, shape (K,) or (0,)."""
+
+    def own(self, d: int = 0) -> Floats:
+        """Constants of what is summed in one variant, shape (k,)."""
+        return np.asarray(self.constants[d][self.used])
+
+    def is_moved(self, d: int) -> bool:
+        """Whether a variant differs from the first."""
+        return d > 0 and d - 1 in self.used
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Structures whose labels are rows: S of them with N atoms."""
+
+    structures: Structures
+    chosen: Sequence[int]
+    """Their indices."""
+    wanted: NDArray[np.bool_]
+    """Atoms whose forces count, shape (N,)."""
+    stressed: int
+    """So many of them, the first, have stresses that count."""
+    low: float
+    """Beginning of the grid of pairs in Å; it ends at the cutoff."""
+    n_nodes: int
+    """Nodes of that grid, M."""
+
+    @cached_property
+    def start(self) -> Integers:
+        """Where the atoms of each structure begin, shape (S + 1,)."""
+        sizes = self.structures.n_atoms[list(self.chosen)]
+        return np.asarray(np.concatenate([[0], np.cumsum(sizes)]), dtype=np.int64)
+
+    @cached_property
+    def owner(self) -> Integers:
+        """Structure of each atom, shape (N,)."""
+        return np.repeat(np.arange(len(self.chosen)), np.diff(self.start))
+
+    def pairs(self, r_cut: float) -> Iterator[Pairs]:
+        """Pairs of each structure, its atoms counted from 0."""
+        for s in self.chosen:
+            yield structure_pairs(self.structures, s, r_cut)
+
+    def joined(self, r_cut: float, of: NDArray[np.bool_] | None = None) -> Pairs:
+        """Pairs of all structures, atoms counted through; of some centres only, shape (N,)."""
+        parts = []
+        for first, pairs in zip(self.start, self.pairs(r_cut), strict=False):
+            near = Pairs(pairs.i + first, pairs.j + first, pairs.r, pairs.unit)
+            parts.append(near if of is None else near.subset(of[near.i]))
+        names = ("i", "j", "r", "unit")
+        return Pairs(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+    @cached_property
+    def kind(self) -> Integers:
+        """Index of each atom's element, shape (N,)."""
+        atoms = (self.structures.kind[self.structures.atoms_of(s)] for s in self.chosen)
+        return np.concatenate(list(atoms))
+
+
+class SumRows(ABC):
+    """A kind of sum on rows of labels: its values for all atoms, and what F of it does to these."""
+
+    @abstractmethod
+    def sums(self, variants: Variants) -> tuple[Floats, Any]:
+        """Sums of every atom, shape (D, N), and what ``add_forces`` needs of them."""
+
+    @abstractmethod
+    def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
+        """Add forces (N, 3, D) and virials (S', 6, D), given dF/dS of every atom, (D, N)."""
+
+    def resolved(self, variants: Variants) -> bool:  # noqa: ARG002
+        """Whether the grid on which it is known resolves what is summed, if there is a grid."""
+        return True
+
+    def dimers(self, variants: Variants, points: Floats) -> Floats:
+        """Sums of an atom alone, and of one of two at distances (M,) in Å, shape (D, 1 + M)."""
+        return np.zeros((len(variants.constants), 1 + points.size))
+
+
+class AllAddends(SumRows):
+    """Sums by the addends of all atoms, without a grid."""
+
+    def __init__(self, kind: SumKind, chosen: Selection) -> None:
+        self.kind, self.chosen = kind, chosen
+        self.around = Around(chosen.joined(kind.reach), chosen.kind)
+
+    def _addends(self, variants: Variants, d: int) -> list[Addends]:
+        tree = Tree(variants.shape, tuple(map(float, variants.own(d))))
+        members = [0] * 3  # of one element so far
+        return list(self.kind.addends([(tree, 1.0)], members, self.around, alone=False))
+
+    def sums(self, variants: Variants) -> tuple[Floats, Any]:
+        """By adding them up."""
+        every: list[list[Addends]] = []
+        for d in range(len(variants.constants)):
+            moved = d == 0 or variants.is_moved(d)
+            every.append(self._addends(variants, d) if moved else every[0])
+        n = self.around.kind.size
+        sums = [np.sum([a.sums(n) for a in addends], axis=0) for addends in every]
+        return np.array(sums).reshape(len(every), n), every
+
+    def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
+        """By the chain rule, one variant after another."""
+        n = self.around.kind.size
+        owner = self.chosen.owner
+        for d, addends in enumerate(state):
+            on_atoms, at_centres = np.zeros((n, 3, 1)), np.zeros((n, 6, 1))
+            for some in addends:
+                some.add_forces(by_sum[d], on_atoms, at_centres)
+            forces[:, :, d] += on_atoms[:, :, 0]
+            for s in range(len(virial)):
+                virial[s, :, d] += at_centres[owner == s, :, 0].sum(axis=0)
+
+
+class NodeGrid(ABC):
+    """Nodes on which a function of one key is known, and what its K values there predict.
+
+    All labels are linear in these values; a design may keep fewer combinations of them, its
+    coordinates of this key.
+    """
+
+    key: Key
+    cutoff: Cutoff
+    is_condensed: ClassVar[bool] = False
+    """Whether a design keeps only what the data feel of it, see ``felt``."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of node values, K."""
+
+    @property
+    def columns(self) -> int:
+        """Coordinates that a design has of them."""
+        return self.size
+
+    @abstractmethod
+    def contributions(self, around: Around, species: Sequence[int]) -> tuple[Floats, ...]:
+        """Energy (K,), forces (n, 3, K) and virial (6, K) of one structure by columns.
+
+        Columns may be those of other functions than the nodes'; ``to_node_values`` changes that.
+        """
+
+    def to_node_values(self, matrix: Floats) -> Floats:
+        """Columns of node values from columns of ``contributions``, shape (R, K)."""
+        return matrix
+
+    def felt(self, rows: Floats) -> tuple[NodeGrid, Floats]:
+        """The grid with fewer coordinates, and the map to them from node values (K, columns).
+
+        Parameters
+        ----------
+        rows
+            Weighted rows of all labels, or their triangular matrix, shape (R, K).
+        """
+        return self, np.eye(rows.shape[1])
+
+    @property
+    def turn(self) -> Floats:
+        """The map from columns of node values to coordinates, shape (K, columns)."""
+        return np.eye(self.size)
+
+    def coordinates(self, values: Floats) -> Floats:
+        """Coordinates of node values, shape (columns,)."""
+        return values
+
+    @abstractmethod
+    def basis(self, coarser: bool) -> Floats:
+        """Coordinates of smooth functions that span all, or a coarser space, (columns, n)."""
+
+    @abstractmethod
+    def values(self, tree: Tree, r0: float) -> Floats:
+        """Values of a function on the nodes, shape (K,)."""
+
+    @abstractmethod
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, Floats]]:
+        """Plain data and arrays, from which ``from_arrays`` makes an equal grid."""
+
+    @staticmethod
+    @abstractmethod
+    def from_arrays(record: Mapping[str, Any], arrays: Mapping[str, Floats]) -> NodeGrid:
+        """Undo ``to_arrays``."""

@@ -1,0 +1,117 @@
+"""Pair functions on Chebyshev nodes, and what these predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from symreg.fit.forces import add_pairs
+from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes
+from symreg.fit.sums.base import Around, NodeGrid
+from symreg.language import Tree
+from symreg.terms import Key
+from symreg.terms.cutoff import Cutoff
+
+Floats = NDArray[np.float64]
+
+CHUNK = 2048
+"""Pairs whose polynomials are computed together: they then stay in the cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairGrid(NodeGrid):
+    """The grid of one pair of species."""
+
+    key: Key
+    r_lo: float
+    """Beginning of the grid in Å; it ends at the cutoff."""
+    cutoff: Cutoff
+    n_nodes: int
+    """Number of nodes, M."""
+
+    @property
+    def size(self) -> int:
+        """Number of nodes, M."""
+        return self.n_nodes
+
+    @cached_property
+    def distances(self) -> Floats:
+        """Nodes in Å, shape (M,)."""
+        return chebyshev_nodes(self.n_nodes, self.r_lo, self.cutoff.r_cut)
+
+    def contributions(self, around: Around, species: Sequence[int]) -> tuple[Floats, ...]:
+        """Energy (M,), forces (n, 3, M) and virial (6, M) of Chebyshev polynomials times f_c."""
+        n, m, low, high = around.kind.size, self.n_nodes, self.r_lo, self.cutoff.r_cut
+        one, two = around.kind[around.pairs.i], around.kind[around.pairs.j]
+        first, second = species
+        chosen = ((one == first) & (two == second)) | ((one == second) & (two == first))
+        pairs = around.pairs.subset(chosen & (around.pairs.r < high))
+        energy, virial = np.zeros((1, m)), np.zeros((1, 6, m))
+        forces, owner = np.zeros((n, 3, m)), np.zeros(n, dtype=np.int64)
+        for start in range(0, len(pairs), CHUNK):
+            some = slice(start, start + CHUNK)
+            i, r, unit = pairs.i[some], pairs.r[some], pairs.unit[some]
+            fade = self.cutoff.value(r), self.cutoff.slope(r)
+            value, slope = _polynomials(r, low, high, *fade, m)
+            add_pairs(i, r, unit, owner, value, slope, energy, forces, virial)
+        return energy[0], forces, virial[0]
+
+    def to_node_values(self, matrix: Floats) -> Floats:
+        """By the map from node values to Chebyshev coefficients."""
+        return np.asarray(matrix @ chebyshev_coefficients(self.n_nodes))
+
+    def basis(self, coarser: bool) -> Floats:
+        """Chebyshev polynomials, of three quarters of the degrees if ``coarser``."""
+        polynomials = np.linalg.inv(chebyshev_coefficients(self.n_nodes))
+        return np.asarray(polynomials[:, : 3 * self.n_nodes // 4] if coarser else polynomials)
+
+    def values(self, tree: Tree, r0: float) -> Floats:
+        """Values at the nodes, without cutoff function, shape (M,)."""
+        return tree(self.distances / r0)
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, Floats]]:
+        """Plain data; there are no arrays."""
+        names = {"key": str(self.key), "cutoff": self.cutoff.to_dict()}
+        return {**names, "r_lo": self.r_lo, "n_nodes": self.n_nodes}, {}
+
+    @staticmethod
+    def from_arrays(record: Mapping[str, Any], arrays: Mapping[str, Floats]) -> PairGrid:  # noqa: ARG004
+        """Undo ``to_arrays``."""
+        key, cutoff = Key.read(record["key"]), Cutoff.from_dict(record["cutoff"])
+        return PairGrid(key, record["r_lo"], cutoff, record["n_nodes"])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _polynomials(
+    r: Floats, low: float, high: float, fade: Floats, fade_slope: Floats, m: int
+) -> tuple[Floats, Floats]:
+    """Half of the first M Chebyshev polynomials on [low, high] times f_c, and slopes of these.
+
+    Energies count half of each directed pair, forces all of it; shapes (P, M), in 1 and 1/Å.
+    """
+    value, slope = np.empty((r.size, m)), np.empty((r.size, m))
+    scale = 2.0 / (high - low)
+    for p in range(r.size):
+        t, dt = value[p], slope[p]
+        s = (r[p] - low) * scale - 1.0
+        chebyshev_at(s, t, dt)
+        for n in range(m):
+            dt[n] = dt[n] * scale * fade[p] + t[n] * fade_slope[p]
+            t[n] *= 0.5 * fade[p]
+    return value, slope
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def chebyshev_at(s: float, value: Floats, derivative: Floats) -> None:
+    """Write Chebyshev polynomials T_0 .. T_{M-1} and their derivatives at s, shape (M,)."""
+    value[0], derivative[0] = 1.0, 0.0
+    value[1], derivative[1] = s, 1.0
+    for n in range(2, value.size):
+        value[n] = 2.0 * s * value[n - 1] - value[n - 2]
+        derivative[n] = 2.0 * value[n - 1] + 2.0 * s * derivative[n - 1] - derivative[n - 2]

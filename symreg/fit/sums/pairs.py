@@ -1,0 +1,301 @@
+"""Sums over pairs: f(x) f_c(r) over the neighbours of an atom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+from symreg.fit.forces import add_pairs
+from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes, relative_tail
+from symreg.fit.programs.batch import encoded
+from symreg.fit.programs.elementary import FASTMATH
+from symreg.fit.programs.evaluation import differentiate
+from symreg.fit.sums.base import (
+    Addends,
+    Around,
+    Selection,
+    SumKind,
+    SumRows,
+    Variants,
+    felt,
+    run,
+)
+from symreg.fit.sums.pair_grid import PairGrid
+from symreg.language import Tree
+from symreg.structures.neighbours import Pairs
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.wall import Wall
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+TAIL_ALLOWED = 1e-6
+"""A function with a larger relative tail is not what its node values say."""
+TABLE = 512
+"""Points of the table in which pairs look up the slopes of what is summed."""
+CHUNK = 4096
+"""Pairs whose slopes are computed together: they then stay in the cache."""
+
+
+class PairAddends(Addends):
+    """Addends of pairs."""
+
+    def __init__(self, pairs: Pairs, counts: Floats, value: Floats, slope: Floats) -> None:
+        self.pairs = pairs
+        """Pairs in both directions, whichever atom is a centre."""
+        self.centre = pairs.i
+        self.value = counts * value
+        self.slope = slope
+        """In 1/Å, or eV/Å where it stands alone, shape (A,)."""
+
+    def add_forces(self, weight: Floats, forces: Floats, virial: Floats) -> None:
+        """Each pair is i -> j and j -> i, and both atoms feel it."""
+        pairs = self.pairs
+        pull = felt(weight[pairs.i] + weight[pairs.j], self.slope)[:, None]
+        none, owner = np.empty((0, 1)), np.arange(weight.size)
+        add_pairs(pairs.i, pairs.r, pairs.unit, owner, pull, pull, none, forces, virial)
+
+
+class PairKind(SumKind):
+    """Sums over pairs of one centre, or half of a function of each pair where they stand alone."""
+
+    grid_type = PairGrid
+
+    @property
+    def reach(self) -> float:
+        """The cutoff radius of pairs in Å."""
+        return self.lengths.cutoff.r_cut
+
+    def function(self, tree: Tree, x: Floats) -> tuple[Floats, Floats]:
+        """Values of what is summed, without cutoff function, and slopes by x, shape (P,)."""
+        values, slopes = run(tree, x)
+        return values, slopes[0]
+
+    def addends(
+        self,
+        parts: Sequence[tuple[Tree, float]],
+        species: Sequence[int],
+        around: Around,
+        alone: bool,
+    ) -> Iterator[Addends]:
+        """All pairs in one go."""
+        one, two = around.kind[around.pairs.i], around.kind[around.pairs.j]
+        forth = (one == species[0]) & (two == species[1])
+        back = (one == species[1]) & (two == species[0])
+        chosen = (forth | back) & (around.pairs.r < self.reach)
+        pairs = around.pairs.subset(chosen)
+        if alone:
+            value, slope = self.walled(parts, pairs.r)
+            yield PairAddends(pairs, np.full(len(pairs), 0.5), value, 0.5 * slope)
+            return
+        distance, rest = self.lengths.at_rest(pairs.r)
+        value, slope = self.faded(parts, distance)
+        yield PairAddends(pairs, forth[chosen].astype(float), value, slope * rest)
+
+    def faded(self, parts: Sequence[tuple[Tree, float]], r: Floats) -> tuple[Floats, Floats]:
+        """Weighted functions times f_c and their slopes in 1/Å at distances ``r`` in Å."""
+        lengths = self.lengths
+        fade, fade_slope = lengths.cutoff.value(r), lengths.cutoff.slope(r)
+        total, change = np.zeros_like(r), np.zeros_like(r)
+        for tree, weight in parts:
+            value, slope = self.function(tree, r / lengths.r0)
+            total += weight * value * fade
+            change += weight * (slope / lengths.r0 * fade + value * fade_slope)
+        return total, change
+
+    def walled(self, parts: Sequence[tuple[Tree, float]], r: Floats) -> tuple[Floats, Floats]:
+        """Energies in eV and slopes in eV/Å at distances ``r`` in Å, with the wall below r_lo."""
+        r_lo = self.lengths.r_lo
+        below = r < r_lo
+        value, slope = self.faded(parts, np.maximum(r, r_lo))
+        if below.any():
+            wall = self._wall(parts)
+            value[below], slope[below] = (wall.derivative(r[below], n) for n in (0, 1))
+        return value, slope
+
+    def _wall(self, parts: Sequence[tuple[Tree, float]]) -> Wall:
+        """The wall below ``r_lo``; higher derivatives there are differences of slopes."""
+        r_lo = self.lengths.r_lo
+        step = 1e-3 * r_lo
+        value, slope = self.faded(parts, r_lo + step * np.array([-1.0, 0.0, 1.0]))
+        second = (slope[2] - slope[0]) / (2 * step)
+        third = (slope[2] - 2 * slope[1] + slope[0]) / step**2
+        if not np.isfinite([value[1], slope[1], second, third]).all():
+            return Wall("core", r_lo, (np.nan,) * 5)
+        return Wall.join(r_lo, float(value[1]), float(slope[1]), float(second), float(third))
+
+    def rows(self, chosen: Selection) -> SumRows:
+        """By values on nodes."""
+        return PairRows(self, chosen)
+
+
+class PairRows(SumRows):
+    """Sums over pairs on rows of labels, linear in the values of their function on M nodes.
+
+    Parameters
+    ----------
+    kind
+        The sum and its lengths.
+    chosen
+        Structures, and the grid.
+    """
+
+    def __init__(self, kind: PairKind, chosen: Selection) -> None:
+        self.kind, self.chosen = kind, chosen
+        cutoff, low, m = kind.lengths.cutoff, chosen.low, chosen.n_nodes
+        self.nodes = chebyshev_nodes(m, low, cutoff.r_cut)
+        self.x = self.nodes / kind.lengths.r0
+        coefficients = chebyshev_coefficients(m)
+        matrices = []
+        for n, pairs in zip(np.diff(chosen.start), chosen.pairs(cutoff.r_cut), strict=True):
+            sums = np.zeros((n, m))
+            _add_polynomials(pairs.i, pairs.r, cutoff.value(pairs.r), low, cutoff.r_cut, sums)
+            matrices.append(sums @ coefficients)
+        self.matrix = np.concatenate(matrices)
+        """From node values to the sums of every atom, shape (N, M)."""
+        pairs = chosen.joined(cutoff.r_cut, of=chosen.wanted)
+        step = (cutoff.r_cut - low) / (TABLE - 1)
+        self.pairs = _placed(pairs, low, step)
+        self.table = _slopes(low, cutoff, m)
+        """From node values to slopes with f_c at the points of a table, shape (TABLE, M)."""
+
+    def node_values(self, variants: Variants) -> Floats:
+        """Values of what is summed on the nodes, shape (D, M); linear in moved constants."""
+        code, arg = encoded(variants.shape)
+        value, slopes = differentiate(code, arg, variants.own(), self.x[None, :], True)
+        nodes = np.repeat(value[None, :], len(variants.constants), axis=0)
+        if variants.steps.size:
+            for k, slope in zip(variants.used, slopes, strict=True):
+                nodes[1 + k] += variants.steps[k] * slope
+        return nodes
+
+    def sums(self, variants: Variants) -> tuple[Floats, Any]:
+        """Of every atom, by one product of matrices."""
+        nodes = self.node_values(variants)
+        return nodes @ self.matrix.T, nodes
+
+    def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
+        """By slopes from a table."""
+        table = np.ascontiguousarray((state @ self.table.T).T)
+        _add_pulls(
+            self.pairs, self.chosen.owner, table, np.ascontiguousarray(by_sum.T), forces, virial
+        )
+
+    def resolved(self, variants: Variants) -> bool:
+        """By the tail of its Chebyshev coefficients."""
+        code, arg = encoded(variants.shape)
+        values, _ = differentiate(code, arg, variants.own(), self.x[None, :], True)
+        return bool(relative_tail(values) <= TAIL_ALLOWED)
+
+    def dimers(self, variants: Variants, points: Floats) -> Floats:
+        """Zero, then what a neighbour at each of the nodes adds."""
+        assert points.size == self.nodes.size
+        values = self.node_values(variants) * self.kind.lengths.cutoff.value(points)
+        return np.concatenate([np.zeros((len(values), 1)), values], axis=1)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _add_polynomials(
+    i: Integers, r: Floats, fade: Floats, low: float, high: float, rows: Floats
+) -> None:
+    """Add what every Chebyshev polynomial on [low, high] times f_c sums to at each atom, (N, M)."""
+    scale = 2.0 / (high - low)
+    m = rows.shape[1]
+    value = np.empty(m)
+    for p in range(r.size):
+        s = (r[p] - low) * scale - 1.0
+        value[0], value[1] = 1.0, s
+        for n in range(2, m):
+            value[n] = 2.0 * s * value[n - 1] - value[n - 2]
+        row = rows[i[p]]
+        for n in range(m):
+            row[n] += value[n] * fade[p]
+
+
+class Placed(NamedTuple):
+    """Directed pairs of N atoms, with their places in a table."""
+
+    i: Integers
+    """Centre, shape (P,)."""
+    j: NDArray[np.uint32]
+    """Neighbour, shape (P,)."""
+    at: NDArray[np.uint32]
+    """First of the four points of the table that surround the distance, shape (P,)."""
+    weight: Floats
+    """Weights of these points in a cubic, shape (P, 4)."""
+    unit: Floats
+    """Direction from the centre to the neighbour, shape (P, 3)."""
+    r: Floats
+    """Distance in Å, shape (P,)."""
+
+
+def _placed(pairs: Pairs, low: float, step: float) -> Placed:
+    """Place pairs in a table that begins at ``low`` with a spacing of ``step``, both in Å."""
+    place = (pairs.r - low) / step
+    at = np.clip(place.astype(np.int64), 1, TABLE - 3)
+    t = place - at
+    weight = np.stack(
+        [
+            -t * (t - 1) * (t - 2) / 6,
+            (t + 1) * (t - 1) * (t - 2) / 2,
+            -(t + 1) * t * (t - 2) / 2,
+            (t + 1) * t * (t - 1) / 6,
+        ],
+        axis=1,
+    )
+    near = pairs.j.astype(np.uint32), (at - 1).astype(np.uint32)
+    return Placed(pairs.i, *near, weight, pairs.unit, pairs.r)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _add_pulls(
+    pairs: Placed,
+    owner: Integers,
+    table: Floats,
+    by_sum: Floats,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """Add forces (N, 3, D) and virials (S', 6, D) of D variants of a function of a sum.
+
+    ``table`` holds slopes of what is summed in 1/Å, shape (T, D), ``by_sum`` the derivatives by the
+    sum of every atom, shape (N, D).
+    """
+    variants = table.shape[1]
+    pull, none = np.empty((CHUNK, variants)), np.empty((0, variants))
+    for first in range(0, pairs.r.size, CHUNK):
+        last = min(first + CHUNK, pairs.r.size)
+        for p in range(first, last):
+            b, weight = pairs.at[p], pairs.weight[p]
+            here, there = by_sum[pairs.i[p]], by_sum[pairs.j[p]]
+            one, two = table[b], table[b + np.uint32(1)]
+            three, four = table[b + np.uint32(2)], table[b + np.uint32(3)]
+            out = pull[p - first]
+            for d in range(variants):
+                slope = weight[0] * one[d] + weight[1] * two[d]
+                slope += weight[2] * three[d] + weight[3] * four[d]
+                out[d] = slope * (here[d] + there[d])
+        some = pull[: last - first]
+        add_pairs(
+            pairs.i[first:last], pairs.r[first:last], pairs.unit[first:last], owner,
+            some, some, none, forces, virial,
+        )  # fmt: skip
+
+
+def _slopes(low: float, cutoff: Cutoff, m: int) -> Floats:
+    """From node values to slopes with f_c in 1/Å at the points of the table, shape (TABLE, M)."""
+    high = cutoff.r_cut
+    r = np.linspace(low, high, TABLE)
+    s, coefficients = 2.0 * (r - low) / (high - low) - 1.0, chebyshev_coefficients(m)
+    value = chebyshev.chebvander(s, m - 1) @ coefficients
+    change = chebyshev.chebval(s, chebyshev.chebder(coefficients, axis=0)).T * 2.0 / (high - low)
+    # At the cutoff itself f_c is that of the inside, or a truncated one would end a point early.
+    inside = np.minimum(r, np.nextafter(high, 0.0))
+    return np.asarray(
+        change * cutoff.value(inside)[:, None] + value * cutoff.slope(inside)[:, None]
+    )

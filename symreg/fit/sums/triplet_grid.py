@@ -1,0 +1,310 @@
+"""Three-body functions on a tensor grid, and what their values there predict.
+
+A function psi(r_ij, r_ik, cos theta_jik), symmetric in j and k, is known by its values on a tensor
+grid of Chebyshev nodes, each unordered pair of distances once. Many combinations of these values
+leave every label unchanged; a design keeps only those that do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+from symreg.fit.forces import add_triplet, cosine_between
+from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes
+from symreg.fit.sums.base import Around, NodeGrid
+from symreg.fit.sums.pair_grid import chebyshev_at
+from symreg.language import Tree
+from symreg.terms import Key
+from symreg.terms.cutoff import Cutoff
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+N_RADIAL, N_ANGULAR = 12, 10
+"""Nodes of each distance and of the cosine."""
+MOST_NEIGHBOURS = 200
+"""Beyond it triplets are too many to be worth their time."""
+SMOOTHNESS = 0.5
+"""Functions that pass the tail test have coefficients that fall at least like this to the power of
+their degree, in every coordinate."""
+NEGLIGIBLE = 3e-8
+"""Combinations of such coefficients that move the labels less than this part of what the strongest
+combination does are left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class TripletGrid(NodeGrid):
+    """The tensor grid of one centre and its neighbours."""
+
+    is_condensed = True
+
+    key: Key
+    r_lo: float
+    """Beginning of the grid of each distance in Å; it ends at the cutoff."""
+    cutoff: Cutoff
+    combinations: Floats | None = None
+    """From node values to the k combinations that the data feel, shape (K, k)."""
+    n_radial: int = N_RADIAL
+    n_angular: int = N_ANGULAR
+
+    @property
+    def size(self) -> int:
+        """Number of node values, K."""
+        return self.n_radial * (self.n_radial + 1) // 2 * self.n_angular
+
+    @property
+    def columns(self) -> int:
+        """Columns of the design, k; K while it is being built."""
+        return self.size if self.combinations is None else self.combinations.shape[1]
+
+    def coordinates(self, values: Floats) -> Floats:
+        """Node values (K, ...) as far as the data feel them, shape (k, ...); all while building."""
+        return values if self.combinations is None else np.asarray(self.combinations.T @ values)
+
+    @cached_property
+    def distances(self) -> Floats:
+        """Nodes of each distance in Å, shape (n_radial,)."""
+        return chebyshev_nodes(self.n_radial, self.r_lo, self.cutoff.r_cut)
+
+    @cached_property
+    def cosines(self) -> Floats:
+        """Nodes of the cosine, shape (n_angular,)."""
+        return chebyshev_nodes(self.n_angular, -1.0, 1.0)
+
+    @cached_property
+    def points(self) -> tuple[Floats, Floats, Floats]:
+        """Both distances in Å and the cosine of every node value, shapes (K,)."""
+        first, second = np.triu_indices(self.n_radial)
+        n = self.n_angular
+        return (
+            np.repeat(self.distances[first], n),
+            np.repeat(self.distances[second], n),
+            np.tile(self.cosines, first.size),
+        )
+
+    @cached_property
+    def polynomials(self) -> tuple[Floats, NDArray[np.int64]]:
+        """Node values of the symmetric products of Chebyshev polynomials, shape (K, K).
+
+        With them the degree in each coordinate, shape (3, K).
+        """
+        radial = np.linalg.inv(chebyshev_coefficients(self.n_radial))
+        angular = np.linalg.inv(chebyshev_coefficients(self.n_angular))
+        first, second = np.triu_indices(self.n_radial)
+        both = radial[first][:, first] * radial[second][:, second]
+        both += radial[first][:, second] * radial[second][:, first]
+        n = self.n_angular
+        degrees = np.repeat(first, n), np.repeat(second, n), np.tile(np.arange(n), first.size)
+        return np.kron(both, angular), np.array(degrees)
+
+    @property
+    def smooth(self) -> Floats:
+        """The polynomials in units in which smooth functions have coefficients of like size."""
+        values, degrees = self.polynomials
+        return np.asarray(values * SMOOTHNESS ** degrees.sum(axis=0))
+
+    @cached_property
+    def turn(self) -> Floats:
+        """From columns of node values to columns of what the data feel, shape (K, k)."""
+        if self.combinations is None:
+            return np.eye(self.size)
+        return np.asarray(self.smooth @ (self.smooth.T @ self.combinations))
+
+    @property
+    def lower_degrees(self) -> Floats:
+        """Those of the polynomials that have three quarters of the degrees, shape (K, n)."""
+        values, degrees = self.polynomials
+        most = 3 * np.array([[self.n_radial], [self.n_radial], [self.n_angular]]) // 4
+        return np.asarray(values[:, (degrees < most).all(axis=0)])
+
+    def felt(self, rows: Floats) -> tuple[TripletGrid, Floats]:
+        """The grid with the combinations that the data feel, and the map to them from node values.
+
+        The combinations are those of a singular value decomposition, once smoothness is taken into
+        account: of rough combinations there are many that no formula will ever use.
+
+        Parameters
+        ----------
+        rows
+            Weighted rows of all labels, or their triangular matrix, shape (R, K).
+
+        Raises
+        ------
+        ValueError
+            If all rows are zero: there are no triplets.
+        """
+        smooth = self.smooth
+        _, sizes, turned = np.linalg.svd(rows @ smooth, full_matrices=False)
+        if not sizes.size or not sizes[0] > 0:
+            raise ValueError(
+                "no atom has two neighbours within [terms] r_cut_three_body, so there are no "
+                "triplets; make it larger, or set three_body = false"
+            )
+        kept = turned[sizes > NEGLIGIBLE * sizes[0]]
+        combinations = np.linalg.solve(smooth.T, kept.T)
+        return replace(self, combinations=np.ascontiguousarray(combinations)), smooth @ kept.T
+
+    def basis(self, coarser: bool) -> Floats:
+        """All coordinates, or those of polynomials of three quarters of the degrees."""
+        return self.coordinates(self.lower_degrees) if coarser else np.eye(self.columns)
+
+    def values(self, tree: Tree, r0: float) -> Floats:
+        """Values at the nodes, without cutoff functions, shape (K,)."""
+        first, second, cosines = self.points
+        return tree(first / r0, second / r0, cosines)
+
+    def contributions(self, around: Around, species: Sequence[int]) -> tuple[Floats, ...]:
+        """Energy (K,), forces (n, 3, K) and virial (6, K) of one structure.
+
+        The angular part is still in Chebyshev coefficients; ``to_node_values`` changes that.
+
+        Raises
+        ------
+        ValueError
+            If an atom has too many neighbours.
+        """
+        n, size = around.kind.size, self.size
+        centre, *others = species
+        near = (around.kind[around.pairs.i] == centre) & np.isin(
+            around.kind[around.pairs.j], others
+        )
+        pairs = around.pairs.subset(near & (around.pairs.r < self.cutoff.r_cut))
+        start = np.searchsorted(pairs.i, np.arange(n + 1))
+        most = int(np.diff(start).max(initial=0))
+        if most > MOST_NEIGHBOURS:
+            within = self.cutoff.r_cut * (0.8 * MOST_NEIGHBOURS / most) ** (1 / 3)
+            raise ValueError(
+                f"an atom with {most} neighbours within [terms] r_cut_three_body = "
+                f"{self.cutoff.r_cut:g} Å, more than {MOST_NEIGHBOURS}; try r_cut_three_body = "
+                f"{within:.1f}"
+            )
+        energy, forces, virial = np.zeros(size), np.zeros((n, 3, size)), np.zeros((6, size))
+        radial, slope = self._radial(pairs.r)
+        _add_triplet_rows(
+            start, pairs.j, pairs.r, pairs.unit, radial, slope, self.n_angular,
+            energy, forces, virial,
+        )  # fmt: skip
+        return energy, forces, virial
+
+    def _radial(self, r: Floats) -> tuple[Floats, Floats]:
+        """Lagrange polynomials times f_c and their derivatives in 1/Å, shape (P, n_radial)."""
+        n, low = self.n_radial, self.r_lo
+        lagrange = chebyshev_coefficients(n)
+        scale = 2.0 / (self.cutoff.r_cut - low)
+        s = (r - low) * scale - 1.0
+        value = chebyshev.chebvander(s, n - 1) @ lagrange
+        derivative = chebyshev.chebval(s, chebyshev.chebder(lagrange, axis=0)).T * scale
+        fade = self.cutoff.value(r)[:, None]
+        return value * fade, derivative * fade + value * self.cutoff.slope(r)[:, None]
+
+    def to_node_values(self, matrix: Floats) -> Floats:
+        """Columns of angular node values from columns of angular coefficients, shape (R, K)."""
+        shape = (len(matrix), -1, self.n_angular)
+        turned = matrix.reshape(shape) @ chebyshev_coefficients(self.n_angular)
+        return np.asarray(turned.reshape(len(matrix), -1))
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, Floats]]:
+        """Plain data, and the combinations."""
+        record = {"key": str(self.key), "cutoff": self.cutoff.to_dict(), "r_lo": self.r_lo}
+        record |= {"n_radial": self.n_radial, "n_angular": self.n_angular}
+        kept = self.combinations
+        return record, {} if kept is None else {"combinations": kept}
+
+    @staticmethod
+    def from_arrays(record: Mapping[str, Any], arrays: Mapping[str, Floats]) -> TripletGrid:
+        """Undo ``to_arrays``."""
+        return TripletGrid(
+            Key.read(record["key"]),
+            record["r_lo"],
+            Cutoff.from_dict(record["cutoff"]),
+            arrays.get("combinations"),
+            record["n_radial"],
+            record["n_angular"],
+        )
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _add_triplet_rows(
+    start: Integers,
+    j: Integers,
+    r: Floats,
+    unit: Floats,
+    radial: Floats,
+    slope: Floats,
+    n_angular: int,
+    energy: Floats,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """Add what every symmetric three-body basis function would contribute to one structure.
+
+    The functions are [g_a(r_ij) g_b(r_ik) + g_b(r_ij) g_a(r_ik)] T_c(cos theta_jik) for a < b, and
+    g_a(r_ij) g_a(r_ik) T_c for a = b, with g_a a Chebyshev polynomial times f_c. Triplets are
+    formed here, each unordered pair of neighbours once, and never stored.
+
+    Parameters
+    ----------
+    start
+        Where the pairs of each centre begin, shape (n + 1,).
+    j, r, unit
+        Neighbour, distance in Å and direction of the directed pairs, shapes (P,), (P,), (P, 3).
+    radial, slope
+        g_a and its derivative in 1/Å at each pair, shape (P, A).
+    n_angular
+        Number of angular polynomials, C.
+    energy, forces, virial
+        Sums, shapes (K,), (n, 3, K), (6, K) with K = A (A + 1) / 2 * C.
+    """
+    slopes, pulls = np.empty((3, energy.size)), np.empty((2, 3, energy.size))
+    angular, turn = np.empty(n_angular), np.empty(n_angular)
+    for i in range(start.size - 1):
+        for p in range(start[i], start[i + 1]):
+            for q in range(p + 1, start[i + 1]):
+                cosine = cosine_between(unit, p, q)
+                chebyshev_at(cosine, angular, turn)
+                _triplet_basis(
+                    radial[p], slope[p], radial[q], slope[q], angular, turn,
+                    energy, slopes[0], slopes[1], slopes[2],
+                )  # fmt: skip
+                add_triplet(
+                    i, j[p], j[q], unit[p], unit[q], r[p], r[q], cosine, slopes,
+                    forces, virial, pulls,
+                )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _triplet_basis(
+    g1: Floats,
+    d1: Floats,
+    g2: Floats,
+    d2: Floats,
+    angular: Floats,
+    turn: Floats,
+    energy: Floats,
+    by_first: Floats,
+    by_second: Floats,
+    by_cosine: Floats,
+) -> None:
+    """Add one triplet's energies; write derivatives by both distances and the cosine."""
+    column = 0
+    for a in range(g1.size):
+        for b in range(a, g1.size):
+            value, first, second = g1[a] * g2[b], d1[a] * g2[b], g1[a] * d2[b]
+            if a != b:
+                value += g1[b] * g2[a]
+                first += d1[b] * g2[a]
+                second += g1[b] * d2[a]
+            for c in range(angular.size):
+                energy[column + c] += value * angular[c]
+                by_first[column + c] = first * angular[c]
+                by_second[column + c] = second * angular[c]
+                by_cosine[column + c] = value * turn[c]
+            column += angular.size

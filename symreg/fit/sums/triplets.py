@@ -1,0 +1,326 @@
+"""Sums over triplets: psi(x1, x2, c) f_c(r1) f_c(r2) over every two neighbours of an atom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from symreg.fit.forces import add_triplet, add_triplets, cosine_between, cosines
+from symreg.fit.grid import chebyshev_nodes, relative_tail
+from symreg.fit.programs.batch import encoded
+from symreg.fit.programs.elementary import FASTMATH
+from symreg.fit.programs.evaluation import evaluate
+from symreg.fit.sums.base import (
+    Addends,
+    Around,
+    Selection,
+    SumKind,
+    SumRows,
+    Variants,
+    felt,
+    run,
+)
+from symreg.fit.sums.triplet_grid import N_ANGULAR, N_RADIAL, TripletGrid
+from symreg.language import Tree
+from symreg.structures.neighbours import Pairs, triplets
+from symreg.terms.cutoff import Cutoff
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+TripletFunction = Callable[[Integers, Integers, Floats], tuple[Floats, Floats]]
+
+TAIL_ALLOWED = 1e-4
+"""A function with a larger relative tail, in any coordinate, is not what its node values say."""
+TOGETHER = 20_000
+"""Triplets in one go: their arrays then stay in the cache."""
+COSINES = np.linspace(-1.0, 1.0, 129)
+"""Where functions of the cosine are tabulated."""
+
+
+class TripletAddends(Addends):
+    """Addends of triplets."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        first: Integers,
+        second: Integers,
+        cosine: Floats,
+        value: Floats,
+        slopes: Floats,
+    ) -> None:
+        self.pairs, self.first, self.second, self.cosine = pairs, first, second, cosine
+        self.centre = pairs.i[first]
+        self.value = value
+        self.slopes = slopes
+        """By both distances in 1/Å and by the cosine, shape (A, 3)."""
+
+    def add_forces(self, weight: Floats, forces: Floats, virial: Floats) -> None:
+        """All three atoms feel it."""
+        slopes = felt(weight[self.centre][:, None] * np.ones(3), self.slopes)
+        pairs = self.pairs
+        add_triplets(
+            pairs.i, pairs.j, pairs.r, pairs.unit, self.first, self.second, self.cosine,
+            slopes, forces, virial,
+        )  # fmt: skip
+
+
+class TripletKind(SumKind):
+    """Sums over every two neighbours of one centre."""
+
+    grid_type = TripletGrid
+
+    @property
+    def cutoff(self) -> Cutoff:
+        """That of both distances.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.lengths.cutoff_three_body is None:
+            raise ValueError("the formula has three-body terms; they need a cutoff_three_body")
+        return self.lengths.cutoff_three_body
+
+    @property
+    def reach(self) -> float:
+        """Cutoff radius of triplets in Å."""
+        return self.cutoff.r_cut
+
+    def function(self, tree: Tree, x: Floats) -> TripletFunction:
+        """A function of two pairs and the cosine, given all reduced distances (P,).
+
+        It returns values (T,) and derivatives by x1, x2 and c, shape (T, 3), without cutoffs.
+        """
+        factors = tree.factors
+        if factors is None:
+            return _general(tree, x)
+        radial, angular = factors
+        h, (h_slope,) = run(radial, x)  # for each pair, not for each triplet
+
+        def separable(first: Integers, second: Integers, cosine: Floats) -> tuple[Floats, Floats]:
+            p, (p_slope,) = run(angular, cosine)
+            one, two = h[first], h[second]
+            slopes = (h_slope[first] * two * p, one * h_slope[second] * p, one * two * p_slope)
+            return one * two * p, np.stack(slopes, axis=1)
+
+        return separable
+
+    def addends(
+        self,
+        parts: Sequence[tuple[Tree, float]],
+        species: Sequence[int],
+        around: Around,
+        alone: bool,  # noqa: ARG002 - a triplet has one centre in any case
+    ) -> Iterator[Addends]:
+        """Triplets chunk by chunk; they are never all in memory."""
+        kind, lengths = around.kind, self.lengths
+        centre, *others = species
+        near = (kind[around.pairs.i] == centre) & np.isin(kind[around.pairs.j], others)
+        pairs = around.pairs.subset(near & (around.pairs.r < self.reach))
+        distance, rest = lengths.at_rest(pairs.r)
+        fade = self.cutoff.value(distance), self.cutoff.slope(distance) * rest
+        functions = [(self.function(tree, distance / lengths.r0), w) for tree, w in parts]
+        for first, second in triplets(pairs, kind.size, TOGETHER):
+            if others[0] != others[1]:
+                mixed = kind[pairs.j[first]] != kind[pairs.j[second]]
+                first, second = first[mixed], second[mixed]
+            cosine = cosines(pairs.unit, first, second)
+            value, slopes = np.zeros(first.size), np.zeros((first.size, 3))
+            for function, weight in functions:
+                psi, change = function(first, second, cosine)
+                value += weight * psi
+                slopes += weight * change
+            slopes[:, 0] *= rest[first] / lengths.r0
+            slopes[:, 1] *= rest[second] / lengths.r0
+            _fade(first, second, *fade, value, slopes)
+            yield TripletAddends(pairs, first, second, cosine, value, slopes)
+
+    def rows(self, chosen: Selection) -> SumRows:
+        """By factors of all pairs."""
+        return TripletRows(self, chosen)
+
+
+def _general(tree: Tree, x: Floats) -> TripletFunction:
+    """The mean over both orders of the neighbours."""
+
+    def general(first: Integers, second: Integers, cosine: Floats) -> tuple[Floats, Floats]:
+        one, two = x[first], x[second]
+        forth, forth_slopes = run(tree, one, two, cosine)
+        back, back_slopes = run(tree, two, one, cosine)
+        slopes = 0.5 * (forth_slopes + back_slopes[[1, 0, 2]])
+        return 0.5 * (forth + back), np.ascontiguousarray(slopes.T)
+
+    return general
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fade(
+    first: Integers,
+    second: Integers,
+    fade: Floats,
+    fade_slope: Floats,
+    value: Floats,
+    slopes: Floats,
+) -> None:
+    """Multiply functions of T triplets, and their slopes (T, 3), with f_c of both distances."""
+    for t in range(first.size):
+        one, two = fade[first[t]], fade[second[t]]
+        slopes[t, 0] = (slopes[t, 0] * one + value[t] * fade_slope[first[t]]) * two
+        slopes[t, 1] = (slopes[t, 1] * two + value[t] * fade_slope[second[t]]) * one
+        slopes[t, 2] *= one * two
+        value[t] *= one * two
+
+
+class Bonds(NamedTuple):
+    """Directed pairs of N atoms within the reach of triplets."""
+
+    start: Integers
+    """Where the pairs of each centre begin, shape (N + 1,)."""
+    j: Integers
+    """Neighbour, shape (P,)."""
+    r: Floats
+    """Distance in Å, shape (P,)."""
+    unit: Floats
+    """Direction from the centre to the neighbour, shape (P, 3)."""
+    active: NDArray[np.bool_]
+    """Centres whose triplets act on an atom that has forces, or a structure with stresses, (N,)."""
+
+
+class Bend(NamedTuple):
+    """The product g(r_ij) g(r_ik) p(cos) that is summed over every two neighbours."""
+
+    g: Floats
+    """h(r / r0) f_c(r) at every pair, shape (P,)."""
+    g_slope: Floats
+    """Its derivative in 1/Å, shape (P,)."""
+    p: Floats
+    """p at evenly spaced cosines from -1 to 1, shape (T,)."""
+    p_slope: Floats
+    """Its derivative, shape (T,)."""
+
+
+class TripletRows(SumRows):
+    """Products h h p over every two neighbours on rows of labels; parameters as of ``PairRows``."""
+
+    def __init__(self, kind: TripletKind, chosen: Selection) -> None:
+        self.kind, self.chosen = kind, chosen
+        pairs, n = chosen.joined(kind.reach), int(chosen.start[-1])
+        felt_by = chosen.wanted | (chosen.owner < chosen.stressed)
+        active = felt_by | (np.bincount(pairs.i, felt_by[pairs.j], n) > 0)
+        start = np.searchsorted(pairs.i, np.arange(n + 1))
+        self.bonds = Bonds(start, pairs.j, pairs.r, pairs.unit, active)
+        r0 = kind.lengths.r0
+        self.x = pairs.r / r0
+        self.fade = kind.cutoff.value(pairs.r), kind.cutoff.slope(pairs.r) * r0
+        self.nodes = chebyshev_nodes(N_RADIAL, chosen.low, kind.reach) / r0
+        self.cosine_nodes = chebyshev_nodes(N_ANGULAR, -1.0, 1.0)
+
+    def _bend(self, variants: Variants, d: int) -> Bend:
+        radial, angular = self._factors(variants, d)
+        (h, (h_slope,)), (p, (p_slope,)) = run(radial, self.x), run(angular, COSINES)
+        fade, fade_slope = self.fade
+        slope = (h_slope * fade + h * fade_slope) / self.kind.lengths.r0
+        return Bend(h * fade, slope, p, p_slope)
+
+    def _factors(self, variants: Variants, d: int) -> tuple[Tree, Tree]:
+        tree = Tree(variants.shape, tuple(map(float, variants.own(d))))
+        factors = tree.factors
+        assert factors is not None, "sums of functions of sums are of products"
+        return factors
+
+    def sums(self, variants: Variants) -> tuple[Floats, Any]:
+        """By one pass over all triplets for each variant that differs."""
+        count = len(variants.constants)
+        found = np.empty((count, self.bonds.start.size - 1))
+        bends: list[Bend] = []
+        for d in range(count):
+            if d and not variants.is_moved(d):
+                bends.append(bends[0])
+                found[d] = found[0]
+                continue
+            bends.append(self._bend(variants, d))
+            _bend_sums(self.bonds, bends[d], found[d])
+        return found, bends
+
+    def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
+        """By another pass for each variant."""
+        for d, bend in enumerate(state):
+            on_atoms = np.zeros((len(forces), 3, 1))
+            on_cells = np.zeros((len(virial), 6, 1))
+            change = np.ascontiguousarray(by_sum[d])
+            _add_bends(self.bonds, bend, self.chosen.owner, change, on_atoms, on_cells)
+            forces[:, :, d] += on_atoms[:, :, 0]
+            virial[:, :, d] += on_cells[:, :, 0]
+
+    def resolved(self, variants: Variants) -> bool:
+        """By the tails of both factors."""
+        tails = [
+            relative_tail(_values(factor, nodes), 2)
+            for factor, nodes in zip(
+                self._factors(variants, 0), (self.nodes, self.cosine_nodes), strict=True
+            )
+        ]
+        return max(tails) <= TAIL_ALLOWED
+
+
+def _values(tree: Tree, x: Floats) -> Floats:
+    code, arg = encoded(tree.shape, alone=True)
+    return evaluate(code, arg, np.array(tree.constants), x[None, :])
+
+
+@njit(inline="always", error_model="numpy")
+def _between(table: Floats, cosine: float) -> float:
+    """A function of the cosine by the cubic through four points of its table."""
+    place = (cosine + 1.0) * 0.5 * (table.size - 1)
+    at = min(max(int(place), 1), table.size - 3)
+    t = place - at
+    w0, w1 = -t * (t - 1) * (t - 2) / 6, (t + 1) * (t - 1) * (t - 2) * 0.5
+    w2, w3 = -(t + 1) * t * (t - 2) * 0.5, (t + 1) * t * (t - 1) / 6
+    value: float = w0 * table[at - 1] + w1 * table[at] + w2 * table[at + 1] + w3 * table[at + 2]
+    return value
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _bend_sums(bonds: Bonds, bend: Bend, sums: Floats) -> None:
+    """Write the sum over every two neighbours of each atom, shape (N,)."""
+    start, g, unit, p_table = bonds.start, bend.g, bonds.unit, bend.p
+    for i in range(sums.size):
+        total = 0.0
+        for p in range(start[i], start[i + 1]):
+            for q in range(p + 1, start[i + 1]):
+                total += g[p] * g[q] * _between(p_table, cosine_between(unit, p, q))
+        sums[i] = total
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _add_bends(
+    bonds: Bonds, bend: Bend, owner: Integers, by_sum: Floats, forces: Floats, virial: Floats
+) -> None:
+    """Add what a function of the sums does to forces (N, 3, 1) and virials (S', 6, 1).
+
+    ``by_sum`` is dF/dS of every atom, shape (N,); ``owner`` its structure.
+    """
+    start, j, r, unit = bonds.start, bonds.j, bonds.r, bonds.unit
+    slopes, pulls, none = np.empty((3, 1)), np.empty((2, 3, 1)), np.empty((0, 1))
+    for i in range(by_sum.size):
+        if not bonds.active[i]:
+            continue
+        s = owner[i]
+        on_cell = virial[s] if s < virial.shape[0] else none
+        for p in range(start[i], start[i + 1]):
+            for q in range(p + 1, start[i + 1]):
+                cosine = cosine_between(unit, p, q)
+                value = by_sum[i] * _between(bend.p, cosine)
+                slopes[0, 0] = value * bend.g_slope[p] * bend.g[q]
+                slopes[1, 0] = value * bend.g[p] * bend.g_slope[q]
+                slopes[2, 0] = by_sum[i] * bend.g[p] * bend.g[q] * _between(bend.p_slope, cosine)
+                add_triplet(
+                    i, j[p], j[q], unit[p], unit[q], r[p], r[q], cosine,
+                    slopes, forces, on_cell, pulls,
+                )  # fmt: skip

@@ -1,0 +1,106 @@
+"""All that a way to give a formula to LAMMPS says of itself; each stands in a file of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import ClassVar
+
+from symreg.formula import Formula
+from symreg.lammps.records import Splines, Tabulated
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
+
+
+@dataclass(frozen=True)
+class Route:
+    """One formula by one way."""
+
+    style: str
+    """Name of the way, one of ``routes.styles()``."""
+    commands: str
+    """``pair_style`` and ``pair_coeff`` lines."""
+    files: Mapping[str, str | bytes]
+    """Name and content of the files that the commands read."""
+    r_min: float
+    """From where on in Å the route follows the formula."""
+    atom_energies: bool = True
+    """Whether the energy of a triplet belongs to its centre; ``sw`` shares it."""
+    splines: Splines | None = None
+    """Of triplets, or of functions of sums; known before LAMMPS has seen them."""
+    table: Tabulated | None = None
+    """Interpolation in the table of the pairs."""
+    keeps_promise: bool = True
+    """Whether it may be recommended before exact ways."""
+    library: str = ""
+    """Name of the library that has to be built from the files; empty where there is none."""
+
+
+class Way(ABC):
+    """One way to give formulas to LAMMPS."""
+
+    style: ClassVar[str]
+    """Its name."""
+    computes: ClassVar[frozenset[str]] = frozenset({PAIRS})
+    """The ``over`` of the keys of terms that it computes."""
+    says: ClassVar[str] = ""
+    """How it computes a formula, as a README goes on after "the same potential"."""
+    has_wall: ClassVar[bool] = True
+    """Whether atoms closer than the domain feel the wall of the pairs."""
+    closer: ClassVar[str] = ""
+    """Further words of a README on such atoms."""
+
+    def accepts(self, formula: Formula) -> str | None:
+        """The reason why it cannot express a formula, as a sentence; None where it can."""
+        try:
+            self.require(formula)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def require(self, formula: Formula) -> None:
+        """Raise ``ValueError`` if it cannot express a formula; here, if it lacks kinds of terms."""
+        left = sorted(formula.kinds - self.computes)
+        if FUNCTION in left:
+            raise ValueError(
+                f"style '{self.style}' does not compute many-body terms, and this formula has "
+                "some: use style 'eam' or 'plugin'"
+            )
+        if left:
+            names = " and ".join(adjective_of(over) for over in left)
+            what = "computes pairs only" if self.computes == {PAIRS} else "does not compute all"
+            others = "'meam' or 'plugin'" if left == [TRIPLETS] else "'plugin'"
+            raise ValueError(
+                f"style '{self.style}' {what}, and this formula has {names} terms: use style "
+                f"{others}"
+            )
+
+    @abstractmethod
+    def make(self, formula: Formula, first_line: str) -> Route:
+        """Commands and files for a formula that it accepts.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite.
+        """
+
+    def is_automatic(self, formula: Formula) -> bool:  # noqa: ARG002
+        """Whether style ``auto`` takes it for a formula that it accepts."""
+        return True
+
+    def notes(self, formula: Formula) -> str:  # noqa: ARG002
+        """A point of a README on what it takes to use it."""
+        return ""
+
+
+def type_pairs(formula: Formula) -> list[tuple[int, int, str, str]]:
+    """Atom types i <= j with their species; type 1 is the first species."""
+    numbered = list(enumerate(formula.species, 1))
+    return [(i, j, a, b) for (i, a), (j, b) in combinations_with_replacement(numbered, 2)]
+
+
+def lines_of(lines: Sequence[str]) -> str:
+    """Lines as a text."""
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,201 @@
+"""Records of what was measured: typed inside the package, plain data in files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+"""Quantities that have labels, and the units of their errors."""
+UNCERTAIN = 1.5
+"""A floor that falls by more than this factor from a coarser to a finer grid is not known."""
+
+
+class Record:
+    """Base of dataclasses that are written as their fields."""
+
+    keeps_none: ClassVar[bool] = False
+    """Whether a field that is None is written as null; else it is left out."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        named = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+        return {
+            name: _plain(value)
+            for name, value in named.items()
+            if self.keeps_none or value is not None
+        }
+
+
+class ReadableRecord(Record, Mapping[str, Any]):
+    """A record whose entries, as its file has them, are also read by name.
+
+    Inside the package fields are attributes; ``record["rmse"]`` is for notebooks.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        """Look up an entry of ``to_dict``."""
+        return self.to_dict()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_dict())
+
+    def __len__(self) -> int:
+        return len(self.to_dict())
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if type(value) in (list, tuple):
+        return [_plain(part) for part in value]
+    return value
+
+
+def number_from(value: float | None) -> float:
+    """Read a number of a file, where null stands for one that is not finite, as NaN."""
+    return math.nan if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Errors(ReadableRecord):
+    """Errors of one quantity over all its labels, in the unit that ``UNITS`` gives."""
+
+    rmse: float
+    """Root mean squared error; of forces and stresses, over components."""
+    mae: float | None = None
+    """Mean absolute error; None where it was not computed."""
+    n: int | None = None
+    """Number of labels; None where they were not counted."""
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> Errors:
+        """Undo ``to_dict``."""
+        return Errors(number_from(record["rmse"]), record.get("mae"), record.get("n"))
+
+
+@dataclass(frozen=True)
+class SplitErrors(ReadableRecord):
+    """Errors in one split, or in one group of it; None where there are no labels."""
+
+    energy: Errors | None = None
+    """In eV/atom."""
+    forces: Errors | None = None
+    """In eV/Å."""
+    stress: Errors | None = None
+    """In eV/Å³."""
+    groups: Mapping[str, SplitErrors] | None = None
+    """By group of structures; None where they are not told apart."""
+
+    def of(self, quantity: str) -> Errors | None:
+        """Errors of a quantity of ``UNITS``; None where it has no labels, or no number."""
+        found: Errors | None = getattr(self, quantity)
+        return None if found is None or math.isnan(found.rmse) else found
+
+    def rmse_alone(self) -> SplitErrors:
+        """RMSE of all structures alone, which the front of a search under way tells."""
+        known = {quantity: Errors(found.rmse) for quantity, found in self.by_quantity().items()}
+        return SplitErrors(**known)
+
+    def by_quantity(self) -> dict[str, Errors]:
+        """All errors that are known, groups apart."""
+        found = {quantity: self.of(quantity) for quantity in UNITS}
+        return {quantity: errors for quantity, errors in found.items() if errors is not None}
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> SplitErrors:
+        """Undo ``to_dict``."""
+        known = {q: Errors.from_dict(record[q]) for q in UNITS if record.get(q)}
+        groups = record.get("groups")
+        if groups is None:
+            return SplitErrors(**known)
+        return SplitErrors(
+            **known, groups={name: SplitErrors.from_dict(by) for name, by in groups.items()}
+        )
+
+
+ALL = "all"
+"""Stands for all groups where errors are told by group."""
+
+
+def by_split(found: Mapping[tuple[str, str, str], Errors]) -> dict[str, SplitErrors]:
+    """Arrange errors by (split, quantity, group); the group ``ALL`` must be among them."""
+    table: dict[str, dict[str, dict[str, Errors]]] = {}
+    for (split, quantity, group), errors in found.items():
+        table.setdefault(split, {}).setdefault(group, {})[quantity] = errors
+    return {
+        split: SplitErrors(
+            **groups[ALL],
+            groups={name: SplitErrors(**part) for name, part in groups.items() if name != ALL},
+        )
+        for split, groups in table.items()
+    }
+
+
+def rmse_table(errors: Mapping[str, SplitErrors]) -> dict[str, Any]:
+    """RMSE by split, quantity and group, ``ALL`` among them, as files of floors have it."""
+    table: dict[str, Any] = {}
+    for split, every in errors.items():
+        for group, part in sorted({ALL: every, **(every.groups or {})}.items()):
+            for quantity, found in part.by_quantity().items():
+                table.setdefault(split, {}).setdefault(quantity, {})[group] = found.rmse
+    return table
+
+
+def _from_rmse_table(table: Mapping[str, Any]) -> dict[str, SplitErrors]:
+    return by_split(
+        {
+            (split, quantity, group): Errors(rmse)
+            for split, quantities in table.items()
+            for quantity, groups in quantities.items()
+            for group, rmse in groups.items()
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Lowest(ReadableRecord):
+    error: float
+    """Lowest error, as in tables; NaN where it is not known."""
+    rmse: Mapping[str, SplitErrors] = field(default_factory=dict)
+    """Errors of that solution by split, RMSE alone: a guide, not a bound."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**super().to_dict(), "rmse": rmse_table(self.rmse)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Undo ``to_dict``."""
+        known = {name: value for name, value in record.items() if value is not None}
+        return cls(**{**known, "rmse": _from_rmse_table(record.get("rmse", {}))})
+
+
+@dataclass(frozen=True)
+class Floor(_Lowest):
+    """The best that any smooth term of the searched kinds can do on the training data."""
+
+    error_coarser: float = math.nan
+    """Lowest error with three quarters of the nodes: how far the grid has converged."""
+    n_nodes: int | None = None
+    """Nodes of each grid of pairs."""
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether it falls by more than ``UNCERTAIN`` from a coarser to a finer grid."""
+        return self.error_coarser > UNCERTAIN * self.error
+
+
+@dataclass(frozen=True)
+class ProductFloor(_Lowest):
+    """The best that smooth pair terms and a few separable products can do on the training data.
+
+    Of several local minima the lowest is taken, so it is an upper bound.
+    """
+
+    products: int = 0
+    """How many."""

@@ -1,0 +1,221 @@
+"""Records of a run: its members, their errors and constants, floors, known forms, progress.
+
+Each class is a frozen dataclass inside the package, and plain data (``to_dict``, ``from_dict``) in
+``front.json``, ``floor.json`` and ``progress.json`` alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.records import Floor, ProductFloor, ReadableRecord, Record, SplitErrors, number_from
+from symreg.terms import Expression
+
+ANY_TERMS = "any smooth pair and three-body terms"
+"""Terms that reach the lowest floor of runs with three-body terms."""
+
+
+@dataclass(frozen=True)
+class FittedConstant(ReadableRecord):
+    """A fitted number, and how well the data determine it; weights are in eV."""
+
+    keeps_none: ClassVar[bool] = True
+
+    name: str
+    """As in ``Potential.constants``."""
+    value: float
+    standard_error: float | None
+    """From the covariance at the optimum; None where the data do not determine it."""
+    low: float | None
+    """2.5th percentile over bootstrap samples; None where there are too few."""
+    high: float | None
+    """97.5th percentile."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MemberRecord(ReadableRecord):
+    """All that is known of a member of a front: an entry of ``front.json``.
+
+    Of a search under way only the fields up to ``errors`` are known.
+    """
+
+    number: int
+    """Name of its folder in ``potentials/``."""
+    complexity: int
+    n_constants: int
+    error: float
+    """Training error, the root of the mean squared error in units of the sigmas."""
+    expression: str
+    """The formula in x = r / r0, in eV."""
+    terms: Expression = field(repr=False)
+    """Terms and weights with all their digits."""
+    r0: float | None = None
+    """Å; None in records of unknown origin."""
+    e0: Mapping[str, float] | None = None
+    """Energies of free atoms in eV, by species."""
+    errors: Mapping[str, SplitErrors]
+    """By split."""
+    exact_difference: float | None = None
+    """Difference of the errors by the projected design and over all pairs."""
+    constants: tuple[FittedConstant, ...] | None = None
+    """The W weights, then the K constants inside trees."""
+    correlation: NDArray[np.float64] | None = field(default=None, repr=False)
+    """Of ``constants``, shape (W + K, W + K); NaN where the data do not determine them."""
+    covariance: NDArray[np.float64] | None = field(default=None, repr=False)
+    """Of ``constants``, in their units, shape (W + K, W + K); it stands in ``potential.json``."""
+    simplified: str | None = None
+    """The formula that SymPy found to be simpler, if it did; its potential is the one written."""
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the search has ended, so that the member has exact errors and a potential."""
+        return self.exact_difference is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``front.json``."""
+        record = super().to_dict()
+        record.pop("covariance", None)
+        return {**record, "simplified": self.simplified} if self.is_delivered else record
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> MemberRecord:
+        """Undo ``to_dict``, also for terms as files of the first format have them.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If an entry is missing, or cannot be read.
+        """
+        read: dict[str, Any] = {name: record.get(name) for name in _names(MemberRecord)}
+        for name in ("number", "complexity", "n_constants", "expression"):
+            read[name] = record[name]
+        read["error"] = number_from(record["error"])
+        read["terms"] = Expression.from_dict(record["terms"])
+        read["errors"] = {
+            split: SplitErrors.from_dict(by) for split, by in record["errors"].items()
+        }
+        if record.get("constants") is not None:
+            read["constants"] = tuple(
+                FittedConstant(**{name: entry.get(name) for name in _names(FittedConstant)})
+                for entry in record["constants"]
+            )
+        if record.get("correlation") is not None:
+            read["correlation"] = np.array(record["correlation"], dtype=float)
+        return MemberRecord(**read)
+
+
+def _names(kind: type[Any]) -> list[str]:
+    return [entry.name for entry in fields(kind)]
+
+
+@dataclass(frozen=True)
+class Baseline(ReadableRecord):
+    """A known form fitted to the data of a run."""
+
+    complexity: int
+    n_constants: int
+    error: float
+    """Training error, as of members."""
+    expression: str
+    """The formula in x = r / r0, in eV."""
+    terms: Expression
+    """Terms and weights with all their digits."""
+    source: str = ""
+    """Where the form was published."""
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> Baseline:
+        """Undo ``to_dict``."""
+        return Baseline(**{**record, "terms": Expression.from_dict(record["terms"])})
+
+
+@dataclass(frozen=True)
+class FloorRecord(Floor):
+    """The floor of all terms, what else bounds them, and known forms: ``floor.json``."""
+
+    pair: Floor | None = None
+    """The floor of pair terms, where there are others too."""
+    products: tuple[ProductFloor, ...] | None = None
+    """Floors of one, two, ... separable products; None without three-body terms."""
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    """Known forms fitted to these data, by name."""
+
+    def named(self) -> dict[str, float]:
+        """Lowest training errors by what reaches them; one that a finer grid lowers is left out."""
+        if math.isnan(self.error):
+            return {}
+        found = {floor_name(0): (self.pair or self).error}
+        found |= {floor_name(one.products): one.error for one in self.products or ()}
+        if self.pair is not None and not self.is_uncertain:
+            found[ANY_TERMS] = self.error
+        return found
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Undo ``to_dict``; an empty record is that of a run that has not begun."""
+        parts = {**record, "error": number_from(record.get("error"))}
+        if "pair" in record:
+            parts["pair"] = Floor.from_dict(record["pair"])
+        if "products" in record:
+            parts["products"] = tuple(map(ProductFloor.from_dict, record["products"]))
+        known = record.get("baselines", {}).items()
+        parts["baselines"] = {name: Baseline.from_dict(one) for name, one in known}
+        return super().from_dict(parts)
+
+
+def floor_name(products: int) -> str:
+    """Words for pair terms and a number of separable products."""
+    if not products:
+        return "any smooth pair term"
+    return f"smooth pair terms and {products} product{'s' if products > 1 else ''}"
+
+
+class FrontLine(NamedTuple):
+    """A member of a front that is still evolving."""
+
+    complexity: int
+    error: float
+    expression: str
+    """The formula in x = r / r0, in eV."""
+
+
+@dataclass(frozen=True)
+class Progress(Record):
+    """How far a search is: ``progress.json``, and what ``on_progress`` is called with."""
+
+    keeps_none: ClassVar[bool] = True
+
+    epoch: int = 0
+    generation: int = 0
+    seconds: float = 0.0
+    seconds_left: float | None = None
+    """Until the limits of time or epochs, at this speed."""
+    candidates: int = 0
+    candidates_per_second: float = 0.0
+    forms: int = 0
+    """Number of forms that the exhaustive mode examines; 0 for an evolution."""
+    workers: str = ""
+    """Who computes, as in ``2 processes``."""
+    diversity: float = 0.0
+    """Distinct structures of formulas over individuals, of all islands together."""
+    operators: Mapping[str, float] = field(default_factory=dict)
+    """Part of what each operator made lately that was a gain."""
+    lowest_error: float | None = None
+    """Of all that was found; members of the front are those that are worth their complexity."""
+    floor_error: float | None = None
+    front: list[FrontLine] = field(default_factory=list)
+    """Simplest first."""
+    message: str = ""
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> Progress:
+        """Undo ``to_dict``; what a file does not have is as before the first epoch."""
+        known = {name: record[name] for name in _names(Progress) if name in record}
+        front = [FrontLine(*line) for line in record.get("front", [])]
+        return Progress(**{**known, "front": front})

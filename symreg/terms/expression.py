@@ -1,0 +1,155 @@
+"""Expressions: terms with their linear weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from symreg.language.operators import WEIGHT_COST
+from symreg.language.text import ONE, number_text
+from symreg.language.tree import Shape, Tree, combine
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
+from symreg.terms.term import Key, Term
+
+_OLD_KINDS = {adjective_of(over): over for over in (PAIRS, TRIPLETS, FUNCTION)}
+"""Names of kinds of terms in files of the first format."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A sum of terms with their linear weights in eV."""
+
+    terms: tuple[Term, ...]
+    weights: tuple[float, ...]
+    """One per term, in eV."""
+
+    def __post_init__(self) -> None:
+        """Refuse weights that are not those of the terms."""
+        if len(self.terms) != len(self.weights):
+            raise ValueError(f"{len(self.terms)} terms have {len(self.weights)} weights")
+
+    @cached_property
+    def complexity(self) -> int:
+        """Costs of all nodes, and two for each weight."""
+        return sum(term.complexity + WEIGHT_COST for term in self.terms)
+
+    @property
+    def n_constants(self) -> int:
+        """Fitted reals: weights and constants in the trees."""
+        return sum(len(term.constants) + 1 for term in self.terms)
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether a term is a function of sums."""
+        return any(term.of is not None for term in self.terms)
+
+    def keys(self) -> list[Key]:
+        """Keys that occur, in order of first appearance."""
+        return list(dict.fromkeys(term.key for term in self.terms))
+
+    def weighted(self) -> Iterator[tuple[Term, float]]:
+        """Terms with their weights in eV."""
+        return zip(self.terms, self.weights, strict=True)
+
+    def of(self, key: Key) -> list[tuple[Term, float]]:
+        """The terms of one key with their weights in eV."""
+        return [(term, weight) for term, weight in self.weighted() if term.key == key]
+
+    def total(self, key: Key) -> Tree:
+        """The weighted sum of all terms of one key as a single tree, in eV."""
+        total: Tree | None = None
+        for term, weight in self.of(key):
+            size = weight if total is None else abs(weight)
+            part = Tree(Shape(("const", 0)), (size,))
+            if term.tree.root != ONE:
+                part = combine("mul", part, term.tree)
+            operator = "sub" if weight < 0 else "add"
+            total = part if total is None else combine(operator, total, part)
+        return total if total is not None else Tree(Shape(("int", 0)))
+
+    def text(self, digits: int | None = 5, *, named: bool = False) -> str:
+        """All terms as one line; species are named when there are several, or if ``named``."""
+        keys = self.keys()
+        parts = {
+            key: self.total(key).text(digits) if key.over == PAIRS else self.part_text(key, digits)
+            for key in keys
+        }
+        if len(keys) == 1 and not named:
+            return parts[keys[0]]
+        return "; ".join(f"{key}: {part}" for key, part in parts.items())
+
+    def part_text(self, key: Key, digits: int | None) -> str:
+        """The weighted sum of the terms of one key, as text."""
+        text = ""
+        for term, weight in self.of(key):
+            function = term.tree.text(digits)
+            is_sum = term.tree.root[0] in ("add", "sub", "neg")
+            sign = (" - " if weight < 0 else " + ") if text else ("-" if weight < 0 else "")
+            factor = "" if function == "1" else f"*({function})" if is_sum else f"*{function}"
+            text += f"{sign}{number_text(abs(weight), digits)}{factor}"
+        return text
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain data for JSON; ``from_dict`` reads it back to an equal expression."""
+        return [
+            {"term": str(term), "weight": weight, "constants": term.tree.named}
+            for term, weight in self.weighted()
+        ]
+
+    @staticmethod
+    def from_dict(record: Iterable[Mapping[str, Any]]) -> Expression:
+        """Undo ``to_dict``, also as files of the first format have it.
+
+        Raises
+        ------
+        ValueError
+            If a term cannot be read, or a number is none.
+        """
+        entries = list(record)
+        terms = tuple(map(_term_from, entries))
+        return Expression(terms, tuple(float(entry["weight"]) for entry in entries))
+
+
+def _term_from(entry: Mapping[str, Any]) -> Term:
+    values = {str(name): float(value) for name, value in entry.get("constants", {}).items()}
+    if "term" in entry:
+        term = Term.read(str(entry["term"]), values)
+    elif "kind" not in entry:
+        raise ValueError("an entry of the terms has no key 'term'")
+    else:
+        kind = str(entry["kind"])
+        if kind not in _OLD_KINDS:
+            raise ValueError(f"'{kind}' is no kind of term; there are {', '.join(_OLD_KINDS)}")
+        key = Key(_OLD_KINDS[kind], tuple(map(str, entry["species"])))
+        term = Term.at(key, key.parse(str(entry["formula"]), values))
+    named = {name for name in term.tree.names if name}
+    if named != set(values):
+        raise ValueError(
+            f"the term {term} has the constants {', '.join(sorted(named)) or 'none'}; values are "
+            f"given for {', '.join(sorted(values)) or 'none'}"
+        )
+    if not term.is_finite or not math.isfinite(float(entry["weight"])):
+        raise ValueError(f"constants and weight of the term {term} must be finite numbers")
+    return term
+
+
+def expression_of(parts: Sequence[tuple[float, str]], **values: float) -> Expression:
+    """An expression from weights in eV and texts of terms; named constants have these values.
+
+    Raises
+    ------
+    ValueError
+        If a text is no term, or a number is not finite.
+
+    Examples
+    --------
+    >>> expression_of([(2.0, "Ar-Ar: x^-12"), (-1.0, "Ar-Ar: x^-6")]).text()
+    '2.0*x^-12 - 1.0*x^-6'
+    """
+    terms = tuple(Term.read(text, values) for _, text in parts)
+    if bad := [text for weight, text in parts if not math.isfinite(weight)]:
+        raise ValueError(f"the weight of the term {bad[0]} must be a finite number")
+    return Expression(terms, tuple(float(weight) for weight, _ in parts))

@@ -1,0 +1,32 @@
+"""Lengths of a formula, as sums of either half see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.wall import Clamp
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The lengths that make a function of x = r / r0 one of distances, and cutoff functions."""
+
+    cutoff: Cutoff
+    """That of pairs."""
+    cutoff_three_body: Cutoff | None
+    """That of both distances of triplets."""
+    r0: float
+    """Unit of reduced distance in Å."""
+    r_lo: float = 0.0
+    """Where the domain begins in Å: below it pairs that stand alone meet a wall, and all other
+    distances come to rest, as in the finished formula. With 0 formulas hold as they stand."""
+
+    def at_rest(self, r: Floats) -> tuple[Floats, Floats]:
+        """Distances in Å as all but pairs that stand alone see them, and derivatives by ``r``."""
+        return Clamp(self.r_lo)(r) if self.r_lo else (r, np.ones_like(r))
