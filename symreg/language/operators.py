@@ -80,6 +80,8 @@ _ROWS = (
     Operator("log", 11, 1, 4, np.log, math.log, "log", ("1/u",), POSITIVE, "logarithmic",
              inverse="exp"),
     Operator("sqrt", 12, 1, 2, np.sqrt, math.sqrt, "sqrt", ("1/2/f",), NOT_NEGATIVE, "power"),
+    Operator("tanh", 20, 1, 6, np.tanh, math.tanh, "tanh", ("1 - f^2",), REAL, "bounded",
+             definition="1 - 2/(exp(2*u) + 1)"),
 )  # fmt: skip
 
 OPERATORS: dict[str, Operator] = {row.name: row for row in _ROWS}

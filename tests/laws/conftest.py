@@ -10,7 +10,7 @@ CONSTANTS = st.integers(1, 40).flatmap(lambda n: st.sampled_from([n / 10, -n / 1
 INTEGERS = st.integers(-4, 4).filter(bool)
 EXPONENTS = st.integers(-6, 6)
 BINARY = st.sampled_from(["add", "sub", "mul", "div"])
-UNARY = st.sampled_from(["neg", "exp", "log", "sqrt"])
+UNARY = st.sampled_from(["neg", "exp", "log", "sqrt", "tanh"])
 
 
 def nested_trees(constants, integers, exponents):

@@ -11,7 +11,7 @@ leaves = st.one_of(st.just("x"), st.integers(0, 20).map(str), numbers)
 
 def grow(parts):
     binary = st.builds("({}{}{})".format, parts, st.sampled_from("+-*/^"), parts)
-    unary = st.builds("{}({})".format, st.sampled_from(["-", "exp", "log", "sqrt"]), parts)
+    unary = st.builds("{}({})".format, st.sampled_from(["-", "exp", "log", "sqrt", "tanh"]), parts)
     power = st.builds("({})^{}".format, parts, st.integers(-12, 12))
     return st.one_of(binary, unary, power)
 
