@@ -44,51 +44,21 @@ def add_pairs(
     energies, forces, virial
         Sums, shapes (S', D), (N, 3, D), (S, 6, D).
     """
-    if slope.shape[1] == 1:  # views of one number would take most of the time
-        _add_one(i, r, unit, owner, value, slope, energies, forces, virial)
-        return
-    for p in range(r.size):
-        row, pull = owner[i[p]], slope[p]
-        if row < energies.shape[0]:
-            total = energies[row]
-            for d in range(pull.size):
-                total[d] += value[p, d]
-        for c in range(3):
-            force, along = forces[i[p], c], unit[p, c]
-            for d in range(pull.size):
-                force[d] += along * pull[d]
-        if row < virial.shape[0]:
-            for n in range(6):
-                stress = virial[row, n]
-                factor = 0.5 * r[p] * unit[p, _ROW[n]] * unit[p, _COLUMN[n]]
-                for d in range(pull.size):
-                    stress[d] += factor * pull[d]
-
-
-@njit(inline="always", error_model="numpy")
-def _add_one(
-    i: Integers,
-    r: Floats,
-    unit: Floats,
-    owner: Integers,
-    value: Floats,
-    slope: Floats,
-    energies: Floats,
-    forces: Floats,
-    virial: Floats,
-) -> None:
-    """``add_pairs`` where D is 1."""
-    for p in range(r.size):
-        centre, pull = i[p], slope[p, 0]
+    width = slope.shape[1]
+    for p in range(r.size):  # no views of rows: for few functions they take most of the time
+        centre = i[p]
         row = owner[centre]
         if row < energies.shape[0]:
-            energies[row, 0] += value[p, 0]
+            for d in range(width):
+                energies[row, d] += value[p, d]
         for c in range(3):
-            forces[centre, c, 0] += unit[p, c] * pull
+            for d in range(width):
+                forces[centre, c, d] += unit[p, c] * slope[p, d]
         if row < virial.shape[0]:
             for n in range(6):
-                direction = unit[p, _ROW[n]] * unit[p, _COLUMN[n]]
-                virial[row, n, 0] += 0.5 * r[p] * direction * pull
+                factor = 0.5 * r[p] * unit[p, _ROW[n]] * unit[p, _COLUMN[n]]
+                for d in range(width):
+                    virial[row, n, d] += factor * slope[p, d]
 
 
 @njit(inline="always", error_model="numpy")
