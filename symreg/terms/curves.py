@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from symreg.arrays import Floats
 
 
 def pole(x: Floats, energy: Floats, slope: Floats, least: float = 1e-6) -> float | None:

@@ -1,7 +1,4 @@
-"""Cutoff functions f_c(r): how an interaction fades to nothing at the cutoff radius.
-
-Each is one class, with values and slopes by NumPy for fits, and its form in SymPy for formulas.
-"""
+"""Cutoff functions f_c(r), a class each: values and slopes for fits, SymPy for formulas."""
 
 from __future__ import annotations
 
@@ -11,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from symreg.arrays import Floats
 
 
 class Fade(ABC):
@@ -37,25 +33,21 @@ class Fade(ABC):
         """Their form in SymPy, of the distance ``r``."""
 
 
-class Truncation(Fade):
+class _Truncation(Fade):
     """Nothing but the end at the cutoff radius."""
 
     name, smoothness = "none", 0
 
     @staticmethod
     def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:  # noqa: ARG004
-        """One, and zero."""
         return np.ones_like(r), np.zeros_like(r)
 
     @staticmethod
     def sympy(r: Any, cutoff: Cutoff) -> Any:  # noqa: ARG004
-        """One."""
-        import sympy
-
-        return sympy.Integer(1)
+        return r**0  # one, as SymPy has it
 
 
-class Septic(Fade):
+class _Septic(Fade):
     """The polynomial of lowest degree with three continuous derivatives at both ends."""
 
     name, smoothness, has_onset = "septic", 4, True
@@ -71,40 +63,34 @@ class Septic(Fade):
     @staticmethod
     def sympy(r: Any, cutoff: Cutoff) -> Any:
         """As a product, so that nothing cancels at the cutoff radius."""
-        import sympy
-
-        outer, inner = sympy.Float(cutoff.r_cut), sympy.Float(cutoff.r_on)
-        t = (r - inner) / (outer - inner)
+        t = (r - cutoff.r_on) / (cutoff.r_cut - cutoff.r_on)
         return (1 - t) ** 4 * (1 + 4 * t + 10 * t**2 + 20 * t**3)
 
 
-class Cosine(Fade):
+class _Cosine(Fade):
     """Half a period of a cosine."""
 
     name, smoothness = "cosine", 2
 
     @staticmethod
     def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:
-        """Half of one plus a cosine."""
         angle = np.pi * r / cutoff.r_cut
         return 0.5 * (1 + np.cos(angle)), -0.5 * np.pi / cutoff.r_cut * np.sin(angle)
 
     @staticmethod
     def sympy(r: Any, cutoff: Cutoff) -> Any:
-        """See ``Fade``."""
         import sympy
 
-        return (1 + sympy.cos(sympy.pi * r / sympy.Float(cutoff.r_cut))) / 2
+        return (1 + sympy.cos(sympy.pi * r / cutoff.r_cut)) / 2
 
 
-class Poet(Fade):
+class _Poet(Fade):
     """A polynomial in the square of the distance."""
 
     name, smoothness, has_onset = "poet", 2, True
 
     @staticmethod
     def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:
-        """As published."""
         outer, inner, square = cutoff.r_cut**2, cutoff.r_on**2, r * r
         scale = (outer - inner) ** 3
         value = (outer - square) ** 2 * (outer + 2 * square - 3 * inner) / scale
@@ -112,7 +98,6 @@ class Poet(Fade):
 
     @staticmethod
     def sympy(r: Any, cutoff: Cutoff) -> Any:
-        """See ``Fade``."""
         import sympy
 
         outer, inner = sympy.Float(cutoff.r_cut), sympy.Float(cutoff.r_on)
@@ -120,24 +105,22 @@ class Poet(Fade):
         return switch / (outer**2 - inner**2) ** 3
 
 
-class StillingerWeber(Fade):
+class _StillingerWeber(Fade):
     """An exponential that vanishes with all its derivatives."""
 
     name, smoothness = "stillinger_weber", 99
 
     @staticmethod
     def values(r: Floats, cutoff: Cutoff) -> tuple[Floats, Floats]:
-        """As published."""
         gap = r - cutoff.r_cut
         value = np.exp(cutoff.s / gap)
         return value, -value * cutoff.s / gap**2
 
     @staticmethod
     def sympy(r: Any, cutoff: Cutoff) -> Any:
-        """See ``Fade``."""
         import sympy
 
-        return sympy.exp(sympy.Float(cutoff.s) / (r - sympy.Float(cutoff.r_cut)))
+        return sympy.exp(cutoff.s / (r - cutoff.r_cut))
 
 
 FADES: dict[str, type[Fade]] = {fade.name: fade for fade in Fade.__subclasses__()}
@@ -161,10 +144,7 @@ class Cutoff:
       Phys. Rev. B 31, 5262, 1985), smooth to every order;
     - ``none``: 1, a plain truncation; energies jump at the cutoff.
 
-    Raises
-    ------
-    ValueError
-        If the kind is unknown or the radii are out of order.
+    A ``ValueError`` refuses unknown kinds and radii that are out of order.
 
     Examples
     --------
@@ -182,8 +162,7 @@ class Cutoff:
     """Length in Å; ``stillinger_weber`` only."""
 
     def __post_init__(self) -> None:
-        """Refuse radii that make no function; numpy's numbers become Python's."""
-        for name in ("r_cut", "r_on", "s"):
+        for name in ("r_cut", "r_on", "s"):  # numpy's numbers become Python's
             object.__setattr__(self, name, float(getattr(self, name)))
         if self.kind not in KINDS:
             raise ValueError(f"cutoff is '{self.kind}'; it must be one of {', '.join(KINDS)}")
@@ -223,12 +202,9 @@ class Cutoff:
 
     def to_dict(self) -> dict[str, str | float]:
         """Only the settings that this kind uses."""
-        record: dict[str, str | float] = {"kind": self.kind, "r_cut": self.r_cut}
-        if self.fade.has_onset:
-            record["r_on"] = self.r_on
-        if self.kind == "stillinger_weber":
-            record["s"] = self.s
-        return record
+        onset = {"r_on": self.r_on} if self.fade.has_onset else {}
+        length = {"s": self.s} if self.kind == "stillinger_weber" else {}
+        return {"kind": self.kind, "r_cut": self.r_cut, **onset, **length}
 
     @staticmethod
     def from_dict(record: Mapping[str, str | float]) -> Cutoff:

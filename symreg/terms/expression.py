@@ -27,7 +27,6 @@ class Expression:
     """One per term, in eV."""
 
     def __post_init__(self) -> None:
-        """Refuse weights that are not those of the terms."""
         if len(self.terms) != len(self.weights):
             raise ValueError(f"{len(self.terms)} terms have {len(self.weights)} weights")
 
@@ -62,23 +61,21 @@ class Expression:
         """The weighted sum of all terms of one key as a single tree, in eV."""
         total: Tree | None = None
         for term, weight in self.of(key):
-            size = weight if total is None else abs(weight)
-            part = Tree(Shape(("const", 0)), (size,))
+            part = Tree(Shape(("const", 0)), (weight if total is None else abs(weight),))
             if term.tree.root != ONE:
                 part = combine("mul", part, term.tree)
             operator = "sub" if weight < 0 else "add"
             total = part if total is None else combine(operator, total, part)
-        return total if total is not None else Tree(Shape(("int", 0)))
+        return total or Tree(Shape(("int", 0)))
 
     def text(self, digits: int | None = 5, *, named: bool = False) -> str:
         """All terms as one line; species are named when there are several, or if ``named``."""
-        keys = self.keys()
         parts = {
             key: self.total(key).text(digits) if key.over == PAIRS else self.part_text(key, digits)
-            for key in keys
+            for key in self.keys()
         }
-        if len(keys) == 1 and not named:
-            return parts[keys[0]]
+        if len(parts) == 1 and not named:
+            return next(iter(parts.values()))
         return "; ".join(f"{key}: {part}" for key, part in parts.items())
 
     def part_text(self, key: Key, digits: int | None) -> str:
@@ -101,13 +98,7 @@ class Expression:
 
     @staticmethod
     def from_dict(record: Iterable[Mapping[str, Any]]) -> Expression:
-        """Undo ``to_dict``, also as files of the first format have it.
-
-        Raises
-        ------
-        ValueError
-            If a term cannot be read, or a number is none.
-        """
+        """Undo ``to_dict``, also of the first format; a ``ValueError`` tells the wrong term."""
         entries = list(record)
         terms = tuple(map(_term_from, entries))
         return Expression(terms, tuple(float(entry["weight"]) for entry in entries))
@@ -127,10 +118,8 @@ def _term_from(entry: Mapping[str, Any]) -> Term:
         term = Term.at(key, key.parse(str(entry["formula"]), values))
     named = {name for name in term.tree.names if name}
     if named != set(values):
-        raise ValueError(
-            f"the term {term} has the constants {', '.join(sorted(named)) or 'none'}; values are "
-            f"given for {', '.join(sorted(values)) or 'none'}"
-        )
+        has, given = (", ".join(sorted(names)) or "none" for names in (named, values))
+        raise ValueError(f"the term {term} has the constants {has}; values are given for {given}")
     if not term.is_finite or not math.isfinite(float(entry["weight"])):
         raise ValueError(f"constants and weight of the term {term} must be finite numbers")
     return term
@@ -139,10 +128,7 @@ def _term_from(entry: Mapping[str, Any]) -> Term:
 def expression_of(parts: Sequence[tuple[float, str]], **values: float) -> Expression:
     """An expression from weights in eV and texts of terms; named constants have these values.
 
-    Raises
-    ------
-    ValueError
-        If a text is no term, or a number is not finite.
+    A ``ValueError`` refuses a text that is no term, and numbers that are not finite.
 
     Examples
     --------

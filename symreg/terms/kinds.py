@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from symreg.language.canonical import NOT_LINEAR
@@ -63,10 +63,7 @@ class Kind:
 
 
 def _found(place: type[Any] | str) -> type[Any]:
-    if not isinstance(place, str):
-        return place
-    module, _, name = place.partition(":")
-    found: type[Any] = getattr(import_module(module), name)
+    found: type[Any] = resolve_name(place) if isinstance(place, str) else place
     return found
 
 
@@ -74,13 +71,7 @@ _KINDS: dict[str, Kind] = {}
 
 
 def register(kind: Kind) -> None:
-    """Make a kind of sum known.
-
-    Raises
-    ------
-    ValueError
-        If another kind has the name, or it is no word, or the language does not know a variable.
-    """
+    """Make a kind known; a ``ValueError`` if its name is taken or no word, or variables unknown."""
     if kind.over in _KINDS:
         raise ValueError(f"there is a kind of sum '{kind.over}' already")
     for name in {kind.over, kind.name}:
@@ -103,13 +94,7 @@ def unregister(over: str) -> None:
 
 
 def kind_of(over: str) -> Kind:
-    """The kind of a name.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """The kind of a name; a ``ValueError`` if there is none."""
     if over not in _KINDS:
         raise ValueError(f"there is no kind of sum '{over}'; there are {', '.join(_KINDS)}")
     return _KINDS[over]
@@ -128,13 +113,7 @@ def kinds() -> tuple[Kind, ...]:
 
 
 def summed(name: str, variables: set[str]) -> Kind:
-    """The kind that a function of sums calls by a name, for a function of these variables.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """The kind that functions of sums call by a name and variables; a ``ValueError`` if none."""
     called = [kind for kind in _KINDS.values() if kind.name == name]
     if not called:
         known = ", ".join(dict.fromkeys(kind.name for kind in _KINDS.values()))
@@ -142,32 +121,12 @@ def summed(name: str, variables: set[str]) -> Kind:
     fitting = [kind for kind in called if variables <= set(kind.variables)]
     if not fitting:
         choices = " or ".join(", ".join(kind.variables) for kind in called)
-        raise ValueError(
-            f"{name} is of a function of {choices}, not of {', '.join(sorted(variables))}"
-        )
+        others = ", ".join(sorted(variables))
+        raise ValueError(f"{name} is of a function of {choices}, not of {others}")
     return fitting[0]
 
 
-register(
-    Kind(
-        PAIRS,
-        ("x",),
-        1,
-        "symreg.fit.sums.pairs:PairKind",
-        "symreg.formula.sums.pairs:PairSum",
-        function="sum",
-        adjective="pair",
-    )
-)
-register(
-    Kind(
-        TRIPLETS,
-        ("x1", "x2", "c"),
-        2,
-        "symreg.fit.sums.triplets:TripletKind",
-        "symreg.formula.sums.triplets:TripletSum",
-        function="sum",
-        directed=True,
-        adjective="three-body",
-    )
-)
+_PAIR = "symreg.fit.sums.pairs:PairKind", "symreg.formula.sums.pairs:PairSum"
+_TRIPLET = "symreg.fit.sums.triplets:TripletKind", "symreg.formula.sums.triplets:TripletSum"
+register(Kind(PAIRS, ("x",), 1, *_PAIR, "sum", adjective="pair"))
+register(Kind(TRIPLETS, VARIABLES[1:], 2, *_TRIPLET, "sum", directed=True, adjective="three-body"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from symreg.language import parse
 from symreg.language.text import TRIPLET
@@ -19,8 +19,6 @@ class Form:
     terms: tuple[str, ...]
     """Formulas in x = r / r0, with starting values of their constants."""
     source: str
-    is_seed: bool = True
-    """Whether a search may start from it; not when constants are shared or it is too large."""
     triplets: tuple[str, ...] = ()
     """Formulas of its three-body terms in x1, x2 and c, the cosine of the angle."""
     cutoff: str = ""
@@ -29,12 +27,18 @@ class Form:
     """Formulas of its many-body terms, in sums over neighbours."""
     in_angstrom: bool = False
     """Whether it has a length inside an exponent, so that x must be the distance in Å."""
+    start: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Starting values of its named constants, which several places share."""
+
+    @property
+    def is_seed(self) -> bool:
+        """Whether a search may start from it: not with shared constants, or lengths of its own."""
+        return not self.start and not self.in_angstrom
 
     @property
     def is_separable(self) -> bool:
         """Whether all of its three-body terms, if any, are products h(x1) h(x2) p(c)."""
-        trees = [parse(text, variable=TRIPLET) for text in self.triplets]
-        return all(tree.factors is not None for tree in trees)
+        return all(parse(text, variable=TRIPLET).factors is not None for text in self.triplets)
 
 
 def _damping(order: int) -> str:
@@ -47,31 +51,19 @@ def _damping(order: int) -> str:
 
 FORMS = (
     Form(
-        "Lennard-Jones",
-        ("x^-12", "x^-6"),
-        "J. E. Lennard-Jones, Proc. Phys. Soc. 43, 461 (1931)",
+        "Lennard-Jones", ("x^-12", "x^-6"), "J. E. Lennard-Jones, Proc. Phys. Soc. 43, 461 (1931)"
     ),
-    Form(
-        "Mie",
-        ("x^-12.5", "x^-6.5"),
-        "G. Mie, Ann. Phys. 316, 657 (1903)",
-    ),
+    Form("Mie", ("x^-12.5", "x^-6.5"), "G. Mie, Ann. Phys. 316, 657 (1903)"),
     Form(
         "Morse",
         ("exp(-2*a*(x - b)) - 2*exp(-a*(x - b))",),
         "P. M. Morse, Phys. Rev. 34, 57 (1929)",
-        is_seed=False,
+        start={"a": 6.0, "b": 1.0},
     ),
     Form(
-        "Buckingham",
-        ("exp(-12.5*x)", "x^-6"),
-        "R. A. Buckingham, Proc. R. Soc. A 168, 264 (1938)",
+        "Buckingham", ("exp(-12.5*x)", "x^-6"), "R. A. Buckingham, Proc. R. Soc. A 168, 264 (1938)"
     ),
-    Form(
-        "Born-Mayer",
-        ("exp(-12.5*x)",),
-        "M. Born and J. E. Mayer, Z. Phys. 75, 1 (1932)",
-    ),
+    Form("Born-Mayer", ("exp(-12.5*x)",), "M. Born and J. E. Mayer, Z. Phys. 75, 1 (1932)"),
     Form(
         "double exponential",
         ("exp(-12.5*x)", "exp(-6.5*x)"),
@@ -81,7 +73,7 @@ FORMS = (
         "Tang-Toennies",
         (f"exp(-b*(x - 1)) - c*(x^-6*{_damping(6)} + d*x^-8*{_damping(8)})",),
         "K. T. Tang and J. P. Toennies, J. Chem. Phys. 80, 3726 (1984); C6 and C8 only",
-        is_seed=False,
+        start={"b": 14.0, "c": 1.5, "d": 0.3},
     ),
 )
 """Pair potentials of the literature, simplest ideas first."""
@@ -159,21 +151,20 @@ MANY_BODY_FORMS = (
         ("(x - c)^2*(1 + p*x + q*x^2)",),
         "M. W. Finnis and J. E. Sinclair, Phil. Mag. A 50, 45 (1984); polynomials that end by the "
         "cutoff function, not each by itself",
-        is_seed=False,
         embedded=("sqrt(sum((x - 1.9)^2))",),
+        start={"c": 1.6, "p": -1.0, "q": 0.3},
     ),
     Form(
         "Johnson-like EAM",
         ("exp(-8.0*x)",),
         "R. A. Johnson, Phys. Rev. B 37, 3924 (1988); two powers of one exponential density",
-        is_seed=False,
         embedded=("sum(exp(-b*x))^m - c*sum(exp(-b*x))^n",),
+        start={"b": 5.0, "m": 0.5, "n": 1.2, "c": 0.1},
     ),
     Form(
         "POET GP1",
         ("x^(10.21 - 5.47*x) - 0.21^x",),
         _POET,
-        is_seed=False,
         embedded=("1/sum(0.33^x)",),
         in_angstrom=True,
     ),
@@ -181,35 +172,17 @@ MANY_BODY_FORMS = (
         "POET GP3",
         ("x^(3.98 - 3.93*x)",),
         _POET,
-        is_seed=False,
         embedded=("1/sum(1)", "sum(x^(11.73 - 2.93*x))/sum(1)"),
         in_angstrom=True,
     ),
 )
 """Potentials with functions of neighbour sums. GP2 is GP3 and a constant energy of each atom."""
 
-_STARTS = {
-    "Morse": {"a": 6.0, "b": 1.0},
-    "Tang-Toennies": {"b": 14.0, "c": 1.5, "d": 0.3},
-    "Finnis-Sinclair-like": {"c": 1.6, "p": -1.0, "q": 0.3},
-    "Johnson-like EAM": {"b": 5.0, "m": 0.5, "n": 1.2, "c": 0.1},
-}
-
 
 def known_forms(
     keys: Collection[Key], cutoffs: Collection[str] = (), r0: float = 0.0
 ) -> tuple[Form, ...]:
-    """Forms that terms of these keys can express.
-
-    Parameters
-    ----------
-    keys
-        Those of terms.
-    cutoffs
-        Cutoff functions of all kinds of terms.
-    r0
-        Unit of reduced distance in Å; some forms need 1.
-    """
+    """Forms that terms of these keys, with these cutoff functions and ``r0`` in Å, can express."""
     there = {key.over for key in keys}
     found = list(FORMS)
     if TRIPLETS in there:
@@ -221,8 +194,9 @@ def known_forms(
 
 def terms_of_form(form: Form, keys: Sequence[Key]) -> tuple[Term, ...]:
     """The terms of a form for every pair of species, each with constants of its own."""
-    start = _STARTS.get(form.name, {})
     texts = {PAIRS: form.terms, TRIPLETS: form.triplets, FUNCTION: form.embedded}
     return tuple(
-        Term.at(key, key.parse(text, start)) for key in keys for text in texts.get(key.over, ())
+        Term.at(key, key.parse(text, form.start))
+        for key in keys
+        for text in texts.get(key.over, ())
     )

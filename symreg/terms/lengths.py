@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.wall import Clamp
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """The lengths that make a function of x = r / r0 one of distances, and cutoff functions."""
+    """What makes a function of x = r / r0 one of distances: lengths and cutoff functions."""
 
     cutoff: Cutoff
     """That of pairs."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Key(NamedTuple):
 
     @staticmethod
     def of(*species: str) -> Key:
-        """The key of species: one for a function, two for a pair, three for triplets.
+        """The key of one species for a function, of two for a pair, of three for triplets.
 
         >>> str(Key.of("O", "Hf")), Key.of("O", "Si", "Hf").species
         ('Hf-O', ('O', 'Hf', 'Si'))
@@ -43,13 +43,7 @@ class Key(NamedTuple):
 
     @staticmethod
     def read(text: str) -> Key:
-        """The key of a text such as ``Hf-O``, ``O;Hf-Hf`` or ``O-Hf-Hf``, or ``Cu``.
-
-        Raises
-        ------
-        ValueError
-            If it is none.
-        """
+        """The key of ``Hf-O``, ``O;Hf-Hf``, ``O-Hf-Hf`` or ``Cu``; ``ValueError`` if it is none."""
         over, _, rest = text.strip().rpartition(" ")
         species = re.split("[-;]", rest)
         if not all(re.fullmatch("[A-Z][a-z]?", symbol) for symbol in species):
@@ -75,31 +69,21 @@ class Key(NamedTuple):
         return self.species[0]
 
     def __str__(self) -> str:
-        """Text that ``read`` reads back."""
         text = "-".join(self.species)
         return text if _BY_COUNT.get(len(self.species)) == self.over else f"{self.over} {text}"
 
     def parse(self, text: str, values: Mapping[str, float] | None = None) -> Tree:
-        """Read a formula of a term of this key; see ``symreg.language.parse``.
-
-        Raises
-        ------
-        ValueError
-            If it is none.
-        """
+        """Read a formula of a term of this key, as ``symreg.language.parse`` does."""
         if not self.is_function:
             return parse(text, values, kind_of(self.over).variables)
         tree = parse(text, values, (), _head)
-        if not any(True for _ in sums_in(tree.root)):
-            raise ValueError(
-                "formula cannot be read: a many-body formula holds a sum over neighbours, such as "
-                f"sum(x^-6): {text}"
-            )
-        if stray := [name for name in tree.names if re.fullmatch(r"s\d+", name)]:
-            raise ValueError(
-                f"formula cannot be read: {stray[0]} is the name of a sum and no constant; write "
-                f"the sum itself, such as sum(x^-6): {text}"
-            )
+        wrong = ""
+        if not list(sums_in(tree.root)):
+            wrong = "a many-body formula holds a sum over neighbours"
+        elif stray := [name for name in tree.names if re.fullmatch(r"s\d+", name)]:
+            wrong = f"{stray[0]} is the name of a sum and no constant; write the sum itself"
+        if wrong:
+            raise ValueError(f"formula cannot be read: {wrong}, such as sum(x^-6): {text}")
         return tree
 
 
@@ -122,22 +106,16 @@ def sums_in(root: Nested) -> Iterator[Nested]:
 
 
 def _check_species(kind: Kind, species: Sequence[str]) -> None:
-    wanted = kind.neighbours + 1
-    if len(species) != wanted:
-        raise ValueError(
-            f"a sum over {kind.over} is between {wanted} species, not {len(species)}: "
-            f"{'-'.join(species)}"
-        )
+    if len(species) != kind.neighbours + 1:
+        wanted = f"a sum over {kind.over} is between {kind.neighbours + 1} species"
+        raise ValueError(f"{wanted}, not {len(species)}: {'-'.join(species)}")
 
 
 @dataclass(frozen=True)
 class Sum:
     """A sum around an atom: over which neighbours, and a function of where they are.
 
-    Raises
-    ------
-    ValueError
-        If there is no such kind of sum, or the number of species or the variables are not its.
+    A ``ValueError`` refuses unknown kinds, and species and variables that are not the kind's.
     """
 
     over: str
@@ -148,12 +126,10 @@ class Sum:
     """The function, of x or of x1, x2 and c."""
 
     def __post_init__(self) -> None:
-        """Refuse what no kind of sum can be."""
         kind = kind_of(self.over)
         object.__setattr__(self, "species", tuple(self.species))
         _check_species(kind, self.species)
-        others = self.tree.variables - set(kind.variables)
-        if others:
+        if others := self.tree.variables - set(kind.variables):
             raise ValueError(
                 f"a sum over {kind.over} is of a function of {', '.join(kind.variables)}, not of "
                 f"{', '.join(sorted(others))}: {self.tree}"
@@ -164,6 +140,8 @@ class Sum:
 class Term:
     """One additive contribution to the energy of an atom: a sum, or a function F of sums.
 
+    A ``ValueError`` refuses sums and functions that do not belong together.
+
     Examples
     --------
     >>> term = Term.read("Cu: 2.5*sqrt(sum(x^-6))")
@@ -171,11 +149,6 @@ class Term:
     ('2.5*sqrt(s1)', ['x^-6'])
     >>> Term.read(str(term)) == term
     True
-
-    Raises
-    ------
-    ValueError
-        If sums and function do not belong together.
     """
 
     sums: tuple[Sum, ...]
@@ -184,26 +157,23 @@ class Term:
     """F in s1, s2, ...; None for one sum that stands alone: then it enters linearly."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no term."""
         if not self.sums:
             raise ValueError("a term needs a sum: a function of none is a constant energy")
         if self.of is None:
             if len(self.sums) > 1:
                 raise ValueError("several sums stand in a function; give it as `of`")
-            if self.sums[0].species != self.key.ordered().species:
-                species = "-".join(self.sums[0].species)
-                raise ValueError(f"species {species} are not in order: write {self.key.ordered()}")
+            ordered, species = self.key.ordered(), self.sums[0].species
+            if species != ordered.species:
+                raise ValueError(f"species {'-'.join(species)} are not in order: write {ordered}")
             return
         if len({one.species[0] for one in self.sums}) > 1:
             centres = ", ".join(one.species[0] for one in self.sums)
             raise ValueError(f"the sums of one function have one centre, not {centres}")
         names = {f"s{n}" for n in range(1, len(self.sums) + 1)}
         if others := self.of.variables - names:
-            raise ValueError(
-                f"a function holds {', '.join(sorted(others))}, where "
-                f"{'one sum exists' if len(names) == 1 else f'{len(names)} sums exist'}: "
-                f"{', '.join(sorted(names))}"
-            )
+            exist = "one sum exists" if len(names) == 1 else f"{len(names)} sums exist"
+            held, there = (", ".join(sorted(each)) for each in (others, names))
+            raise ValueError(f"a function holds {held}, where {exist}: {there}")
         if missing := names - self.of.variables:
             raise ValueError(f"the function {self.of} leaves out {', '.join(sorted(missing))}")
         places = [node[0] for node in self.of.shape.nodes() if node[0] in names]
@@ -213,19 +183,12 @@ class Term:
         if len(set(plain)) < len(plain):
             raise ValueError(f"a sum without constants is given twice: {self.of}")
         for one in self.sums:
-            near = one.species[1:]
-            if list(near) != sorted(near):
+            if (near := list(one.species[1:])) != sorted(near):
                 raise ValueError(f"neighbours {'-'.join(near)} are not in order of the alphabet")
 
     @staticmethod
     def at(key: Key, tree: Tree) -> Term:
-        """The term of a key whose function is a tree, for a function of sums with these in it.
-
-        Raises
-        ------
-        ValueError
-            If the tree is no function of such a term.
-        """
+        """The term of a key whose function is a tree, for a function of sums with these in it."""
         if not key.is_function:
             return Term((Sum(key.over, key.species, tree),))
         found: dict[Nested, Sum] = {}
@@ -246,18 +209,9 @@ class Term:
     def read(text: str, values: Mapping[str, float] | None = None) -> Term:
         """Read a term such as ``Hf-O: x^-6``, ``Si-Si-Si: x1^-2*x2^-2*c`` or ``Cu: sqrt(sum(x))``.
 
-        Parameters
-        ----------
-        text
-            Species and formula. Inside a function of sums ``sum_O(...)`` is over neighbours of that
-            species, ``sum(...)`` over those of the centre's.
-        values
-            Values of named constants; 1.0 where none is given.
-
-        Raises
-        ------
-        ValueError
-            If it is none.
+        Inside a function of sums ``sum_O(...)`` is over neighbours of that species, ``sum(...)``
+        over those of the centre's. ``values`` are those of named constants, 1.0 where none is
+        given. A ``ValueError`` says why a text is no term.
         """
         name, colon, formula = text.partition(":")
         if not colon:
@@ -295,35 +249,24 @@ class Term:
                     names.append(name)
 
             def visit(node: Nested) -> Nested:
-                if node[0] == "const":
-                    return "const", places[node[1]]
-                return mapped(node, visit)
+                return ("const", places[node[1]]) if node[0] == "const" else mapped(node, visit)
 
             return visit(part.root)
 
-        sums = {f"s{n}": self._summed(one, joined) for n, one in enumerate(self.sums, 1)}
+        def nested(one: Sum) -> Nested:
+            centre, *near = one.species
+            head = (one.over, kind_of(one.over).name, *(near if set(near) != {centre} else ()))
+            return "sum", head, joined(one.tree)
+
+        sums = {f"s{n}": nested(one) for n, one in enumerate(self.sums, 1)}
 
         def filled(node: Nested) -> Nested:
-            if node[0] in sums:
-                return sums[node[0]]
-            return mapped(node, filled)
+            return sums[node[0]] if node[0] in sums else mapped(node, filled)
 
         return Tree.of(filled(joined(self.of)), constants, names)
 
-    @staticmethod
-    def _summed(one: Sum, joined: Callable[[Tree], Nested]) -> Nested:
-        centre, *near = one.species
-        head = (one.over, kind_of(one.over).name, *(near if set(near) != {centre} else ()))
-        return "sum", head, joined(one.tree)
-
     def with_constants(self, constants: Sequence[float]) -> Term:
-        """The term with other values of its constants, in the order of ``tree``.
-
-        Raises
-        ------
-        ValueError
-            If there are too few or too many.
-        """
+        """The term with other constants, as many, in the order of ``tree``; or a ``ValueError``."""
         return Term.at(self.key, self.tree.with_constants(constants))
 
     @property
@@ -342,5 +285,4 @@ class Term:
         return all(map(math.isfinite, self.constants))
 
     def __str__(self) -> str:
-        """Text that ``read`` reads back to an equal term, values of named constants apart."""
         return f"{self.key}: {self.tree}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from symreg.arrays import Floats
 
 HEIGHT = 100.0
 """Energy in eV that every wall reaches at a tenth of ``r_lo``."""
@@ -26,8 +27,7 @@ class Wall:
     With :math:`h = r_\mathrm{lo} - r`:
 
     - ``exponential``: :math:`a + b\, e^{k h}` with coefficients (a, b, k), two continuous
-      derivatives. Taken where the function already rises inwards ever more steeply,
-      :math:`u' < 0 < u''`, and where this alone gives a wall that is high enough and not too steep;
+      derivatives. Taken where :math:`u' < 0 < u''` and the wall is high enough, not too steep;
     - ``core``: :math:`c_0 + c_1 h + c_2 h^2 + c_3 h^3 + c_4 h^4`, three continuous derivatives.
       The first four coefficients continue the function; :math:`c_4` is large enough that the
       energy rises all the way from :math:`h = r_\mathrm{lo} / 10`, and by 100 eV or more.
@@ -57,7 +57,7 @@ class Wall:
         c4 += (HEIGHT + fall) / (reach**4 - turn**4)
         return Wall("core", r_lo, (u, -u1, u2 / 2, -u3 / 6, c4))
 
-    def derivative(self, r: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    def derivative(self, r: Floats, order: int) -> Floats:
         """Derivative of the given order with respect to r, in eV/Å^order, at ``r`` <= ``r_lo``."""
         h = self.r_lo - r
         sign = (-1.0) ** order
@@ -66,16 +66,13 @@ class Wall:
             value = b * k**order * np.exp(k * h)
             return a + value if order == 0 else sign * value
         polynomial = np.polynomial.Polynomial(self.coefficients)
-        value = (polynomial.deriv(order) if order else polynomial)(h)
-        return np.asarray(sign * value)
+        return np.asarray(sign * (polynomial.deriv(order) if order else polynomial)(h))
 
     def text(self) -> str:
         """One line for people: the form with its numbers, r in Å, energy in eV."""
-        r_lo = f"{self.r_lo:.6g}"
+        r_lo, c = f"{self.r_lo:.6g}", self.coefficients
         if self.kind == "exponential":
-            a, b, k = self.coefficients
-            return f"{a:.8g} + {b:.8g}*exp({k:.8g}*({r_lo} - r)) for r < {r_lo}"
-        c = self.coefficients
+            return f"{c[0]:.8g} + {c[1]:.8g}*exp({c[2]:.8g}*({r_lo} - r)) for r < {r_lo}"
         parts = [f"{c[0]:.8g}", *(f"{c[n]:+.8g}*({r_lo} - r)^{n}" for n in range(1, 5))]
         return f"{' '.join(parts)} for r < {r_lo}"
 
@@ -103,7 +100,7 @@ class Clamp(NamedTuple):
         """Smallest distance in Å that they see."""
         return self.r_lo - 0.5 * self.width
 
-    def __call__(self, r: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def __call__(self, r: Floats) -> tuple[Floats, Floats]:
         """Effective distance in Å and its derivative by ``r``."""
         t = np.clip((self.r_lo - r) / self.width, 0.0, 1.0)
         distance = self.r_lo - self.width * (t - t**4 * (2.5 - t * (3 - t)))
