@@ -28,28 +28,20 @@ ARRIVAL = 600.0
 
 def local(workers: int) -> Engine:
     """Workers of dask on this machine, a process each."""
-    if workers < 1:
-        raise ValueError(f"--dask-local is {workers}; it must be at least 1")
+    _check_workers("--dask-local", workers)
 
     def cluster() -> Any:
         from distributed import LocalCluster
 
-        return LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit=0,
-            env=ONE_THREAD,
-        )
+        one = {"threads_per_worker": 1, "processes": True, "memory_limit": 0, "env": ONE_THREAD}
+        return LocalCluster(n_workers=workers, dashboard_address=None, **one)
 
     return _engine(f"dask, {workers} local workers", cluster)
 
 
 def slurm(workers: int) -> Engine:
     """Workers of dask as jobs of SLURM, submitted by dask-jobqueue as its configuration says."""
-    if workers < 1:
-        raise ValueError(f"--dask-slurm is {workers}; it must be at least 1")
+    _check_workers("--dask-slurm", workers)
 
     def cluster() -> Any:
         import dask
@@ -68,14 +60,13 @@ def slurm(workers: int) -> Engine:
     return _engine(f"dask, {workers} jobs of SLURM", cluster)
 
 
-def scheduler(file: Path) -> Engine:
-    """The workers of a scheduler that was started with ``dask scheduler --scheduler-file``.
+def _check_workers(option: str, workers: int) -> None:
+    if workers < 1:
+        raise ValueError(f"{option} is {workers}; it must be at least 1")
 
-    Raises
-    ------
-    OSError
-        If the file does not exist.
-    """
+
+def scheduler(file: Path) -> Engine:
+    """The workers of a scheduler that ``dask scheduler --scheduler-file`` started."""
     if not file.is_file():
         raise FileNotFoundError(
             f"scheduler file {file} does not exist; `dask scheduler --scheduler-file {file}` "
@@ -127,13 +118,7 @@ def _connected(
 
 
 def _ask(file: Path) -> None:
-    """Have a scheduler say who it is: a client would wait for its answer for ever.
-
-    Raises
-    ------
-    OSError
-        If it does not answer.
-    """
+    """Have a scheduler say who it is: a client would wait for its answer for ever."""
     from distributed.core import rpc
 
     try:
@@ -143,12 +128,9 @@ def _ask(file: Path) -> None:
             f"{file} is no file of a scheduler, which `dask scheduler --scheduler-file` writes"
         ) from None
 
-    async def identity() -> None:
-        async with rpc(address) as there:
-            await there.identity()
-
     async def answer() -> None:
-        await asyncio.wait_for(identity(), ANSWER)
+        async with asyncio.timeout(ANSWER), rpc(address) as there:
+            await there.identity()
 
     try:
         with ThreadPoolExecutor(1) as thread:  # in a notebook this one has a loop already
@@ -190,6 +172,35 @@ def _plugin(preload: Preload, ours: bool) -> Any:
     return Preparation()
 
 
+_JOB = """\
+#!/bin/bash
+#SBATCH --job-name={name}
+#SBATCH --ntasks={tasks}
+#SBATCH --cpus-per-task=1
+#SBATCH --time={time}
+#SBATCH --signal=B:TERM@300
+{settings}
+run={run_folder}
+scheduler="$PWD/scheduler-$SLURM_JOB_ID.json"
+dask scheduler --scheduler-file "$scheduler" --no-dashboard --port 0 &
+while [ ! -s "$scheduler" ]; do sleep 1; done
+srun --ntasks={workers} --overlap dask worker --scheduler-file "$scheduler" --nthreads 1 \
+--no-dashboard --memory-limit 0 --death-timeout 60 &
+if [ -e "$run/manifest.json" ]; then
+    symreg resume "$run" --dask-scheduler-file "$scheduler" &
+else
+    symreg run {run_file} --dask-scheduler-file "$scheduler" &
+fi
+search=$!
+trap 'kill -TERM $search' TERM
+wait $search || wait $search || status=$?
+rm -f "$scheduler"
+kill %1 %2 2>/dev/null || true
+exit ${{status:-0}}
+"""
+"""A job of SLURM; its first wait ends with the signal, the second with the search."""
+
+
 def slurm_script(
     run_file: Path,
     run_folder: Path,
@@ -201,65 +212,27 @@ def slurm_script(
 ) -> str:
     """Text of a job of SLURM that searches with as many workers as tasks, within one allocation.
 
-    Five minutes before the job's end SLURM tells the search to stop; submitted again, the job goes
-    on.
-
-    Parameters
-    ----------
-    run_file, run_folder
-        What is searched, and where the run is.
-    workers, most
-        How many workers, and how many islands there are for them; None where any number will do.
-    hours
-        Longest time of the job.
-    partition, account
-        Of the cluster; its defaults unless given.
-
-    Raises
-    ------
-    ValueError
-        If there is no time, or there are no workers or more than islands.
+    Five minutes before its end SLURM tells the search to stop; submitted again, the job goes on.
+    A ``ValueError`` if there is no time, or there are no workers or more than ``most`` islands.
     """
     if not hours > 0:
         raise ValueError(f"--hours is {hours:g}; it must be above 0")
-    if workers < 1:
-        raise ValueError(f"--workers is {workers}; it must be at least 1")
+    _check_workers("--workers", workers)
     if most is not None and workers > most:
         raise ValueError(
             f"--workers is {workers}, but [search] islands is {most}: each "
             "island is computed by one worker; have at least as many islands as workers"
         )
-    folder = shlex.quote(str(run_folder.absolute()))
     minutes = max(round(60 * hours), 10)
-    lines = [
-        "#!/bin/bash",
-        f"#SBATCH --job-name={shlex.quote('symreg-' + run_file.stem)}",
-        f"#SBATCH --ntasks={workers + 1}",
-        "#SBATCH --cpus-per-task=1",
-        f"#SBATCH --time={minutes // 60:02d}:{minutes % 60:02d}:00",
-        "#SBATCH --signal=B:TERM@300",
-        *([f"#SBATCH --partition={partition}"] if partition else []),
-        *([f"#SBATCH --account={account}"] if account else []),
-        "set -eu",
-        *(f"export {name}={value}" for name, value in ONE_THREAD.items()),
-        f"run={folder}",
-        'scheduler="$PWD/scheduler-$SLURM_JOB_ID.json"',
-        'dask scheduler --scheduler-file "$scheduler" --no-dashboard --port 0 &',
-        'while [ ! -s "$scheduler" ]; do sleep 1; done',
-        f'srun --ntasks={workers} --overlap dask worker --scheduler-file "$scheduler" '
-        "--nthreads 1 --no-dashboard --memory-limit 0 --death-timeout 60 &",
-        'if [ -e "$run/manifest.json" ]; then',
-        '    symreg resume "$run" --dask-scheduler-file "$scheduler" &',
-        "else",
-        f"    symreg run {shlex.quote(str(run_file.absolute()))} "
-        '--dask-scheduler-file "$scheduler" &',
-        "fi",
-        "search=$!",
-        "trap 'kill -TERM $search' TERM",
-        # The first wait ends with the signal, the second with the search.
-        "wait $search || wait $search || status=$?",
-        'rm -f "$scheduler"',
-        "kill %1 %2 2>/dev/null || true",
-        "exit ${status:-0}",
-    ]
-    return "\n".join(lines) + "\n"
+    place = {"partition": partition, "account": account}
+    chosen = [f"#SBATCH --{name}={value}" for name, value in place.items() if value]
+    exports = [f"export {name}={value}" for name, value in ONE_THREAD.items()]
+    return _JOB.format(
+        name=shlex.quote("symreg-" + run_file.stem),
+        tasks=workers + 1,
+        workers=workers,
+        time=f"{minutes // 60:02d}:{minutes % 60:02d}:00",
+        settings="\n".join([*chosen, "set -eu", *exports]),
+        run_folder=shlex.quote(str(run_folder.absolute())),
+        run_file=shlex.quote(str(run_file.absolute())),
+    )

@@ -1,7 +1,7 @@
 """Executors for pure tasks: processes that are watched, and what to do when one is lost.
 
-A task is pure when it gives the same result wherever and however often it is run. Then a worker
-that was killed, crashed or hangs costs the time of its task, and nothing else.
+A pure task gives the same result wherever and however often it is run; so a worker that was killed,
+crashed or hangs costs the time of its task, and nothing else.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ ONE_THREAD = dict.fromkeys(
 """Environment of a worker: one thread, for sums depend on the number of threads."""
 Preload = Callable[[], object]
 """Calls that workers may make before their first task, so that it need not wait."""
+Work = Callable[..., Any]
+Task = tuple[Any, ...]
+"""Arguments of a call."""
 LOST = (BrokenExecutor, CancelledError)
 
 
@@ -59,48 +62,25 @@ def processes(workers: int) -> Engine:
 
 
 class Crew:
-    """Runs pure tasks on an engine, starting it anew whenever a worker was lost.
-
-    Parameters
-    ----------
-    engine
-        Where tasks are run.
-    tell
-        Called with a line for each loss.
-    preload
-        What workers may do before their first task.
-    """
+    """Runs pure tasks on an engine; starts it anew, and tells so, whenever a worker was lost."""
 
     def __init__(
-        self,
-        engine: Engine,
-        tell: Callable[[str], object] = lambda _: None,
-        preload: Preload = tuple,
+        self, engine: Engine, tell: Callable[[str], object] = str, preload: Preload = tuple
     ) -> None:
-        self.engine = engine
-        self.tell = tell
-        self.preload = preload
+        self.engine, self.tell, self.preload = engine, tell, preload
         self._stack = ExitStack()
         self._executor: Executor | None = None
 
     def __enter__(self) -> Crew:
-        """Start no worker yet: the first task does."""
-        return self
+        return self  # the first task starts the workers
 
     def __exit__(self, *error: object) -> None:
-        """Stop the workers."""
         self._stop()
 
-    def run(
-        self,
-        work: Callable[..., Any],
-        tasks: Sequence[tuple[Any, ...]],
-        attempts: int = MOST_LOSSES,
-    ) -> list[Any]:
+    def run(self, work: Work, tasks: Sequence[Task], attempts: int = MOST_LOSSES) -> list[Any]:
         """Results in the order of the tasks; None for a task that no worker survives.
 
-        Those that were lost are run again, at last each by itself: then it is known whose fault it
-        was. An exception of a task itself is raised.
+        Lost ones are run again, at last each by itself: then it is known whose fault it was.
         """
         results: dict[int, Any] = {}
         for _ in range(attempts - 1):
@@ -113,11 +93,7 @@ class Crew:
         return [results.get(k) for k in range(len(tasks))]
 
     def _attempt(
-        self,
-        work: Callable[..., Any],
-        tasks: Sequence[tuple[Any, ...]],
-        left: Sequence[int],
-        results: dict[int, Any],
+        self, work: Work, tasks: Sequence[Task], left: Sequence[int], results: dict[int, Any]
     ) -> bool:
         """Run some of the tasks; whether no worker was lost."""
         if self._executor is None:
@@ -187,10 +163,7 @@ def _beat(folder: Path, parent: int) -> None:
 
 
 def _watch(folder: Path, over: threading.Event) -> None:
-    """Kill worker processes that give no sign of life.
-
-    Beats are counted, not seconds: after a suspension all are alive.
-    """
+    """Kill worker processes without beats; seconds would tell nothing after a suspension."""
     last: dict[Path, str] = {}
     missed: dict[Path, int] = {}
     while not over.wait(BEAT):
