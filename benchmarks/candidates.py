@@ -55,6 +55,7 @@ from symreg.searching.variation import VariationSettings
 from symreg.structures import Structures
 from symreg.structures.neighbours import structure_pairs
 from symreg.terms import Term
+from symreg.terms.lengths import Lengths
 
 Floats = NDArray[np.float64]
 Terms = list[Term]
@@ -99,7 +100,7 @@ def measure_sizes(structures: int, sizes: Sequence[int], count: int, turns: int)
     for size in sizes:
         data = copies(argon(structures), size)
         start = time.perf_counter()
-        design = build_design(data, CUTOFF, r0=R0, loss=LossSettings())
+        design = build_design(data, Lengths(CUTOFF, None, R0), loss=LossSettings())
         took = time.perf_counter() - start
         print(f"x{size}: {len(data)} structures, {sum(design.counts.values())} labels; ", end="")
         print(f"projected in {took:.1f} s on {design.n_nodes} nodes", flush=True)
@@ -219,7 +220,7 @@ def measure_routes(structures: int, fits: int) -> None:
     """Print what one fit costs with and without the projected design, candidate by candidate."""
     data = argon(structures)
     pairs = AllPairs(data)
-    fitter = Fitter(build_design(data, CUTOFF, r0=R0, loss=LossSettings()))
+    fitter = Fitter(build_design(data, Lengths(CUTOFF, None, R0), loss=LossSettings()))
     drawn = with_four_constants(4 * fits, np.random.default_rng(5))
     outcomes = fitter.fit(pack(drawn, [PAIR])).outcomes
     candidates = [

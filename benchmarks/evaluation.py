@@ -202,6 +202,7 @@ def compile_all() -> None:
     from symreg.fit.loss import LossSettings
     from symreg.fit.projected.fitter import Fitter
     from symreg.searching.variation import Variation, VariationSettings
+    from symreg.terms.lengths import Lengths
 
     own: dict[str, float] = {}
     open_: list[list[Any]] = []
@@ -221,7 +222,7 @@ def compile_all() -> None:
     event.register("numba:compile", Listener())
     began = time.process_time()
     structures = argon(2)  # its labels come from the exact path: slopes and sums over pairs
-    design = build_design(structures, CUTOFF, r0=R0, loss=LossSettings())
+    design = build_design(structures, Lengths(CUTOFF, None, R0), loss=LossSettings())
     candidates = Variation(VariationSettings(), design.keys).random(20, np.random.default_rng(0))
     fitter = Fitter(design)
     fitter.fit(candidates)

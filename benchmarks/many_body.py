@@ -43,6 +43,7 @@ from symreg.fit.rows import DirectFitter, Labelled
 from symreg.structures import Structures, from_atoms
 from symreg.terms import Term
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 CUTOFF = Cutoff(kind="septic", r_cut=6.0, r_on=3.6)
 R0, LOSS = 2.55, LossSettings()
@@ -109,7 +110,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for size in options.structures:
         data = copper(size)
-        design = build_design(data, CUTOFF, r0=R0, loss=LOSS, many_body=True)
+        design = build_design(data, Lengths(CUTOFF, None, R0), loss=LOSS, many_body=True)
         fitter = Labelled(data, CUTOFF, None).fitter(design)
         assert (fitter.fit(drawn).outcomes == FITTED).mean() > 0.5
         found = rates(fitter, drawn, options.turns)

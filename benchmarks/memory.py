@@ -52,13 +52,16 @@ def build(count: int, atoms: int) -> None:
     from symreg.fit.design import build_design
     from symreg.fit.loss import LossSettings
     from symreg.terms.cutoff import Cutoff
+    from symreg.terms.lengths import Lengths
 
     threadpool_limits(1)
     cutoff = Cutoff(kind="septic", r_cut=8.5, r_on=5.1)
-    build_design(structures_of(2, 200), cutoff, r0=3.75, loss=LossSettings())  # compiles
+    build_design(
+        structures_of(2, 200), Lengths(cutoff, None, 3.75), loss=LossSettings()
+    )  # compiles
     structures = structures_of(count, atoms)
     before, began = peak(), perf_counter()
-    build_design(structures, cutoff, r0=3.75, loss=LossSettings())
+    build_design(structures, Lengths(cutoff, None, 3.75), loss=LossSettings())
     total = int(structures.n_atoms.sum())
     print(
         f"{len(structures):5d} structures, {total:,} atoms: peak {peak():,.0f} MiB, "

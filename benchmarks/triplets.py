@@ -33,6 +33,7 @@ from symreg.structures import Structures, read_structures
 from symreg.structures.settings import DataSettings
 from symreg.terms import Term
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 CUTOFFS = tuple(Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (6.0, 4.2))
 R0, LOSS = 2.37, LossSettings()
@@ -77,7 +78,7 @@ def main() -> None:
     data, fitters, sizes = silicon(), {}, options.sizes
     for size in sizes:
         more, start = copies(data, size), time.perf_counter()
-        fitters[size] = Fitter(build_design(more, *CUTOFFS, r0=R0, loss=LOSS))
+        fitters[size] = Fitter(build_design(more, Lengths(*CUTOFFS, R0), loss=LOSS))
         took = time.perf_counter() - start
         print(f"x{size}: {len(more)} structures, projected in {took:.1f} s", flush=True)
     print(

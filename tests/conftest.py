@@ -314,12 +314,13 @@ def silicon_design(silicon):
     from symreg.fit.design import build_design
     from symreg.fit.loss import LossSettings
     from symreg.terms.cutoff import Cutoff
+    from symreg.terms.lengths import Lengths
 
     cutoffs = [
         Cutoff(kind="septic", r_cut=r_cut, r_on=r_on)
         for r_on, r_cut in (SILICON.pairs, SILICON.triplets)
     ]
-    return build_design(silicon, *cutoffs, r0=SILICON.a, loss=LossSettings())
+    return build_design(silicon, Lengths(*cutoffs, SILICON.a), loss=LossSettings())
 
 
 @pytest.fixture(scope="session")

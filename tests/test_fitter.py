@@ -28,6 +28,7 @@ from symreg.structures import from_atoms
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.known import FORMS, terms_of_form
+from symreg.terms.lengths import Lengths
 
 
 def fitted_by_scipy(fitter, start, errors=residual):
@@ -48,14 +49,16 @@ def fitted_by_scipy(fitter, start, errors=residual):
 def argon(argon_images):
     """Lennard-Jones labels without noise."""
     return Fitter(
-        build_design(from_atoms(argon_images), CUTOFF, r0=R0, loss=LOSS, fixed_e0={"Ar": 0.0})
+        build_design(
+            from_atoms(argon_images), Lengths(CUTOFF, None, R0), loss=LOSS, fixed_e0={"Ar": 0.0}
+        )
     )
 
 
 @pytest.fixture(scope="module")
 def mixture(two_elements):
     """Noisy labels of two elements."""
-    return Fitter(build_design(two_elements, CUTOFF, r0=R0, loss=LOSS))
+    return Fitter(build_design(two_elements, Lengths(CUTOFF, None, R0), loss=LOSS))
 
 
 # The fit
@@ -101,7 +104,7 @@ def test_lennard_jones_of_the_public_argon(shared_data):
     # Made with eps = 0.012340 eV and sigma = 3.350 Å; tabulated, so known to 0.1 %.
     structures = from_atoms(ase.io.read(shared_data / "lennard_jones_argon.extxyz", index=":"))
     cutoff = Cutoff(kind="poet", r_cut=7.5, r_on=4.355)
-    fitter = Fitter(build_design(structures, cutoff, r0=R0, loss=LossSettings()))
+    fitter = Fitter(build_design(structures, Lengths(cutoff, None, R0), loss=LossSettings()))
     found, loss = fitter.refit(terms("x^-12", "x^-6"))
     w12, w6 = found.weights
     assert w6**2 / (4 * w12) == pytest.approx(0.012340, rel=1e-3)
@@ -317,7 +320,7 @@ def silicon_terms(*texts, **start):
 def exact_silicon(silicon_images):
     """Stillinger-Weber-like labels without noise."""
     design = build_design(
-        from_atoms(silicon_images), FAR, NEAR, r0=2.35, loss=LOSS, fixed_e0={"Si": 0.0}
+        from_atoms(silicon_images), Lengths(FAR, NEAR, 2.35), loss=LOSS, fixed_e0={"Si": 0.0}
     )
     return Fitter(design)
 
@@ -462,7 +465,7 @@ def test_columns_with_triplets_are_the_derivatives_of_the_predictions(silicon_fi
 
 
 def test_grid_of_pairs_may_be_coarser_than_that_of_triplets(silicon):
-    design = build_design(silicon, FAR, NEAR, r0=2.35, loss=LOSS, n_nodes=8)
+    design = build_design(silicon, Lengths(FAR, NEAR, 2.35), loss=LOSS, n_nodes=8)
     fitter = Fitter(design)
     texts = "x", STILLINGER_WEBER, "exp(-a*(x1 + x2))*(c + 0.8)"
     batch = pack([silicon_terms(*texts, a=3.2, b=0.4)], design.keys)

@@ -23,6 +23,7 @@ from symreg.structures.neighbours import nearest_neighbour_mean
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.known import FORMS, MANY_BODY_FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
+from symreg.terms.lengths import Lengths
 
 AR = Key.of("Ar", "Ar")
 SILICON = (Key.of("Si", "Si"), Key.of("Si", "Si", "Si"))
@@ -73,7 +74,7 @@ def fitter():
     structures, _ = read_structures(DataSettings(train=("argon.extxyz",)), folder)
     cutoff = Cutoff(kind="septic", r_cut=8.5, r_on=5.1)
     r0 = nearest_neighbour_mean(structures)
-    return Fitter(build_design(structures, cutoff, r0=r0, loss=LossSettings()))
+    return Fitter(build_design(structures, Lengths(cutoff, None, r0), loss=LossSettings()))
 
 
 def test_every_form_is_listed_once_with_its_source():

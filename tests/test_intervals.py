@@ -10,6 +10,7 @@ from symreg.fit.intervals import bootstrap, covariance_of, intervals
 from symreg.fit.projected.fitter import Fitter
 from symreg.structures import from_atoms
 from symreg.terms import Expression, Term
+from symreg.terms.lengths import Lengths
 
 STILLINGER_WEBER = "exp(-a*(x1 - 1))*exp(-a*(x2 - 1))*(c + b)^2"
 
@@ -18,14 +19,16 @@ STILLINGER_WEBER = "exp(-a*(x1 - 1))*exp(-a*(x2 - 1))*(c + b)^2"
 def argon(argon_images):
     """Lennard-Jones labels without noise."""
     return Fitter(
-        build_design(from_atoms(argon_images), CUTOFF, r0=R0, loss=LOSS, fixed_e0={"Ar": 0.0})
+        build_design(
+            from_atoms(argon_images), Lengths(CUTOFF, None, R0), loss=LOSS, fixed_e0={"Ar": 0.0}
+        )
     )
 
 
 @pytest.fixture(scope="module")
 def mixture(two_elements):
     """Noisy labels of two elements."""
-    return Fitter(build_design(two_elements, CUTOFF, r0=R0, loss=LOSS))
+    return Fitter(build_design(two_elements, Lengths(CUTOFF, None, R0), loss=LOSS))
 
 
 def numeric_covariance(fitter, expression, labels):
@@ -57,7 +60,7 @@ def test_covariance_is_that_of_a_numerical_jacobian(mixture, two_elements):
 
 def test_labels_that_the_loss_leaves_out_say_nothing_about_constants(two_elements):
     def errors_of(structures, **settings):
-        fitter = Fitter(build_design(structures, CUTOFF, r0=R0, n_nodes=36, **settings))
+        fitter = Fitter(build_design(structures, Lengths(CUTOFF, None, R0), n_nodes=36, **settings))
         start = tuple(Term.at(key, key.parse("x^-12")) for key in fitter.design.keys)
         return intervals(fitter, fitter.refit(start)[0]).standard_error
 
@@ -89,7 +92,9 @@ def noisy_dimers():
 
 
 def test_intervals_cover_the_truth(noisy_dimers):
-    fitter = Fitter(build_design(noisy_dimers, CUTOFF, r0=R0, loss=LOSS, fixed_e0={"Ar": 0.0}))
+    fitter = Fitter(
+        build_design(noisy_dimers, Lengths(CUTOFF, None, R0), loss=LOSS, fixed_e0={"Ar": 0.0})
+    )
     found, _ = fitter.refit(terms("x^-12", "x^-6"))
     truth = 4 * EPSILON * np.array([(SIGMA / R0) ** 12, -((SIGMA / R0) ** 6)])
     result = intervals(fitter, found, bootstrap(fitter.design))
@@ -105,7 +110,7 @@ def test_intervals_cover_the_truth(noisy_dimers):
 
 
 def test_bootstrap_is_the_same_each_time(noisy_dimers):
-    design = build_design(noisy_dimers, CUTOFF, r0=R0, loss=LOSS)
+    design = build_design(noisy_dimers, Lengths(CUTOFF, None, R0), loss=LOSS)
     one, two = bootstrap(design, 3), bootstrap(design, 3)
     assert len(one) == 3
     for first, second in zip(one, two, strict=True):
@@ -115,7 +120,7 @@ def test_bootstrap_is_the_same_each_time(noisy_dimers):
 
 def test_few_runs_give_no_percentiles(argon_images):
     # One trajectory of four structures is cut into four blocks.
-    design = build_design(from_atoms(argon_images[:4]), CUTOFF, r0=R0, loss=LOSS)
+    design = build_design(from_atoms(argon_images[:4]), Lengths(CUTOFF, None, R0), loss=LOSS)
     assert len(design.block_triangles) == 4
     assert bootstrap(design) == []
     fitter = Fitter(design)
@@ -134,7 +139,7 @@ def test_constants_that_the_data_cannot_tell_apart_have_no_error_bar(argon):
 
 def test_as_many_constants_as_labels_leave_no_error_bar(noisy_dimers):
     two = noisy_dimers.subset(np.arange(len(noisy_dimers)) < 2)
-    fitter = Fitter(build_design(two, CUTOFF, r0=R0, loss=LOSS, fixed_e0={"Ar": 0.0}))
+    fitter = Fitter(build_design(two, Lengths(CUTOFF, None, R0), loss=LOSS, fixed_e0={"Ar": 0.0}))
     found, _ = fitter.refit(terms("x^-12", "x^-6"))
     assert np.isnan(covariance_of(fitter, found)).all()
     one = Expression(found.terms[:1], found.weights[:1])

@@ -25,17 +25,18 @@ from symreg.records import rmse_table
 from symreg.structures import from_atoms
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 R0 = 3.6
 CUTOFF = Cutoff(kind="septic", r_cut=6.5, r_on=4.5)
 LOSS = LossSettings(sigma_energy=0.002, sigma_forces=0.02, sigma_stress=1e-3)
 FREE = {"Ar": -0.31, "Kr": -0.69}
 PAIRS = Key.of("Ar", "Ar"), Key.of("Ar", "Kr"), Key.of("Kr", "Kr")
-NOTHING_LEFT_OUT = {"r0": R0, "loss": LOSS}
+NOTHING_LEFT_OUT = {"loss": LOSS}
 
 
-def design_of(structures, cutoff=CUTOFF, **settings):
-    return build_design(structures, cutoff, **{**NOTHING_LEFT_OUT, **settings})
+def design_of(structures, cutoff=CUTOFF, r0=R0, **settings):
+    return build_design(structures, Lengths(cutoff, None, r0), **{**NOTHING_LEFT_OUT, **settings})
 
 
 def expression_of(*parts, pairs=PAIRS):
@@ -443,10 +444,10 @@ def kept(two_elements, tmp_path, monkeypatch):
 
     few = two_elements.subset(np.arange(len(two_elements)) < 5)
 
-    def load(structures=few, cutoff=CUTOFF, **settings):
-        before = len(built)
+    def load(structures=few, cutoff=CUTOFF, r0=R0, **settings):
+        before, path = len(built), tmp_path / "new" / "design.npz"
         options = {**NOTHING_LEFT_OUT, **settings}
-        found = load_or_build_design(tmp_path / "new" / "design.npz", structures, cutoff, **options)
+        found = load_or_build_design(path, structures, Lengths(cutoff, None, r0), **options)
         return found, len(built) > before
 
     load.structures = few
@@ -527,5 +528,5 @@ def test_file_that_cannot_be_written_is_an_error_of_its_own(two_elements, tmp_pa
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
         load_or_build_design(
-            tmp_path / "file" / "design.npz", two_elements, CUTOFF, **NOTHING_LEFT_OUT
+            tmp_path / "file" / "design.npz", two_elements, Lengths(CUTOFF, None, R0), LOSS
         )

@@ -29,6 +29,7 @@ from symreg.fit.rows import DirectFitter, Labelled, all_rows, rows, screening_ro
 from symreg.language import combine
 from symreg.structures import from_atoms
 from symreg.terms import Expression, Key, Term, expression_of
+from symreg.terms.lengths import Lengths
 
 WEIGHTS = {"b": 2.0}
 PRODUCT = (0.4, "Cu-Cu-Cu: exp(-2.0*x1)*exp(-2.0*x2)*(c + 0.4)^2")
@@ -42,8 +43,7 @@ def fitter_of(structures, three_body=False, screen=False, **changed):
     cutoffs = CUTOFF, THREE if three_body else None
     design = build_design(
         structures,
-        *cutoffs,
-        r0=R0,
+        Lengths(*cutoffs, R0),
         loss=LossSettings(),
         group_weights=WEIGHTS,
         many_body=True,
@@ -310,8 +310,8 @@ def test_the_memory_of_rows_is_known_beforehand(three):
     images = [bulk("Cu", "fcc", a=a, cubic=True).repeat(2) for a in np.linspace(3.5, 3.8, 40)]
     structures = from_atoms(labelled(images, expression_of(GUPTA)))
     cutoff = replace(CUTOFF, r_cut=6.0)
-    setting = {"r0": R0, "loss": LossSettings(), "group_weights": {}, "many_body": True}
-    design = build_design(structures, cutoff, three, **setting)
+    lengths = Lengths(cutoff, three, R0)
+    design = build_design(structures, lengths, LossSettings(), many_body=True)
     _, projected = all_rows(structures, design, cutoff, three), Fitter(design)  # compiles
     held = expression_of([(-19.0, BENT[1] if three else EMBEDDED)])
     tracemalloc.start()

@@ -21,6 +21,7 @@ from symreg.structures import Structures, from_atoms
 from symreg.structures.neighbours import structure_pairs
 from symreg.terms import Expression, Key, expression_of
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 R0 = 2.35
 PAIRS = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)
@@ -31,8 +32,9 @@ SI2, SI3 = Key.of("Si", "Si"), Key.of("Si", "Si", "Si")
 
 
 def design_of(structures, cutoff=PAIRS, cutoff_three_body=TRIPLETS, **settings):
+    r0 = settings.pop("r0", R0)
     return build_design(
-        structures, cutoff, cutoff_three_body, **{"r0": R0, "loss": LOSS} | settings
+        structures, Lengths(cutoff, cutoff_three_body, r0), **{"loss": LOSS} | settings
     )
 
 
@@ -149,7 +151,7 @@ def test_what_the_certificate_lets_pass_is_what_the_exact_path_computes(
 def test_pair_terms_know_nothing_of_the_triplets(silicon, silicon_design):
     expression = expression_of(PAIR)
     loss, e0 = projected(silicon_design, expression)
-    without = build_design(silicon, PAIRS, r0=R0, loss=LOSS)
+    without = build_design(silicon, Lengths(PAIRS, None, R0), loss=LOSS)
     assert without.triplets is None
     assert without.keys == silicon_design.pair_keys == silicon_design.keys[:1]
     again, same = projected(without, expression)
@@ -188,7 +190,7 @@ def test_floor_falls_as_nodes_are_raised(silicon, monkeypatch):
 
 
 def test_floor_of_pairs_is_that_without_triplets(silicon, silicon_design):
-    without = build_design(silicon, PAIRS, r0=R0, loss=LOSS)
+    without = build_design(silicon, Lengths(PAIRS, None, R0), loss=LOSS)
     assert without.floor.error == without.pair_floor.error
     assert silicon_design.pair_floor.error == pytest.approx(without.floor.error, rel=1e-9)
     assert silicon_design.pair_floor.rmse["train"].forces.rmse == pytest.approx(
@@ -349,7 +351,7 @@ def test_another_cutoff_of_triplets_builds_the_design_anew(silicon, tmp_path):
     few, path = silicon.subset(np.arange(len(silicon)) > 7), tmp_path / "design.npz"
     radii = []
     for cutoff in (TRIPLETS, TRIPLETS, replace(TRIPLETS, r_cut=4.0), None, TRIPLETS):
-        design = load_or_build_design(path, few, PAIRS, cutoff, r0=R0, loss=LOSS)
+        design = load_or_build_design(path, few, Lengths(PAIRS, cutoff, R0), loss=LOSS)
         radii.append(design.triplets and design.triplets.cutoff.r_cut)
     assert radii == [4.2, 4.2, 4.0, None, 4.2]
 

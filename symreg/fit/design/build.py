@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.fit.design.design import Cell, Design
 from symreg.fit.grid import choose_node_count
 from symreg.fit.loss import LossSettings
@@ -21,8 +22,7 @@ from symreg.structures.neighbours import NEIGHBOUR_REACH, closest_distances, str
 from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of, kind_of
-
-Floats = NDArray[np.float64]
+from symreg.terms.lengths import Lengths
 
 MARGIN = 0.95
 """The grid begins at this fraction of the closest distance."""
@@ -45,11 +45,13 @@ class _Triangle:
 
     def reduce(self) -> Floats:
         if self.waiting:
-            self.matrix = np.asarray(
-                np.linalg.qr(np.vstack([self.matrix, *self.waiting]), mode="r")
-            )
+            self.matrix = _upper(np.vstack([self.matrix, *self.waiting]))
             self.waiting = []
         return self.matrix
+
+
+def _upper(matrix: Floats) -> Floats:
+    return np.asarray(np.linalg.qr(matrix, mode="r"))
 
 
 class Accumulator:
@@ -71,7 +73,7 @@ class Accumulator:
         if self.design.fixed_e0 is not None:
             known = [self.design.fixed_e0[name] for name in self.design.species]
             target = target - free_atoms @ np.array(known)
-        row = np.concatenate([self._e0_columns(free_atoms), energy, [target]]) / n
+        row = np.concatenate([free_atoms[: self.design.n_e0], energy, [target]]) / n
         self._keep(("energy", *where), row[None, :])
         labels = structures.forces[structures.atoms_of(s)].ravel()
         self._keep(("forces", *where), self._without_e0(forces.reshape(3 * n, -1), labels))
@@ -90,9 +92,7 @@ class Accumulator:
                 parts.append(grid.contributions(around, species))
             except ValueError as error:
                 raise ValueError(f"{structures.source[s]} has {error}") from None
-        energy, forces, virial = (
-            np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)
-        )
+        energy, forces, virial = (np.concatenate(p, axis=-1) for p in zip(*parts, strict=True))
         return energy, forces, virial
 
     def node_values(self, matrix: Floats, first: int = 0) -> Floats:
@@ -102,9 +102,6 @@ class Accumulator:
             matrix[:, place] = grid.to_node_values(matrix[:, place])
             first += grid.size
         return matrix
-
-    def _e0_columns(self, free_atoms: NDArray[np.int64]) -> Floats:
-        return free_atoms.astype(float) if self.design.n_e0 else np.empty(0)
 
     def _without_e0(self, rows: Floats, labels: Floats) -> Floats:
         return np.hstack([np.zeros((len(rows), self.design.n_e0)), rows, labels[:, None]])
@@ -122,44 +119,36 @@ class Accumulator:
             collected = self.triangles.pop(cell)
             matrix, counts[cell] = collected.reduce(), collected.count
             matrix = self.node_values(matrix, self.design.n_e0)
-            cells[cell] = np.asarray(np.linalg.qr(matrix, mode="r"))
+            cells[cell] = _upper(matrix)
         return condensed(replace(self.design, cells=cells, counts=counts))
 
 
 def condensed(design: Design) -> Design:
     """The design with those combinations of node values that the data feel."""
-    grids, turns, first = [], [], design.n_e0
-    for grid in design.grids:
-        place = slice(first, first + grid.size)
-        first += grid.size
-        fewer, turn = _felt(design, grid, place)
-        grids.append(fewer)
-        turns.append((place, turn))
-    if all(fewer is grid for fewer, grid in zip(grids, design.grids, strict=True)):
+    if not any(grid.is_condensed for grid in design.grids):
         return design
-    # The floors are those of all combinations.
-    floors = design.pair_floor, design.floor
-    parts = (
-        (
-            cell,
-            np.hstack(
-                [m[:, : design.n_e0], *(m[:, place] @ turn for place, turn in turns), m[:, -1:]]
-            ),
-        )
-        for cell, m in design.cells.items()
-    )
-    cells = {cell: np.asarray(np.linalg.qr(part, mode="r")) for cell, part in parts}
-    return replace(design, grids=tuple(grids), cells=cells, floors=floors)
+    n = design.n_e0
+    grids, turns = zip(*(_felt(design, k) for k in range(len(design.grids))), strict=True)
+
+    def turned(matrix: Floats) -> Floats:
+        parts = [matrix[:, n:-1][:, design.place(k)] @ turn for k, turn in enumerate(turns)]
+        return _upper(np.hstack([matrix[:, :n], *parts, matrix[:, -1:]]))
+
+    cells = {cell: turned(matrix) for cell, matrix in design.cells.items()}
+    floors = design.pair_floor, design.floor  # those of all combinations
+    return replace(design, grids=grids, cells=cells, floors=floors)
 
 
-def _felt(design: Design, grid: NodeGrid, place: slice) -> tuple[NodeGrid, Floats]:
-    """A grid with what the data feel of it, and the map to that."""
+def _felt(design: Design, k: int) -> tuple[NodeGrid, Floats]:
+    """The grid number k with what the data feel of it, and the map to that."""
+    grid, n = design.grids[k], design.n_e0
     if not grid.is_condensed:
         return grid, np.eye(grid.size)
     rows = _Triangle(grid.size)
     for cell, matrix in design.cells.items():
         if sigma := design.loss.sigma(cell[0]):
-            rows.add(matrix[:, place] / (sigma * np.sqrt(design.counts[cell])))
+            values = matrix[:, n:-1][:, design.place(k)]
+            rows.add(values / (sigma * np.sqrt(design.counts[cell])))
     return grid.felt(rows.reduce())
 
 
@@ -179,38 +168,17 @@ def _lowest_distances(structures: Structures, cutoff: Cutoff) -> dict[tuple[str,
 
 def build_design(
     structures: Structures,
-    cutoff: Cutoff,
-    cutoff_three_body: Cutoff | None = None,
-    *,
-    r0: float,
+    lengths: Lengths,
     loss: LossSettings,
     fixed_e0: Mapping[str, float] | None = None,
     group_weights: Mapping[str, float] | None = None,
     many_body: bool = False,
     n_nodes: int | None = None,
 ) -> Design:
-    """Project all structures of all splits.
+    """Project all structures, one at a time; ``loss`` to ``group_weights`` are as of ``Design``.
 
-    Parameters
-    ----------
-    structures
-        The data; memory beyond it is one structure at a time.
-    cutoff
-        Cutoff function of the pair terms.
-    cutoff_three_body
-        That of the three-body terms, if there are any.
-    r0
-        Unit of reduced distance in Å.
-    loss
-        Scales of the loss.
-    fixed_e0
-        Energies of free atoms in eV by species; fitted when None.
-    group_weights
-        Weights of groups that do not count 1.
-    many_body
-        Whether formulas may hold many-body terms; the design itself is of the others.
-    n_nodes
-        Nodes per pair of species; by default what r^-12 needs.
+    With ``many_body`` formulas may hold many-body terms; the design itself is of the others. Each
+    pair of species has ``n_nodes``, by default what r^-12 needs.
 
     Raises
     ------
@@ -220,16 +188,17 @@ def build_design(
     """
     if many_body:
         _one_element(structures.species, FUNCTION, "many_body")
+    cutoff, near = lengths.cutoff, lengths.cutoff_three_body
     lowest = _lowest_distances(structures, cutoff)
     nodes = n_nodes or max(choose_node_count(low, cutoff.r_cut) for low in lowest.values())
     grid_of = kind_of(PAIRS).discoverer.grid_type
     grids = [grid_of(Key(PAIRS, pair), low, cutoff, nodes) for pair, low in lowest.items()]
-    if cutoff_three_body is not None:
-        grids.append(_triplet_grid(structures.species, min(lowest.values()), cutoff_three_body))
+    if near is not None:
+        grids.append(_triplet_grid(structures.species, min(lowest.values()), near))
     design = Design(
         species=structures.species,
         grids=tuple(grids),
-        r0=r0,
+        r0=lengths.r0,
         fixed_e0=None if fixed_e0 is None else dict(fixed_e0),
         loss=loss,
         group_weights=dict(group_weights or {}),
@@ -239,7 +208,7 @@ def build_design(
     )
     accumulator = Accumulator(design)
     # Every block has a matrix of its own until all is projected; with triplets these are large.
-    most = 100 if cutoff_three_body is None else 20
+    most = 100 if near is None else 20
     for s, block in enumerate(bootstrap_blocks(structures, most=most)):
         accumulator.add(structures, s, int(block))
     finished = accumulator.finish()
@@ -264,50 +233,27 @@ def _triplet_grid(species: tuple[str, ...], r_lo: float, cutoff: Cutoff) -> Node
             f"[terms] r_cut_three_body is {cutoff.r_cut:g} Å, but the closest atoms are "
             f"{r_lo / MARGIN:.4g} Å apart, so there are no triplets; make it larger"
         )
-    grid: NodeGrid = kind_of(TRIPLETS).discoverer.grid_type(
-        Key(TRIPLETS, 3 * species), r_lo, cutoff
-    )
+    key, kind = Key(TRIPLETS, 3 * species), kind_of(TRIPLETS).discoverer
+    grid: NodeGrid = kind.grid_type(key, r_lo, cutoff)
     return grid
 
 
 def load_or_build_design(
     path: Path,
     structures: Structures,
-    cutoff: Cutoff,
-    cutoff_three_body: Cutoff | None = None,
-    *,
-    r0: float,
+    lengths: Lengths,
     loss: LossSettings,
     fixed_e0: Mapping[str, float] | None = None,
     group_weights: Mapping[str, float] | None = None,
     many_body: bool = False,
 ) -> Design:
-    """``build_design`` kept in a file, for the next time and for worker processes.
-
-    The file is replaced if it is damaged, or was made from other data or settings.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    cutoffs = [c.to_dict() for c in (cutoff, cutoff_three_body) if c is not None]
-    settings = [*cutoffs, r0, asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
+    """``build_design``, kept in a file: built anew if that is damaged or of other settings."""
+    cutoffs = [c.to_dict() for c in (lengths.cutoff, lengths.cutoff_three_body) if c is not None]
+    settings = [*cutoffs, lengths.r0, asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
-    try:
+    with suppress(Exception):  # in a damaged archive zipfile and numpy raise whatever they meet
         return Design.load(path, key)
-    except Exception:  # in a damaged archive zipfile and numpy raise whatever they stumble upon
-        pass
-    design = build_design(
-        structures,
-        cutoff,
-        cutoff_three_body,
-        r0=r0,
-        loss=loss,
-        fixed_e0=fixed_e0,
-        group_weights=group_weights,
-        many_body=many_body,
-    )
+    design = build_design(structures, lengths, loss, fixed_e0, group_weights, many_body)
     design.save(path, key)
     return design

@@ -30,6 +30,7 @@ from symreg.structures.neighbours import nearest_neighbour_mean
 from symreg.terms import Expression, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.known import Form, known_forms, terms_of_form
+from symreg.terms.lengths import Lengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +136,11 @@ def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
     r0 = nearest_neighbour_mean(structures) if isinstance(terms.r0, str) else float(terms.r0)
     fixed_e0 = _fixed_e0(settings, report)
     build = build_design if design_file is None else partial(load_or_build_design, design_file)
+    cutoffs = terms.cutoff_function, terms.cutoff_function_three_body
     with threadpool_limits(1):
         design = build(
             structures,
-            terms.cutoff_function,
-            terms.cutoff_function_three_body,
-            r0=r0,
+            Lengths(*cutoffs, r0),
             loss=settings.loss,
             fixed_e0=fixed_e0,
             group_weights=settings.data.weights,
@@ -148,7 +148,6 @@ def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
         )
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
-    cutoffs = terms.cutoff_function, terms.cutoff_function_three_body
     return Prepared(settings, structures, report, *cutoffs, r0, fixed_e0, design)
 
 
