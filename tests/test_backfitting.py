@@ -8,8 +8,7 @@ from symreg.fit.design.design import solve
 from symreg.fit.programs.batch import pack
 from symreg.fit.projected.fitter import POLISH, Fitter
 from symreg.fit.projected.judging import FITTED
-from symreg.fit.solve.linear import span
-from symreg.fit.solve.solver import covariance
+from symreg.fit.solve.linear import covariance, span
 from symreg.language.canonical import X
 from symreg.searching.backfitting import ROOM, Backfitting
 from symreg.searching.individuals import Individual

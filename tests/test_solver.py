@@ -7,7 +7,8 @@ from scipy.optimize import least_squares
 from symreg.fit.programs.batch import pack
 from symreg.fit.projected.fitter import POLISH, Fitter
 from symreg.fit.projected.judging import FITTED
-from symreg.fit.solve.solver import Columns, covariance, solve
+from symreg.fit.solve.linear import covariance
+from symreg.fit.solve.solver import Columns, solve
 from symreg.terms import Expression, Term
 
 X = np.linspace(0.0, 3.0, 40)

@@ -48,10 +48,11 @@ def column(text, tensor, **changes):
 
 
 def filled(tree, tensor):
-    found, (code, arg, constants) = factors(tensor), arrays(tree)
+    code, arg, constants = arrays(tree)
     # Rows that the points do not fill: what is left of the ones before must not count.
     scratch = registers(INPUTS + constants.size + code.size, constants.size, 19)
-    fill_values(code, arg, constants, tensor, scratch, found)
+    found = factors(tensor, scratch)
+    fill_values(code, arg, constants, tensor, found)
     return code, found
 
 

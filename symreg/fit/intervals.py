@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from symreg.fit.design import Design, Problem, triangle
 from symreg.fit.projected.fitter import Fitter
-from symreg.fit.solve.solver import covariance
+from symreg.fit.solve.linear import covariance
 from symreg.terms import Expression
 
 Floats = NDArray[np.float64]

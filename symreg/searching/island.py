@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.fit.programs.batch import CodedTerm
-from symreg.fit.projected.fitter import AS_IT_STANDS, POLISH, QUICK, Fits, FitSettings, Fitter
+from symreg.fit.projected.batch import Fits
+from symreg.fit.projected.fitter import AS_IT_STANDS, POLISH, QUICK, FitSettings, Fitter
 from symreg.fit.projected.judging import DEPENDENT, FITTED
 from symreg.language import Tree
 from symreg.language.text import Nested

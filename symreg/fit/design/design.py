@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -11,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.files import write_arrays
 from symreg.fit.loss import LossSettings
 from symreg.fit.sums.base import NodeGrid
@@ -23,7 +24,6 @@ from symreg.structures import QUANTITIES
 from symreg.terms import Expression, Key
 from symreg.terms.kinds import kind_of
 
-Floats = NDArray[np.float64]
 Cell = tuple[str, str, str, int]
 """Labels that one triangular matrix covers: quantity, group, split, bootstrap block."""
 
@@ -85,8 +85,7 @@ class Design:
     @cached_property
     def triplets(self) -> TripletGrid | None:
         """The grid of triplets of the one element, if there is any."""
-        found = [grid for grid in self.grids if isinstance(grid, TripletGrid)]
-        return found[0] if found else None
+        return next((grid for grid in self.grids if isinstance(grid, TripletGrid)), None)
 
     @property
     def pair_keys(self) -> tuple[Key, ...]:
@@ -136,28 +135,31 @@ class Design:
     @cached_property
     def quantities(self) -> tuple[str, ...]:
         """Quantities that have training labels and a scale."""
-        return tuple(q for q in QUANTITIES if self._scales(q))
+        return tuple(dict.fromkeys(cell[0] for cell in self._scales))
 
-    def _scales(self, quantity: str) -> dict[Cell, float]:
-        """Factor of the rows of each training cell in the loss."""
-        sigma = self.loss.sigma(quantity)
-        chosen = [c for c in self.cells if c[0] == quantity and c[2] == "train"] if sigma else []
-        weight = {cell: float(self.group_weights.get(cell[1], 1.0)) for cell in chosen}
-        total = sum(weight[cell] * self.counts[cell] for cell in chosen)
-        return {c: np.sqrt(weight[c] / total) / sigma for c in chosen if weight[c] > 0}
+    @cached_property
+    def _scales(self) -> dict[Cell, float]:
+        """Factor of the rows of each training cell in the loss, quantity by quantity."""
+        scales: dict[Cell, float] = {}
+        for quantity in filter(self.loss.sigma, QUANTITIES):
+            chosen = [c for c in self.cells if c[0] == quantity and c[2] == "train"]
+            weight = {cell: float(self.group_weights.get(cell[1], 1.0)) for cell in chosen}
+            total = sum(weight[cell] * self.counts[cell] for cell in chosen)
+            sigma = self.loss.sigma(quantity)
+            scales |= {c: np.sqrt(weight[c] / total) / sigma for c in chosen if weight[c] > 0}
+        return scales
 
     @property
     def n_labels(self) -> int:
         """Number of training labels that the loss counts."""
-        return sum(self.counts[cell] for q in self.quantities for cell in self._scales(q))
+        return sum(self.counts[cell] for cell in self._scales)
 
     @cached_property
     def block_triangles(self) -> list[Floats]:
         """Weighted training matrix of each bootstrap block."""
         parts: dict[int, list[Floats]] = {}
-        for quantity in self.quantities:
-            for cell, scale in self._scales(quantity).items():
-                parts.setdefault(cell[3], []).append(scale * self.cells[cell])
+        for cell, scale in self._scales.items():
+            parts.setdefault(cell[3], []).append(scale * self.cells[cell])
         return [triangle(parts[block], self.columns) for block in sorted(parts)]
 
     @cached_property
@@ -194,36 +196,19 @@ class Design:
         return 0.5 * len(self.quantities) * error**2
 
     def rmse(self, e0: Floats, coordinates: Floats) -> dict[str, SplitErrors]:
-        """Root mean squared errors by split, of all structures and of each group.
-
-        Parameters
-        ----------
-        e0
-            Fitted energies of free atoms in eV, shape (n_e0,).
-        coordinates
-            Of all terms, shape (C,).
-        """
+        """Root mean squared errors by split and group of e0 in eV (n_e0,) and coordinates (C,)."""
         vector = np.concatenate([e0, coordinates, [-1.0]])
-        squares: dict[tuple[str, str, str], list[tuple[float, int]]] = {}
-        for (quantity, group, split, block), matrix in self.cells.items():
+        sums: dict[tuple[str, str, str], Floats] = defaultdict(lambda: np.zeros(2))
+        for cell, matrix in self.cells.items():
+            quantity, group, split, _ = cell
             residual = matrix @ vector
-            entry = (float(residual @ residual), self.counts[quantity, group, split, block])
             for name in {group, ALL}:
-                squares.setdefault((split, quantity, name), []).append(entry)
-        result = {}
-        for label, entries in sorted(squares.items()):
-            total, count = (sum(column) for column in zip(*entries, strict=True))
-            result[label] = Errors(float(np.sqrt(total / count)))
-        return by_split(result)
+                sums[split, quantity, name] += residual @ residual, self.counts[cell]
+        means = {label: total / count for label, (total, count) in sorted(sums.items())}
+        return by_split({label: Errors(float(np.sqrt(mean))) for label, mean in means.items()})
 
     def save(self, path: Path, key: str = "") -> None:
-        """Write to an npz file, all of it or nothing; ``key`` tells what it was made from.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written.
-        """
+        """Write to an npz file, all of it or nothing; ``key`` tells what it was made from."""
         header: dict[str, Any] = {
             "format": _FORMAT,
             "key": key,
@@ -247,13 +232,7 @@ class Design:
 
     @staticmethod
     def load(path: Path, key: str | None = None) -> Design:
-        """Read what ``save`` wrote.
-
-        Raises
-        ------
-        ValueError, OSError
-            If the file is damaged, of another format, or not made from ``key``.
-        """
+        """Read what ``save`` wrote; a ``ValueError`` if the format or the key is another."""
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             if header["format"] != _FORMAT:
@@ -283,10 +262,7 @@ class Design:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Weighted least squares with the atomic energies eliminated.
-
-    For coordinates v the loss is (|matrix v - target|^2 + rest) / 2.
-    """
+    """Weighted least squares without atomic energies: loss (|matrix v - target|^2 + rest) / 2."""
 
     matrix: Floats
     """Upper triangular, shape (C, C)."""
@@ -295,10 +271,8 @@ class Problem:
     rest: float
     """Squared part of the labels that no coordinates reach."""
     e0_rows: Floats
-    """The rows that determine the atomic energies, shape (rank, n_e0 + C + 1).
-
-    The rank is below n_e0 where compositions leave a combination of them open.
-    """
+    """The rows that determine the atomic energies, shape (rank, n_e0 + C + 1); the rank is below
+    n_e0 where compositions leave a combination of them open."""
 
     @staticmethod
     def of(full: Floats, n_e0: int) -> Problem:
@@ -312,12 +286,8 @@ class Problem:
             upper = turn.T @ upper
             lower = triangle([lower, upper[rank:, n_e0:]], lower.shape[1])
             upper = upper[:rank]
-        return Problem(
-            np.ascontiguousarray(lower[:-1, :-1]),
-            np.ascontiguousarray(lower[:-1, -1]),
-            float(lower[-1, -1] ** 2),
-            upper,
-        )
+        matrix, target = map(np.ascontiguousarray, (lower[:-1, :-1], lower[:-1, -1]))
+        return Problem(matrix, target, float(lower[-1, -1] ** 2), upper)
 
     def e0(self, coordinates: Floats) -> Floats:
         """Atomic energies in eV that fit best beside the coordinates (C,); shape (n_e0,)."""
@@ -329,17 +299,14 @@ class Problem:
 def lowest_error(design: Design, chosen: Sequence[int]) -> Floor:
     """The floor of functions on some grids, by one solve, and by another on coarser grids."""
     problem = design.training
+    columns = [problem.matrix[:, design.place(k)] for k in chosen]
     bases = [design.grids[k].basis(coarser=False) for k in chosen]
-    places = [design.place(k) for k in chosen]
-    every = [problem.matrix[:, p] @ basis for p, basis in zip(places, bases, strict=True)]
-    fewer = [problem.matrix[:, design.place(k)] @ design.grids[k].basis(True) for k in chosen]
+    fewer = [c @ design.grids[k].basis(coarser=True) for k, c in zip(chosen, columns, strict=True)]
     _, loss_coarser = solve(problem, np.hstack(fewer))
-    solution, loss = solve(problem, np.hstack(every))
-    coordinates, first = np.zeros(problem.target.size), 0
-    for place, basis in zip(places, bases, strict=True):
-        last = first + basis.shape[1]
-        coordinates[place] = basis @ solution[first:last]
-        first = last
+    solution, loss = solve(problem, np.hstack([c @ b for c, b in zip(columns, bases, strict=True)]))
+    ends, coordinates = np.cumsum([b.shape[1] for b in bases]), np.zeros(problem.target.size)
+    for k, basis, part in zip(chosen, bases, np.split(solution, ends[:-1]), strict=True):
+        coordinates[design.place(k)] = basis @ part
     return Floor(
         error=design.error(loss),
         error_coarser=design.error(loss_coarser),
@@ -352,13 +319,12 @@ def solve(problem: Problem, columns: Floats) -> tuple[Floats, float]:
     """Least squares with columns of any scale; solution and loss."""
     scale = np.linalg.norm(columns, axis=0)
     scale[scale == 0] = 1.0
+    scaled, target = columns / scale, problem.target
     try:
-        found = np.linalg.lstsq(columns / scale, problem.target, rcond=1e-13)[0]
+        found = np.linalg.lstsq(scaled, target, rcond=1e-13)[0]
     except np.linalg.LinAlgError:
         # Divide and conquer fails on some matrices that nothing is wrong with.
-        found = scipy.linalg.lstsq(
-            columns / scale, problem.target, cond=1e-13, lapack_driver="gelsy"
-        )[0]
+        found = scipy.linalg.lstsq(scaled, target, cond=1e-13, lapack_driver="gelsy")[0]
     solution = found / scale
     gap = columns @ solution - problem.target
     return solution, 0.5 * (float(gap @ gap) + problem.rest)

@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.fit.design.design import Design, solve
+from symreg.fit.solve.linear import ordered
 from symreg.fit.solve.solver import Columns
 from symreg.fit.solve.solver import solve as solve_constants
 from symreg.fit.sums.triplet_grid import NEGLIGIBLE
 from symreg.records import ProductFloor
 
-Floats = NDArray[np.float64]
-
 MOST_PRODUCTS = 3
 """Beyond it a sum of products is no shorter than a general function."""
-_SINGULAR = 1e-13
-"""Directions of pair functions that the data feel less than this part of the strongest are none."""
 _LEADING, _RANDOM = 4, 4
 """Starting points of the last product: leading factors of the floor's solution, random ones."""
 
@@ -43,19 +40,16 @@ def product_floors(design: Design, most: int = MOST_PRODUCTS) -> tuple[ProductFl
 class _Products:
     """The part of the training data that pair functions cannot reach, A radial and C angular modes.
 
-    Factors are known by Chebyshev coefficients in units of what is smooth, as in
-    ``TripletGrid.felt``. In these units those of p are kept from growing without bound, where two
-    products cancel, by a penalty as small as what is negligible there.
+    Factors are Chebyshev coefficients in units of what is smooth, as in ``TripletGrid.felt``. A
+    penalty, small as what is negligible there, bounds those of p where two products cancel.
     """
 
     def __init__(self, design: Design) -> None:
         grid, problem = design.triplets, design.training
         assert grid is not None
         assert grid.combinations is not None
-        pairs = problem.matrix[:, : design.n_pair_values]
-        scale = np.linalg.norm(pairs, axis=0)
-        left, sizes, _ = np.linalg.svd(pairs / np.where(scale == 0, 1.0, scale))
-        out_of_reach = left[:, int(np.sum(sizes > _SINGULAR * sizes[0])) :]
+        left, rank = ordered(problem.matrix[:, : design.n_pair_values], full_matrices=True)
+        out_of_reach = left[:, rank:]
         self.target = out_of_reach.T @ problem.target
         self.felt = grid.combinations.T @ grid.smooth
         rows = out_of_reach.T @ problem.matrix[:, design.n_pair_values :] @ self.felt
@@ -87,13 +81,11 @@ class _Products:
 
     def fit(self, start: Floats) -> tuple[float, Floats]:
         """Penalised loss of a local minimum, and its radial factors (n, A)."""
+        shape = start.shape
         found = solve_constants(
-            lambda x, _: self._columns(x.reshape(start.shape)),
-            start.ravel(),
-            max_steps=100,
-            tolerance=1e-6,
+            lambda x, _: self._columns(x.reshape(shape)), start.ravel(), tolerance=1e-6
         )
-        return found.loss, found.constants.reshape(start.shape)
+        return found.loss, found.constants.reshape(shape)
 
     def _columns(self, factors: Floats) -> Columns:
         """Columns of best p (n C) for radial factors (n, A), with the rows of the penalty."""

@@ -3,39 +3,79 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from symreg.fit.programs.batch import MAX_CONSTANTS, Batch
-from symreg.fit.programs.evaluation import (
-    MAX_ROWS,
-    Registers,
-    registers,
-    tree_slopes,
-    tree_values,
-)
+from symreg.arrays import Floats, Integers
+from symreg.fit.programs.batch import MAX_CONSTANTS, Batch, CodedTerm
+from symreg.fit.programs.evaluation import MAX_ROWS, registers, tree_slopes, tree_values
 from symreg.fit.projected.judging import DEPENDENT, FITTED, NOT_FINITE, judge
-from symreg.fit.projected.problem import Grid, Limits
+from symreg.fit.projected.problem import Grid
 from symreg.fit.projected.tensor import Factors, factors, project_triplets
 from symreg.fit.solve.linear import dot, project
 from symreg.fit.solve.solver import (
     DONE,
     LINEARISE,
-    MOST_REJECTIONS,
+    Stop,
     Work,
     begin,
-    is_dependent,
     linearise,
-    loss_of,
     make_work,
-    spare_of,
+    outcome_of,
     weigh,
 )
+from symreg.terms import Expression, Term
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+
+class Fits(NamedTuple):
+    """Results for I candidates with T terms and K constants in all."""
+
+    batch: Batch
+    """The candidates with their fitted constants."""
+    losses: Floats
+    """Shape (I,); inf for a candidate that is not valid."""
+    weights: Floats
+    """eV, shape (T,)."""
+    outcomes: Integers
+    """Codes of ``symreg.fit.projected.judging``, shape (I,)."""
+    spares: Integers
+    """The term that hardly lowers the loss, -1 where all do, shape (I,)."""
+    fingerprints: Floats
+    """Two numbers that agree for candidates of equal residual, shape (I, 2)."""
+
+    @staticmethod
+    def room(batch: Batch) -> Fits:
+        """Room for the results of a batch: with a copy of its constants, and no valid candidate."""
+        n, batch = batch.term_start.size - 1, batch._replace(constants=batch.constants.copy())
+        outcomes, spares = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)
+        weights, fingerprints = np.zeros(batch.key.size), np.zeros((n, 2))
+        return Fits(batch, np.full(n, np.inf), weights, outcomes, spares, fingerprints)
+
+    def coded_terms(self, candidates: Sequence[Sequence[CodedTerm]]) -> list[tuple[CodedTerm, ...]]:
+        """The candidates that were fitted, with their constants; shapes are shared."""
+        constants = self.batch.constants.tolist()
+        starts = iter(self.batch.constant_start.tolist())
+        low, found, new = next(starts), [], tuple.__new__  # CodedTerm(...) takes twice as long
+        for coded_terms in candidates:
+            fitted = []
+            for key, shape, _ in coded_terms:
+                high = next(starts)
+                fitted.append(new(CodedTerm, (key, shape, tuple(constants[low:high]))))
+                low = high
+            found.append(tuple(fitted))
+        return found
+
+    def expression(self, terms: Sequence[Term]) -> tuple[Expression, float]:
+        """The one candidate, whose terms are given, as fitted; and its loss."""
+        starts, constants = self.batch.constant_start, self.batch.constants
+        fitted = tuple(
+            term.with_constants(constants[low:high].tolist())
+            for term, low, high in zip(terms, starts[:-1], starts[1:], strict=True)
+        )
+        return Expression(fitted, tuple(map(float, self.weights))), float(self.losses[0])
 
 
 # The compiler's time decides the shape of what follows. Each level of functions that call each
@@ -46,7 +86,6 @@ def _evaluate(
     batch: Batch,
     individual: int,
     grid: Grid,
-    scratch: Registers,
     found: Factors,
     work: Work,
     values: Floats,
@@ -55,7 +94,7 @@ def _evaluate(
 ) -> None:
     """Fill columns, and derivatives of those by constants, at the trial constants."""
     m = grid.x.shape[1]
-    columns, jacobian, trial = work.columns, work.jacobian, work.trial
+    columns, jacobian, trial, scratch = work.columns, work.jacobian, work.trial, found.registers
     first, last = batch.term_start[individual], batch.term_start[individual + 1]
     start = batch.constant_start[first]
     for term in range(first, last):
@@ -66,9 +105,7 @@ def _evaluate(
         slot = grid.slot[batch.key[term]]
         if slot < 0:
             turned = jacobian[low : high if with_slopes else low]
-            project_triplets(
-                code, arg, trial[low:high], grid.tensor, scratch, found, columns[t], turned
-            )
+            project_triplets(code, arg, trial[low:high], grid.tensor, found, columns[t], turned)
             continue
         x = grid.x[slot]
         if with_slopes and high > low:
@@ -98,13 +135,11 @@ def _fit(
     batch: Batch,
     individual: int,
     grid: Grid,
-    scratch: Registers,
     found: Factors,
     work: Work,
     values: Floats,
     slopes: Floats,
-    max_steps: int,
-    tolerance: float,
+    stop: Stop,
 ) -> None:
     """Fit one candidate; its constants in the batch become the fitted ones."""
     first = batch.term_start[individual]
@@ -116,8 +151,8 @@ def _fit(
     begin(work)
     status, steps = LINEARISE, 0
     while status != DONE:
-        _evaluate(batch, individual, grid, scratch, found, work, values, slopes, steps < max_steps)
-        status = weigh(work, n, k, grid.target, grid.rest, max_steps, tolerance, MOST_REJECTIONS)
+        _evaluate(batch, individual, grid, found, work, values, slopes, steps < stop.max_steps)
+        status = weigh(work, n, k, grid.target, grid.rest, stop)
         if status == LINEARISE:
             steps += 1
             _weigh_slopes(batch, individual, grid, work, slopes)
@@ -127,37 +162,10 @@ def _fit(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fit_batch(
-    batch: Batch,
-    grid: Grid,
-    limits: Limits,
-    max_steps: int,
-    tolerance: float,
-    losses: Floats,
-    weights: Floats,
-    outcomes: Integers,
-    spares: Integers,
-    fingerprints: Floats,
-) -> None:
-    """Fit weights and constants of all candidates of a batch.
-
-    Parameters
-    ----------
-    batch, grid
-        Candidates and data; ``batch.constants`` is overwritten by the fitted values.
-    limits
-        What makes a candidate valid.
-    max_steps, tolerance
-        Most Levenberg-Marquardt steps; a relative gain below the tolerance ends them.
-    losses, outcomes
-        Loss (inf when invalid) and outcome of each candidate, shape (I,).
-    weights
-        Weight of each term in eV, shape (T,).
-    spares
-        The term without which a candidate would hardly lose, -1 where all count, shape (I,).
-    fingerprints
-        Two numbers that agree for candidates of equal residual, shape (I, 2).
-    """
+def fit_batch(found: Fits, grid: Grid, stop: Stop, most_cancellation: float) -> None:
+    """Fit weights and constants of all candidates; they are written over those of ``found``."""
+    batch, losses, weights = found.batch, found.losses, found.weights
+    outcomes, spares, fingerprints = found.outcomes, found.spares, found.fingerprints
     starts = batch.term_start
     n = k = 1
     for individual in range(starts.size - 1):
@@ -166,13 +174,13 @@ def fit_batch(
         k = max(k, batch.constant_start[last] - batch.constant_start[first])
     m, p = grid.x.shape[1], grid.target.size
     width = max(m, grid.tensor.x.size, grid.tensor.c.size)
-    scratch, found = registers(MAX_ROWS, MAX_CONSTANTS, width), factors(grid.tensor)
+    scratch = factors(grid.tensor, registers(MAX_ROWS, MAX_CONSTANTS, width))
     work, values, slopes = make_work(n, k, p), np.empty(m), np.empty((k, m))
     for individual in range(starts.size - 1):
         first, last = starts[individual], starts[individual + 1]
-        _fit(batch, individual, grid, scratch, found, work, values, slopes, max_steps, tolerance)
-        loss = loss_of(work)
-        losses[individual], spares[individual] = loss, spare_of(work)
+        _fit(batch, individual, grid, scratch, work, values, slopes, stop)
+        loss, dependent, spare = outcome_of(work)
+        losses[individual], spares[individual] = loss, spare
         if not math.isfinite(loss):
             outcomes[individual] = NOT_FINITE
             continue
@@ -180,8 +188,7 @@ def fit_batch(
             weights[first + t] = work.weights[t]
         for f in range(2):
             fingerprints[individual, f] = dot(grid.waves[f], work.best)
-        outcome = judge(batch, individual, grid, scratch, found, limits, weights[first:last])
-        redundant = is_dependent(work) and outcome == FITTED
-        outcomes[individual] = DEPENDENT if redundant else outcome
+        outcome = judge(batch, individual, grid, scratch, most_cancellation, weights[first:last])
+        outcomes[individual] = DEPENDENT if dependent and outcome == FITTED else outcome
         if outcome != FITTED:
             losses[individual] = math.inf

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.fit.design import Design, Problem, triangle
-from symreg.fit.grid import TAIL_LENGTH, chebyshev_coefficients
+from symreg.fit.design.design import solve
+from symreg.fit.grid import chebyshev_coefficients
 from symreg.fit.programs.batch import Batch, CodedTerm, encode, encoded, pack
 from symreg.fit.programs.evaluation import differentiate
-from symreg.fit.projected.batch import fit_batch
-from symreg.fit.projected.problem import ON_TENSOR, Grid, Limits
+from symreg.fit.projected.batch import Fits, fit_batch
+from symreg.fit.projected.problem import ON_TENSOR, Grid
 from symreg.fit.projected.tensor import Tensor, triplet_columns
 from symreg.fit.solve.linear import ordered
-from symreg.fit.sums.pair_grid import PairGrid
-from symreg.fit.sums.pairs import TAIL_ALLOWED
-from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
+from symreg.fit.solve.solver import Stop
 from symreg.terms import Expression, Term
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -51,58 +48,8 @@ AS_IT_IS = replace(POLISH, most_cancellation=np.inf, finite_alone=False)
 """For a form that someone asked for."""
 
 
-@dataclass(frozen=True, eq=False)
-class Fits:
-    """Results for I candidates with T terms and K constants in all."""
-
-    batch: Batch
-    """The candidates with their fitted constants."""
-    losses: Floats
-    """Shape (I,); inf for a candidate that is not valid."""
-    weights: Floats
-    """eV, shape (T,)."""
-    outcomes: NDArray[np.int64]
-    """Codes of ``symreg.fit.projected.judging``, shape (I,)."""
-    spares: NDArray[np.int64]
-    """The term that hardly lowers the loss, -1 where all do, shape (I,)."""
-    fingerprints: Floats
-    """Two numbers that agree for candidates of equal residual, shape (I, 2)."""
-
-    def coded_terms(self, candidates: Sequence[Sequence[CodedTerm]]) -> list[tuple[CodedTerm, ...]]:
-        """The candidates that were fitted, with their constants; shapes are shared."""
-        constants = self.batch.constants.tolist()
-        starts = iter(self.batch.constant_start.tolist())
-        low, found, new = next(starts), [], tuple.__new__  # CodedTerm(...) takes twice as long
-        for coded_terms in candidates:
-            fitted = []
-            for key, shape, _ in coded_terms:
-                high = next(starts)
-                fitted.append(new(CodedTerm, (key, shape, tuple(constants[low:high]))))
-                low = high
-            found.append(tuple(fitted))
-        return found
-
-    def expression(self, terms: Sequence[Term]) -> tuple[Expression, float]:
-        """The one candidate, whose terms are given, as fitted; and its loss."""
-        starts, constants = self.batch.constant_start, self.batch.constants
-        fitted = tuple(
-            term.with_constants(constants[low:high].tolist())
-            for term, low, high in zip(terms, starts[:-1], starts[1:], strict=True)
-        )
-        return Expression(fitted, tuple(map(float, self.weights))), float(self.losses[0])
-
-
 class Fitter:
-    """Fits candidates to one projected design.
-
-    Parameters
-    ----------
-    design
-        The data.
-    problem
-        Another weighting of the same columns, such as a bootstrap sample; by default the
-        training data.
-    """
+    """Fits candidates to the training data of a design, or to another problem of its columns."""
 
     def __init__(self, design: Design, problem: Problem | None = None) -> None:
         self.design = design
@@ -110,8 +57,8 @@ class Fitter:
         p = self.problem.target.size
         waves = np.sin(np.outer([1.3, 2.3], np.arange(1, p + 1)))
         scale = float(np.linalg.norm(self.problem.target)) or 1.0
-        on_pairs = iter(range(len(design.pair_grids)))
-        slots = [next(on_pairs) if isinstance(g, PairGrid) else ON_TENSOR for g in design.grids]
+        pairs = len(design.pair_grids)  # these come first
+        slots = [k if k < pairs else ON_TENSOR for k in range(len(design.grids))]
         self.grid = Grid(
             np.array(slots, dtype=np.int64),
             design.nodes / design.r0,
@@ -134,12 +81,7 @@ class Fitter:
     def freed(self, columns: Floats) -> Fitter:
         """Fits to what no combination of these weighted predictions, shape (P, n), can reach.
 
-        Predictions that are not finite reach nothing.
-
-        Raises
-        ------
-        numpy.linalg.LinAlgError
-            If they cannot be decomposed.
+        Those that are not finite reach nothing; a ``LinAlgError`` if they cannot be decomposed.
         """
         left, rank = ordered(columns, full_matrices=True)
         beyond = left[:, rank:].T
@@ -164,8 +106,7 @@ class Fitter:
             triplets.cosines,
             np.array([first / r0, second / r0, cosines]),
             np.ascontiguousarray(by_cosine),
-            chebyshev_coefficients(triplets.n_radial),
-            chebyshev_coefficients(triplets.n_angular),
+            *map(chebyshev_coefficients, (triplets.n_radial, triplets.n_angular)),
         )
 
     def fit(
@@ -174,33 +115,14 @@ class Fitter:
         settings: FitSettings = QUICK,
         bars: Floats | None = None,  # noqa: ARG002
     ) -> Fits:
-        """Fit all candidates; their constants are the starting values.
-
-        Candidates with functions of sums whose loss is still above their bar, shape (I,), after two
-        steps are given up.
-        """
+        """Fit all candidates from their constants; ``bars`` are for those of ``DirectFitter``."""
         return self.fit_arrays(encode(candidates), settings)
 
     def fit_arrays(self, batch: Batch, settings: FitSettings = QUICK) -> Fits:
         """Fit all candidates of a batch, which the design projects."""
-        n, terms = batch.term_start.size - 1, batch.key.size
-        batch = batch._replace(constants=batch.constants.copy())
-        losses, weights = np.empty(n), np.zeros(terms)
-        outcomes, fingerprints = np.empty(n, dtype=np.int64), np.zeros((n, 2))
-        spares = np.empty(n, dtype=np.int64)
-        fit_batch(
-            batch,
-            self.grid,
-            Limits(TAIL_LENGTH, TAIL_ALLOWED, TENSOR_TAIL_ALLOWED, settings.most_cancellation),
-            settings.max_steps,
-            settings.tolerance,
-            losses,
-            weights,
-            outcomes,
-            spares,
-            fingerprints,
-        )
-        return Fits(batch, losses, weights, outcomes, spares, fingerprints)
+        found, stop = Fits.room(batch), Stop(settings.max_steps, settings.tolerance)
+        fit_batch(found, self.grid, stop, settings.most_cancellation)
+        return found
 
     def is_direct(self, coded_terms: Sequence[CodedTerm]) -> bool:  # noqa: ARG002
         """Whether the projected design cannot tell what the coded terms predict."""
@@ -229,11 +151,10 @@ class Fitter:
         """Weighted predictions (P,) of a term of weight 1, and derivatives by constants (k, P)."""
         code, arg = encoded(term.tree.shape)
         constants = np.array(term.constants)
-        number = self.design.keys.index(term.key)
-        slot, m = int(self.grid.slot[number]), self.design.n_nodes
+        slot, m = int(self.grid.slot[self.design.keys.index(term.key)]), self.design.n_nodes
         if slot == ON_TENSOR:
-            column, turned = triplet_columns(code, arg, constants, self.grid.tensor)
-            return column, turned
+            found: tuple[Floats, Floats] = triplet_columns(code, arg, constants, self.grid.tensor)
+            return found
         values, slopes = differentiate(code, arg, constants, self.grid.x[slot][None, :], True)
         matrix = self.problem.matrix[:, slot * m : (slot + 1) * m]
         return matrix @ values, slopes @ matrix.T
@@ -260,5 +181,5 @@ class Fitter:
             scale = np.linalg.norm(terms, axis=0)
         if not np.isfinite(scale).all() or not scale.all():
             return expression
-        best = np.linalg.lstsq(terms / scale, self.problem.target, rcond=1e-13)[0] / scale
+        best, _ = solve(self.problem, terms)
         return replace(expression, weights=tuple(map(float, best)))

@@ -6,33 +6,26 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
+from symreg.fit.grid import TAIL_LENGTH
 from symreg.fit.programs.batch import Batch
-from symreg.fit.programs.evaluation import Registers, tree_values
-from symreg.fit.projected.problem import Grid, Limits
+from symreg.fit.programs.evaluation import tree_values
+from symreg.fit.projected.problem import Grid
 from symreg.fit.projected.tensor import Factors, fill_values, tensor_tail
 from symreg.fit.solve.linear import relative_tail
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from symreg.fit.sums.pairs import TAIL_ALLOWED
+from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
 
 FITTED, NOT_FINITE, TAIL, DEPENDENT, CANCELLING = 0, 1, 2, 3, 4
-"""Outcomes: a valid candidate, outside its domain, not resolved by the grid, redundant term, terms
-that nearly cancel each other."""
+"""Outcomes: valid, outside its domain, not resolved by the grid, redundant or cancelling terms."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def judge(
-    batch: Batch,
-    individual: int,
-    grid: Grid,
-    scratch: Registers,
-    found: Factors,
-    limits: Limits,
-    weights: Floats,
+    batch: Batch, individual: int, grid: Grid, found: Factors, most: float, weights: Floats
 ) -> int:
-    """Outcome of a fitted candidate: whether its grid resolves it, and its terms do not cancel."""
+    """Outcome of a fitted candidate: its grid resolves it, no term is ``most`` times their sum."""
     first, last = batch.term_start[individual], batch.term_start[individual + 1]
     largest = max(grid.x.shape[1], found.values.size)
     values = np.empty((last - first, largest))
@@ -43,21 +36,21 @@ def judge(
         slot, out = grid.slot[batch.key[term]], values[term - first]
         if slot >= 0:
             x = grid.x[slot]
-            tree_values(code, arg, constants, x, scratch, out[: x.size])
-            tail = relative_tail(grid.coefficients, out[: x.size], limits.tail_length)
-            if not tail <= limits.tail:
+            tree_values(code, arg, constants, x, found.registers, out[: x.size])
+            tail = relative_tail(grid.coefficients, out[: x.size], TAIL_LENGTH)
+            if not tail <= TAIL_ALLOWED:
                 return TAIL
         else:
-            fill_values(code, arg, constants, grid.tensor, scratch, found)
-            tail = tensor_tail(code, grid.tensor, found, limits.tail_length - 1)
-            if not tail <= limits.tensor_tail:
+            fill_values(code, arg, constants, grid.tensor, found)
+            tail = tensor_tail(code, grid.tensor, found, TAIL_LENGTH - 1)
+            if not tail <= TENSOR_TAIL_ALLOWED:
                 return TAIL
             for node in range(found.values.size):
                 out[node] = found.values[node]
     for key in range(grid.slot.size):
         used = found.values.size if grid.slot[key] < 0 else grid.x.shape[1]
         parts = _cancellation(batch.key[first:last], key, weights, values[:, :used])
-        if not parts <= limits.cancellation:
+        if not parts <= most:
             return CANCELLING
     return FITTED
 

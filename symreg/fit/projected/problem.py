@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from symreg.arrays import Floats, Integers
 from symreg.fit.projected.tensor import Tensor
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 ON_TENSOR = -1
 """Slot of a key whose functions are known on the tensor."""
@@ -35,16 +30,3 @@ class Grid(NamedTuple):
     """From node values to Chebyshev coefficients, shape (M, M)."""
     waves: Floats
     """Two fixed directions that make fingerprints, shape (2, P)."""
-
-
-class Limits(NamedTuple):
-    """Limits that make a fitted candidate valid."""
-
-    tail_length: int
-    """How many of the last Chebyshev coefficients count; one less for three-body functions."""
-    tail: float
-    """The certificate of pair functions: largest of these relative to the largest of all."""
-    tensor_tail: float
-    """That of three-body functions, in each coordinate."""
-    cancellation: float
-    """How many times larger than the sum of all a term may be."""

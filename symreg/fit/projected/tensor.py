@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.fit.programs.batch import MAX_CONSTANTS
 from symreg.fit.programs.elementary import FASTMATH
 from symreg.fit.programs.evaluation import Registers, filled_slopes, registers, tree_slopes
@@ -20,10 +20,6 @@ from symreg.fit.programs.interpreter import is_binary
 from symreg.fit.solve.linear import coefficient_sizes, relative_tail
 from symreg.language.operators import CONST, INT, PRODUCT, VARIABLE
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-_PRODUCT, _CONST, _INT, _VARIABLE = PRODUCT, CONST, INT, VARIABLE
 INPUTS = 3
 """Variables of a three-body function."""
 
@@ -64,29 +60,25 @@ class Factors(NamedTuple):
     """The tensor summed over distances with h h, shape (C, P)."""
     by_distance: Floats
     """The tensor summed over cosines with p, shape (A (A + 1) / 2, P)."""
+    registers: Registers
+    """Those of the trees."""
 
 
 @njit(inline="always", error_model="numpy")
-def factors(tensor: Tensor) -> Factors:
-    """Allocate the scratch."""
+def factors(tensor: Tensor, scratch: Registers) -> Factors:
+    """Allocate the scratch, but for the registers."""
     a, c, k = tensor.x.size, tensor.c.size, MAX_CONSTANTS
     pairs, p = tensor.matrix.shape[1], tensor.matrix.shape[2]
     return Factors(
-        np.empty(a),
-        np.empty(c),
-        np.empty((k, a)),
-        np.empty((k, c)),
-        np.empty(pairs * c),
-        np.empty((k, pairs * c)),
-        np.empty((c, p)),
-        np.empty((pairs, p)),
-    )
+        np.empty(a), np.empty(c), np.empty((k, a)), np.empty((k, c)), np.empty(pairs * c),
+        np.empty((k, pairs * c)), np.empty((c, p)), np.empty((pairs, p)), scratch,
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def is_separable(code: Integers) -> bool:
     """Whether a tree is a product of factors."""
-    return code.size > 0 and code[0] == _PRODUCT
+    return code.size > 0 and code[0] == PRODUCT
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -95,7 +87,7 @@ def _middle(code: Integers) -> int:
     missing, node = 1, 1
     while missing > 0:
         op = code[node]
-        if op in (_VARIABLE, _CONST, _INT):
+        if op in (VARIABLE, CONST, INT):
             missing -= 1
         elif is_binary(op):
             missing += 1
@@ -105,40 +97,26 @@ def _middle(code: Integers) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill_factors(
-    code: Integers,
-    arg: Integers,
-    constants: Floats,
-    tensor: Tensor,
-    scratch: Registers,
-    found: Factors,
+    code: Integers, arg: Integers, constants: Floats, tensor: Tensor, found: Factors
 ) -> None:
     """Values of both factors of a separable function, and derivatives by its constants."""
-    middle, k = _middle(code), constants.size
-    tree_slopes(
-        code[1:middle], arg[1:middle], constants, tensor.x, scratch,
-        found.radial, found.radial_slopes[:k],
-    )  # fmt: skip
-    tree_slopes(
-        code[middle:], arg[middle:], constants, tensor.c, scratch,
-        found.angular, found.angular_slopes[:k],
-    )  # fmt: skip
+    middle, k, scratch = _middle(code), constants.size, found.registers
+    radial, angular = found.radial_slopes[:k], found.angular_slopes[:k]
+    tree_slopes(code[1:middle], arg[1:middle], constants, tensor.x, scratch, found.radial, radial)
+    tree_slopes(code[middle:], arg[middle:], constants, tensor.c, scratch, found.angular, angular)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill_values(
-    code: Integers,
-    arg: Integers,
-    constants: Floats,
-    tensor: Tensor,
-    scratch: Registers,
-    found: Factors,
+    code: Integers, arg: Integers, constants: Floats, tensor: Tensor, found: Factors
 ) -> None:
     """Node values of any three-body function, the mean of both orders of the neighbours."""
     if is_separable(code):
-        fill_factors(code, arg, constants, tensor, scratch, found)
+        fill_factors(code, arg, constants, tensor, found)
         _outer(found.radial, found.angular, found.values)
         return
-    k, width = constants.size, scratch.rows.shape[1]
+    k, scratch = constants.size, found.registers
+    width = scratch.rows.shape[1]
     value, slopes = np.empty(width), np.empty((k, width))
     found.values[:] = 0.0
     found.slopes[:k] = 0.0
@@ -172,21 +150,19 @@ def project_triplets(
     arg: Integers,
     constants: Floats,
     tensor: Tensor,
-    scratch: Registers,
     found: Factors,
     column: Floats,
     slopes: Floats,
 ) -> None:
     """Weighted predictions (P,) of a three-body function, and derivatives by constants (k, P)."""
     if not is_separable(code):
-        fill_values(code, arg, constants, tensor, scratch, found)
+        fill_values(code, arg, constants, tensor, found)
         _contract(tensor.matrix, found.values, column)
         for d in range(slopes.shape[0]):
             _contract(tensor.matrix, found.slopes[d], slopes[d])
         return
-    fill_factors(code, arg, constants, tensor, scratch, found)
-    turning = slopes.shape[0] > 0
-    _sweep(tensor.matrix, found.radial, found.angular, turning, found.by_angle, found.by_distance)
+    fill_factors(code, arg, constants, tensor, found)
+    _sweep(tensor.matrix, found, slopes.shape[0] > 0)
     _combine(found.by_angle, found.angular, column)
     for d in range(slopes.shape[0]):
         _combine(found.by_angle, found.angular_slopes[d], slopes[d])
@@ -194,10 +170,10 @@ def project_triplets(
 
 
 @njit(inline="always", error_model="numpy")
-def _scratch(code: Integers, constants: Floats, tensor: Tensor) -> Registers:
-    """Scratch for one function."""
+def _factors_for(code: Integers, constants: Floats, tensor: Tensor) -> Factors:
     width = max(tensor.x.size, tensor.c.size)
-    return registers(INPUTS + constants.size + code.size, constants.size, width)
+    rows = INPUTS + constants.size + code.size
+    return factors(tensor, registers(rows, constants.size, width))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -205,11 +181,9 @@ def triplet_columns(
     code: Integers, arg: Integers, constants: Floats, tensor: Tensor
 ) -> tuple[Floats, Floats]:
     """As ``project_triplets``, for one function and with scratch of its own."""
-    found = factors(tensor)
-    scratch = _scratch(code, constants, tensor)
-    column = np.empty(tensor.matrix.shape[2])
+    found, column = _factors_for(code, constants, tensor), np.empty(tensor.matrix.shape[2])
     slopes = np.empty((constants.size, column.size))
-    project_triplets(code, arg, constants, tensor, scratch, found, column, slopes)
+    project_triplets(code, arg, constants, tensor, found, column, slopes)
     return column, slopes
 
 
@@ -218,9 +192,8 @@ def triplet_values(
     code: Integers, arg: Integers, constants: Floats, tensor: Tensor, length: int
 ) -> tuple[Floats, float]:
     """Node values of one three-body function, and the worst relative tail of ``length``."""
-    found = factors(tensor)
-    scratch = _scratch(code, constants, tensor)
-    fill_values(code, arg, constants, tensor, scratch, found)
+    found = _factors_for(code, constants, tensor)
+    fill_values(code, arg, constants, tensor, found)
     return found.values, tensor_tail(code, tensor, found, length)
 
 
@@ -231,15 +204,10 @@ def _add_scaled(factor: float, row: Floats, total: Floats) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _sweep(
-    matrix: Floats,
-    radial: Floats,
-    angular: Floats,
-    turning: bool,
-    by_angle: Floats,
-    by_distance: Floats,
-) -> None:
+def _sweep(matrix: Floats, found: Factors, turning: bool) -> None:
     """Both partial sums over the tensor in one pass; that over cosines only where needed."""
+    radial, angular = found.radial, found.angular
+    by_angle, by_distance = found.by_angle, found.by_distance
     by_angle[:] = 0.0
     if turning:
         by_distance[:] = 0.0

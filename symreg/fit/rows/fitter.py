@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from symreg.fit.design import Problem, triangle
 from symreg.fit.programs.batch import CodedTerm, encode, pack
-from symreg.fit.projected.fitter import AS_IT_STANDS, QUICK, Fits, FitSettings, Fitter
+from symreg.fit.projected.batch import Fits
+from symreg.fit.projected.fitter import AS_IT_STANDS, QUICK, FitSettings, Fitter
 from symreg.fit.rows.rows import Rows
 from symreg.fit.rows.system import Fit, System
 from symreg.fit.solve.linear import span
@@ -82,7 +83,7 @@ class DirectFitter(Fitter):
             return self.projected.fit(candidates, settings)
         system = self.all if settings.on_all else self.few
         fits = self.projected.fit(projected, settings) if projected else None
-        found, plain = _empty(candidates), 0
+        found, plain = Fits.room(encode(candidates)), 0
         for k, (coded_terms, on_rows) in enumerate(zip(candidates, direct, strict=True)):
             if on_rows:
                 bar = math.inf if bars is None else float(bars[k])
@@ -148,19 +149,6 @@ class DirectFitter(Fitter):
         constants = np.array([c for coded in coded_terms for c in coded.constants], dtype=float)
         with np.errstate(all="ignore"):
             return self.all.predictions(coded_terms, constants, with_slopes)
-
-
-def _empty(candidates: Sequence[Sequence[CodedTerm]]) -> Fits:
-    """Room for the fits of candidates, which have their starting values."""
-    batch, n = encode(candidates), len(candidates)
-    return Fits(
-        batch,
-        np.full(n, math.inf),
-        np.zeros(batch.key.size),
-        np.zeros(n, dtype=np.int64),
-        np.full(n, -1, dtype=np.int64),
-        np.zeros((n, 2)),
-    )
 
 
 def _places(fits: Fits, k: int) -> tuple[slice, slice]:

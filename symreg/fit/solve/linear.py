@@ -7,11 +7,9 @@ import math
 import numpy as np
 import scipy.linalg
 from numba import njit
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.fit.programs.elementary import FASTMATH
-
-Floats = NDArray[np.float64]
 
 _SINGULAR = 1e-13
 """Directions that move the labels less than this part of what the strongest does are none."""
@@ -174,13 +172,7 @@ def relative_tail(coefficients: Floats, values: Floats, length: int) -> float:
 
 
 def singular_values(matrix: Floats, full_matrices: bool = False) -> tuple[Floats, Floats, Floats]:
-    """Singular value decomposition of a matrix of finite numbers, as NumPy's.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If neither of LAPACK's algorithms converges; it is a ``ValueError``.
-    """
+    """As NumPy's ``svd``, of finite numbers; a ``LinAlgError`` if no algorithm converges."""
     try:
         left, sizes, right = np.linalg.svd(matrix, full_matrices=full_matrices)
     except np.linalg.LinAlgError:
@@ -190,10 +182,7 @@ def singular_values(matrix: Floats, full_matrices: bool = False) -> tuple[Floats
 
 
 def span(columns: Floats) -> Floats:
-    """Orthonormal basis of what columns of any scale span, shape (P, rank).
-
-    Columns that are not finite, or too large to be squared, are left out.
-    """
+    """Orthonormal basis of columns of any scale, shape (P, rank); without those not finite."""
     left, rank = ordered(columns, full_matrices=False)
     return left[:, :rank]
 
@@ -206,3 +195,22 @@ def ordered(columns: Floats, full_matrices: bool) -> tuple[Floats, int]:
     columns, scale = columns[:, known], scale[known]
     left, sizes, _ = singular_values(columns / np.where(scale == 0, 1.0, scale), full_matrices)
     return left, int(np.sum(sizes > _SINGULAR * sizes.max(initial=0.0)))
+
+
+def covariance(columns: Floats, loss: float, freedom: int) -> Floats:
+    """Covariance of fitted numbers at the lowest loss, shape (n, n), for independent errors.
+
+    ``columns`` are derivatives of the weighted predictions by the numbers, shape (P, n); the
+    ``freedom`` is labels less numbers. All NaN where the data do not determine the numbers.
+    """
+    n = columns.shape[1]
+    if freedom < 1 or not np.isfinite(columns).all():
+        return np.full((n, n), np.nan)
+    variance = 2.0 * loss / freedom
+    scale = np.linalg.norm(columns, axis=0)
+    scale[scale == 0] = 1.0
+    _, sizes, rotation = singular_values(columns / scale)
+    if not n or sizes[-1] <= 1e-12 * sizes[0]:
+        return np.full((n, n), np.nan)
+    inverse = (rotation.T / sizes**2) @ rotation
+    return np.asarray(variance * inverse / np.outer(scale, scale))

@@ -18,31 +18,29 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from symreg.fit.solve.linear import (
-    dot,
-    least_gain,
-    remove,
-    singular_values,
-    solve_damped,
-    solve_weights,
-)
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from symreg.arrays import Floats, Integers
+from symreg.fit.solve.linear import dot, least_gain, remove, solve_damped, solve_weights
 
 EVALUATE, LINEARISE, DONE = 0, 1, 2
 """Next need of the solver: columns at the trial constants, derivatives there, or nothing."""
 NO_GAIN = 1e-4
 """A column without which the squared residual grows by less than this part of it is spare."""
-MOST_REJECTIONS = 9
-"""Of ``weigh``, unless said otherwise."""
 _LARGEST_DAMPING = 1e12
 _FIRST_DAMPING = 1e-3
 # Places in ``state`` and ``counts``.
 _LOSS, _DAMPING = 0, 1
 _STEPS, _REJECTIONS, _DEPENDENT, _SPARE = 0, 1, 2, 3
+
+
+class Stop(NamedTuple):
+    """When a solve ends."""
+
+    max_steps: int = 100
+    tolerance: float = 1e-12
+    """A relative gain of the loss below this ends it."""
+    most_rejections: int = 9
+    """Trials that do not lower the loss, one after another, before it is taken for the lowest."""
 
 
 class Work(NamedTuple):
@@ -109,34 +107,11 @@ def begin(work: Work) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def weigh(
-    work: Work,
-    n: int,
-    k: int,
-    target: Floats,
-    rest: float,
-    max_steps: int,
-    tolerance: float,
-    most_rejections: int,
-) -> int:
-    """Take the columns at the trial constants: find their weights, and accept or reject them.
+def weigh(work: Work, n: int, k: int, target: Floats, rest: float, stop: Stop) -> int:
+    """Take n columns at k trial constants: find their weights, and accept or reject them.
 
-    Parameters
-    ----------
-    work
-        The first n columns are filled.
-    n, k
-        Numbers of columns and constants.
-    target, rest
-        Right-hand side, shape (P,), and the squared part of it that nothing can reach.
-    max_steps, tolerance
-        Most steps; a relative gain of the loss below the tolerance ends the solve.
-    most_rejections
-        Trials that do not lower the loss, one after another, before it is taken for the lowest.
-
-    Returns
-    -------
-    ``LINEARISE``, ``EVALUATE`` or ``DONE``.
+    The right-hand side is ``target``, shape (P,), and ``rest`` the squared part of it that nothing
+    can reach. Returns ``LINEARISE``, ``EVALUATE`` or ``DONE``.
     """
     state, count, residual = work.state, work.counts, work.residual
     dependent = solve_weights(
@@ -155,24 +130,19 @@ def weigh(
             work.best[r] = residual[r]
         weakest, gained = least_gain(work.upper[:n, :n], work.trial_weights[:n])
         count[_SPARE] = weakest if n > 1 and gained < NO_GAIN * 2.0 * loss else -1
-        if count[_STEPS] == max_steps or k == 0 or gain < tolerance * loss:
+        if count[_STEPS] == stop.max_steps or k == 0 or gain < stop.tolerance * loss:
             return DONE
         return LINEARISE
     count[_REJECTIONS] += 1
     state[_DAMPING] *= 8.0
-    if count[_REJECTIONS] > most_rejections or not math.isfinite(state[_LOSS]):
+    if count[_REJECTIONS] > stop.most_rejections or not math.isfinite(state[_LOSS]):
         return DONE
     return _step(work, k)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def linearise(work: Work, n: int, k: int) -> int:
-    """Take the derivatives of A w by the constants, and set out for the next trial.
-
-    Returns
-    -------
-    ``EVALUATE`` or ``DONE``.
-    """
+    """Take the derivatives of A w, set out for the next trial; ``EVALUATE`` or ``DONE``."""
     state, count, jacobian, residual = work.state, work.counts, work.jacobian, work.residual
     count[_STEPS] += 1
     count[_REJECTIONS] = 0
@@ -221,29 +191,9 @@ def _step(work: Work, k: int) -> int:
 
 
 @njit(inline="always", error_model="numpy")
-def loss_of(work: Work) -> float:
-    """The lowest loss."""
-    loss: float = work.state[_LOSS]
-    return loss
-
-
-@njit(inline="always", error_model="numpy")
-def is_dependent(work: Work) -> bool:
-    """Whether a column at the lowest loss is explained by those before it."""
-    dependent: bool = work.counts[_DEPENDENT] != 0
-    return dependent
-
-
-@njit(inline="always", error_model="numpy")
-def spare_of(work: Work) -> int:
-    """The column without which the lowest loss would hardly grow; -1 where all count."""
-    spare: int = work.counts[_SPARE]
-    return spare
-
-
-def steps_of(work: Work) -> int:
-    """Steps taken."""
-    return int(work.counts[_STEPS])
+def outcome_of(work: Work) -> tuple[float, bool, int]:
+    """The lowest loss, and of its columns: whether one is dependent, and which is spare, or -1."""
+    return work.state[_LOSS], work.counts[_DEPENDENT] != 0, work.counts[_SPARE]
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,22 +233,13 @@ def solve(
     tolerance: float = 1e-12,
     give_up: Callable[[int, float], bool] | None = None,
     bounds: Floats | None = None,
-    most_rejections: int = MOST_REJECTIONS,
+    most_rejections: int = 9,
 ) -> Solution:
-    """Minimise over weights and constants, with columns made in Python.
+    """Minimise over weights and constants, with columns made in Python; see ``weigh`` and ``Stop``.
 
-    Parameters
-    ----------
-    evaluate
-        Columns at constants, and whether their derivatives may be asked for.
-    start
-        Constants to begin with, shape (k,).
-    rest, max_steps, tolerance, most_rejections
-        As of ``weigh``.
-    give_up
-        Whether to end after so many steps with that loss.
-    bounds
-        Lowest and highest constants, shape (2, k).
+    ``evaluate`` is told constants, and whether derivatives there may be asked for; ``give_up`` says
+    whether to end after so many steps with that loss. Constants begin at ``start``, shape (k,), and
+    stay between ``bounds``, shape (2, k).
 
     Examples
     --------
@@ -310,60 +251,25 @@ def solve(
     >>> found.constants.round(6), found.weights.round(6)
     (array([3.]), array([2.]))
     """
-    k, work = start.size, None
-    if bounds is not None:
-        start = np.clip(start, bounds[0], bounds[1])
-    while True:
-        trial = start if work is None else work.trial
-        found = evaluate(trial, work is None or steps_of(work) < max_steps)
-        n = len(found.columns)
-        if work is None:
-            work = make_work(n, k, found.target.size)
-            if bounds is not None:
-                work.bounds[:] = bounds
-            work.trial[:] = start
-            begin(work)
+    low, high = (-math.inf, math.inf) if bounds is None else bounds
+    start = np.clip(start, low, high)
+    found = evaluate(start, True)
+    n, k = len(found.columns), start.size
+    work = make_work(n, k, found.target.size)
+    work.bounds[0], work.bounds[1], work.trial[:] = low, high, start
+    begin(work)
+    stop, status = Stop(max_steps, tolerance, most_rejections), EVALUATE
+    while status != DONE:
         work.columns[:] = found.columns
-        status = weigh(work, n, k, found.target, rest, max_steps, tolerance, most_rejections)
+        status = weigh(work, n, k, found.target, rest, stop)
         if status == LINEARISE:
-            if give_up is not None and give_up(steps_of(work), loss_of(work)):
+            if give_up is not None and give_up(int(work.counts[_STEPS]), work.state[_LOSS]):
                 return Solution(math.inf, work.constants, work.weights, work.best, False, -1)
             work.jacobian[:] = found.slopes(work.trial_weights)
             status = linearise(work, n, k)
-        if status == DONE:
-            break
+        if status == EVALUATE:
+            found = evaluate(work.trial, work.counts[_STEPS] < max_steps)
+    loss, dependent, spare = outcome_of(work)
     return Solution(
-        float(loss_of(work)),
-        work.constants,
-        work.weights,
-        work.best,
-        bool(is_dependent(work)),
-        int(spare_of(work)),
+        float(loss), work.constants, work.weights, work.best, bool(dependent), int(spare)
     )
-
-
-def covariance(columns: Floats, loss: float, freedom: int) -> Floats:
-    """Covariance of fitted numbers at the optimum, shape (n, n).
-
-    It takes errors as independent. All NaN where the data do not determine the numbers.
-
-    Parameters
-    ----------
-    columns
-        Derivatives of the weighted predictions by the numbers, shape (P, n).
-    loss
-        The lowest loss.
-    freedom
-        Labels less fitted numbers.
-    """
-    n = columns.shape[1]
-    if freedom < 1 or not np.isfinite(columns).all():
-        return np.full((n, n), np.nan)
-    variance = 2.0 * loss / freedom
-    scale = np.linalg.norm(columns, axis=0)
-    scale[scale == 0] = 1.0
-    _, sizes, rotation = singular_values(columns / scale)
-    if not n or sizes[-1] <= 1e-12 * sizes[0]:
-        return np.full((n, n), np.nan)
-    inverse = (rotation.T / sizes**2) @ rotation
-    return np.asarray(variance * inverse / np.outer(scale, scale))

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.fit.programs.batch import Batch, CodedTerm, decode
-from symreg.fit.projected.fitter import POLISH, Fits, FitSettings, Fitter
+from symreg.fit.projected.batch import Fits
+from symreg.fit.projected.fitter import POLISH, FitSettings, Fitter
 from symreg.fit.projected.judging import DEPENDENT, FITTED
 from symreg.searching.exhaustive.forms import Forms, Terms
 from symreg.searching.exhaustive.pieces import ragged
