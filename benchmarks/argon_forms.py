@@ -23,8 +23,8 @@ from common import machine
 
 from symreg import config
 from symreg.runs.pipeline.delivery import Contender, pareto, tidy
+from symreg.runs.pipeline.modes import island_settings
 from symreg.runs.pipeline.preparation import Prepared, best_fit, prepare
-from symreg.runs.pipeline.searching import island_settings
 from symreg.searching.islands import Islands
 from symreg.terms import Expression
 from symreg.terms.known import FORMS, terms_of_form

@@ -26,9 +26,8 @@ from common import machine, with_settings
 
 from symreg import config
 from symreg.runs.pipeline.delivery import contender_of
-from symreg.runs.pipeline.exhaustive import TERM_COMPLEXITY
+from symreg.runs.pipeline.modes import TERM_COMPLEXITY, island_settings
 from symreg.runs.pipeline.preparation import Prepared, prepare
-from symreg.runs.pipeline.searching import island_settings
 from symreg.searching.exhaustive import Exhaustive, list_forms
 from symreg.searching.individuals import Individual
 from symreg.searching.islands import Islands

@@ -53,8 +53,8 @@ from threadpoolctl import threadpool_limits
 
 from symreg import config
 from symreg.runs.pipeline.delivery import contender_of, tidy
+from symreg.runs.pipeline.modes import island_settings
 from symreg.runs.pipeline.preparation import Prepared, prepare
-from symreg.runs.pipeline.searching import island_settings
 from symreg.searching.individuals import Individual
 from symreg.searching.islands import Islands
 

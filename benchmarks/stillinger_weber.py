@@ -47,8 +47,8 @@ from symreg import config
 from symreg.language.canonical import X, nested, tree_of
 from symreg.language.text import ONE, Nested
 from symreg.runs.pipeline.delivery import tidy
+from symreg.runs.pipeline.modes import island_settings
 from symreg.runs.pipeline.preparation import Prepared, prepare
-from symreg.runs.pipeline.searching import island_settings
 from symreg.searching.islands import Islands
 from symreg.terms import Expression, kinds
 

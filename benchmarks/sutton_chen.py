@@ -30,8 +30,8 @@ from needs import data_file, shared_data
 
 from symreg import config
 from symreg.runs.pipeline.delivery import tidy
+from symreg.runs.pipeline.modes import island_settings
 from symreg.runs.pipeline.preparation import Prepared, prepare
-from symreg.runs.pipeline.searching import island_settings
 from symreg.searching.islands import Islands
 from symreg.terms import Expression
 

@@ -32,8 +32,8 @@ from threadpoolctl import threadpool_limits
 
 import symreg
 from symreg import config
+from symreg.runs.pipeline.modes import island_settings
 from symreg.runs.pipeline.preparation import Prepared, prepare
-from symreg.runs.pipeline.searching import island_settings
 from symreg.searching.islands import Islands, IslandSettings, State, backfitting_from
 from symreg.searching.tasks import Source, kept
 from symreg.workers import cluster

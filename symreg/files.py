@@ -87,14 +87,16 @@ def append_row(path: Path, row: Mapping[str, object]) -> None:
     append_text(path, line)
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, absent: Any = None) -> Any:
+    """Read a JSON file; ``absent``, unless it is None, stands for one that is missing.
 
     Raises
     ------
     OSError
         If it is missing or damaged; the message names it.
     """
+    if absent is not None and not path.exists():
+        return absent
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

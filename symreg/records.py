@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
@@ -13,30 +13,19 @@ UNCERTAIN = 1.5
 """A floor that falls by more than this factor from a coarser to a finer grid is not known."""
 
 
-class Record:
-    """Base of dataclasses that are written as their fields."""
+class Record(Mapping[str, Any]):
+    """Base of dataclasses written as their fields; notebooks may read ``record["rmse"]``."""
 
     keeps_none: ClassVar[bool] = False
     """Whether a field that is None is written as null; else it is left out."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        named = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
-        return {
-            name: _plain(value)
-            for name, value in named.items()
-            if self.keeps_none or value is not None
-        }
-
-
-class ReadableRecord(Record, Mapping[str, Any]):
-    """A record whose entries, as its file has them, are also read by name.
-
-    Inside the package fields are attributes; ``record["rmse"]`` is for notebooks.
-    """
+        named = {name: getattr(self, name) for name in names_of(type(self))}
+        kept = {name: v for name, v in named.items() if self.keeps_none or v is not None}
+        return {name: _plain(value) for name, value in kept.items()}
 
     def __getitem__(self, name: str) -> Any:
-        """Look up an entry of ``to_dict``."""
         return self.to_dict()[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -44,6 +33,11 @@ class ReadableRecord(Record, Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.to_dict())
+
+
+def names_of(kind: type[Any]) -> list[str]:
+    """Names of the fields of a dataclass."""
+    return [one.name for one in fields(kind)]
 
 
 def _plain(value: Any) -> Any:
@@ -62,7 +56,7 @@ def number_from(value: float | None) -> float:
 
 
 @dataclass(frozen=True)
-class Errors(ReadableRecord):
+class Errors(Record):
     """Errors of one quantity over all its labels, in the unit that ``UNITS`` gives."""
 
     rmse: float
@@ -79,7 +73,7 @@ class Errors(ReadableRecord):
 
 
 @dataclass(frozen=True)
-class SplitErrors(ReadableRecord):
+class SplitErrors(Record):
     """Errors in one split, or in one group of it; None where there are no labels."""
 
     energy: Errors | None = None
@@ -111,11 +105,15 @@ class SplitErrors(ReadableRecord):
         """Undo ``to_dict``."""
         known = {q: Errors.from_dict(record[q]) for q in UNITS if record.get(q)}
         groups = record.get("groups")
-        if groups is None:
-            return SplitErrors(**known)
-        return SplitErrors(
-            **known, groups={name: SplitErrors.from_dict(by) for name, by in groups.items()}
-        )
+        if groups is not None:
+            groups = {name: SplitErrors.from_dict(by) for name, by in groups.items()}
+        return SplitErrors(**known, groups=groups)
+
+
+def labelled(splits: Iterable[SplitErrors]) -> dict[str, str]:
+    """Quantities that have errors in some split, with their units."""
+    every = list(splits)
+    return {q: unit for q, unit in UNITS.items() if any(errors.of(q) for errors in every)}
 
 
 ALL = "all"
@@ -146,19 +144,8 @@ def rmse_table(errors: Mapping[str, SplitErrors]) -> dict[str, Any]:
     return table
 
 
-def _from_rmse_table(table: Mapping[str, Any]) -> dict[str, SplitErrors]:
-    return by_split(
-        {
-            (split, quantity, group): Errors(rmse)
-            for split, quantities in table.items()
-            for quantity, groups in quantities.items()
-            for group, rmse in groups.items()
-        }
-    )
-
-
 @dataclass(frozen=True)
-class _Lowest(ReadableRecord):
+class _Lowest(Record):
     error: float
     """Lowest error, as in tables; NaN where it is not known."""
     rmse: Mapping[str, SplitErrors] = field(default_factory=dict)
@@ -172,7 +159,13 @@ class _Lowest(ReadableRecord):
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Undo ``to_dict``."""
         known = {name: value for name, value in record.items() if value is not None}
-        return cls(**{**known, "rmse": _from_rmse_table(record.get("rmse", {}))})
+        found = {
+            (split, quantity, group): Errors(rmse)
+            for split, quantities in known.get("rmse", {}).items()
+            for quantity, groups in quantities.items()
+            for group, rmse in groups.items()
+        }
+        return cls(**{**known, "rmse": by_split(found)})
 
 
 @dataclass(frozen=True)

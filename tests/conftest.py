@@ -71,6 +71,7 @@ def front_record(number, complexity, error, formula, constants=(), weight=0.01):
 @pytest.fixture
 def small_run(tmp_path):
     """A finished run folder with a front of four members, and no potentials."""
+    from symreg import files
     from symreg.config import DataSettings, OutputSettings, SearchSettings, Settings
     from symreg.runs import RunFolder
     from symreg.runs.records import MemberRecord
@@ -82,8 +83,8 @@ def small_run(tmp_path):
         base=tmp_path,
     )
     folder = RunFolder.create(settings)
-    folder.write_json(
-        "data.json",
+    files.write_json(
+        folder.path / "data.json",
         {
             "files": {"argon.extxyz": {"setting": "train", "structures": 50}},
             "structures": {"train": 40, "validation": 10, "test": 0},
@@ -99,7 +100,7 @@ def small_run(tmp_path):
             "data_hash": "0" * 64,
         },
     )
-    folder.write_json("floor.json", {"error": 0.08})
+    files.write_json(folder.path / "floor.json", {"error": 0.08})
     folder.write_front(
         [
             MemberRecord.from_dict(front_record(*member))
@@ -112,9 +113,8 @@ def small_run(tmp_path):
         ]
     )
     for generation in range(3):
-        folder.append_row(
-            "generations.csv", {"generation": generation, "error": 1 / (1 + generation)}
-        )
+        row = {"generation": generation, "error": 1 / (1 + generation)}
+        files.append_row(folder.path / "generations.csv", row)
     folder.finish()
     return folder.path
 

@@ -16,7 +16,7 @@ from symreg.cli.live import progress
 from symreg.cli.summary import parity_text, summary
 from symreg.config import load
 from symreg.lammps.routes import styles
-from symreg.runs import RunFolder, open_run
+from symreg.runs import Member, RunFolder, open_run
 
 PARITY = {
     "status": "run",
@@ -197,17 +197,26 @@ def test_fit_writes_potential_and_lammps_files_where_told(pipeline, tmp_path):
     assert output.splitlines() == ["eps = 1", "LAMMPS    not run", f"files: {tmp_path}"]
 
 
-def test_export_takes_the_recommended_member_unless_told(pipeline, small_run, tmp_path):
-    pipeline.export = lambda *words: pipeline.calls.append(words) or PARITY
+def test_export_takes_the_recommended_member_unless_told(small_run, tmp_path, monkeypatch):
+    calls = []
+
+    def potential(member):
+        def export(to, style):
+            calls.append((member.number, style, to))
+            return PARITY
+
+        return SimpleNamespace(export_lammps=export)
+
+    monkeypatch.setattr(Member, "potential", property(potential))
     output = command("export", small_run).output
     assert (
         "LAMMPS    20250722, pair_style table: differs from the formula by at most 2.5e-10"
         in output
     )
     command("export", small_run, "--member", "3", "--style", "lepton", "--to", tmp_path / "out")
-    assert pipeline.calls == [
-        (small_run, 2, "auto", small_run / "potentials" / "2" / "lammps"),
-        (small_run, 3, "lepton", tmp_path / "out"),
+    assert calls == [
+        (2, "auto", small_run / "potentials" / "2" / "lammps"),
+        (3, "lepton", tmp_path / "out"),
     ]
     assert (
         "has no member 9; there are 0, 1, 2, 3"
@@ -255,7 +264,7 @@ def test_validate_prints_what_the_checks_found(pipeline, small_run):
 
 
 def test_the_summary_says_what_lammps_measured_or_why_not(small_run):
-    RunFolder(small_run).write_json("potentials/2/lammps/parity.json", PARITY)
+    files.write_json(small_run / "potentials/2/lammps/parity.json", PARITY)
     assert "and 3.1e-09 eV/Å" in summary(open_run(small_run))
     status = "not run: install symreg[lammps]"
     assert parity_text({"status": status, "forces_max": None}) == f"LAMMPS    {status}"

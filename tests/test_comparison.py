@@ -1,7 +1,10 @@
+import math
+
 import pytest
 
-from symreg.runs import Front, in_words, open_run
-from symreg.runs.records import Baseline
+from symreg.runs import Front, open_run
+from symreg.runs.records import Baseline, FloorRecord
+from symreg.runs.results import in_words
 from symreg.terms import Expression
 
 COMPLEXITIES_AND_ERRORS = {
@@ -19,7 +22,7 @@ KNOWN = {
 @pytest.fixture
 def front(small_run):
     """Members of complexity 5, 9, 11 and 18 with errors 2.5, 0.4, 0.1 and 0.09."""
-    return Front(list(open_run(small_run).front), baselines=KNOWN)
+    return Front(list(open_run(small_run).front), FloorRecord(math.nan, baselines=KNOWN))
 
 
 def test_known_forms_stand_beside_the_best_member_no_more_complex(front):
@@ -46,7 +49,8 @@ def test_a_sentence_says_which_known_forms_are_beaten_and_which_are_not(front):
 
 
 def test_of_several_beaten_forms_the_best_is_named(front):
-    two = Front(list(front), baselines=dict.fromkeys(("one", "two"), KNOWN["Lennard-Jones"]))
+    known = dict.fromkeys(("one", "two"), KNOWN["Lennard-Jones"])
+    two = Front(list(front), FloorRecord(math.nan, baselines=known))
     assert in_words(two.compare()).startswith(
         "of 2, at equal complexity, 2 beaten, the best of them one (error 22.8"
     )

@@ -5,7 +5,7 @@ import pytest
 
 from symreg import config
 from symreg.config import DataSettings, SearchSettings, SettingsError, TermSettings
-from symreg.runs.pipeline.searching import island_settings
+from symreg.runs.pipeline.modes import island_settings
 
 
 @pytest.fixture

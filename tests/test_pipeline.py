@@ -155,7 +155,7 @@ def test_a_simplified_potential_carries_its_own_constants_and_errors(
     record = delivery.member_record(prepared, long, error, 1)
     folder = RunFolder(tmp_path / "run")
     simplified = delivery._write_member(prepared, folder, record, None)
-    potential = symreg.Potential.load(folder.potential(1) / "potential.json")
+    potential = symreg.Potential.load(folder.path / "potentials/1/potential.json")
     listed = {entry["name"]: entry["value"] for entry in potential.provenance["constants"]}
     assert listed == potential.constants == {"w1": short.weights[0], "w2": short.weights[1]}
     assert potential.provenance["training_error"] == prepared.error(short) != error
@@ -317,7 +317,7 @@ def test_validation_needs_a_front(copied_run):
 @pytest.mark.parametrize("style", ["auto", "table", "lepton"])
 def test_a_member_is_exported_in_every_style(argon_run, tmp_path, monkeypatch, style):
     monkeypatch.setattr("symreg.lammps.folder.is_installed", lambda: False)
-    parity = pipeline.export(argon_run.folder, argon_run.best().number, style, tmp_path / "out")
+    parity = argon_run.best().potential.export_lammps(tmp_path / "out", style=style)
     assert parity["style"] == ("table" if style == "auto" else style)
     assert parity["status"] == "not run: install symreg[lammps]"
     assert json.loads((tmp_path / "out" / "parity.json").read_text()) == parity
@@ -326,16 +326,16 @@ def test_a_member_is_exported_in_every_style(argon_run, tmp_path, monkeypatch, s
 
 
 def test_a_style_that_cannot_be_is_refused_and_nothing_written(argon_run, tmp_path):
-    number = argon_run.best().number
+    potential = argon_run.best().potential
     for style, message in [("native", "cutoff"), ("tabel", "did you mean 'table'")]:
         with pytest.raises(ValueError, match=message):
-            pipeline.export(argon_run.folder, number, style, tmp_path / "out")
+            potential.export_lammps(tmp_path / "out", style=style)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_member_is_named_with_those_there_are(argon_run):
     with pytest.raises(ValueError, match="has no member 99; there are 1, 2"):
-        pipeline.export(argon_run.folder, 99)
+        argon_run.member(99)
 
 
 def test_a_finished_run_is_resumed_without_a_change(copied_run):

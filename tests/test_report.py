@@ -6,6 +6,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from symreg import files
 from symreg.formula import Formula
 from symreg.potential import Potential
 from symreg.runs import RunFolder, open_run, report
@@ -28,13 +29,14 @@ def full_run(small_run):
         cutoff=Cutoff(kind="septic", r_cut=6.0, r_on=3.6),
         r_lo=3.0,
     )
-    folder.potential(2).mkdir(parents=True)
-    Potential(formula).save(folder.potential(2) / "potential.json")
+    (folder.path / "potentials/2").mkdir(parents=True)
+    Potential(formula).save(folder.path / "potentials/2/potential.json")
     check = {"name": "dimer Ar-Ar repels", "passed": False, "detail": "<not> at 2 Å", "values": {}}
-    folder.write_json("potentials/2/validation.json", {"passed": False, "checks": [check]})
+    validation = {"passed": False, "checks": [check]}
+    files.write_json(folder.path / "potentials/2/validation.json", validation)
     parity = {"lammps_version": 1, "style": "table", "energy_per_atom_max": 1e-9}
     parity |= {"forces_max": 2e-9, "virial_per_atom_max": 3e-9}
-    folder.write_json("potentials/2/lammps/parity.json", parity)
+    files.write_json(folder.path / "potentials/2/lammps/parity.json", parity)
     return open_run(small_run)
 
 

@@ -4,9 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 import symreg
-from symreg.cli import watch
 from symreg.cli.commands import app
-from symreg.cli.live import headline, state_of_search
+from symreg.cli.live import follow, headline, state_of_search
 from symreg.config import SettingsError
 from symreg.files import read_rows
 from symreg.runs import RunFolder, open_run
@@ -22,7 +21,7 @@ def test_a_search_is_followed_from_elsewhere_as_it_goes(search_settings, front_o
     def on_progress(progress):
         if progress.epoch and not progress.message:
             seen = []
-            ends.append(watch.follow(settings.folder, seen.append, once=True))
+            ends.append(follow(settings.folder, seen.append, once=True))
             found.append((progress, seen[-1]))
 
     symreg.search(settings, on_progress=on_progress)
@@ -65,7 +64,7 @@ def test_ctrl_c_ends_the_watching_alone(small_run):
     def report(_):
         raise KeyboardInterrupt
 
-    assert "the search goes on" in watch.follow(small_run, report)
+    assert "the search goes on" in follow(small_run, report)
 
 
 def test_tensorboard_gets_a_value_for_every_epoch(search_settings, front_only, tmp_path):  # noqa: ARG001

@@ -3,14 +3,5 @@
 from symreg.checks.checking import check
 from symreg.checks.crystals import crystal_check, energy_volume
 from symreg.checks.dimers import dimer_check, dimer_curve
-from symreg.checks.report import Check, PhysicsReport
 
-__all__ = [
-    "Check",
-    "PhysicsReport",
-    "check",
-    "crystal_check",
-    "dimer_check",
-    "dimer_curve",
-    "energy_volume",
-]
+__all__ = ["check", "crystal_check", "dimer_check", "dimer_curve", "energy_volume"]

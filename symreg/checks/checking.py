@@ -16,9 +16,8 @@ from symreg.formula import Formula
 def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
     """Check the dimer of every pair of species, trimers and dense clusters, and every crystal.
 
-    Without crystals a formula of one species is asked for its face-centred cubic one, or for
-    diamond if it has triplets. Nothing here raises an error: a formula that cannot be computed
-    fails its check.
+    Without crystals one species is asked for its face-centred cubic one, or for diamond if it has
+    triplets. Nothing raises an error: a formula that cannot be computed fails its check.
     """
     checks = [found for pair in formula.species_pairs for found in dimer_check(formula, *pair)]
     structures = list(crystals)

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 from ase.cluster import Icosahedron
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.checks.crystals import SCALES, energy_volume
 from symreg.checks.dimers import POINTS
 from symreg.checks.report import Check
 from symreg.formula import Formula, FormulaCalculator, TripletSum
 from symreg.terms.curves import pole
+
+ANGLES = (60.0, 90.0, 180.0)
+"""Of trimers that are looked at, in degrees."""
 
 
 def embedding_check(formula: Formula, crystals: Sequence[Atoms]) -> list[Check]:
@@ -28,46 +31,35 @@ def embedding_check(formula: Formula, crystals: Sequence[Atoms]) -> list[Check]:
     except ValueError as error:
         return [Check(name, False, str(error))]
     alone = Check(name, bool(np.isfinite(energy)), f"energy {energy:.5g} eV")
-    cohesive = _cohesive_energy(formula, crystals, energy)
-    found = [
-        _depth_check(formula, atoms, energy, cohesive)
-        for atoms in (*_trimer_shapes(symbol), _icosahedron(symbol))
-    ]
-    return [alone, *found]
+    curves = [energy_volume(FormulaCalculator(formula), atoms, SCALES) for atoms in crystals]
+    # Of the most stable crystal; zero if none is bound.
+    cohesive = -min([0.0, *(float(curve.energy.min()) - energy for curve in curves)])
+    corners = ([[0, 0, 0], [1, 0, 0], [np.cos(t), np.sin(t), 0]] for t in np.radians(ANGLES))
+    shapes = [*(Atoms(f"{symbol}3", positions) for positions in corners), _icosahedron(symbol)]
+    return [alone, *(_depth_check(formula, shape, energy, cohesive) for shape in shapes)]
 
 
-def _cohesive_energy(formula: Formula, crystals: Sequence[Atoms], alone: float) -> float:
-    """Of the most stable crystal, per atom in eV; zero if none is bound."""
-    lowest = 0.0
-    for atoms in crystals:
-        curve = energy_volume(FormulaCalculator(formula), atoms, SCALES)
-        lowest = min(lowest, float(curve.energy.min()) - alone)
-    return -lowest
-
-
-def _trimer_shapes(symbol: str) -> list[Atoms]:
-    """Trimers at 60, 90 and 180 degrees, nearest neighbours 1 Å apart."""
-    turns = np.radians([60.0, 90.0, 180.0])
-    corners = ([[0, 0, 0], [1, 0, 0], [np.cos(t), np.sin(t), 0]] for t in turns)
-    return [Atoms(f"{symbol}3", positions) for positions in corners]
+def _scan(
+    formula: Formula, shape: Atoms, alone: float, distances: Floats
+) -> tuple[str, Floats, int]:
+    """Name of a cluster, its energies (eV/atom) at nearest ``distances``, and which is lowest."""
+    atoms, positions, energies = shape.copy(), shape.positions.copy(), []
+    atoms.calc = FormulaCalculator(formula)
+    for distance in distances:
+        atoms.positions = distance * positions
+        energies.append(atoms.get_potential_energy() / len(atoms) - alone)
+    return atoms.get_chemical_formula(), np.array(energies), int(np.argmin(energies))
 
 
 def _depth_check(formula: Formula, shape: Atoms, alone: float, cohesive: float) -> Check:
     """Whether no distance binds a cluster by more than twice the cohesive energy of a crystal."""
-    atoms, positions = shape.copy(), shape.positions.copy()
-    atoms.calc = FormulaCalculator(formula)
-    distances, energies = np.linspace(0.5 * formula.r_lo, formula.cutoff.r_cut, 60), []
-    for distance in distances:
-        atoms.positions = distance * positions
-        energies.append(atoms.get_potential_energy() / len(atoms) - alone)
-    lowest = int(np.argmin(energies))
-    name = f"{atoms.get_chemical_formula()} is bound by no more than twice the crystal"
-    if len(atoms) == 3:
+    distances = np.linspace(0.5 * formula.r_lo, formula.cutoff.r_cut, 60)
+    name, energies, lowest = _scan(formula, shape, alone, distances)
+    name, depth = f"{name} is bound by no more than twice the crystal", -energies[lowest]
+    if len(shape) == 3:
         name = f"{name}, {shape.get_angle(1, 0, 2):.0f} degrees"
-    detail = f"{-energies[lowest]:.4g} eV/atom at {distances[lowest]:.4g} Å, crystal {cohesive:.4g}"
-    return Check(
-        name, bool(np.isfinite(energies).all()) and -energies[lowest] <= 2 * cohesive, detail
-    )
+    detail = f"{depth:.4g} eV/atom at {distances[lowest]:.4g} Å, crystal {cohesive:.4g}"
+    return Check(name, bool(np.isfinite(energies).all() and depth <= 2 * cohesive), detail)
 
 
 def trimer_check(formula: Formula, species: tuple[str, str, str]) -> list[Check]:
@@ -119,9 +111,7 @@ def _triplet_pole(function: TripletSum) -> str:
     return ""
 
 
-def _trimers(
-    formula: Formula, species: tuple[str, str, str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _trimers(formula: Formula, species: tuple[str, str, str]) -> tuple[Floats, Floats, Floats]:
     """Sides in Å (3, T), cosine between the first two (T,), energies (eV) with all slopes."""
     function, pair = formula.three_body_function(*species), formula.pair_function(*species[:2])
     r = np.linspace(0.5 * pair.r_lo, function.r_cut, 30)
@@ -142,16 +132,9 @@ def _trimers(
 
 def _cluster_check(formula: Formula) -> Check:
     """Whether the icosahedron of 13 atoms is best where its neighbours keep their distance."""
-    atoms = _icosahedron(formula.species[0])
-    shape = atoms.positions.copy()
-    atoms.calc = FormulaCalculator(formula)
-    distances = np.linspace(0.5 * formula.r_lo, formula.r_cut, 100)
-    energies = []
-    for distance in distances:
-        atoms.positions = distance * shape
-        energies.append(atoms.get_potential_energy() / len(atoms) - formula.e0[formula.species[0]])
-    lowest = int(np.argmin(energies))
-    name = f"cluster {atoms.get_chemical_formula()} does not collapse"
+    symbol, distances = formula.species[0], np.linspace(0.5 * formula.r_lo, formula.r_cut, 100)
+    name, energies, lowest = _scan(formula, _icosahedron(symbol), formula.e0[symbol], distances)
+    name = f"cluster {name} does not collapse"
     if not np.isfinite(energies).all():
         return Check(name, False, "its energy is not finite")
     return _collapse(formula, name, float(distances[lowest]), float(energies[lowest]))

@@ -10,9 +10,9 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.units import GPa
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from symreg.arrays import Floats
 from symreg.checks.dimers import FLAT, dimer_curve
 from symreg.checks.report import Check
 from symreg.formula import Formula, FormulaCalculator
@@ -27,14 +27,14 @@ COMPRESSION = 0.6
 class EnergyVolume(NamedTuple):
     """A crystal under pressure."""
 
-    volume: NDArray[np.float64]
+    volume: Floats
     """Å^3 per atom, shape (V,)."""
-    energy: NDArray[np.float64]
+    energy: Floats
     """eV per atom, shape (V,)."""
 
 
 def energy_volume(
-    calculator: Calculator, atoms: Atoms, scales: Sequence[float] | NDArray[np.float64]
+    calculator: Calculator, atoms: Atoms, scales: Sequence[float] | Floats
 ) -> EnergyVolume:
     """Energies of a crystal scaled to volumes ``scales`` times its own."""
     volumes, energies = [], []
@@ -84,9 +84,8 @@ def _equilibrium(formula: Formula, atoms: Atoms, scale: float, lowest: float) ->
     """Properties at the minimum, which is ``lowest`` eV/atom at ``scale`` of the volume given."""
     volume = float(scale * atoms.get_volume() / len(atoms))
     step = 0.005
-    below, at, above = energy_volume(
-        FormulaCalculator(formula), atoms, [scale * (1 - step), scale, scale * (1 + step)]
-    ).energy
+    scales = [scale * (1 - step), scale, scale * (1 + step)]
+    below, at, above = energy_volume(FormulaCalculator(formula), atoms, scales).energy
     free = sum(formula.e0[symbol] for symbol in atoms.get_chemical_symbols()) / len(atoms)
     values = {
         "volume": volume,

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.checks.report import Check
 from symreg.formula import Formula
 from symreg.terms.curves import pole
-
-Floats = NDArray[np.float64]
 
 POINTS = 2000
 PROMINENCE = 0.01
@@ -36,10 +34,7 @@ class DimerCurve(NamedTuple):
 
 
 def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> DimerCurve:
-    """Energy and force of a pair of atoms from half of its ``r_lo`` to the cutoff radius.
-
-    Both as far as they are more than those of atoms alone.
-    """
+    """Energy and force of two atoms beyond those of atoms alone, from half ``r_lo`` to cutoff."""
     function = formula.pair_function(a, b)
     r = np.linspace(0.5 * function.r_lo, function.r_cut, points)
     energy, slope = _alone(formula, a, b, r)
@@ -88,7 +83,7 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
     return [
         Check(f"{name} is finite", True, f"from {curve.r[0]:.4g} to {curve.r[-1]:.4g} Å"),
         _repulsion(formula, a, b, f"{name} repels at short range"),
-        _wells(curve, formula.pair_function(a, b).r_lo, f"{name} has at most one well"),
+        _wells(curve, r_lo, f"{name} has at most one well"),
         _fading(formula, a, b, f"{name} fades at the cutoff"),
     ]
 

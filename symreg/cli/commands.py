@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,15 +14,12 @@ from typer.core import TyperGroup
 from symreg import __version__
 
 if TYPE_CHECKING:
+    from symreg.runs import Run
     from symreg.workers.executors import Engine
 
 
 class _Commands(TyperGroup):
-    """Commands in the order in which they are used; mistakes end in one line, not a traceback."""
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
-        """Keep the order of definition."""
-        return list(self.commands)
+    """Mistakes end in one line, not a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; print what a user can put right and exit with 1."""
@@ -43,12 +42,11 @@ app = typer.Typer(
 )
 
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+RunFileArgument = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as in search.seed=3."),
 ]
-
-
 DaskLocal = Annotated[
     int | None, typer.Option(metavar="N", help="Use N workers of dask on this machine.")
 ]
@@ -77,8 +75,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass
@@ -94,13 +91,9 @@ def demo(
     ] = None,
 ) -> None:
     """Find a formula for argon, silicon or copper, from DFT to LAMMPS, in a minute or two."""
-    from symreg.cli.live import progress
-    from symreg.cli.summary import summary
     from symreg.runs import pipeline
 
-    with progress() as report:
-        run = pipeline.demo(name, folder, on_progress=report)
-    typer.echo(summary(run))
+    _show_search(partial(pipeline.demo, name, folder))
 
 
 @app.command()
@@ -118,8 +111,8 @@ def init(
         raise FileNotFoundError(f"{folder} is not a folder")
     found = sorted({p.name for pattern in _DATA for p in folder.glob(pattern) if p.is_file()})
     write_text(path, template(found))
-    named = f"with {', '.join(found)}" if found else "; no data files found, so name them in it"
-    typer.echo(f"wrote {path} {named}".replace(" ;", ";"))
+    named = f" with {', '.join(found)}" if found else "; no data files found, so name them in it"
+    typer.echo(f"wrote {path}{named}")
     typer.echo(f"then: symreg run {path}")
 
 
@@ -128,7 +121,7 @@ _DATA = ("*.extxyz", "*.xyz", "*.traj", "*.db", "*vasprun.xml", "*OUTCAR")
 
 @app.command()
 def run(
-    run_file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
+    run_file: RunFileArgument,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, print the plan, search nothing.")
     ] = False,
@@ -142,17 +135,13 @@ def run(
 
     settings = config.load(run_file, _overrides(changes))
     # The slow imports come after the mistakes that can be found without them.
-    from symreg.cli.live import progress
-    from symreg.cli.summary import summary
     from symreg.runs import pipeline
 
     if dry_run:
         typer.echo(pipeline.dry_run(settings))
         return
     engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
-    with progress() as report:
-        finished = pipeline.search(settings, on_progress=report, executor=engine)
-    typer.echo(summary(finished))
+    _show_search(partial(pipeline.search, settings, executor=engine))
 
 
 @app.command()
@@ -163,13 +152,19 @@ def resume(
     dask_slurm: DaskSlurm = None,
 ) -> None:
     """Continue a run that was interrupted, to the same end."""
-    from symreg.cli.live import progress
-    from symreg.cli.summary import summary
     from symreg.runs import pipeline
 
     engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
+    _show_search(partial(pipeline.resume, folder, executor=engine))
+
+
+def _show_search(search: Callable[..., Run]) -> None:
+    """Show a search as it goes, and what it found."""
+    from symreg.cli.live import progress
+    from symreg.cli.summary import summary
+
     with progress() as report:
-        finished = pipeline.resume(folder, on_progress=report, executor=engine)
+        finished = search(on_progress=report)
     typer.echo(summary(finished))
 
 
@@ -202,8 +197,7 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Print how it stands, and end.")] = False,
 ) -> None:
     """Follow a search that runs elsewhere, until it ends; Ctrl-C ends the watching alone."""
-    from symreg.cli.live import progress
-    from symreg.cli.watch import follow
+    from symreg.cli.live import follow, progress
 
     with progress() as report:
         end = follow(folder, report, once=once)
@@ -292,19 +286,18 @@ def export(
             f"`symreg export {folder} {option} {first}`?"
         )
     from symreg.cli.summary import parity_text
-    from symreg.runs import open_run, pipeline
+    from symreg.runs import open_run
 
     found = open_run(folder)
     chosen = found.best() if member is None else found.member(member)
     target = to or chosen.folder / "lammps"
-    parity = pipeline.export(folder, chosen.number, style, target)
-    typer.echo(parity_text(parity))
+    typer.echo(parity_text(chosen.potential.export_lammps(target, style=style)))
     typer.echo(f"LAMMPS files: {target}")
 
 
 @app.command("slurm-script")
 def slurm_script(
-    run_file: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")],
+    run_file: RunFileArgument,
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; one for each island if left out.")
     ] = None,

@@ -1,19 +1,24 @@
-"""The state of a search while it runs: a live table on a terminal, plain lines elsewhere."""
+"""The state of a search while it runs, here or elsewhere: a live table, or plain lines."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from symreg.runs.records import Progress
+from symreg.files import read_json
+from symreg.runs import RunFolder, open_run
+from symreg.runs.records import Progress
 
+INTERVAL = 1.0
+"""Seconds between two looks at a search that runs elsewhere."""
 OPERATORS = 5
 """Operators that the live table names, those with the largest gains."""
 ROWS = 15
@@ -25,7 +30,7 @@ def progress(console: Console | None = None) -> Iterator[Callable[[Progress], No
     """Show a search as it goes; call what this gives with each progress."""
     console = console or Console(highlight=False)
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _lines(console)
         return
     with Live(console=console, transient=True, refresh_per_second=4) as live:
 
@@ -37,22 +42,19 @@ def progress(console: Console | None = None) -> Iterator[Callable[[Progress], No
         yield show
 
 
-class _Lines:
+def _lines(console: Console) -> Callable[[Progress], None]:
     """One line for each epoch and each message."""
+    epoch = -1
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.epoch = -1
-
-    def __call__(self, now: Progress) -> None:
+    def show(now: Progress) -> None:
+        nonlocal epoch
         if now.message:
-            self._print(now.message)
-        if now.front and now.epoch != self.epoch:
-            self.epoch = now.epoch
-            self._print(headline(now))
+            console.print(now.message, markup=False, soft_wrap=True)
+        if now.front and now.epoch != epoch:
+            epoch = now.epoch
+            console.print(headline(now), markup=False, soft_wrap=True)
 
-    def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+    return show
 
 
 def headline(now: Progress) -> str:
@@ -104,3 +106,41 @@ def table(now: Progress) -> Group:
         floor = Text("the best of smooth terms without neighbour sums", style="dim")
         drawn.add_row("floor", f"{now.floor_error:.4g}", floor)
     return Group(Text(headline(now), style="bold"), Text(state_of_search(now)), drawn)
+
+
+def follow(folder: Path, report: Callable[[Progress], None], *, once: bool = False) -> str:
+    """Report the progress of a search until it ends, or ``once``; how it stands, in words.
+
+    An OSError or ValueError if there is no run in the folder.
+    """
+    seen: tuple[object, ...] = ()
+    told = 0
+    try:
+        while True:
+            owner = RunFolder(folder).owner()  # first: a search notes its status before it ends
+            status = open_run(folder).manifest.get("status")
+            progress, log = folder / "progress.json", folder / "log.txt"
+            now = replace(Progress.from_dict(read_json(progress, {})), message="")
+            lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+            news = lines[told:] if told else lines[-1:]
+            told = len(lines)
+            if (now.epoch, now.seconds) != seen:
+                seen = now.epoch, now.seconds
+                report(now)
+            for line in news:
+                report(replace(now, message=line.partition(" ")[2]))  # without its time
+            if once or not owner:
+                return _end(folder, status, owner)
+            time.sleep(INTERVAL)
+    except KeyboardInterrupt:
+        return f"the search goes on; `symreg stop {folder}` ends it"
+
+
+def _end(folder: Path, status: object, owner: str) -> str:
+    if owner:
+        return f"searched by {owner}; `symreg stop {folder}` ends it"
+    if status == "finished":
+        return f"finished; see it with `symreg show {folder}`"
+    if status == "interrupted":
+        return f"stopped before its end; `symreg resume {folder}` continues it"
+    return f"its process has ended before its time; `symreg resume {folder}` continues it"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from symreg.records import UNITS, Errors
-from symreg.runs import in_words
+from symreg.records import Errors, labelled
+from symreg.runs.results import in_words
 
 if TYPE_CHECKING:
     from symreg.runs import Member, Run
@@ -19,9 +19,13 @@ def summary(run: Run, complexity: int | None = None) -> str:
     if not run.front:
         return f"{run.folder} has no front yet; continue it with `symreg resume {run.folder}`"
     member = run.best(complexity)
-    parts = [front_text(run, member), *_sums_lines(run), *_known_lines(run)]
+    parts = [front_text(run, member), *_sums_lines(run)]
+    if run.front.baselines:
+        parts.append(_wrapped(f"known     {in_words(run.front.compare())}"))
     parts.append(member_text(run, member))
-    parts += _failed_checks(run, member)
+    if failed := [check["name"] for check in member.checks if not check["passed"]]:
+        text = f"physics   {len(failed)} of {len(member.checks)} checks fail: {', '.join(failed)}; "
+        parts.append(_wrapped(f"{text}`symreg validate {run.folder}` says why"))
     if member.parity:
         parts.append(parity_text(member.parity))
     page = run.folder / "report.html"
@@ -33,14 +37,8 @@ def summary(run: Run, complexity: int | None = None) -> str:
     return "\n".join(parts)
 
 
-def _failed_checks(run: Run, member: Member) -> list[str]:
-    """How many physics checks a member fails, if any."""
-    failed = [check["name"] for check in member.checks if not check["passed"]]
-    if not failed:
-        return []
-    text = f"physics   {len(failed)} of {len(member.checks)} checks fail: {', '.join(failed)}; "
-    text += f"`symreg validate {run.folder}` says why"
-    return textwrap.wrap(text, 96, subsequent_indent=" " * 10)
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 96, subsequent_indent=" " * 10)
 
 
 def front_text(run: Run, chosen: Member) -> str:
@@ -67,14 +65,6 @@ def _sums_lines(run: Run) -> list[str]:
     return [text + (", or over every two of them" if bends else "")]
 
 
-def _known_lines(run: Run) -> list[str]:
-    """Whether the front is better than known forms, where any were fitted."""
-    if not run.front.baselines:
-        return []
-    text = f"known     {in_words(run.front.compare())}"
-    return textwrap.wrap(text, 96, subsequent_indent=" " * 10)
-
-
 def member_text(run: Run, member: Member) -> str:
     """The formula of a member, its constants and its errors."""
     terms = run.settings.terms
@@ -87,12 +77,13 @@ def member_text(run: Run, member: Member) -> str:
             far = f"{three_body.kind} cutoff at {three_body.r_cut:g} Å"
             lines.append(f"          triplets: cosine c of the angle at the centre, {far}")
     if member.constants:
-        text = "constants " + ", ".join(_constant(entry) for entry in member.constants)
-        lines.append(textwrap.fill(text, 96, subsequent_indent=" " * 10))
-    lines.append(f"errors    {_error_row('', {q: f'{q} ({u})' for q, u in _labelled(member)})}")
+        lines.append(_wrapped(f"constants {', '.join(map(_constant, member.constants))}"))
+    quantities = labelled(member.errors.values())
+    units = [f"{quantity} ({unit})" for quantity, unit in quantities.items()]
+    lines.append(f"errors    {_error_row('RMSE / MAE', units)}")
     for split, errors in member.errors.items():
-        cells = {q: _rmse_mae(errors.of(q)) for q, _ in _labelled(member)}
-        if any(cells.values()):
+        cells = [_rmse_mae(errors.of(quantity)) for quantity in quantities]
+        if any(cells):
             lines.append(f"          {_error_row(split, cells)}")
     if found := run.floor_of(member):
         name, floor = found
@@ -102,18 +93,8 @@ def member_text(run: Run, member: Member) -> str:
     return "\n".join(lines)
 
 
-def _labelled(member: Member) -> list[tuple[str, str]]:
-    """Quantities that have labels, with their units."""
-    return [
-        (quantity, unit)
-        for quantity, unit in UNITS.items()
-        if any(errors.of(quantity) for errors in member.errors.values())
-    ]
-
-
-def _error_row(title: str, cells: Mapping[str, str]) -> str:
-    title = title or "RMSE / MAE"
-    return f"{title:<11}{''.join(f'{cell:<22}' for cell in cells.values())}".rstrip()
+def _error_row(title: str, cells: Sequence[str]) -> str:
+    return f"{title:<11}{''.join(f'{cell:<22}' for cell in cells)}".rstrip()
 
 
 def _rmse_mae(errors: Errors | None) -> str:

@@ -1,6 +1,6 @@
 """Run files: TOML in, checked settings of every stage out."""
 
-from symreg.config.runfile import dumps, from_dict, load, template, to_dict
+from symreg.config.runfile import TABLES, dumps, from_dict, load, template, to_dict
 from symreg.config.settings import (
     OutputSettings,
     SearchSettings,
@@ -13,6 +13,7 @@ from symreg.fit.loss import LossSettings
 from symreg.structures.settings import DataSettings
 
 __all__ = [
+    "TABLES",
     "DataSettings",
     "LossSettings",
     "OutputSettings",

@@ -9,28 +9,16 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from symreg.config.settings import (
-    OutputSettings,
-    SearchSettings,
-    Settings,
-    SettingsError,
-    TermSettings,
-    toml_value,
-)
-from symreg.fit.loss import LossSettings
-from symreg.structures.settings import DataSettings
+from symreg.config.settings import Settings, SettingsError, toml_value
 
-_TABLES: dict[str, type[Any]] = {
-    "data": DataSettings,
-    "terms": TermSettings,
-    "loss": LossSettings,
-    "search": SearchSettings,
-    "output": OutputSettings,
+TABLES: dict[str, type[Any]] = {
+    name: table for name, table in get_type_hints(Settings).items() if name != "base"
 }
+"""Settings of each table of a run file, by its name."""
 
 
 def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Settings:
@@ -55,9 +43,8 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Settin
     try:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"run file {path} does not exist; `symreg init FOLDER` writes one"
-        ) from None
+        said = f"run file {path} does not exist; `symreg init FOLDER` writes one"
+        raise FileNotFoundError(said) from None
     except IsADirectoryError:
         raise IsADirectoryError(
             f"{path} is a folder, not a run file; name the .toml file in it, or use "
@@ -71,27 +58,14 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Settin
 
 
 def from_dict(
-    record: Mapping[str, Any],
-    base: str | Path = Path(),
-    overrides: Mapping[str, str] | None = None,
+    record: Mapping[str, Any], base: str | Path = Path(), overrides: Mapping[str, str] | None = None
 ) -> Settings:
-    """Check plain data, tables of keys and values, and build the settings.
+    """Check what a run file holds, tables of keys and values, and build the settings.
 
-    Parameters
-    ----------
-    record
-        What a run file holds.
-    base
-        Folder that paths are relative to.
-    overrides
-        As in ``load``.
-
-    Raises
-    ------
-    SettingsError
-        If a setting is unknown or its value cannot be used.
+    Paths are relative to the folder ``base``; ``overrides`` are as in ``load``. A SettingsError if
+    a setting is unknown or its value cannot be used.
     """
-    changed: dict[str, Any] = {
+    changed = {
         name: dict(table) if isinstance(table, Mapping) else table for name, table in record.items()
     }
     for name, text in (overrides or {}).items():
@@ -114,14 +88,13 @@ def from_dict(
 
 def _table(name: str, table: object) -> Mapping[str, Any]:
     """Refuse tables and keys that do not exist."""
-    if name not in _TABLES:
-        owners = [owner for owner in _TABLES if name in _keys(owner)]
-        if owners:
+    if name not in TABLES:
+        if owners := _owners(name):
             raise SettingsError(
                 f"'{name}' stands outside any table; it belongs below [{owners[0]}]"
             )
-        near = difflib.get_close_matches(name, _TABLES, n=1)
-        hint = f"did you mean [{near[0]}]?" if near else f"there are {', '.join(_TABLES)}"
+        near = difflib.get_close_matches(name, TABLES, n=1)
+        hint = f"did you mean [{near[0]}]?" if near else f"there are {', '.join(TABLES)}"
         raise SettingsError(f"there is no table [{name}]; {hint}")
     if not isinstance(table, Mapping):
         raise SettingsError(f"'{name}' is a table; write [{name}] on a line of its own")
@@ -132,8 +105,7 @@ def _table(name: str, table: object) -> Mapping[str, Any]:
 
 
 def _hint(table: str, key: str) -> str:
-    owners = [owner for owner in _TABLES if key in _keys(owner)]
-    if owners:
+    if owners := _owners(key):
         return f"it belongs to [{owners[0]}]"
     near = [known for known in _keys(table) if known.startswith(key)]
     near = near or difflib.get_close_matches(key, _keys(table), n=1, cutoff=0.5)
@@ -141,19 +113,23 @@ def _hint(table: str, key: str) -> str:
 
 
 def _keys(table: str) -> list[str]:
-    return [entry.name for entry in fields(_TABLES[table])]
+    return [entry.name for entry in fields(TABLES[table])]
+
+
+def _owners(key: str) -> list[str]:
+    """Tables that have a setting."""
+    return [table for table in TABLES if key in _keys(table)]
 
 
 def _override(record: dict[str, Any], name: str, text: str) -> None:
     """Set one value, found by ``table.key`` or by a key alone."""
     *tables, key = name.split(".")
+    tables = tables or _owners(key)
     if not tables:
-        tables = [owner for owner in _TABLES if key in _keys(owner)]
-        if not tables:
-            every = [known for owner in _TABLES for known in _keys(owner)]
-            near = difflib.get_close_matches(key, every, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise SettingsError(f"there is no setting '{key}'{hint}")
+        every = [known for table in TABLES for known in _keys(table)]
+        near = difflib.get_close_matches(key, every, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise SettingsError(f"there is no setting '{key}'{hint}")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -196,24 +172,15 @@ def _messages(error: ValidationError) -> str:
 
 def to_dict(settings: Settings) -> dict[str, Any]:
     """Plain data, every default filled in; ``from_dict`` reads it back."""
+    tables = {name: vars(getattr(settings, name)) for name in TABLES}
     return {
-        name: {
-            entry.name: value
-            for entry in fields(_TABLES[name])
-            if (value := getattr(getattr(settings, name), entry.name)) is not None
-        }
-        for name in _TABLES
+        name: {key: value for key, value in table.items() if value is not None}
+        for name, table in tables.items()
     }
 
 
 def dumps(settings: Settings, folder: str | Path | None = None) -> str:
-    """TOML text of the settings, every default filled in.
-
-    Parameters
-    ----------
-    folder
-        The run folder that the text is written to: paths become relative to it.
-    """
+    """TOML text, every default filled in; paths become relative to the run ``folder``, if any."""
     record = to_dict(settings)
     if folder is not None:
         for name in ("train", "validation", "test"):
@@ -226,9 +193,7 @@ def dumps(settings: Settings, folder: str | Path | None = None) -> str:
         record["output"]["folder"] = "."
     lines: list[str] = []
     for name, table in record.items():
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {toml_value(value)}" for key, value in table.items()]
-        lines.append("")
+        lines += [f"[{name}]", *(f"{k} = {toml_value(value)}" for k, value in table.items()), ""]
     return "\n".join(lines)
 
 

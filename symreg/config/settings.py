@@ -13,10 +13,8 @@ from symreg.structures.settings import DataSettings
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
 
-MODES = ("evolution", "exhaustive")
 SMALLEST, SMALLEST_OTHERS = 3, 20
 """Least ``max_complexity``: of one pair term, and of some choice of pair and other terms."""
-
 MOST_SUMS = 9
 """Largest ``max_sums``."""
 
@@ -35,8 +33,10 @@ def toml_value(value: object) -> str:
     return f"[{', '.join(toml_value(entry) for entry in value)}]"
 
 
-def _require(condition: bool, name: str, value: object, needed: str) -> None:
-    if not condition:
+def _require(settings: object, name: str, fits: bool, needed: str) -> None:
+    """Refuse the value of a setting, named as in ``[terms] r_cut``, that does not fit."""
+    if not fits:
+        value = getattr(settings, name.partition(" ")[2])
         shown = f"{value:g}" if isinstance(value, float) else toml_value(value)
         raise SettingsError(f"{name} is {shown}; it must be {needed}")
 
@@ -90,50 +90,39 @@ class TermSettings:
         """Reject settings that cannot run, before any structure is read."""
         if self.three_body is True:
             object.__setattr__(self, "three_body", "separable")
-        shapes = ("separable", "general")
-        needed = '"separable", "general" or false'
-        known = self.three_body is False or self.three_body in shapes
-        _require(known, "[terms] three_body", self.three_body, needed)
+        known = self.three_body is False or self.three_body in ("separable", "general")
+        _require(self, "[terms] three_body", known, '"separable", "general" or false')
         self._check_three_body_settings()
         if not self.pair:
             raise SettingsError(
                 "[terms] pair is false; every formula needs pair terms, which keep atoms apart: "
                 "set pair = true"
             )
-        _require(_positive(self.r_cut), "[terms] r_cut", self.r_cut, "a length in Å above 0")
+        _require(self, "[terms] r_cut", _positive(self.r_cut), "a length in Å above 0")
         if self.cutoff_onset is not None and self.r_on is not None:
             raise SettingsError("[terms] has both cutoff_onset and r_on; remove one of them")
         if self.cutoff_onset is None and self.r_on is None:
             object.__setattr__(self, "cutoff_onset", 0.6)
-        if self.cutoff_onset is not None:
-            _require(
-                0 <= self.cutoff_onset < 1,
-                "[terms] cutoff_onset",
-                self.cutoff_onset,
-                "a fraction of r_cut, from 0 up to but not including 1",
-            )
-        known = self.r0 == "nearest" or (not isinstance(self.r0, str) and _positive(self.r0))
-        _require(known, "[terms] r0", self.r0, '"nearest" or a length in Å above 0')
-        needed = '"fit", "isolated" or a table such as { Ar = 0.0 }'
+        needed = "a fraction of r_cut, from 0 up to but not including 1"
+        fits = self.cutoff_onset is None or 0 <= self.cutoff_onset < 1
+        _require(self, "[terms] cutoff_onset", fits, needed)
+        fits = self.r0 == "nearest" or (not isinstance(self.r0, str) and _positive(self.r0))
+        _require(self, "[terms] r0", fits, '"nearest" or a length in Å above 0')
         if isinstance(self.e0, str):
-            _require(self.e0 in ("fit", "isolated"), "[terms] e0", self.e0, needed)
+            fits = self.e0 in ("fit", "isolated")
         else:
-            valid = all(math.isfinite(value) for value in self.e0.values())
-            _require(bool(self.e0) and valid, "[terms] e0", dict(self.e0), needed)
-        plain = self.three_body is False and not self.many_body
-        least = SMALLEST if plain else SMALLEST_OTHERS
+            fits = bool(self.e0) and all(map(math.isfinite, self.e0.values()))
+        _require(self, "[terms] e0", fits, '"fit", "isolated" or a table such as { Ar = 0.0 }')
+        least = SMALLEST_OTHERS if self.three_body or self.many_body else SMALLEST
         needed = f"at least {least}, or there is nothing to search"
-        _require(
-            self.max_complexity >= least, "[terms] max_complexity", self.max_complexity, needed
-        )
+        _require(self, "[terms] max_complexity", self.max_complexity >= least, needed)
         within = 1 <= self.max_sums <= MOST_SUMS
-        _require(within, "[terms] max_sums", self.max_sums, f"between 1 and {MOST_SUMS}")
+        _require(self, "[terms] max_sums", within, f"between 1 and {MOST_SUMS}")
         if self.max_constants is not None:
             overs = [PAIRS, *[TRIPLETS] * bool(self.three_body), *[FUNCTION] * self.many_body]
             kinds = " and ".join(map(adjective_of, overs))
             needed = f"at least {len(overs)}: {kinds} terms have a weight each"
-            fits = self.max_constants >= len(overs)
-            _require(fits, "[terms] max_constants", self.max_constants, needed)
+            _require(self, "[terms] max_constants", self.max_constants >= len(overs), needed)
         try:
             _ = self.cutoff_function, self.cutoff_function_three_body
         except ValueError as error:
@@ -141,21 +130,14 @@ class TermSettings:
 
     def _check_three_body_settings(self) -> None:
         """Refuse settings of three-body terms where there are none."""
-        names = (
-            "r_cut_three_body",
-            "cutoff_three_body",
-            "r_on_three_body",
-            "stillinger_weber_s_three_body",
-        )
-        for name in names:
-            if self.three_body is False and getattr(self, name) is not None:
+        for name in ("r_cut", "cutoff", "r_on", "stillinger_weber_s"):
+            if self.three_body is False and getattr(self, f"{name}_three_body") is not None:
                 raise SettingsError(
-                    f"[terms] {name} has no effect without three-body terms; "
+                    f"[terms] {name}_three_body has no effect without three-body terms; "
                     'set three_body = "separable", or leave it out'
                 )
-        radius = self.r_cut_three_body
-        if radius is not None:
-            _require(_positive(radius), "[terms] r_cut_three_body", radius, "a length in Å above 0")
+        fits = self.r_cut_three_body is None or _positive(self.r_cut_three_body)
+        _require(self, "[terms] r_cut_three_body", fits, "a length in Å above 0")
 
     @property
     def cutoff_function(self) -> Cutoff:
@@ -168,18 +150,14 @@ class TermSettings:
         """The cutoff function of three-body terms; None when there are none."""
         if self.three_body is False:
             return None
-        pair, radius, s = (
-            self.cutoff_function,
-            self.r_cut_three_body,
-            self.stillinger_weber_s_three_body,
-        )
-        radius = 0.7 * self.r_cut if radius is None else radius
+        pair, s = self.cutoff_function, self.stillinger_weber_s_three_body
+        radius = 0.7 * self.r_cut if self.r_cut_three_body is None else self.r_cut_three_body
         onset = pair.r_on / pair.r_cut * radius
         return Cutoff(
             kind=self.cutoff_three_body or self.cutoff,
             r_cut=radius,
             r_on=onset if self.r_on_three_body is None else self.r_on_three_body,
-            s=self.stillinger_weber_s if s is None else s,
+            s=pair.s if s is None else s,
         )
 
 
@@ -216,24 +194,17 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         """Reject settings that cannot run, before any structure is read."""
-        _require(self.mode in MODES, "[search] mode", self.mode, '"evolution" or "exhaustive"')
-        for name, least in (
-            ("population_size", 4),
-            ("islands", 1),
-            ("exhaustive_complexity", SMALLEST),
-            ("exhaustive_complexity_three_body", SMALLEST),
-            ("generations_per_epoch", 1),
-            ("seed", 0),
-            ("epochs", 1),
-            ("stagnation", 1),
-            ("workers", 1),
-        ):
+        known = self.mode in ("evolution", "exhaustive")
+        _require(self, "[search] mode", known, '"evolution" or "exhaustive"')
+        complexities = ("exhaustive_complexity", "exhaustive_complexity_three_body")
+        numbers = ("islands", "generations_per_epoch", "epochs", "stagnation", "workers")
+        least = {"population_size": 4, "seed": 0, **dict.fromkeys(complexities, SMALLEST)}
+        for name, low in (least | dict.fromkeys(numbers, 1)).items():
             value = getattr(self, name)
-            fits = value is None or value >= least
-            _require(fits, f"[search] {name}", value, f"at least {least}")
+            _require(self, f"[search] {name}", value is None or value >= low, f"at least {low}")
         for name in ("minutes", "target"):
             value = getattr(self, name)
-            _require(value is None or _positive(value), f"[search] {name}", value, "above 0")
+            _require(self, f"[search] {name}", value is None or _positive(value), "above 0")
         if self.mode == "exhaustive":
             for name in ("epochs", "stagnation", "seeds_from"):
                 if getattr(self, name):
@@ -258,7 +229,7 @@ class OutputSettings:
 
     def __post_init__(self) -> None:
         """Reject an empty name."""
-        _require(bool(self.folder.strip()), "[output] folder", self.folder, "the name of a folder")
+        _require(self, "[output] folder", bool(self.folder.strip()), "the name of a folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,10 +256,8 @@ class Settings:
         """Reject terms that the exhaustive mode does not list."""
         if self.search.mode != "exhaustive":
             return
-        for name, refused, instead in (
-            ("many_body", True, "false"),
-            ("three_body", "general", '"separable"'),
-        ):
+        refusals = [("many_body", True, "false"), ("three_body", "general", '"separable"')]
+        for name, refused, instead in refusals:
             if getattr(self.terms, name) == refused:
                 raise SettingsError(
                     f"[terms] {name} is {toml_value(refused)}; the exhaustive mode lists pair and "

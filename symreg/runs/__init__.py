@@ -1,21 +1,6 @@
 """Run folders: written by a search, read as a ``Run`` with its front."""
 
-from symreg.runs.comparison import Comparison, in_words
-from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder, machine, now
-from symreg.runs.member import Member
-from symreg.runs.results import Front, Run, open_run, recommended
+from symreg.runs.folder import RunFolder
+from symreg.runs.results import Comparison, Front, Member, Run, open_run, recommended
 
-__all__ = [
-    "CHECKPOINT",
-    "PREVIOUS",
-    "Comparison",
-    "Front",
-    "Member",
-    "Run",
-    "RunFolder",
-    "in_words",
-    "machine",
-    "now",
-    "open_run",
-    "recommended",
-]
+__all__ = ["Comparison", "Front", "Member", "Run", "RunFolder", "open_run", "recommended"]

@@ -5,17 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-
-from numpy.typing import ArrayLike
 
 from symreg import files
 from symreg.records import UNITS
@@ -31,6 +28,8 @@ PACKAGES = (
 )
 """Those that results depend on."""
 SPLITS = ("train", "validation", "test")
+COLUMNS = ("complexity", "n_constants", "error")
+"""The first of ``front.csv``."""
 CHECKPOINT = "checkpoint/state.npz"
 """State that a search goes on from."""
 PREVIOUS = "checkpoint/previous.npz"
@@ -57,29 +56,20 @@ class RunFolder:
     def check(settings: Settings) -> RunFolder:
         """The run folder that the settings name, if a run may begin there.
 
-        Raises
-        ------
-        FileExistsError
-            If the folder holds a run already, or files of other origin with the names of a
-            run's; nothing is ever overwritten.
+        A FileExistsError if it holds a run already, or files of other origin with the names of a
+        run's; nothing is ever overwritten.
         """
         path = settings.folder
         choose = "choose another [output] folder"
         begun = any((path / name).exists() for name in ("front.csv", CHECKPOINT, PREVIOUS))
         if begun and (path / "manifest.json").exists():
             if files.read_json(path / "manifest.json").get("status") == "finished":
-                raise FileExistsError(
-                    f"{path} holds a finished run; see `symreg show {path}`, or {choose}"
-                )
-            if owner := RunFolder(path).owner():
-                raise FileExistsError(
-                    f"{path} is being searched by {owner}; watch it with `symreg watch {path}`, "
-                    f"or {choose}"
-                )
-            raise FileExistsError(
-                f"{path} holds an unfinished run; continue it with `symreg resume {path}`, "
-                f"or {choose}"
-            )
+                found = f"holds a finished run; see `symreg show {path}`"
+            elif owner := RunFolder(path).owner():
+                found = f"is being searched by {owner}; watch it with `symreg watch {path}`"
+            else:
+                found = f"holds an unfinished run; continue it with `symreg resume {path}`"
+            raise FileExistsError(f"{path} {found}, or {choose}")
         others = [name for name in BEGINNING if (path / name).exists()]
         if others and "manifest.json" not in others:
             raise FileExistsError(f"{path} holds a {others[0]} but no run; {choose}")
@@ -100,7 +90,7 @@ class RunFolder:
             versions=versions(PACKAGES),
             machine=machine(),
         )
-        folder.write_text("run.toml", dumps(settings, folder.path))
+        files.write_text(folder.path / "run.toml", dumps(settings, folder.path))
         return folder
 
     @property
@@ -110,14 +100,9 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from searching in this folder.
+        """Keep other processes from searching here; a BlockingIOError if one does already.
 
         The system gives the folder free when the process ends, however it ends.
-
-        Raises
-        ------
-        BlockingIOError
-            If another process searches here.
         """
         path = self.path / LOCK
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,48 +126,25 @@ class RunFolder:
 
     def owner(self) -> str:
         """Who searches in this folder, in words; empty when nobody does."""
-        try:
-            with (self.path / LOCK).open("r", encoding="utf-8") as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return stream.read() or "another process"
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError), (self.path / LOCK).open(encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return stream.read() or "another process"
         return ""
 
     def ask_to_stop(self) -> str:
-        """Have the search in this folder stop after its epoch; who searches.
-
-        Raises
-        ------
-        ValueError
-            If nobody searches here.
-        """
+        """Have the search here stop after its epoch; who searches, a ValueError if nobody does."""
         owner = self.owner()
         if not owner:
             raise ValueError(f"nobody searches in {self.path}; there is nothing to stop")
         files.write_text(self.path / STOP, "")
         return owner
 
-    def is_asked_to_stop(self) -> bool:
-        """Whether ``ask_to_stop`` was called since the search began."""
-        return (self.path / STOP).exists()
-
-    def keep_checkpoint(self) -> None:
-        """Make the last checkpoint the one before."""
-        if (self.path / CHECKPOINT).exists():
-            os.replace(self.path / CHECKPOINT, self.path / PREVIOUS)
-
-    def potential(self, number: int) -> Path:
-        """Folder of one member of the front."""
-        return self.path / "potentials" / str(number)
-
     def update_manifest(self, **entries: Any) -> None:
         """Add to ``manifest.json``."""
         path = self.path / "manifest.json"
-        old = files.read_json(path) if path.exists() else {}
-        files.write_json(path, {**old, **entries})
+        files.write_json(path, {**files.read_json(path, {}), **entries})
 
     def discard(self) -> None:
         """Remove what ``create`` wrote, for a run that could not begin; other files stay."""
@@ -194,93 +156,52 @@ class RunFolder:
             self.checkpoint.rmdir()
             self.path.rmdir()
 
-    def clear_potentials(self) -> None:
-        """Remove the potentials of an earlier front, so that none stands beside another formula."""
-        if (self.path / "potentials").exists():
-            shutil.rmtree(self.path / "potentials")
-
     def clear_history(self, epoch: int = 0) -> None:
         """Keep of ``generations.csv`` what came up to an epoch, where a search goes on."""
         path = self.path / "generations.csv"
-        if path.exists():
-            rows = [row for row in files.read_rows(path) if int(row["epoch"]) <= epoch]
-            if rows:
-                files.write_rows(path, rows)
-            else:
-                path.unlink()
+        rows = files.read_rows(path) if path.exists() else []
+        if kept := [row for row in rows if int(row["epoch"]) <= epoch]:
+            files.write_rows(path, kept)
+        else:
+            path.unlink(missing_ok=True)
 
     def finish(self, status: str = "finished") -> None:
         """Note that the run ended, as ``finished`` or ``interrupted``."""
         self.update_manifest(status=status, finished=now())
 
-    def write_text(self, name: str, text: str) -> None:
-        """Replace a text file of the folder."""
-        files.write_text(self.path / name, text)
-
-    def write_json(self, name: str, record: Any) -> None:
-        """Replace a JSON file of the folder."""
-        files.write_json(self.path / name, record)
-
-    def write_arrays(self, name: str, **arrays: ArrayLike) -> None:
-        """Replace an npz file of the folder."""
-        files.write_arrays(self.path / name, arrays)
-
-    def write_rows(
-        self, name: str, rows: Sequence[Mapping[str, object]], columns: Sequence[str] = ()
-    ) -> None:
-        """Replace a CSV file of the folder; ``columns`` are its header where there are no rows."""
-        files.write_rows(self.path / name, rows, columns)
-
-    def append_row(self, name: str, row: Mapping[str, object]) -> None:
-        """Add a line to a CSV file of the folder."""
-        files.append_row(self.path / name, row)
-
     def write_front(self, members: Sequence[MemberRecord]) -> None:
         """Write ``front.json`` and ``front.csv``, simplest first."""
         ordered = sorted(members, key=lambda member: member.complexity)
         files.write_json(self.path / "front.json", [member.to_dict() for member in ordered])
-        files.write_rows(self.path / "front.csv", front_rows(ordered), front_columns())
+        splits = [s for s in SPLITS if s != "test" or any("test" in m.errors for m in members)]
+        measured = [(q, m, s) for m in ("rmse", "mae") for s in splits for q in UNITS]
+        rows = []
+        for member in ordered:
+            row: dict[str, object] = {name: getattr(member, name) for name in COLUMNS}
+            row |= {"_".join(words): _measured(member, *words) for words in measured}
+            rows.append({**row, "expression": member.expression})
+        columns = [*COLUMNS, *map("_".join, measured), "expression"]
+        files.write_rows(self.path / "front.csv", rows, columns)
 
     def log(self, message: str) -> None:
         """Add a line with the time to ``log.txt``."""
         files.append_text(self.path / "log.txt", f"{now()} {message}\n")
 
 
-def front_columns(splits: Sequence[str] = SPLITS[:2]) -> list[str]:
-    """Header of ``front.csv``."""
-    measured = [f"{q}_{m}_{s}" for m in ("rmse", "mae") for s in splits for q in UNITS]
-    return ["complexity", "n_constants", "error", *measured, "expression"]
-
-
 def _locked(stream: IO[str]) -> bool:
     """Lock a file; others may look at it for an instant, so that one try does not tell."""
     for _ in range(LOOKS):
-        try:
+        with suppress(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.05)
-        else:
             return True
+        time.sleep(0.05)
     return False
 
 
-def front_rows(members: Sequence[MemberRecord]) -> list[dict[str, object]]:
-    """Rows of ``front.csv``: errors in eV/atom, eV/Å and eV/Å³, empty where there are no labels."""
-    splits = [s for s in SPLITS if s != "test" or any("test" in m.errors for m in members)]
-    rows: list[dict[str, object]] = []
-    for member in members:
-        known: dict[str, object] = {
-            "complexity": member.complexity,
-            "n_constants": member.n_constants,
-            "error": member.error,
-            "expression": member.expression,
-        }
-        for split, by in member.errors.items():
-            for quantity, found in by.by_quantity().items():
-                known[f"{quantity}_rmse_{split}"] = found.rmse
-                known[f"{quantity}_mae_{split}"] = found.mae
-        rows.append({name: known.get(name) for name in front_columns(splits)})
-    return rows
+def _measured(member: MemberRecord, quantity: str, measure: str, split: str) -> float | None:
+    """One error in eV/atom, eV/Å or eV/Å³; None where there are no labels."""
+    by = member.errors.get(split)
+    return getattr(by.of(quantity), measure, None) if by else None
 
 
 def now() -> str:

@@ -11,26 +11,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+
+from symreg.arrays import Floats
+from symreg.records import UNITS
 
 if TYPE_CHECKING:
     from symreg.formula import TripletSum
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#666666",
-)
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, GREY = "#CC79A7", "#56B4E9", "#666666"
 _CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _CURVES = (BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
 _MARKS = ("o", "s", "^", "D", "v", "P")
 WIDEST = 1.5
 """A known form is drawn up to this many times the complexity of the front."""
+_WORDS = {"energy": "energy", "forces": "force component", "stress": "stress component"}
 MOST_NAMES = 6
 """With more known forms than that their names stand beside the figure."""
 ANGLES = np.linspace(0.0, 180.0, 361)
@@ -41,7 +37,7 @@ class Curve(NamedTuple):
     """A function to draw."""
 
     name: str
-    energy: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    energy: Callable[[Floats], Floats]
     """Energies in eV, shape (M,), from distances in Å or angles in degrees, shape (M,)."""
 
 
@@ -49,9 +45,9 @@ class Points(NamedTuple):
     """Reference energies of a dimer."""
 
     name: str
-    r: NDArray[np.float64]
+    r: Floats
     """Distances in Å, shape (M,)."""
-    energy: NDArray[np.float64]
+    energy: Floats
     """Energies in eV, shape (M,)."""
 
 
@@ -65,31 +61,27 @@ def pareto(
 ) -> Figure:
     """Error against complexity, with the floors, the recommended member and known forms.
 
-    Parameters
-    ----------
-    complexity, error
-        The members of the front, simplest first.
-    floors
-        Lowest training errors by what reaches them.
-    recommended
-        Index of the recommended member.
-    baselines
-        Complexity and error of known forms, by name; far more complex ones are left out.
+    ``floors`` are lowest training errors by what reaches them, ``recommended`` is an index, and
+    ``baselines`` are complexity and error of known forms; far more complex ones are left out.
     """
     far = WIDEST * max(complexity, default=np.inf)
     near = {name: point for name, point in (baselines or {}).items() if point[0] <= far}
     beside = len(near) > MOST_NAMES
     figure, axes = _figure(7.6 if beside else 5.4, 3.8)
     axes.set_yscale("log")
-    _front(axes, complexity, error, recommended)
+    axes.step(complexity, error, where="post", color=BLUE, linewidth=1, alpha=0.5)
+    axes.plot(complexity, error, "o", color=BLUE, markersize=5, label="Pareto front")
+    if recommended is not None:
+        chosen = (complexity[recommended], error[recommended])
+        ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.6, "markersize": 11}
+        axes.plot(*chosen, "o", color=VERMILION, label="recommended", **ring)
     for mark, (name, point) in zip(cycle("s^DvPX<>*hpd8"), near.items(), strict=False):
         axes.plot(*point, mark, color=GREY, markersize=5.5, label=name)
     for name, floor in (floors or {}).items():
         if floor > 0:
             axes.axhline(floor, color="black", linestyle="--", linewidth=1)
             _note(axes, f"floor: the best of {name}", floor)
-    axes.set_xlabel("complexity")
-    axes.set_ylabel("training error (in units of σ)")
+    axes.set(xlabel="complexity", ylabel="training error (in units of σ)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(left=0)
     corner: dict[str, Any] = {"loc": "upper right"}
@@ -99,34 +91,14 @@ def pareto(
     return figure
 
 
-def _front(
-    axes: Axes, complexity: Sequence[int], error: Sequence[float], recommended: int | None
-) -> None:
-    """Draw all members, and a ring around the recommended one."""
-    axes.step(complexity, error, where="post", color=BLUE, linewidth=1, alpha=0.5)
-    axes.plot(complexity, error, "o", color=BLUE, markersize=5, label="Pareto front")
-    if recommended is not None:
-        chosen = (complexity[recommended], error[recommended])
-        ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.6, "markersize": 11}
-        axes.plot(*chosen, "o", color=VERMILION, label="recommended", **ring)
-
-
 def parity(
-    reference: Mapping[str, NDArray[np.float64]],
-    predicted: Mapping[str, NDArray[np.float64]],
-    *,
-    quantity: str,
+    reference: Mapping[str, Floats], predicted: Mapping[str, Floats], *, quantity: str
 ) -> Figure:
-    """Predicted against reference values, a colour for each split or group.
+    """Predicted against reference values of a quantity of ``UNITS``, a colour for each split.
 
-    Parameters
-    ----------
-    reference, predicted
-        Values by the name of their split, any shape; NaN where there is no label.
-    quantity
-        ``energy`` (eV/atom), ``forces`` (eV/Å) or ``stress`` (eV/Å³).
+    Values by the name of their split have any shape, and are NaN where there is no label.
     """
-    word, unit = _UNITS[quantity]
+    word, unit = _WORDS[quantity], UNITS[quantity]
     figure, axes = _figure(4.2, 4.0)
     for k, name in enumerate(reference):
         x, y = np.ravel(reference[name]), np.ravel(predicted[name])
@@ -134,28 +106,16 @@ def parity(
         if not known.any():
             continue
         rmse = float(np.sqrt(np.mean((y[known] - x[known]) ** 2)))
-        style: dict[str, Any] = {
-            "markersize": 4,
-            "alpha": 0.7,
-            "markeredgewidth": 0,
-            "rasterized": True,
-        }
-        label = f"{name}: RMSE {rmse:.2g} {unit}"
-        axes.plot(x[known], y[known], _MARKS[k % 6], color=_CYCLE[k % 6], label=label, **style)
-    low, high = _span(axes)
+        style: dict[str, Any] = {"markersize": 4, "alpha": 0.7, "markeredgewidth": 0}
+        style |= {"rasterized": True, "label": f"{name}: RMSE {rmse:.2g} {unit}"}
+        axes.plot(x[known], y[known], _MARKS[k % 6], color=_CYCLE[k % 6], **style)
+    limits = (*axes.get_xlim(), *axes.get_ylim())
+    low, high = min(limits), max(limits)
     axes.plot([low, high], [low, high], color="black", linewidth=0.8, zorder=0)
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    axes.set_xlabel(f"reference {word} ({unit})")
-    axes.set_ylabel(f"formula's {word} ({unit})")
+    axes.set(xlabel=f"reference {word} ({unit})", ylabel=f"formula's {word} ({unit})")
     axes.legend(loc="upper left", handletextpad=0.3)
     return figure
-
-
-_UNITS = {
-    "energy": ("energy", "eV/atom"),
-    "forces": ("force component", "eV/Å"),
-    "stress": ("stress component", "eV/Å³"),
-}
 
 
 def potential_curve(
@@ -165,47 +125,35 @@ def potential_curve(
     r_range: tuple[float, float],
     unit: str = "meV",
 ) -> Figure:
-    """Pair functions over distance, reference points on them, and their difference below.
+    """Pair functions over distances in Å, reference points on them, and their difference below.
 
-    Parameters
-    ----------
-    curves
-        Pair functions; the difference is that of the first one from each set of points.
-    points
-        Reference energies of the dimer, zero at infinite distance.
-    r_range
-        Distances to draw in Å.
-    unit
-        ``meV`` or ``eV``.
+    The difference is that of the first function from the points; ``unit`` is ``meV`` or ``eV``.
     """
     scale = {"meV": 1000.0, "eV": 1.0}[unit]
     r = np.linspace(*r_range, 600)
     figure = Figure(figsize=(5.4, 4.8 if points else 3.8), layout="constrained")
     ratios = [3, 1] if points else [1]
-    grid: Any = figure.subplots(
-        len(ratios), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios}
-    )
+    grid: Any = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)
     axes: Axes = grid[0, 0]
     for k, curve in enumerate(curves):
-        axes.plot(
-            r,
-            scale * curve.energy(r),
-            "-" if k == 0 else "--",
-            color=_CURVES[k % 6],
-            linewidth=1.6 if k == 0 else 1.2,
-            label=curve.name,
-        )
-    top = _frame_well(axes, curves, points, r, scale)
+        line, width = ("--", 1.2) if k else ("-", 1.6)
+        energy, colour = scale * curve.energy(r), _CURVES[k % 6]
+        axes.plot(r, energy, line, color=colour, linewidth=width, label=curve.name)
+    # The well is shown, and about as much of the repulsive side.
+    energies = [*(curve.energy(r) for curve in curves), *(known.energy for known in points)]
+    depth = scale * min(np.min(energy) for energy in energies)
+    if depth < 0:
+        axes.set_ylim(1.2 * depth, -1.6 * depth)
+    frame = (*r_range, axes.get_ylim()[1])
     for k, known in enumerate(points):
-        _plot_points(grid[:, 0], k, known, curves[0], (r_range, top), scale)
+        _plot_points(grid[:, 0], k, known, curves[0], frame, scale)
     axes.set_ylabel(f"pair energy ({unit})")
     axes.legend(loc="upper right")
     if points:
         grid[1, 0].set_ylabel(f"formula −\nreference ({unit})")
     for one in grid[:, 0]:
         one.axhline(0.0, color="black", linewidth=0.6, zorder=0)
-        one.grid(alpha=0.25, linewidth=0.5)
-        one.spines[["top", "right"]].set_visible(False)
+        _plain(one)
     grid[-1, 0].set_xlabel("distance r (Å)")
     grid[-1, 0].set_xlim(*r_range)
     return figure
@@ -219,8 +167,8 @@ def three_body_factors(function: TripletSum) -> Figure:
     figure = Figure(figsize=(7.4, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     reach = (function.clamp.r_lo, function.r_cut)
-    numbers = range(1, len(function.products) + 1)
-    names = [f"product {n}" for n in numbers] if len(numbers) > 1 else [""]
+    numbers = range(len(function.products))
+    names = [f"product {n + 1}" if len(numbers) > 1 else "" for n in numbers]
     radial = [Curve(name, partial(_radial, function, n)) for n, name in enumerate(names)]
     angular = [Curve(name, partial(_angular, function, n)) for n, name in enumerate(names)]
     _lines(left, radial, np.linspace(*reach, 600))
@@ -230,11 +178,11 @@ def three_body_factors(function: TripletSum) -> Figure:
     return figure
 
 
-def _radial(function: TripletSum, n: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
+def _radial(function: TripletSum, n: int, r: Floats) -> Floats:
     return np.asarray(function.radials(r).products[n][0])
 
 
-def _angular(function: TripletSum, n: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
+def _angular(function: TripletSum, n: int, angle: Floats) -> Floats:
     product = function.products[n]
     return product.weight * product.trees[1](np.cos(np.radians(angle)))
 
@@ -242,7 +190,7 @@ def _angular(function: TripletSum, n: int, angle: NDArray[np.float64]) -> NDArra
 def triplet(function: TripletSum, r: float, name: str = "") -> Curve:
     """Energy of a centre and two neighbours, both ``r`` Å away, over the angle between them."""
 
-    def energy(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    def energy(angle: Floats) -> Floats:
         distance = np.full(angle.shape, r)
         return np.asarray(function.derivatives(distance, distance, np.cos(np.radians(angle)))[0])
 
@@ -257,12 +205,11 @@ def triplet_curve(curves: Sequence[Curve]) -> Figure:
     return figure
 
 
-def _lines(axes: Axes, curves: Sequence[Curve], where: NDArray[np.float64]) -> None:
+def _lines(axes: Axes, curves: Sequence[Curve], where: Floats) -> None:
     for k, curve in enumerate(curves):
         axes.plot(where, curve.energy(where), color=_CURVES[k % 6], label=curve.name)
     axes.axhline(0.0, color="black", linewidth=0.6, zorder=0)
-    axes.grid(alpha=0.25, linewidth=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
+    _plain(axes)
     if any(curve.name for curve in curves):
         axes.legend()
 
@@ -277,64 +224,36 @@ def _plot_points(
     k: int,
     known: Points,
     curve: Curve,
-    frame: tuple[tuple[float, float], float],
+    frame: tuple[float, float, float],
     scale: float,
 ) -> None:
     """Draw a set of points above, and below it the difference of those that lie in the frame."""
     colour = ("black", VERMILION, GREY)[k % 3]
-    style: dict[str, Any] = {
-        "color": colour,
-        "markersize": 4.5,
-        "markerfacecolor": "none" if k == 0 else colour,
-    }
-    mark = _MARKS[k % 6]
+    style: dict[str, Any] = {"markersize": 4.5, "markerfacecolor": colour if k else "none"}
+    style["color"], mark = colour, _MARKS[k % 6]
     panels[0].plot(known.r, scale * known.energy, mark, label=known.name, **style)
-    (low, high), top = frame
+    low, high, top = frame
     seen = (known.r >= low) & (known.r <= high) & (scale * known.energy <= top)
     gap = scale * (curve.energy(known.r[seen]) - known.energy[seen])
     panels[1].plot(known.r[seen], gap, mark, **style)
 
 
-def _frame_well(
-    axes: Axes,
-    curves: Sequence[Curve],
-    points: Sequence[Points],
-    r: NDArray[np.float64],
-    scale: float,
-) -> float:
-    """Show the well and about as much of the repulsive side; return the upper end."""
-    depths = [np.min(curve.energy(r)) for curve in curves]
-    depths += [np.min(known.energy) for known in points]
-    depth = scale * min(depths)
-    if depth < 0:
-        axes.set_ylim(1.2 * depth, -1.6 * depth)
-    return axes.get_ylim()[1]
-
-
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Axes) -> None:
+    """Give a frame of two sides and a faint grid."""
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _note(axes: Axes, text: str, height: float) -> None:
     """Write just below a horizontal line, at the left end."""
-    axes.annotate(
-        text,
-        (0, height),
-        xycoords=axes.get_yaxis_transform(),
-        textcoords="offset points",
-        xytext=(4, -4),
-        va="top",
-        fontsize=8,
-    )
+    place: dict[str, Any] = {"textcoords": "offset points", "xytext": (4, -4), "va": "top"}
+    axes.annotate(text, (0, height), xycoords=axes.get_yaxis_transform(), fontsize=8, **place)
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, height / (high / height) ** 0.12), high)
-
-
-def _span(axes: Axes) -> tuple[float, float]:
-    low = min(axes.get_xlim()[0], axes.get_ylim()[0])
-    high = max(axes.get_xlim()[1], axes.get_ylim()[1])
-    return low, high

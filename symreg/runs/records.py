@@ -1,20 +1,16 @@
-"""Records of a run: its members, their errors and constants, floors, known forms, progress.
-
-Each class is a frozen dataclass inside the package, and plain data (``to_dict``, ``from_dict``) in
-``front.json``, ``floor.json`` and ``progress.json`` alone.
-"""
+"""Records of a run, plain data in ``front.json``, ``floor.json`` and ``progress.json`` alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from symreg.records import Floor, ProductFloor, ReadableRecord, Record, SplitErrors, number_from
+from symreg.arrays import Floats
+from symreg.records import Floor, ProductFloor, Record, SplitErrors, names_of, number_from
 from symreg.terms import Expression
 
 ANY_TERMS = "any smooth pair and three-body terms"
@@ -22,7 +18,7 @@ ANY_TERMS = "any smooth pair and three-body terms"
 
 
 @dataclass(frozen=True)
-class FittedConstant(ReadableRecord):
+class FittedConstant(Record):
     """A fitted number, and how well the data determine it; weights are in eV."""
 
     keeps_none: ClassVar[bool] = True
@@ -39,7 +35,7 @@ class FittedConstant(ReadableRecord):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MemberRecord(ReadableRecord):
+class MemberRecord(Record):
     """All that is known of a member of a front: an entry of ``front.json``.
 
     Of a search under way only the fields up to ``errors`` are known.
@@ -65,9 +61,9 @@ class MemberRecord(ReadableRecord):
     """Difference of the errors by the projected design and over all pairs."""
     constants: tuple[FittedConstant, ...] | None = None
     """The W weights, then the K constants inside trees."""
-    correlation: NDArray[np.float64] | None = field(default=None, repr=False)
+    correlation: Floats | None = field(default=None, repr=False)
     """Of ``constants``, shape (W + K, W + K); NaN where the data do not determine them."""
-    covariance: NDArray[np.float64] | None = field(default=None, repr=False)
+    covariance: Floats | None = field(default=None, repr=False)
     """Of ``constants``, in their units, shape (W + K, W + K); it stands in ``potential.json``."""
     simplified: str | None = None
     """The formula that SymPy found to be simpler, if it did; its potential is the one written."""
@@ -87,35 +83,25 @@ class MemberRecord(ReadableRecord):
     def from_dict(record: Mapping[str, Any]) -> MemberRecord:
         """Undo ``to_dict``, also for terms as files of the first format have them.
 
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If an entry is missing, or cannot be read.
+        A KeyError, TypeError or ValueError if an entry is missing, or cannot be read.
         """
-        read: dict[str, Any] = {name: record.get(name) for name in _names(MemberRecord)}
-        for name in ("number", "complexity", "n_constants", "expression"):
-            read[name] = record[name]
+        read: dict[str, Any] = {name: record.get(name) for name in names_of(MemberRecord)}
+        needed = ("number", "complexity", "n_constants", "expression")
+        read |= {name: record[name] for name in needed}
         read["error"] = number_from(record["error"])
         read["terms"] = Expression.from_dict(record["terms"])
-        read["errors"] = {
-            split: SplitErrors.from_dict(by) for split, by in record["errors"].items()
-        }
-        if record.get("constants") is not None:
-            read["constants"] = tuple(
-                FittedConstant(**{name: entry.get(name) for name in _names(FittedConstant)})
-                for entry in record["constants"]
-            )
-        if record.get("correlation") is not None:
-            read["correlation"] = np.array(record["correlation"], dtype=float)
+        read["errors"] = {s: SplitErrors.from_dict(by) for s, by in record["errors"].items()}
+        if read["constants"] is not None:
+            names, entries = names_of(FittedConstant), read["constants"]
+            constants = (FittedConstant(*map(entry.get, names)) for entry in entries)
+            read["constants"] = tuple(constants)
+        if read["correlation"] is not None:
+            read["correlation"] = np.array(read["correlation"], dtype=float)
         return MemberRecord(**read)
 
 
-def _names(kind: type[Any]) -> list[str]:
-    return [entry.name for entry in fields(kind)]
-
-
 @dataclass(frozen=True)
-class Baseline(ReadableRecord):
+class Baseline(Record):
     """A known form fitted to the data of a run."""
 
     complexity: int
@@ -216,6 +202,6 @@ class Progress(Record):
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> Progress:
         """Undo ``to_dict``; what a file does not have is as before the first epoch."""
-        known = {name: record[name] for name in _names(Progress) if name in record}
+        known = {name: record[name] for name in names_of(Progress) if name in record}
         front = [FrontLine(*line) for line in record.get("front", [])]
         return Progress(**{**known, "front": front})

@@ -1,11 +1,11 @@
-"""Reading a run folder: the run, its front and the members of the front."""
+"""Reading a run folder: the run, its front, the members, and how known forms compare."""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from symreg import files
-from symreg.runs.comparison import Comparison, compare
+from symreg.records import SplitErrors
 from symreg.runs.folder import FORMAT
-from symreg.runs.member import Member
-from symreg.runs.records import ANY_TERMS, Baseline, FloorRecord, MemberRecord, floor_name
+from symreg.runs.records import ANY_TERMS, FittedConstant, FloorRecord, MemberRecord, floor_name
 from symreg.terms.kinds import TRIPLETS
 from symreg.versions import versions
 
@@ -24,27 +23,128 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from symreg.config import Settings
+    from symreg.potential import Potential
 
+MATTERS = 0.01
+"""Relative difference of two errors below which neither formula is better."""
 KNEE = 1.5
 """A knee lies at least by this factor in error below the straight line through the ends."""
+
+
+@dataclass(frozen=True, repr=False)
+class Member:
+    """One formula of a Pareto front."""
+
+    record: MemberRecord
+    """All that ``front.json`` says of it; its entries are also read as ``record["r0"]``."""
+    folder: Path
+    """Its folder in the run folder."""
+
+    def __repr__(self) -> str:
+        size = f"complexity {self.complexity}, error {self.error:.4g}"
+        return f"<member {self.number}: {size}, {self.expression}>"
+
+    @property
+    def number(self) -> int:
+        """Name of its folder in ``potentials/``."""
+        return self.record.number
+
+    @property
+    def complexity(self) -> int:
+        """Cost of all nodes and weights."""
+        return self.record.complexity
+
+    @property
+    def n_constants(self) -> int:
+        """How many fitted numbers it has, weights included."""
+        return self.record.n_constants
+
+    @property
+    def error(self) -> float:
+        """Training error, the root of the mean squared error in units of the sigmas."""
+        return self.record.error
+
+    @property
+    def expression(self) -> str:
+        """The formula in x = r / r0, in eV."""
+        return self.record.expression
+
+    @property
+    def errors(self) -> Mapping[str, SplitErrors]:
+        """``errors[split][quantity]["rmse"]`` in eV/atom, eV/Å, eV/Å³; ``"mae"``, ``"n"`` too."""
+        return self.record.errors
+
+    @property
+    def constants(self) -> list[FittedConstant]:
+        """Fitted constants: ``name``, ``value``, ``standard_error``, ``low``, ``high``."""
+        return list(self.record.constants or ())
+
+    @cached_property
+    def potential(self) -> Potential:
+        """The potential, read from its folder; an OSError if the run has not written it."""
+        path = self.folder / "potential.json"
+        # The file may be of an earlier front while a search is under way.
+        if not self.record.is_delivered or not path.exists():
+            raise FileNotFoundError(
+                f"{path} does not exist; the run ended before it wrote its potentials"
+            )
+        from symreg.potential import Potential
+
+        return Potential.load(path)
+
+    @property
+    def checks(self) -> list[Mapping[str, Any]]:
+        """Physics checks of ``validation.json``; none where they were not made."""
+        record: Mapping[str, Any] = files.read_json(self.folder / "validation.json", {})
+        return list(record.get("checks", []))
+
+    @property
+    def parity(self) -> Mapping[str, Any]:
+        """Differences of LAMMPS from the formula, as ``parity.json`` has them; empty if unknown."""
+        found: Mapping[str, Any] = files.read_json(self.folder / "lammps" / "parity.json", {})
+        return found
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """A known form beside the best found formula that is no more complex."""
+
+    name: str
+    complexity: int
+    error: float
+    """Training error of the known form, its constants fitted."""
+    member: Member | None
+    """None where every found formula is more complex."""
+
+    @property
+    def outcome(self) -> str:
+        """Standing of the known form: ``beaten``, ``matched`` or ``not beaten``."""
+        if self.member is None or self.member.error > (1 + MATTERS) * self.error:
+            return "not beaten"
+        return "beaten" if self.member.error < (1 - MATTERS) * self.error else "matched"
+
+    def __repr__(self) -> str:
+        return f"<{self.outcome}: {self}>"
+
+    def __str__(self) -> str:
+        """Name and errors, as in ``Morse (error 0.836 at complexity 26; member 9 has 0.0375)``."""
+        found = "nothing found is as simple"
+        if self.member is not None:
+            found = f"member {self.member.number} has {self.member.error:.3g}"
+        return f"{self.name} (error {self.error:.3g} at complexity {self.complexity}; {found})"
 
 
 class Front(Sequence[Member]):
     """Members of a Pareto front, simplest first; draws itself in a notebook."""
 
-    def __init__(
-        self,
-        members: Sequence[Member],
-        floor: float | None = None,
-        floors: Mapping[str, float] | None = None,
-        baselines: Mapping[str, Baseline] | None = None,
-    ) -> None:
+    def __init__(self, members: Sequence[Member], known: FloorRecord | None = None) -> None:
         self._members = tuple(sorted(members, key=lambda member: member.complexity))
-        self.floor = floor
+        self._known = FloorRecord(math.nan) if known is None else known
+        self.floor = None if math.isnan(self._known.error) else self._known.error
         """The lowest training error that any smooth terms could reach."""
-        self.floors = dict(floors or {})
+        self.floors = self._known.named()
         """Lowest training errors by what reaches them, as far as they are known."""
-        self.baselines = dict(baselines or {})
+        self.baselines = dict(self._known.baselines)
         """Known forms fitted to the same data, by name."""
 
     @overload
@@ -54,14 +154,11 @@ class Front(Sequence[Member]):
     def __getitem__(self, index: int | slice) -> Member | Front:
         """Take a member, or a part of the front."""
         if isinstance(index, slice):
-            return Front(self._members[index], self.floor, self.floors, self.baselines)
+            return Front(self._members[index], self._known)
         return self._members[index]
 
     def __len__(self) -> int:
         return len(self._members)
-
-    def __iter__(self) -> Iterator[Member]:
-        return iter(self._members)
 
     def __repr__(self) -> str:
         lines = [f"{m.complexity:4d}  {m.error:<10.4g}  {m.expression}" for m in self]
@@ -100,8 +197,27 @@ class Front(Sequence[Member]):
         )
 
     def compare(self) -> list[Comparison]:
-        """Every known form beside the best member that is no more complex."""
-        return compare(self, self.baselines)
+        """Every known form beside the best member no more complex; the most accurate come first."""
+        found = []
+        for name, known in self.baselines.items():
+            simple = [m for m in self if m.complexity <= known.complexity]
+            best = min(simple, key=lambda m: m.error, default=None)
+            found.append(Comparison(name, known.complexity, known.error, best))
+        return sorted(found, key=lambda comparison: comparison.error)
+
+
+def in_words(comparisons: Sequence[Comparison]) -> str:
+    """One sentence: which known forms are beaten at equal complexity, and which are not."""
+    if not comparisons:
+        return "none could be fitted to these data"
+    parts = []
+    for outcome in ("beaten", "matched", "not beaten"):
+        some = [str(c) for c in comparisons if c.outcome == outcome]
+        if outcome == "beaten" and len(some) > 1:
+            parts.append(f"{len(some)} beaten, the best of them {some[0]}")
+        elif some:
+            parts.append(f"{len(some)} {outcome}, {', '.join(some)}")
+    return f"of {len(comparisons)}, at equal complexity, {'; '.join(parts)}"
 
 
 def recommended(front: Sequence[Member]) -> Member | None:
@@ -165,20 +281,14 @@ class Run:
         return config.load(self.folder / "run.toml")
 
     def best(self, complexity: int | None = None) -> Member:
-        """Return the recommended member, or the most accurate one up to a complexity.
+        """Return the recommended member, the knee of the front, or the best up to a complexity.
 
-        Recommended is the knee of the front, see ``recommended``.
-
-        Raises
-        ------
-        ValueError
-            If the front is empty, or has no member that simple.
+        A ValueError if the front is empty, or has no member that simple.
         """
-        if not self.front:
+        chosen = recommended(self.front)
+        if chosen is None:
             raise ValueError(f"{self.folder} has no front yet; `symreg resume {self.folder}`")
         if complexity is None:
-            chosen = recommended(self.front)
-            assert chosen is not None
             return chosen
         simple = [member for member in self.front if member.complexity <= complexity]
         if not simple:
@@ -189,13 +299,7 @@ class Run:
         return min(simple, key=lambda member: member.error)
 
     def member(self, number: int) -> Member:
-        """Return the member whose folder is ``potentials/<number>``.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
+        """Return the member whose folder is ``potentials/<number>``; a ValueError if none is."""
         found = {member.number: member for member in self.front}
         if number not in found:
             known = ", ".join(map(str, sorted(found))) or "none"
@@ -208,17 +312,8 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """Open a run folder, finished or not.
+    """Open a run folder, finished or not; a ValueError if a newer version wrote it.
 
-    Raises
-    ------
-    OSError
-        If there is no run in the folder.
-    ValueError
-        If a newer version wrote it.
-
-    Examples
-    --------
     >>> open_run("nowhere")
     Traceback (most recent call last):
     FileNotFoundError: nowhere holds no run: there is no nowhere/manifest.json
@@ -234,14 +329,10 @@ def open_run(folder: str | Path) -> Run:
             f"{folder} was written by symreg {written} in a newer format; "
             f"this is {versions(['symreg'])['symreg']}: install the newer one"
         )
-    data, floors, members = (
-        files.read_json(path) if (path := folder / name).exists() else empty
-        for name, empty in (("data.json", {}), ("floor.json", {}), ("front.json", []))
-    )
-    floor = FloorRecord.from_dict(floors)
-    front = [_member(folder, entry) for entry in members]
-    lowest = None if math.isnan(floor.error) else floor.error
-    return Run(folder, record, data, floor, Front(front, lowest, floor.named(), floor.baselines))
+    floor = FloorRecord.from_dict(files.read_json(folder / "floor.json", {}))
+    members = [_member(folder, entry) for entry in files.read_json(folder / "front.json", [])]
+    data = files.read_json(folder / "data.json", {})
+    return Run(folder, record, data, floor, Front(members, floor))
 
 
 def _member(folder: Path, entry: Mapping[str, Any]) -> Member:

@@ -26,7 +26,7 @@ def small_rounds():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("symreg.searching.exhaustive.search.CHUNK", 500)
         patch.setattr("symreg.searching.exhaustive.search.ROUND", 4)
-        patch.setattr("symreg.runs.pipeline.exhaustive.ROUND", 4)
+        patch.setattr("symreg.runs.pipeline.modes.ROUND", 4)
         yield
 
 

@@ -18,7 +18,7 @@ import pytest
 import symreg
 from symreg import config
 from symreg.runs import open_run
-from symreg.runs.pipeline.searching import island_settings
+from symreg.runs.pipeline.modes import island_settings
 from symreg.searching.individuals import from_arrays
 from symreg.searching.islands import Islands, State
 from symreg.searching.tasks import Source

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg import __version__, files
-from symreg.config import SearchSettings, Settings, TermSettings, to_dict, toml_value
-from symreg.fit.loss import LossSettings
-from symreg.runs import CHECKPOINT, PREVIOUS, RunFolder
+from symreg.config import TABLES, Settings, to_dict, toml_value
+from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder
 from symreg.searching.individuals import Individual, from_arrays, to_arrays
 from symreg.searching.islands import State
-from symreg.structures import DataSettings
 
 FORMAT = 6
 FREE = {
@@ -26,12 +24,7 @@ FREE = {
     "search": ("minutes", "epochs", "target", "stagnation", "workers", "seeds_from"),
 }
 """Settings that a resumed run may change: where things lie, and when to stop."""
-_TABLES = {
-    "data": DataSettings,
-    "terms": TermSettings,
-    "loss": LossSettings,
-    "search": SearchSettings,
-}
+_TABLES = {table: kind for table, kind in TABLES.items() if table != "output"}
 
 
 class CheckpointError(ValueError):
@@ -69,9 +62,10 @@ class Origin:
                 default = _default(kind, key)
                 was, now = old.get(key, default), new.get(key, default)
                 if was != now:
+                    was, now = ("not set" if v is None else toml_value(v) for v in (was, now))
                     return (
-                        f"[{table}] {key} is {_shown(now)}, but the run was searched with "
-                        f"{_shown(was)}; set it back, or begin another run"
+                        f"[{table}] {key} is {now}, but the run was searched with {was}; "
+                        "set it back, or begin another run"
                     )
         if other["data_hash"] != self.data_hash:
             return (
@@ -83,16 +77,10 @@ class Origin:
 
 def _default(kind: type[Any], key: str) -> Any:
     """Value of a setting where a run file does not say; None for one that must be given."""
-    found = next((entry for entry in fields(kind) if entry.name == key), None)
-    if found is None:
-        return None
-    if found.default_factory is not MISSING:
-        return files.plain(found.default_factory())
-    return None if found.default is MISSING else files.plain(found.default)
-
-
-def _shown(value: object) -> str:
-    return "not set" if value is None else toml_value(value)
+    for entry in fields(kind):
+        if entry.name == key and entry.default_factory is not MISSING:
+            return files.plain(entry.default_factory())
+    return files.plain(getattr(kind, key, None))
 
 
 def write(folder: RunFolder, state: State, seconds: float, origin: Origin) -> None:
@@ -116,19 +104,16 @@ def write(folder: RunFolder, state: State, seconds: float, origin: Origin) -> No
     parts = {"front": state.front, "rejected": state.rejected, "seeds": seeds}
     for part, individuals in parts.items():
         arrays |= {f"{part}_{name}": values for name, values in to_arrays(individuals).items()}
-    folder.keep_checkpoint()
-    folder.write_arrays(CHECKPOINT, **arrays)
+    if (folder.path / CHECKPOINT).exists():
+        (folder.path / CHECKPOINT).replace(folder.path / PREVIOUS)
+    files.write_arrays(folder.path / CHECKPOINT, arrays)
 
 
 def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
     """The last state, the seconds it took, and what is to be said of it; None when there is none.
 
-    Where the last checkpoint is damaged, or was never written, the one before it is taken.
-
-    Raises
-    ------
-    CheckpointError
-        If none is whole, or they are of a newer version, or of other data or settings.
+    Where the last checkpoint is damaged, or was never written, the one before it is taken. A
+    CheckpointError if none is whole, or they are of a newer version, other data or settings.
     """
     paths = [folder.path / name for name in (CHECKPOINT, PREVIOUS)]
     found = [path for path in paths if path.exists()]
@@ -139,17 +124,17 @@ def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
             state = _state(header, arrays)
         except CheckpointError:
             raise
-        except Exception as error:
-            # In a damaged archive zipfile and numpy raise whatever they stumble upon.
+        except Exception as error:  # zipfile and numpy raise whatever they stumble upon
             problem = f"{path} is damaged ({error})"
             continue
         if difference := origin.difference(header):
             raise CheckpointError(f"{folder.path / 'run.toml'}: {difference}")
-        if path != paths[0] and paths[0].exists():
-            # Or it would become the one before, in place of this one.
+        if path == paths[0]:
+            return state, header["seconds"], ""
+        if paths[0].exists():  # or it would become the one before, in place of this one
             paths[0].replace(paths[0].with_name("damaged.npz"))
-        said = "" if path == paths[0] else f"{problem}; going on from the one before, epoch "
-        return state, header["seconds"], said and f"{said}{state.epoch}"
+        said = f"{problem}; going on from the one before, epoch {state.epoch}"
+        return state, header["seconds"], said
     if found:
         raise CheckpointError(f"{problem}; remove {folder.checkpoint} to begin anew")
     return None
@@ -169,14 +154,14 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> State:
-    populations = [_part(arrays, f"island{n}_") for n in range(header["islands"])]
+    populations = tuple(_part(arrays, f"island{n}_") for n in range(header["islands"]))
     for population in populations:
         from_arrays(population)  # now, not in the middle of an epoch
     front, rejected = (from_arrays(_part(arrays, f"{part}_")) for part in ("front", "rejected"))
     return State(
         epoch=header["epoch"],
         candidates=header["candidates"],
-        populations=tuple(populations),
+        populations=populations,
         front=front,
         rejected=rejected,
         improved=header["improved"],

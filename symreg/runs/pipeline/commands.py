@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
-from importlib.resources import files
+from importlib.resources import files as resources
 from pathlib import Path
-from typing import Any
 
 from ase import Atoms
 
-from symreg import config
+from symreg import config, files
 from symreg.checks import check
 from symreg.config import Settings
 from symreg.fit.errors import errors
 from symreg.records import UNITS
-from symreg.runs import Member, Run, RunFolder, open_run
+from symreg.runs import Member, Run, open_run
 from symreg.runs.pipeline import seeds
 from symreg.runs.pipeline.modes import mode_of
 from symreg.runs.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
@@ -25,26 +24,14 @@ from symreg.structures import crystals as crystals_in
 
 
 def demo(
-    name: str = "argon",
-    folder: str | Path | None = None,
-    *,
-    on_progress: OnProgress | None = None,
+    name: str = "argon", folder: str | Path | None = None, *, on_progress: OnProgress | None = None
 ) -> Run:
     """Search data that come with the package; a run of a minute or two.
 
-    Parameters
-    ----------
-    name
-        ``argon``: pairs; ``silicon``: pairs and triplets; ``copper``: pairs and neighbour sums.
-    folder
-        The run folder; ``argon-demo`` and the like in the working folder unless given.
-
-    Raises
-    ------
-    ValueError
-        If there is no such demo.
+    There is ``argon`` of pairs, ``silicon`` of pairs and triplets, and ``copper`` of pairs and
+    neighbour sums. The run folder is ``argon-demo`` and the like unless given.
     """
-    data = files("symreg") / "data"
+    data = resources("symreg") / "data"
     names = sorted(entry.name for entry in data.iterdir() if (entry / "demo.toml").is_file())
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
@@ -54,13 +41,9 @@ def demo(
             f"`symreg demo {names[0]} FOLDER`"
         )
     settings = config.load(str(data / name / "demo.toml"))
-    into = Path(settings.output.folder if folder is None else folder)
-    return search(_into(settings, into), on_progress=on_progress)
-
-
-def _into(settings: Settings, folder: Path) -> Settings:
-    output = replace(settings.output, folder=str(folder.absolute()))
-    return replace(settings, output=output)
+    into = Path(folder or settings.output.folder).absolute()
+    output = replace(settings.output, folder=str(into))
+    return search(replace(settings, output=output), on_progress=on_progress)
 
 
 def dry_run(settings: Settings) -> str:
@@ -76,10 +59,8 @@ def dry_run(settings: Settings) -> str:
         f"design      {design.n_nodes} nodes for each of {len(design.pair_keys)} pairs of species",
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
-    lines += [
-        f"baseline    {name}: error {found.error:.4g}, {found.n_constants} constants"
-        for name, found in baselines(prepared).items()
-    ]
+    for name, found in baselines(prepared).items():
+        lines.append(f"baseline    {name}: error {found.error:.4g}, {found.n_constants} constants")
     lines += [f"note        {text}" for text in report.notes]
     lines += [f"warning     {text}" for text in (*report.warnings, *cautions(prepared))]
     mode, limits = mode_of(settings), settings.search
@@ -91,51 +72,26 @@ def dry_run(settings: Settings) -> str:
 def validate(folder: str | Path) -> str:
     """Check every member of a run again: errors in all splits, dimers, walls and crystals.
 
-    The results replace ``validation.json`` of each member.
-
-    Raises
-    ------
-    ValueError, OSError
-        If there is no run, or its data cannot be read any more.
+    The results replace ``validation.json`` of each member. A ValueError or OSError if there is no
+    run, or its data cannot be read any more.
     """
     run = open_run(folder)
     if not run.front:
         raise ValueError(f"{folder} has no front yet; `symreg resume {folder}`")
     prepared = prepare(run.settings)
     crystals = crystals_in(prepared.structures)
-    return "\n".join(
-        _validate_member(RunFolder(run.folder), prepared, member, crystals) for member in run.front
-    )
+    return "\n".join(_validate_member(prepared, member, crystals) for member in run.front)
 
 
-def _validate_member(
-    folder: RunFolder, prepared: Prepared, member: Member, crystals: list[Atoms]
-) -> str:
+def _validate_member(prepared: Prepared, member: Member, crystals: list[Atoms]) -> str:
     formula = member.potential.formula
     prediction = prepared.exact.predict(formula.expression, formula.e0)
     report = check(formula, crystals)
-    where = f"potentials/{member.number}/validation.json"
-    folder.write_json(where, report.to_dict())
+    files.write_json(member.folder / "validation.json", report.to_dict())
     lines = [f"member {member.number}: {member.expression}"]
     for split, by in errors(prepared.structures, prediction).items():
         parts = [f"{q} {found.rmse:.4g} {UNITS[q]}" for q, found in by.by_quantity().items()]
         lines.append(f"  RMSE {split}: {', '.join(parts)}")
-    lines += [
-        f"  {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.detail}"
-        for found in report.checks
-    ]
+    marks = {True: "ok  ", False: "FAIL"}
+    lines += [f"  {marks[one.passed]} {one.name}: {one.detail}" for one in report.checks]
     return "\n".join(lines)
-
-
-def export(
-    folder: str | Path, member: int, style: str = "auto", to: str | Path | None = None
-) -> dict[str, Any]:
-    """Write LAMMPS files of one member and tell how far LAMMPS is from the formula.
-
-    Raises
-    ------
-    ValueError, OSError
-        If there is no such member, or the style cannot express its formula.
-    """
-    chosen = open_run(folder).member(member)
-    return chosen.potential.export_lammps(to or chosen.folder / "lammps", style=style)

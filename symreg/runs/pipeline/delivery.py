@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from symreg import __version__
+from symreg import __version__, files
+from symreg.arrays import Floats
 from symreg.checks import check
 from symreg.fit.errors import errors, training_loss
 from symreg.fit.intervals import intervals
 from symreg.formula import Formula
-from symreg.formula.simplify import Domain, Rewriter, shorten, simplify
+from symreg.formula.simplify import Rewriter, shorten, simplify
 from symreg.potential import Potential
-from symreg.runs import RunFolder, now
+from symreg.runs.folder import RunFolder, now
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.runs.records import FittedConstant, MemberRecord
 from symreg.searching.individuals import Individual, terms_from
@@ -50,10 +51,9 @@ def tidy(prepared: Prepared, individuals: Sequence[Individual]) -> list[Contende
     Those without a term for some pair of species are left out, unless all are like that.
     Deterministic: nothing here has a time limit.
     """
-    candidates = []
-    for individual in individuals:
-        expression = _shortened(prepared, contender_of(prepared, individual).expression)
-        candidates.append(Contender(expression, prepared.error(expression)))
+    found = [contender_of(prepared, individual).expression for individual in individuals]
+    short = [_shortened(prepared, expression) for expression in found]
+    candidates = [Contender(expression, prepared.error(expression)) for expression in short]
     every = set(prepared.design.pair_keys)
     complete = [c for c in candidates if every <= set(c.expression.keys())]
     return pareto(complete or candidates)
@@ -69,27 +69,23 @@ def pareto(candidates: Sequence[Contender]) -> list[Contender]:
 
 
 def _shortened(prepared: Prepared, expression: Expression) -> Expression:
-    slack = EXACT_SPREAD * prepared.spread
-    simple = simplify(
-        expression,
-        refit=prepared.refit,
-        error=prepared.error,
-        domain=_domain(prepared),
-        slack=slack,
-        use_sympy=False,
-    )
+    simple, slack = _simplified(prepared, expression, use_sympy=False), _slack(prepared)
     short = shorten(simple, refit_linear=prepared.fitter.weigh, error=prepared.error, slack=slack)
     return short if prepared.is_physical(short) else simple
 
 
-def _domain(prepared: Prepared) -> Domain:
-    """Ranges of x of pairs and of triplets."""
+def _simplified(prepared: Prepared, expression: Expression, **how: Any) -> Expression:
     low = float(prepared.design.r_lo.min()) / prepared.r0
-    reach = prepared.cutoff.r_cut / prepared.r0
-    domain = {PAIRS: (low, reach)}
+    domain = {PAIRS: (low, prepared.cutoff.r_cut / prepared.r0)}
     if prepared.cutoff_three_body is not None:
         domain[TRIPLETS] = low, prepared.cutoff_three_body.r_cut / prepared.r0
-    return domain
+    refit, error, slack = prepared.refit, prepared.error, _slack(prepared)
+    return simplify(expression, refit=refit, error=error, domain=domain, slack=slack, **how)
+
+
+def _slack(prepared: Prepared) -> float:
+    """Difference of errors that does not count."""
+    return EXACT_SPREAD * prepared.spread
 
 
 def deliver(
@@ -100,7 +96,8 @@ def deliver(
     A member whose exact error is not what the projected design said, or that does not pass the
     gate, is left out.
     """
-    folder.clear_potentials()
+    if (folder.path / "potentials").exists():  # of an earlier front, beside other formulas
+        shutil.rmtree(folder.path / "potentials")
     records = []
     with Rewriter() as rewriter:
         for number, candidate in enumerate(tidy(prepared, individuals), 1):
@@ -121,7 +118,7 @@ def deliver(
 
 def agrees(prepared: Prepared, record: MemberRecord) -> bool:
     """Whether the exact error of a member is what the projected design said."""
-    allowed = max(EXACT_RELATIVE * record.error, EXACT_SPREAD * prepared.spread)
+    allowed = max(EXACT_RELATIVE * record.error, _slack(prepared))
     return record.exact_difference is not None and record.exact_difference <= allowed
 
 
@@ -163,22 +160,19 @@ def member_record(
     # Bootstrap samples weigh the projected design anew, and many-body terms are not in it.
     resampled = () if expression.has_functions else prepared.resampled
     found = intervals(prepared.fitter, expression, resampled)
-    named = Potential(formula(prepared, expression)).constants.items()
-    spreads = zip(*map(_known, (found.standard_error, found.low, found.high)), strict=True)
+    named = Potential(formula(prepared, expression)).constants
+    spreads = map(_known, (found.standard_error, found.low, found.high))
     return replace(
         record,
         errors=errors(prepared.structures, prediction),
         exact_difference=abs(design.error(exact) - error),
-        constants=tuple(
-            FittedConstant(name, value, *spread)
-            for (name, value), spread in zip(named, spreads, strict=True)
-        ),
+        constants=tuple(map(FittedConstant, named, named.values(), *spreads)),
         correlation=found.correlation,
         covariance=found.covariance,
     )
 
 
-def _known(values: NDArray[np.float64]) -> list[float | None]:
+def _known(values: Floats) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
@@ -202,14 +196,7 @@ def _write_member(
     prepared: Prepared, folder: RunFolder, record: MemberRecord, rewriter: Rewriter | None
 ) -> str | None:
     """Simplify with SymPy, check the physics, write the potential; the formula, if simpler."""
-    simpler = simplify(
-        record.terms,
-        refit=prepared.refit,
-        error=prepared.error,
-        domain=_domain(prepared),
-        slack=EXACT_SPREAD * prepared.spread,
-        rewriter=rewriter,
-    )
+    simpler = _simplified(prepared, record.terms, rewriter=rewriter)
     written = record
     if simpler != record.terms:
         # It has constants of its own, so errors and intervals of its own.
@@ -218,7 +205,7 @@ def _write_member(
     history = provenance(prepared, written)
     potential = Potential(formula(prepared, written.terms), history, written.covariance)
     where = f"potentials/{record.number}"
-    folder.write_json(f"{where}/validation.json", check(potential.formula).to_dict())
+    files.write_json(folder.path / f"{where}/validation.json", check(potential.formula).to_dict())
     potential.save(folder.path / where / "potential.json")
     return None if written is record else written.expression
 

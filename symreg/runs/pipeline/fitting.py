@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from symreg.arrays import Floats
 from symreg.config import Settings
 from symreg.fit.intervals import covariance_of
 from symreg.fit.programs.batch import encoded
@@ -23,8 +23,6 @@ from symreg.runs.pipeline.delivery import agrees, formula, member_record
 from symreg.runs.pipeline.preparation import Prepared, prepare
 from symreg.runs.records import MemberRecord
 from symreg.terms import Expression, Term
-
-Floats = NDArray[np.float64]
 
 STARTS = 40
 """Starting points: the values given, and random multiples of them."""
@@ -46,15 +44,12 @@ class FitResult:
 
     def text(self) -> str:
         """Describe the fit in a few lines."""
-        cutoff = self.potential.formula.cutoff.to_dict()
+        formula = self.potential.formula
         described = ", ".join(
             f"{key} = {value}" if isinstance(value, str) else f"{key} = {value:g} Å"
-            for key, value in cutoff.items()
+            for key, value in formula.cutoff.to_dict().items()
         )
-        lines = [
-            f"formula   {self.formula}",
-            f"times     the cutoff function: {described}",
-        ]
+        lines = [f"formula   {self.formula}", f"times     the cutoff function: {described}"]
         for name, value in self.constants.items():
             spread = self.standard_errors[name]
             known = f"± {spread:.1g}" if np.isfinite(spread) else "(not determined by the data)"
@@ -68,34 +63,24 @@ class FitResult:
         error = self.record.error
         ratio = error / self.floor if self.floor else np.inf
         lines.append(f"floor     training error {error:.4g} is {ratio:.3g} times the floor")
-        energies = self.potential.formula.e0.items()
-        e0 = ", ".join(f"{name} {value:.6g} eV" for name, value in energies)
+        e0 = ", ".join(f"{name} {value:.6g} eV" for name, value in formula.e0.items())
         return "\n".join([*lines, f"e0        {e0}"])
 
 
 def fit(text: str, settings: Settings, *, variable: str = "r") -> FitResult:
-    """Fit all constants of a formula: its names, and its numbers that have a point.
+    """Fit all constants of a formula in eV: its names, and its numbers that have a point.
 
-    Parameters
-    ----------
-    text
-        The formula, in eV.
-    settings
-        Data, cutoff and loss.
-    variable
-        ``r`` for distances in Å, ``x`` for r / r0.
-
-    Raises
-    ------
-    ValueError
-        If the formula cannot be read, or cannot be fitted to the data.
+    The ``variable`` is ``r`` for distances in Å, ``x`` for r / r0. A ValueError if the formula
+    cannot be read, or cannot be fitted to the data.
     """
     if variable not in ("r", "x"):
         raise ValueError(f"the variable is '{variable}'; it must be r (Å) or x (r / r0)")
     tree = parse(text, variable=variable)
+    if variable == "r":
+        settings = replace(settings, terms=replace(settings.terms, r0=1.0))
     # The matrices are small: threads would wait for each other, and sums depend on their number.
     with threadpool_limits(1):
-        return _fit(text, tree, prepare(settings if variable == "x" else _in_angstrom(settings)))
+        return _fit(text, tree, prepare(settings))
 
 
 def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
@@ -125,10 +110,6 @@ def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
         record=record,
         floor=prepared.design.floor.error,
     )
-
-
-def _in_angstrom(settings: Settings) -> Settings:
-    return replace(settings, terms=replace(settings.terms, r0=1.0))
 
 
 class _Split:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from symreg import files
+from symreg.config import SettingsError
 from symreg.runs import RunFolder
 from symreg.runs.pipeline import checkpoint
 from symreg.runs.pipeline.delivery import Contender, contender_of, pareto, quick_record
@@ -45,11 +52,20 @@ class History:
         ]
         progress = replace(self._progress(state, before, seconds), front=front)
         # Before its checkpoint a line is dropped on resuming; after it a line could be lost.
-        self.folder.append_row("generations.csv", _row(progress))
+        row = {
+            "epoch": progress.epoch,
+            "generation": progress.generation,
+            "seconds": round(progress.seconds, 3),
+            "candidates": progress.candidates,
+            "lowest_error": progress.lowest_error,
+            "front_size": len(progress.front),
+            "diversity": round(progress.diversity, 4),
+        }
+        files.append_row(self.folder.path / "generations.csv", row)
         checkpoint.write(self.folder, state, seconds, origin)
         self.write_rejected(prepared, state)
         self.folder.write_front(self._members(prepared, candidates))
-        self.folder.write_json("progress.json", progress.to_dict())
+        files.write_json(self.folder.path / "progress.json", progress.to_dict())
         return progress
 
     def _progress(self, state: State, before: Progress, seconds: float) -> Progress:
@@ -72,43 +88,22 @@ class History:
 
     def _members(self, prepared: Prepared, candidates: list[Contender]) -> list[MemberRecord]:
         """Records of the front so far."""
-        known = self.records
-        self.records = {
-            c.expression: known.get(c.expression) or quick_record(prepared, c, 0)
-            for c in candidates
-        }
+        known, self.records = self.records, {}
+        for c in candidates:
+            self.records[c.expression] = known.get(c.expression) or quick_record(prepared, c, 0)
         return [replace(r, number=number) for number, r in enumerate(self.records.values(), 1)]
 
     def write_rejected(self, prepared: Prepared, state: State) -> None:
         """Write what the gate keeps from the front, and why, to ``rejected.csv``."""
         if prepared.gate is None:
             return
-        rows = []
+        rows, columns = [], ("complexity", "error", "expression", "reasons")
         for individual in state.rejected:
             expression = contender_of(prepared, individual).expression
-            rows.append(
-                {
-                    "complexity": individual.complexity,
-                    "error": individual.error,
-                    "expression": expression.text(named=True),
-                    "reasons": "; ".join(prepared.gate.broken(expression)),
-                }
-            )
-        columns = ("complexity", "error", "expression", "reasons")
-        self.folder.write_rows("rejected.csv", rows, columns)
-
-
-def _row(progress: Progress) -> dict[str, object]:
-    """A line of ``generations.csv``."""
-    return {
-        "epoch": progress.epoch,
-        "generation": progress.generation,
-        "seconds": round(progress.seconds, 3),
-        "candidates": progress.candidates,
-        "lowest_error": progress.lowest_error,
-        "front_size": len(progress.front),
-        "diversity": round(progress.diversity, 4),
-    }
+            reasons = "; ".join(prepared.gate.broken(expression))
+            cells = (individual.complexity, individual.error, expression.text(named=True), reasons)
+            rows.append(dict(zip(columns, cells, strict=True)))
+        files.write_rows(self.folder.path / "rejected.csv", rows, columns)
 
 
 def gains(state: State) -> dict[str, float]:
@@ -124,3 +119,46 @@ def diversity(state: State) -> float:
     """Distinct structures of formulas over individuals, of all islands together."""
     individuals = [i for population in state.populations for i in from_arrays(population)]
     return len({structure(i.coded_terms) for i in individuals}) / max(len(individuals), 1)
+
+
+def check_tensorboard() -> None:
+    """See that TensorBoard's writer is installed; a SettingsError if it is not."""
+    try:
+        import tensorboardX  # noqa: F401
+    except ImportError:
+        raise SettingsError(
+            "[output] tensorboard is true, but tensorboardX is not installed: pip install "
+            '"symreg[tensorboard]", or set it to false'
+        ) from None
+
+
+@contextmanager
+def tensorboard(folder: Path, first: int) -> Iterator[Callable[[Progress], None]]:
+    """Call what this gives with the progress of each epoch from the ``first`` to come on.
+
+    What an interrupted search wrote from there on is replaced.
+    """
+    from tensorboardX import SummaryWriter
+
+    logdir = str(folder / "tensorboard")
+    with closing(SummaryWriter(logdir=logdir, purge_step=first)) as writer:
+        yield partial(_write_scalars, writer)
+
+
+def _write_scalars(writer: Any, progress: Progress) -> None:
+    """Write the values of one epoch, and its front as a table."""
+    values = {
+        "candidates": progress.candidates,
+        "candidates per second": progress.candidates_per_second,
+        "diversity": progress.diversity,
+        **{f"gains/{name}": share for name, share in progress.operators.items()},
+    }
+    if progress.front:
+        values["lowest error"] = progress.front[-1][1]
+        values["front size"] = len(progress.front)
+    for name, value in values.items():
+        writer.add_scalar(name, value, progress.epoch)
+    rows = [f"| {c} | {error:.4g} | `{text}` |" for c, error, text in progress.front]
+    table = "\n".join(["| complexity | error | formula |", "|---|---|---|", *rows])
+    writer.add_text("front", table, progress.epoch)
+    writer.flush()

@@ -1,27 +1,170 @@
-"""The one place that tells the modes of a search apart."""
+"""The two modes of a search, and the one place that tells them apart."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from symreg.config import Settings
-from symreg.runs.pipeline.evolution import Evolution
-from symreg.runs.pipeline.exhaustive import Exhaustion
+from symreg.runs.pipeline import seeds
+from symreg.runs.pipeline.preparation import Prepared
+from symreg.runs.pipeline.stopping import Tell
+from symreg.searching.exhaustive import Exhaustive, Forms, Tally, list_forms, load_forms, save_forms
+from symreg.searching.exhaustive.search import ROUND
+from symreg.searching.island import EvolutionSettings
+from symreg.searching.islands import Islands, IslandSettings, State, backfitting_from
+from symreg.searching.tasks import Source, kept
+from symreg.searching.variation import VariationSettings
+from symreg.terms.kinds import TRIPLETS
+from symreg.workers.executors import Crew, Preload
+
+TERM_COMPLEXITY = 11
+"""Largest complexity of a pair term, weight included; there are millions of larger ones."""
+FEW = 1000
+"""With fewer three-body forms than this the search says what it lacks."""
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """Islands evolve, for ever."""
+
+    settings: Settings
+    end: ClassVar[str] = ""
+    """Its end of itself, in words."""
+    n_forms: ClassVar[int] = 0
+    """Number of forms to examine; there is no end of them."""
+    counts_earlier: ClassVar[bool] = True
+    """Whether minutes before an interruption count for the limit of time."""
+
+    def plan(self) -> str:
+        """Say how many islands of which size there are."""
+        limits = self.settings.search
+        return f"{limits.islands} islands of {limits.population_size}"
+
+    @property
+    def generations(self) -> int:
+        """Generations of an epoch."""
+        return self.settings.search.generations_per_epoch
+
+    def preload(self, source: Source) -> Preload:
+        """Work of every worker before its first task: it reads the design."""
+        return partial(kept, backfitting_from, source, island_settings(self.settings))
+
+    def states(
+        self,
+        prepared: Prepared,
+        crew: Crew | None,
+        source: Source,
+        state: State | None,
+        tell: Tell,  # noqa: ARG002
+    ) -> Iterator[State]:
+        """Yield the state after every epoch; without one to go on from, begin with known forms."""
+        beginning = []
+        if state is None:
+            beginning = [*seeds.of_known_forms(prepared), *seeds.of_another_run(prepared)]
+        settings, fitter, gate = island_settings(self.settings), prepared.fitter, prepared.gate
+        islands = Islands(prepared.design, settings, beginning, crew, source, fitter, gate)
+        return islands.search(state)
+
+
+def island_settings(settings: Settings) -> IslandSettings:
+    """Settings of islands, evolution and variation that a run file holds."""
+    search = settings.search
+    return IslandSettings(
+        islands=search.islands,
+        generations_per_epoch=search.generations_per_epoch,
+        seed=search.seed,
+        evolution=EvolutionSettings(population_size=search.population_size),
+        variation=VariationSettings(
+            max_complexity=settings.terms.max_complexity,
+            max_constants=settings.terms.max_constants,
+            max_sums=settings.terms.max_sums,
+            general=settings.terms.three_body == "general",
+        ),
+    )
+
+
+def forms_of(prepared: Prepared, file: Path) -> Forms:
+    """All forms that a run file asks for, listed once and kept in a file for workers."""
+    keys, search = prepared.design.keys, prepared.settings.search
+    pair_limit = limit = search.exhaustive_complexity
+    if prepared.design.triplets is not None:
+        limit = max(limit, search.exhaustive_complexity_three_body or limit + 4)
+    try:
+        forms = load_forms(file, keys)
+        if (forms.limit, forms.pair_limit) == (limit, pair_limit):
+            return forms
+    except Exception:  # in a damaged archive zipfile and numpy raise whatever they stumble upon
+        pass
+    forms = list_forms(keys, limit, min(pair_limit, TERM_COMPLEXITY), pair_limit)
+    save_forms(file, forms)
+    return forms
+
+
+@dataclass
+class Exhaustion:
+    """Every form up to a complexity is fitted, none is left to luck."""
+
+    settings: Settings
+    file: Path
+    """Where the list of forms is kept for workers."""
+    n_forms: int = 0
+    """Number of forms to examine, known once the search has begun."""
+    end: ClassVar[str] = "all are fitted"
+    generations: ClassVar[int] = 0
+    counts_earlier: ClassVar[bool] = False
+
+    def plan(self) -> str:
+        """Say up to which complexity forms are fitted."""
+        return f"all forms up to complexity {self.settings.search.exhaustive_complexity}"
+
+    def preload(self, source: Source) -> Preload:  # noqa: ARG002
+        """Work of every worker before its first task: none."""
+        return tuple
+
+    def states(
+        self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None, tell: Tell
+    ) -> Iterator[State]:
+        """Yield the state after every round of chunks, until all forms are examined.
+
+        Its population holds the best forms of each complexity, as first fitted.
+        """
+        forms, file = forms_of(prepared, self.file), str(self.file)
+        self.n_forms = sum(forms.counts.values())
+        tell(in_words(forms))
+        fitter, gate = prepared.fitter, prepared.gate
+        search = Exhaustive(forms, fitter, None, gate, crew=crew, source=source, file=file)
+        for found in search.search(Tally.from_arrays(state.populations[0]) if state else None):
+            epoch, front = -(-found.chunks // ROUND), search.front(found)
+            yield State(epoch, found.examined, (found.to_arrays(),), front, improved=epoch)
+        tell(f"all {self.n_forms:,} forms were fitted; the front is exact over them")
+
+
+def in_words(forms: Forms) -> str:
+    """How many forms there are, and of which kind."""
+    total, largest = sum(forms.counts.values()), min(forms.pair_limit, TERM_COMPLEXITY)
+    pairs = total - forms.with_triplets
+    text = (
+        f"{total:,} forms: {pairs:,} of one or two pair terms up to complexity "
+        f"{forms.pair_limit}, each term up to {largest}"
+    )
+    if any(key.over == TRIPLETS for key in forms.keys):
+        text += f"; {forms.with_triplets:,} of a pair and a separable three-body term up to "
+        text += f"{forms.limit}"
+        if forms.with_triplets < FEW:
+            text += ": raise [search] exhaustive_complexity_three_body for more"
+    return text
+
 
 Mode = Evolution | Exhaustion
 """How formulas are looked for: what is computed, said, and when it is done."""
 
 
 def mode_of(settings: Settings, checkpoint: Path = Path()) -> Mode:
-    """Choose the mode that a run file asks for.
-
-    Parameters
-    ----------
-    settings
-        The run file.
-    checkpoint
-        Folder that the state of the search is kept in.
-    """
+    """The mode that a run file asks for; ``checkpoint`` is the folder of the search's state."""
     if settings.search.mode == "exhaustive":
         return Exhaustion(settings, (checkpoint / "forms.npz").resolve())
     return Evolution(settings)

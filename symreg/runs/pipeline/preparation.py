@@ -11,12 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
-from symreg.fit.design import (
-    Design,
-    build_design,
-    load_or_build_design,
-    product_floors,
-)
+from symreg.fit.design import Design, build_design, load_or_build_design, product_floors
 from symreg.fit.exact import ExactPath
 from symreg.fit.intervals import bootstrap
 from symreg.fit.projected.fitter import AS_IT_IS, Fitter
@@ -68,10 +63,8 @@ class Prepared:
     @property
     def lowest_floor(self) -> float:
         """The floor of all terms; that of products where the data are too few to tell it."""
-        floor = self.design.floor
-        if self.products and floor.is_uncertain:
-            return self.products[-1].error
-        return floor.error
+        uncertain = self.products and self.design.floor.is_uncertain
+        return self.products[-1].error if uncertain else self.design.floor.error
 
     @cached_property
     def resampled(self) -> list[Fitter]:
@@ -126,13 +119,11 @@ class Prepared:
 def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
     """Read the structures and project them; ``design_file`` keeps the design.
 
-    Raises
-    ------
-    ValueError, OSError
-        If the data cannot be used with these settings.
+    A ValueError or OSError if the data cannot be used with these settings.
     """
     structures, report = read_structures(settings.data, settings.base)
     terms = settings.terms
+    cutoffs = terms.cutoff_function, terms.cutoff_function_three_body
     r0 = nearest_neighbour_mean(structures) if isinstance(terms.r0, str) else float(terms.r0)
     fixed_e0 = _fixed_e0(settings, report)
     build = build_design if design_file is None else partial(load_or_build_design, design_file)
@@ -156,29 +147,26 @@ def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None
     if choice == "fit":
         return None
     known = report.isolated_atoms if isinstance(choice, str) else choice
-    missing = [name for name in report.species if known.get(name) is None]
-    if missing and isinstance(choice, str):
-        raise ValueError(
-            f'[terms] e0 is "isolated", but the data hold no isolated atom of {missing[0]}; '
-            f'add one, or set e0 = "fit" or e0 = {{ {missing[0]} = ... }}'
-        )
-    if missing:
-        raise ValueError(f"[terms] e0 has no value for {missing[0]}, which the data contain")
+    for name in report.species:
+        if known.get(name) is None and isinstance(choice, str):
+            raise ValueError(
+                f'[terms] e0 is "isolated", but the data hold no isolated atom of {name}; '
+                f'add one, or set e0 = "fit" or e0 = {{ {name} = ... }}'
+            )
+        if known.get(name) is None:
+            raise ValueError(f"[terms] e0 has no value for {name}, which the data contain")
     return {name: float(known[name] or 0.0) for name in report.species}
 
 
 def cautions(prepared: Prepared) -> list[str]:
     """Warnings of what these settings cannot promise."""
-    found = []
-    if prepared.cutoff.kind == "none":
+    found, kind, edge = [], prepared.cutoff.kind, f"{prepared.cutoff.r_cut:g} Å"
+    if kind == "none":
+        found.append(f'cutoff = "none" truncates the formula: energies and forces jump at {edge}')
+    if prepared.design.many_body and kind in ("poet", "cosine"):
         found.append(
-            'cutoff = "none" truncates the formula: energies and forces jump at '
-            f"{prepared.cutoff.r_cut:g} Å"
-        )
-    if prepared.design.many_body and prepared.cutoff.kind in ("poet", "cosine"):
-        found.append(
-            f'cutoff = "{prepared.cutoff.kind}" has one continuous derivative: a root of a sum '
-            f"makes forces jump at {prepared.cutoff.r_cut:g} Å; septic does not"
+            f'cutoff = "{kind}" has one continuous derivative: a root of a sum makes forces jump '
+            f"at {edge}; septic does not"
         )
     alone = prepared.report.isolated_atoms
     unknown = [name for name in prepared.report.species if alone.get(name) is None]
@@ -210,12 +198,9 @@ def floor_lines(prepared: Prepared) -> list[str]:
 
 def floor_record(prepared: Prepared) -> FloorRecord:
     """The floors of the data and known forms fitted to them."""
-    whole, triplets = prepared.design.floor, prepared.design.triplets is not None
+    triplets = prepared.design.triplets is not None
     return FloorRecord(
-        error=whole.error,
-        rmse=whole.rmse,
-        error_coarser=whole.error_coarser,
-        n_nodes=whole.n_nodes,
+        **vars(prepared.design.floor),
         pair=prepared.design.pair_floor if triplets else None,
         products=prepared.products if triplets else None,
         baselines=baselines(prepared),
@@ -223,10 +208,7 @@ def floor_record(prepared: Prepared) -> FloorRecord:
 
 
 def baselines(prepared: Prepared) -> dict[str, Baseline]:
-    """Known forms fitted to the data, by name.
-
-    A form that the grid cannot resolve, or that does not fit at all, is left out.
-    """
+    """Known forms fitted to the data, by name; one that the grid cannot resolve is left out."""
     found = {}
     for form in prepared.forms:
         expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))

@@ -12,28 +12,19 @@ from time import monotonic
 
 from threadpoolctl import threadpool_limits
 
-from symreg import config
+from symreg import config, files
 from symreg.config import Settings
 from symreg.runs import Run, RunFolder, open_run
-from symreg.runs.pipeline import checkpoint, scalars, seeds
+from symreg.runs.pipeline import checkpoint, seeds
 from symreg.runs.pipeline.delivery import deliver
-from symreg.runs.pipeline.evolution import island_settings
-from symreg.runs.pipeline.history import History
+from symreg.runs.pipeline.history import History, check_tensorboard, tensorboard
 from symreg.runs.pipeline.modes import mode_of
-from symreg.runs.pipeline.preparation import (
-    Prepared,
-    cautions,
-    floor_lines,
-    floor_record,
-    prepare,
-)
+from symreg.runs.pipeline.preparation import Prepared, cautions, floor_lines, floor_record, prepare
 from symreg.runs.pipeline.stopping import Stop, limit_reached
 from symreg.runs.records import Progress
 from symreg.searching.islands import State
 from symreg.searching.tasks import Source, WorkersLostError, labels_beside
 from symreg.workers.executors import Crew, Engine, given, processes
-
-__all__ = ["OnProgress", "island_settings", "resume", "search"]
 
 OnProgress = Callable[[Progress], None]
 
@@ -44,7 +35,7 @@ def search(
     on_progress: OnProgress | None = None,
     executor: Executor | Engine | None = None,
 ) -> Run:
-    """Search for formulas.
+    """Search for formulas; the finished run.
 
     Ctrl-C, SIGTERM, a terminal that closes and ``symreg stop`` end the search after the epoch under
     way; the front is then delivered as usual, and ``resume`` continues.
@@ -60,10 +51,6 @@ def search(
         the run folder; by default as many processes as ``[search] workers``. The result is the
         same.
 
-    Returns
-    -------
-    The finished run.
-
     Raises
     ------
     ValueError, OSError
@@ -72,10 +59,10 @@ def search(
     if not isinstance(settings, Settings):
         settings = config.load(settings)
     if settings.output.tensorboard:
-        scalars.check_installed()
+        check_tensorboard()
     seeds.check(settings)
     folder = RunFolder.check(settings)
-    with folder.held():
+    with folder.held(), threadpool_limits(1):  # with more threads sums would not be reproducible
         RunFolder.create(settings)
         started = _Search(settings, folder, on_progress or _ignore, executor)
         try:
@@ -94,25 +81,17 @@ def resume(
 ) -> Run:
     """Continue an interrupted run to the end that it would have had; a finished one is returned.
 
-    Parameters
-    ----------
-    folder
-        The run folder.
-    on_progress, executor
-        As for ``search``.
-
-    Raises
-    ------
-    ValueError, OSError
-        If there is no run, or its data, settings or checkpoint are not what they were.
+    ``on_progress`` and ``executor`` are as for ``search``. A ValueError or OSError if there is no
+    run, or its data, settings or checkpoint are not what they were.
     """
     run = open_run(folder)
     if run.manifest.get("status") == "finished":
         return run
     if run.settings.output.tensorboard:
-        scalars.check_installed()
-    with RunFolder(Path(folder)).held():
-        continued = _Search(run.settings, RunFolder(Path(folder)), on_progress or _ignore, executor)
+        check_tensorboard()
+    held = RunFolder(Path(folder))
+    with held.held(), threadpool_limits(1):
+        continued = _Search(run.settings, held, on_progress or _ignore, executor)
         return continued.run(continued.prepare())
 
 
@@ -144,19 +123,16 @@ class _Search:
         self.before: tuple[State | None, float] = (None, 0.0)
         self.stop = Stop(folder)
         self.history = History(folder, self.mode)
-        self.scalars: scalars.Scalars | None = None
+        self.scalars: OnProgress = _ignore
 
     def run(self, prepared: Prepared) -> Run:
-        """Search and deliver, on one BLAS thread: with more, sums would not be reproducible."""
+        """Search and deliver."""
         state, spent = self.before
-        with (
-            self.stop.by_signals(self._tell, self._fall_silent),
-            threadpool_limits(1),
-            ExitStack() as stack,
-        ):
+        with self.stop.by_signals(self._tell, self._fall_silent), ExitStack() as stack:
+            stack.enter_context(threadpool_limits(1))  # again: of libraries loaded since, too
             if self.settings.output.tensorboard:
                 first = state.epoch + 1 if state else 1
-                self.scalars = stack.enter_context(scalars.Scalars(self.folder.path, first))
+                self.scalars = stack.enter_context(tensorboard(self.folder.path, first))
             state, finished = self._search(prepared, state, spent)
             self._tell("simplifying the front and checking every formula over all pairs")
             for message in deliver(prepared, self.folder, state.front):
@@ -184,28 +160,23 @@ class _Search:
 
     def prepare(self) -> Prepared:
         """Read and project the data; write what is known of them."""
-        with threadpool_limits(1):  # known forms are seeds: their constants must be reproducible
-            return self._prepare()
-
-    def _prepare(self) -> Prepared:
         prepared = prepare(self.settings, self.design_file)
         report = prepared.report
         # Before anything is written: the data may not be those of the run any more.
         self.origin = checkpoint.Origin.of(self.settings, report.data_hash)
         found = checkpoint.read(self.folder, self.origin)
-        if found:
-            self.before = found[:2]
         self.folder.clear_history(found[0].epoch if found else 0)
         if found:
+            self.before = found[:2]
             self._tell(found[2] or f"going on from epoch {found[0].epoch}")
             self._check_epochs(found[0])
-        self.folder.write_json("data.json", report.to_dict())
+        files.write_json(self.folder.path / "data.json", report.to_dict())
         self.folder.update_manifest(data_hash=report.data_hash, status="running")
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
         self._tell(f"read structures: {counts}; r0 = {prepared.r0:.5g} Å")
         for warning in (*report.warnings, *cautions(prepared)):
             self._tell(f"warning: {warning}")
-        self.folder.write_json("floor.json", floor_record(prepared).to_dict())
+        files.write_json(self.folder.path / "floor.json", floor_record(prepared).to_dict())
         self.progress = replace(self.progress, floor_error=prepared.lowest_floor)
         for line in floor_lines(prepared):
             self._tell(f"floor {line}")
@@ -258,8 +229,7 @@ class _Search:
         """Write what an epoch has found, and tell the caller."""
         before, origin = self.progress, self.origin
         self.progress = self.history.record(prepared, state, before, seconds, origin)
-        if self.scalars is not None:
-            self.scalars.write(self.progress)
+        self.scalars(self.progress)
         self._show(self.progress)
 
     def _publish(self, prepared: Prepared) -> None:

@@ -17,22 +17,14 @@ from symreg.terms.term import sums_in
 
 
 def check(settings: Settings) -> None:
-    """See that the run is there whose front a run file names.
-
-    Raises
-    ------
-    ValueError
-        If it is not, or has no front.
-    """
-    name = settings.search.seeds_from
-    if not name:
+    """See that the run whose front a run file names is there and has one; else a ValueError."""
+    if not settings.search.seeds_from:
         return
     try:
-        run = open_run(settings.base / name)
+        run = open_run(settings.base / settings.search.seeds_from)
     except FileNotFoundError as error:
-        raise ValueError(
-            f"[search] seeds_from, a folder relative to the run file: {error}"
-        ) from None
+        said = f"[search] seeds_from, a folder relative to the run file: {error}"
+        raise ValueError(said) from None
     if not run.front:
         raise ValueError(f"[search] seeds_from: {run.folder} has no front")
 
@@ -51,15 +43,15 @@ def of_another_run(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
                 f"{member.record.r0:.8g} Å, those of this run with {prepared.r0:.8g} Å; set "
                 f"[terms] r0 = {member.record.r0!r}"
             )
-        if coded_terms := coded_terms_of(member.record.terms.terms, prepared.design.keys):
+        coded_terms = coded_terms_of(member.record.terms.terms, prepared.design.keys)
+        if coded_terms and is_within(settings.terms, coded_terms):
             found.append(coded_terms)
-    return [coded_terms for coded_terms in found if is_within(settings.terms, coded_terms)]
+    return found
 
 
 def is_within(terms: TermSettings, coded_terms: Sequence[CodedTerm]) -> bool:
     """Whether a formula keeps to the limits of a run file."""
-    most = terms.max_constants
-    few = most is None or n_fitted(coded_terms) <= most
+    few = terms.max_constants is None or n_fitted(coded_terms) <= terms.max_constants
     sums = max((len(list(sums_in(coded.shape.root))) for coded in coded_terms), default=0)
     return few and sums <= terms.max_sums and complexity(coded_terms) <= terms.max_complexity
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from symreg.config import SearchSettings
-from symreg.runs import RunFolder
+from symreg.runs.folder import STOP, RunFolder
 from symreg.searching.islands import State
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,10 +43,7 @@ def limit_reached(limits: SearchSettings, state: State, seconds: float) -> str:
 def seconds_left(
     limits: SearchSettings, state: State, seconds: float, remaining: float | None = None
 ) -> float | None:
-    """Seconds until the limits of time or epochs end a search that goes on as it did.
-
-    Where there is an end of itself, ``remaining`` are the seconds until then.
-    """
+    """Seconds until a limit, or ``remaining`` until its own end, if a search goes on as it did."""
     ends = [] if remaining is None else [remaining]
     if limits.minutes is not None:
         ends.append(60.0 * limits.minutes - seconds)
@@ -68,18 +65,13 @@ class Stop:
 
     def is_asked(self) -> bool:
         """Whether the search is to stop."""
-        return self._signal.is_set() or self.folder.is_asked_to_stop()
+        return self._signal.is_set() or (self.folder.path / STOP).exists()
 
     @contextmanager
     def by_signals(self, tell: Tell, closed: Callable[[], None]) -> Iterator[None]:
         """Take the first of ``SIGNALS`` as a request; a second Ctrl-C interrupts at once.
 
-        Parameters
-        ----------
-        tell
-            Called with what happens.
-        closed
-            Called when the terminal is gone, so that nothing more is shown there.
+        ``closed`` is called when the terminal is gone, so that nothing more is shown there.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -92,12 +84,9 @@ class Stop:
                 closed()
             if before[signal.SIGINT] != signal.SIG_IGN:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            # A signal may come in the midst of another print, where Python allows none; and the
-            # disk may be full.
-            with suppress(RuntimeError, OSError):
-                tell(
-                    "stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint"
-                )
+            said = "stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint"
+            with suppress(RuntimeError, OSError):  # within another print, or the disk is full
+                tell(said)
 
         for number in SIGNALS:
             if before[number] != signal.SIG_IGN:  # as nohup has it

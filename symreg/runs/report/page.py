@@ -1,4 +1,4 @@
-"""Filling the template of the page."""
+"""The figures of a run, and the page that shows them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,36 @@ import base64
 import io
 import re
 from collections.abc import Iterator, Mapping
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from symreg.arrays import Floats
 from symreg.files import write_bytes, write_text
+from symreg.formula import FormulaCalculator
 from symreg.language import Tree
-from symreg.records import ALL, UNITS, Errors, SplitErrors
-from symreg.runs import in_words
-from symreg.runs.report.figures import draw
+from symreg.records import ALL, Errors, SplitErrors, labelled
+from symreg.runs import plots
+from symreg.runs.results import in_words
+from symreg.structures import SPLITS, Structures
 from symreg.terms import Expression
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from symreg.runs import Member, Run
-    from symreg.structures import Structures
+    from matplotlib.figure import Figure
 
+    from symreg.formula import Formula, TripletSum
+    from symreg.runs import Member, Run
+
+MOST = 200
+"""Structures of each split that a parity plot computes."""
+STRETCHED = (1.0, 1.2, 1.4)
+"""Distances of neighbours at which triplets are drawn, as parts of r0."""
+Values = dict[str, Floats]
 DIGITS = 8
 CAPTIONS = {
     "front": "Every formula of the front, and the floors: the lowest training errors that smooth "
@@ -54,27 +66,14 @@ class Line(NamedTuple):
 
 
 def write(run: Run, structures: Structures | None = None) -> Path:
-    """Write ``report.html`` and ``plots/`` to the run folder.
+    """Write ``report.html`` and ``plots/`` to the run folder; the path of the page.
 
-    Parameters
-    ----------
-    run
-        The run; it needs a front, and is described more fully if its potentials are there.
-    structures
-        The data, for parity plots and dimers.
-
-    Returns
-    -------
-    The path of the page.
-
-    Raises
-    ------
-    ValueError
-        If the front is empty.
+    The run needs a front (else a ValueError), and is described more fully if its potentials are
+    there; ``structures``, the data, are for parity plots and dimers.
     """
     member = run.best()
     images = {}
-    for name, figure in draw(run, member, structures).items():
+    for name, figure in _draw(run, member, structures).items():
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=150)
         write_bytes(run.folder / "plots" / f"{name}.png", stream.getvalue())
@@ -84,36 +83,115 @@ def write(run: Run, structures: Structures | None = None) -> Path:
     return path
 
 
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("symreg.runs.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _draw(run: Run, member: Member, structures: Structures | None) -> dict[str, Figure]:
+    """Draw what can be drawn: the front always, the rest with potential and structures."""
+    figures = {"front": run.front.plot()}
+    if not (member.folder / "potential.json").exists():
+        return figures
+    formula = member.potential.formula
+    for a, b in formula.species_pairs:
+        figures[f"pair-{a}-{b}"] = _curve(formula, a, b, structures)
+    for species in formula.species_triplets:
+        figures |= _triplets(formula.three_body_function(*species))
+    if structures is not None:
+        for quantity, (reference, predicted) in _compare(formula, structures).items():
+            figures[f"parity-{quantity}"] = plots.parity(reference, predicted, quantity=quantity)
+    return figures
+
+
+def _curve(formula: Formula, a: str, b: str, structures: Structures | None) -> Figure:
+    """The pair function with the dimers of the data, if there are any."""
+    function = formula.pair_function(a, b)
+    points = _dimers(formula, a, b, structures) if structures is not None else []
+    depth = -float(np.min(function.energy(np.linspace(function.r_lo, formula.r_cut, 400))))
+    return plots.potential_curve(
+        [plots.Curve(f"formula, {a}-{b}", function.energy)],
+        points,
+        r_range=(function.r_lo, formula.r_cut),
+        unit="meV" if 1e-4 < depth < 0.1 else "eV",
     )
+
+
+def _triplets(function: TripletSum) -> dict[str, Figure]:
+    """The factors of the products, if there are any, and energies of isosceles triplets."""
+    name, figures = "-".join(function.species), {}
+    if function.products:
+        figures[f"factors-{name}"] = plots.three_body_factors(function)
+    lengths = [part * function.r0 for part in STRETCHED if part * function.r0 < function.r_cut]
+    curves = [plots.triplet(function, r) for r in lengths]
+    if curves:
+        figures[f"triplet-{name}"] = plots.triplet_curve(curves)
+    return figures
+
+
+def _dimers(formula: Formula, a: str, b: str, structures: Structures) -> list[plots.Points]:
+    """Energies of the isolated pairs of atoms among the structures, without e0."""
+    found = []
+    for s in np.flatnonzero((structures.n_atoms == 2) & ~structures.pbc.any(axis=1)):
+        inside = structures.atoms_of(int(s))
+        symbols = sorted(structures.species[k] for k in structures.kind[inside])
+        if symbols == sorted((a, b)) and np.isfinite(structures.energy[s]):
+            first, second = structures.positions[inside]
+            alone = formula.e0[a] + formula.e0[b]
+            found.append((float(np.linalg.norm(second - first)), structures.energy[s] - alone))
+    if not found:
+        return []
+    r, energy = np.array(sorted(found)).T
+    return [plots.Points("dimers of the data", r, energy)]
+
+
+def _compare(formula: Formula, structures: Structures) -> Mapping[str, tuple[Values, Values]]:
+    """Reference and predicted energies per atom and forces, by split; at most ``MOST`` of each."""
+    described = {tuple(sorted(pair)) for pair in formula.species_pairs}
+    if described != set(combinations_with_replacement(sorted(structures.species), 2)):
+        return {}
+    pairs: dict[str, tuple[Values, Values]] = {"energy": ({}, {}), "forces": ({}, {})}
+    calculator = FormulaCalculator(formula)
+    for k, split in enumerate(SPLITS):
+        chosen = np.flatnonzero(structures.split == k)
+        if not chosen.size:
+            continue
+        chosen = chosen[np.unique(np.linspace(0, chosen.size - 1, MOST).astype(int))]
+        images = [structures.to_atoms(int(s)) for s in chosen]
+        for image in images:
+            image.calc = calculator
+        n_atoms = structures.n_atoms[chosen]
+        pairs["energy"][0][split] = structures.energy[chosen] / n_atoms
+        energies = [image.get_potential_energy() for image in images]
+        pairs["energy"][1][split] = np.array(energies) / n_atoms
+        inside = np.concatenate([np.arange(*structures.start[s : s + 2]) for s in chosen])
+        pairs["forces"][0][split] = structures.forces[inside]
+        pairs["forces"][1][split] = np.concatenate([image.get_forces() for image in images])
+    return {name: pair for name, pair in pairs.items() if _any_label(pair[0])}
+
+
+def _any_label(values: Values) -> bool:
+    return any(bool(np.isfinite(array).any()) for array in values.values())
+
+
+def _template() -> Any:
+    loader = PackageLoader("symreg.runs.report", "")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"number": number, "powers": powers, "validation_rmse": _validation_rmse}
     return environment.get_template("page.html")
 
 
 def _content(run: Run, member: Member) -> dict[str, Any]:
     """Everything that the template names."""
-    quantities = [
-        (quantity, unit)
-        for quantity, unit in UNITS.items()
-        if any(split.of(quantity) for split in member.errors.values())
-    ]
+    quantities = labelled(member.errors.values())
+    path = member.folder / "potential.json"
     return {
         "run": run,
         "member": member,
         "lines": list(formula_lines(member.record.terms)),
-        "latex": _latex(member),
+        "latex": member.potential.latex() if path.exists() else "",
         "floor": run.floor_of(member),
         "known": in_words(run.front.compare()) if run.front.baselines else "",
         "cutoff_three_body": run.settings.terms.cutoff_function_three_body,
         "terms": run.settings.terms,
-        "quantities": quantities,
-        "errors": list(_error_rows(member, [quantity for quantity, _ in quantities])),
+        "quantities": list(quantities.items()),
+        "errors": list(_error_rows(member, list(quantities))),
         "checks": member.checks,
         "parity": member.parity,
         "run_file": (run.folder / "run.toml").read_text(encoding="utf-8"),
@@ -149,21 +227,13 @@ def _factors(tree: Tree, number: str) -> tuple[str, list[Line]]:
         names = f"(q{number}(x1, x2, c) + q{number}(x2, x1, c))/2"
         return names, [Line("q", number, "x1, x2, c", tree.text(DIGITS))]
     radial, angular = (factor.text(DIGITS) for factor in tree.factors)
-    return f"h{number}(x1) h{number}(x2) p{number}(c)", [
-        Line("h", number, "x", radial),
-        Line("p", number, "c", angular),
-    ]
+    lines = [Line("h", number, "x", radial), Line("p", number, "c", angular)]
+    return f"h{number}(x1) h{number}(x2) p{number}(c)", lines
 
 
 def _validation_rmse(errors: Mapping[str, SplitErrors], quantity: str) -> float | None:
     found = errors["validation"].of(quantity) if "validation" in errors else None
     return None if found is None else found.rmse
-
-
-def _latex(member: Member) -> str:
-    """The formula for a paper; empty while there is no potential."""
-    path = member.folder / "potential.json"
-    return member.potential.latex() if path.exists() else ""
 
 
 def _error_rows(member: Member, quantities: list[str]) -> Iterator[ErrorRow]:
