@@ -49,8 +49,9 @@ def fitter_of(structures, three_body=False, screen=False, **changed):
         many_body=True,
         **changed,
     )
-    every = all_rows(structures, design, *cutoffs)
-    few = screening_rows(structures, design, *cutoffs) if screen else None
+    lengths = Lengths(*cutoffs, R0)
+    every = all_rows(structures, design, lengths)
+    few = screening_rows(structures, design, lengths) if screen else None
     return DirectFitter(Fitter(design), every, every if few is None else few)
 
 
@@ -312,18 +313,18 @@ def test_the_memory_of_rows_is_known_beforehand(three):
     cutoff = replace(CUTOFF, r_cut=6.0)
     lengths = Lengths(cutoff, three, R0)
     design = build_design(structures, lengths, LossSettings(), many_body=True)
-    _, projected = all_rows(structures, design, cutoff, three), Fitter(design)  # compiles
+    _, projected = all_rows(structures, design, lengths), Fitter(design)  # compiles
     held = expression_of([(-19.0, BENT[1] if three else EMBEDDED)])
     tracemalloc.start()
     try:
-        every = all_rows(structures, design, cutoff, three)
+        every = all_rows(structures, design, lengths)
         DirectFitter(projected, every, every).around(held)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     order = rows.screening_order(structures, design)
     assert len(order) == 40
-    expected = rows.peak_size(structures, design, cutoff, three, order)
+    expected = rows.peak_size(structures, design, lengths, order)
     assert peak == pytest.approx(expected, rel=0.2)
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.fit.exact import Prediction
 from symreg.fit.loss import LossSettings
 from symreg.records import ALL, Errors, SplitErrors, by_split
 from symreg.structures import SPLITS, Structures
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 def _gaps(data: Structures, found: Prediction) -> Iterator[tuple[str, Floats, Integers]]:
@@ -35,15 +32,9 @@ def _gaps(data: Structures, found: Prediction) -> Iterator[tuple[str, Floats, In
 
 
 def training_loss(
-    data: Structures,
-    found: Prediction,
-    settings: LossSettings,
-    group_weights: Mapping[str, float],
+    data: Structures, found: Prediction, settings: LossSettings, group_weights: Mapping[str, float]
 ) -> float:
-    """The loss of a prediction over all training labels, without the projected design.
-
-    NaN where the prediction is.
-    """
+    """The loss of a prediction over all training labels; NaN where the prediction is."""
     weight = np.array([group_weights.get(group, 1.0) for group in data.group])
     weight[data.split != SPLITS.index("train")] = 0.0
     total = 0.0

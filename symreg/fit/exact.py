@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from symreg.fit.sums.base import Addends, Around, SumKind, run
+from symreg.arrays import Floats, Integers
+from symreg.fit.sums.base import Addends, Around, Parts, SumKind, run
 from symreg.structures import Structures
 from symreg.structures.neighbours import Pairs, structure_pairs
-from symreg.terms import Expression, Key, Sum, Term
+from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import kind_of
 from symreg.terms.lengths import Lengths
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
+Totals = tuple[Floats, Floats, Floats]
+"""Energies (N,), forces (N, 3, 1) and virials (N, 6, 1) being added up."""
 _KEPT_PAIRS = 4_000_000
 """Pairs held in memory between calls (48 bytes each); beyond it they are found again."""
 
@@ -35,35 +34,8 @@ class Prediction:
     """eV/Å^3 in Voigt order, shape (S, 6); NaN where not fully periodic."""
 
 
-class _Totals:
-    """Energies, forces and virials of N atoms being added up."""
-
-    def __init__(self, n: int) -> None:
-        self.energies = np.zeros(n)
-        self.forces, self.virial = np.zeros((n, 3, 1)), np.zeros((n, 6, 1))
-
-    def add(self, addends: Addends, by_sum: Floats) -> None:
-        """Add forces and virials, given dE/dS of every atom."""
-        addends.add_forces(by_sum, self.forces, self.virial)
-
-
 class ExactPath:
-    """Sums over all pairs and triplets, the oracle of the projected design.
-
-    Parameters
-    ----------
-    structures
-        The data.
-    cutoff
-        Cutoff function of pairs.
-    r0
-        Unit of reduced distance in Å.
-    cutoff_three_body
-        Cutoff function of triplets.
-    r_lo
-        Where the domain begins in Å: below it pairs meet a wall, and distances in all other terms
-        come to rest, as in the finished formula. Without it formulas hold as they stand.
-    """
+    """Predictions for structures; cutoff functions and lengths in Å are those of ``Lengths``."""
 
     def __init__(
         self,
@@ -94,10 +66,9 @@ class ExactPath:
         stress = np.full((len(data), 6), np.nan)
         for s in range(len(data)):
             atoms = data.atoms_of(s)
-            pairs, kind = self._pairs(s), data.kind[atoms]
-            energies, on_atoms, virial = self.sums(expression, pairs, kind)
-            energy[s] = energies.sum() + free[data.kind[atoms]].sum()
-            forces[atoms] = on_atoms
+            kind = data.kind[atoms]
+            energies, forces[atoms], virial = self.sums(expression, self._pairs(s), kind)
+            energy[s] = energies.sum() + free[kind].sum()
             if data.pbc[s].all():
                 stress[s] = virial.sum(axis=0) / abs(np.linalg.det(data.cell[s]))
         return Prediction(energy, forces, stress)
@@ -109,14 +80,16 @@ class ExactPath:
 
         ``kind`` is the index of each atom's element among the species of the structures.
         """
-        around, totals = Around(pairs, kind), _Totals(kind.size)
+        around, n = Around(pairs, kind), kind.size
+        totals = np.zeros(n), np.zeros((n, 3, 1)), np.zeros((n, 6, 1))
         for key in expression.keys():  # noqa: SIM118 - no mapping
             if key.is_function:
                 for term, weight in expression.of(key):
                     self._add_function(term, weight, around, totals)
             else:
                 self._add_alone(expression, key, around, totals)
-        return totals.energies, totals.forces[:, :, 0], totals.virial[:, :, 0]
+        energies, forces, virial = totals
+        return energies, forces[:, :, 0], virial[:, :, 0]
 
     def kind(self, over: str) -> SumKind:
         """A kind of sum with these lengths."""
@@ -124,37 +97,36 @@ class ExactPath:
             self._kinds[over] = kind_of(over).discoverer(self.lengths)
         return self._kinds[over]
 
-    def _index(self, species: tuple[str, ...]) -> list[int]:
-        return [self.structures.species.index(name) for name in species]
-
-    def _add_alone(self, expression: Expression, key: Key, around: Around, totals: _Totals) -> None:
+    def _add_alone(self, expression: Expression, key: Key, around: Around, totals: Totals) -> None:
         """Add the sums of one key that stand alone: the energy is their value."""
         parts = [(term.tree, weight) for term, weight in expression.of(key)]
-        one = np.ones(around.kind.size)
-        kind = self.kind(key.over)
-        for addends in kind.addends(parts, self._index(key.species), around, alone=True):
-            totals.energies += addends.sums(around.kind.size)
-            totals.add(addends, one)
+        energies, *changes = totals
+        for addends in self._addends(key.over, parts, key.species, around, alone=True):
+            energies += addends.sums(energies.size)
+            addends.add_forces(np.ones(energies.size), *changes)
 
-    def _add_function(self, term: Term, weight: float, around: Around, totals: _Totals) -> None:
+    def _add_function(self, term: Term, weight: float, around: Around, totals: Totals) -> None:
         """Add a function of sums: the energy of their centres."""
         assert term.of is not None
         centres = around.kind == self.structures.species.index(term.key.centre)
-        densities = np.zeros((len(term.sums), around.kind.size))
-        for n, one in enumerate(term.sums):
-            for addends in self._addends(one, around):
-                densities[n] += addends.sums(around.kind.size)
+        energies, *changes = totals
+        densities = np.zeros((len(term.sums), energies.size))
+        for density, one in zip(densities, term.sums, strict=True):
+            for addends in self._addends(one.over, [(one.tree, 1.0)], one.species, around):
+                density += addends.sums(energies.size)
         energy, by_sum = run(term.of, *densities)
-        totals.energies[centres] += weight * energy[centres]
+        energies[centres] += weight * energy[centres]
         with np.errstate(invalid="ignore"):  # of an atom alone F may have no finite slope
             pulls = np.where(centres, weight * by_sum, 0.0)
         for pull, one in zip(pulls, term.sums, strict=True):
-            for addends in self._addends(one, around):
-                totals.add(addends, pull)
+            for addends in self._addends(one.over, [(one.tree, 1.0)], one.species, around):
+                addends.add_forces(pull, *changes)
 
-    def _addends(self, one: Sum, around: Around) -> Iterator[Addends]:
-        species = self._index(one.species)
-        return self.kind(one.over).addends([(one.tree, 1.0)], species, around, alone=False)
+    def _addends(
+        self, over: str, parts: Parts, species: Sequence[str], around: Around, alone: bool = False
+    ) -> Iterator[Addends]:
+        members = [self.structures.species.index(name) for name in species]
+        return self.kind(over).addends(parts, members, around, alone)
 
     def _pairs(self, s: int) -> Pairs:
         pairs = self._kept.get(s)

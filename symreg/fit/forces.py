@@ -2,17 +2,15 @@
 
 Arrays hold D functions side by side, last: the columns of a design, variants of a candidate, or one
 formula. Forces have shape (N, 3, D), virials (S, 6, D) in ASE's order xx yy zz yz xz xy; ``owner``
-says to which of the S rows of energies and virials an atom belongs.
+says to which of the S rows of energies and virials an atom belongs; beyond the last it has none.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from symreg.arrays import Floats, Integers
 
 _ROW = np.array([0, 1, 2, 1, 0, 0])
 _COLUMN = np.array([0, 1, 2, 2, 2, 1])
@@ -30,19 +28,10 @@ def add_pairs(
     forces: Floats,
     virial: Floats,
 ) -> None:
-    """Add energies, forces and virials of functions of a pair's distance.
+    """Add energies (S', D), forces (N, 3, D) and virials (S, 6, D) of functions of a distance.
 
-    Parameters
-    ----------
-    i, r, unit
-        Centre, distance in Å and direction of P directed pairs, shapes (P,), (P,), (P, 3). Every
-        pair is there from both of its atoms, and each of these feels the force of its own.
-    owner
-        Row of energies and virials of each atom, shape (N,); none where it has no such row.
-    value, slope
-        What each adds to its centre, in eV, and the force between its atoms in eV/Å, (P, D).
-    energies, forces, virial
-        Sums, shapes (S', D), (N, 3, D), (S, 6, D).
+    Each of P directed pairs, there from both of its atoms, has a distance in Å and a direction
+    (P, 3); it adds a value in eV to its centre, which feels its slope in eV/Å, shapes (P, D).
     """
     width = slope.shape[1]
     for p in range(r.size):  # no views of rows: for few functions they take most of the time
@@ -83,20 +72,11 @@ def add_triplet(
     virial: Floats,
     pulls: Floats,
 ) -> None:
-    """Add forces and virials of functions of one triplet j <- i -> k.
+    """Add forces (N, 3, D) and virials (6, D) of functions of one triplet j <- i -> k.
 
-    Parameters
-    ----------
-    i, j, k
-        Centre and neighbours.
-    u, v, r1, r2, cosine
-        Directions and distances of j and k from i, shapes (3,), in Å, and the cosine between them.
-    slopes
-        Derivatives by both distances in eV/Å and by the cosine, shape (3, D).
-    forces, virial
-        Sums, shapes (N, 3, D) and (6, D), or (0, D) where none is wanted.
-    pulls
-        Scratch, shape (2, 3, D).
+    Directions u, v (3,) and distances in Å are those of j and k from i; slopes (3, D) are by both
+    distances in eV/Å and by the cosine. Without a virial its shape is (0, D). ``pulls`` is scratch,
+    shape (2, 3, D).
     """
     first, second, turn = slopes[0], slopes[1], slopes[2]
     for x in range(3):
@@ -140,18 +120,9 @@ def add_triplets(
     forces: Floats,
     virial: Floats,
 ) -> None:
-    """Add forces and virials of one function of T triplets.
+    """Add forces (N, 3, 1) and virials (N, 6, 1), at the centres, of one function of T triplets.
 
-    Parameters
-    ----------
-    i, j, r, unit
-        Of the P pairs, see ``add_pairs``.
-    first, second, cosine
-        Both pairs of each triplet and the cosine of its angle, shape (T,).
-    slopes
-        Derivatives by both distances in eV/Å and by the cosine, shape (T, 3).
-    forces, virial
-        Sums, shapes (N, 3, 1) and (N, 6, 1), the virial of each triplet at its centre.
+    Each is two pairs, whose cosines have shape (T,), slopes (T, 3); all as for ``add_triplet``.
     """
     pulls, by = np.empty((2, 3, 1)), np.empty((3, 1))
     for t in range(first.size):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from symreg.arrays import Floats
 
 NODE_COUNTS = (32, 36, 40, 44, 48, 56, 64, 80, 96)
 """Numbers of nodes tried, in turn, until a steep function is resolved."""

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.fit.design import Design, Problem, triangle
 from symreg.fit.projected.fitter import Fitter
 from symreg.fit.solve.linear import covariance
 from symreg.terms import Expression
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,20 +58,18 @@ def intervals(
 ) -> Intervals:
     """Covariance at the optimum, and percentiles over bootstrap samples, of a fitted expression.
 
-    Parameters
-    ----------
-    fitter
-        The data that the expression was fitted to.
-    expression
-        With fitted weights and constants.
-    resampled
-        From ``bootstrap``; without it there are no percentiles.
+    Without fitters from ``bootstrap`` there are no percentiles.
     """
     found_covariance = covariance_of(fitter, expression)
     error = np.sqrt(np.diag(found_covariance))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = found_covariance / np.outer(error, error)
-    found = _refits(expression, resampled)
+    refits = [fitter.refit(expression.terms) for fitter in resampled]
+    found = [
+        [*sample.weights, *(c for term in sample.terms for c in term.constants)]
+        for sample, loss in refits
+        if np.isfinite(loss)
+    ]
     low = high = np.full(error.size, np.nan)
     if found and len(found) >= len(resampled) // 2:
         low, high = np.percentile(found, [2.5, 97.5], axis=0)
@@ -90,14 +86,4 @@ def covariance_of(fitter: Fitter, expression: Expression, *, weights_fitted: boo
     freedom = fitter.design.n_labels - (columns.shape[1] - first) - fitter.design.n_e0
     found = np.zeros((columns.shape[1], columns.shape[1]))
     found[first:, first:] = covariance(columns[:, first:], fitter.loss(expression), freedom)
-    return found
-
-
-def _refits(expression: Expression, resampled: Sequence[Fitter]) -> list[list[float]]:
-    found = []
-    for fitter in resampled:
-        sample, loss = fitter.refit(expression.terms)
-        if np.isfinite(loss):
-            constants = [c for term in sample.terms for c in term.constants]
-            found.append([*sample.weights, *constants])
     return found

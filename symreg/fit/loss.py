@@ -26,10 +26,8 @@ class LossSettings:
     def __post_init__(self) -> None:
         """Refuse scales that make no loss."""
         for name, value in asdict(self).items():
-            if name == "sigma_stress" and value == 0:
-                continue
-            if not (math.isfinite(value) and value > 0):
-                also = ", or 0 to leave stresses out" if name == "sigma_stress" else ""
+            also = ", or 0 to leave stresses out" if name == "sigma_stress" else ""
+            if not (math.isfinite(value) and (value > 0 or (also and value == 0))):
                 raise ValueError(f"[loss] {name} is {value:g}; it must be above 0{also}")
 
     def sigma(self, quantity: str) -> float:

@@ -1,21 +1,20 @@
 """Candidates as flat arrays, as compiled code reads them: the one place where trees are encoded.
 
-What does not fit into compiled code is refused here, by ``fits``, which variation knows too.
-Operators that have a definition in others are written out; the mark that they leave in ``arg`` lets
-``decode`` find them again. So such an operator needs no compiled code of its own.
+Operators that have a definition in others are written out, so they need no compiled code of their
+own; the mark that they leave in ``arg`` lets ``decode`` find them again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.language import Shape, parse
 from symreg.language.operators import CONST, INT, OPERATORS, PRODUCT, SUM, VARIABLE, Operator
 from symreg.language.text import Nested
@@ -23,9 +22,6 @@ from symreg.language.tree import nodes as nodes_of
 from symreg.language.tree import operands
 from symreg.terms import Key, Term
 from symreg.terms.kinds import kinds
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 MAX_NODES = 256
 """Most nodes of one tree, operators with a definition written out."""
@@ -67,18 +63,12 @@ class Batch(NamedTuple):
 
     def candidate(self, k: int) -> Batch:
         """One candidate as a batch of its own; the arrays are views."""
-        first, last = self.term_start[k], self.term_start[k + 1]
-        nodes = self.node_start[first : last + 1]
-        constants = self.constant_start[first : last + 1]
-        return Batch(
-            self.code[nodes[0] : nodes[-1]],
-            self.arg[nodes[0] : nodes[-1]],
-            nodes - nodes[0],
-            self.constants[constants[0] : constants[-1]],
-            constants - constants[0],
-            self.key[first:last],
-            np.array([0, last - first]),
-        )
+        first, last = self.term_start[k : k + 2]
+        nodes, starts = self.node_start[first : last + 1], self.constant_start[first : last + 1]
+        span, own = slice(nodes[0], nodes[-1]), slice(starts[0], starts[-1])
+        code, arg, constants = self.code[span], self.arg[span], self.constants[own]
+        key, end = self.key[first:last], np.array([0, last - first])
+        return Batch(code, arg, nodes - nodes[0], constants, starts - starts[0], key, end)
 
 
 class Encoded(NamedTuple):
@@ -209,36 +199,24 @@ _NAMES = {row.code: row.name for row in OPERATORS.values()}
 
 
 def encode(candidates: Sequence[Sequence[CodedTerm]]) -> Batch:
-    """Flat arrays of many candidates.
-
-    Raises
-    ------
-    ValueError
-        If a tree is larger than compiled code has room for.
-    """
-    arrays, constants, keys = [], list[float](), []
-    node_start, constant_start, term_start = [0], [0], [0]
-    nodes = 0
-    for coded_terms in candidates:
-        for key, shape, values in coded_terms:
-            tree = encoded(shape)
-            arrays.append(tree)
-            constants += values
-            keys.append(key)
-            nodes += tree.code.size
-            node_start.append(nodes)
-            constant_start.append(len(constants))
-        term_start.append(len(keys))
+    """Flat arrays of many candidates; raises as ``encoded`` does."""
+    every = [coded for coded_terms in candidates for coded in coded_terms]
+    trees, constants = [encoded(shape) for _, shape, _ in every], [c for _, _, c in every]
     none = [np.empty(0, dtype=np.int64)]
     return Batch(
-        np.concatenate([tree.code for tree in arrays] or none),
-        np.concatenate([tree.arg for tree in arrays] or none),
-        np.array(node_start, dtype=np.int64),
-        np.array(constants, dtype=float),
-        np.array(constant_start, dtype=np.int64),
-        np.array(keys, dtype=np.int64),
-        np.array(term_start, dtype=np.int64),
+        np.concatenate([tree.code for tree in trees] or none),
+        np.concatenate([tree.arg for tree in trees] or none),
+        _starts(tree.code.size for tree in trees),
+        np.array([*chain.from_iterable(constants)], dtype=float),
+        _starts(map(len, constants)),
+        np.array([key for key, _, _ in every], dtype=np.int64),
+        _starts(map(len, candidates)),
     )
+
+
+def _starts(sizes: Iterable[int]) -> Integers:
+    """Where parts of these sizes begin, one after another, and where the last ends."""
+    return np.array([0, *accumulate(sizes)], dtype=np.int64)
 
 
 def decode(batch: Batch) -> list[tuple[CodedTerm, ...]]:
@@ -248,9 +226,8 @@ def decode(batch: Batch) -> list[tuple[CodedTerm, ...]]:
     coded_terms = []
     for t, key in enumerate(batch.key.tolist()):
         code, arg = (part[nodes[t] : nodes[t + 1]].tobytes() for part in (batch.code, batch.arg))
-        coded_terms.append(
-            CodedTerm(key, _decoded(code, arg), tuple(constants[firsts[t] : firsts[t + 1]]))
-        )
+        own = tuple(constants[firsts[t] : firsts[t + 1]])
+        coded_terms.append(CodedTerm(key, _decoded(code, arg), own))
     return [tuple(coded_terms[low:high]) for low, high in pairwise(batch.term_start.tolist())]
 
 
@@ -300,7 +277,6 @@ def pack(candidates: Sequence[Sequence[Term]], keys: Sequence[Key]) -> list[tupl
             if term.key not in index:
                 known = ", ".join(map(str, keys))
                 raise ValueError(f"there is no place for the term {term}; there is for {known}")
-        found.append(
-            tuple(CodedTerm(index[term.key], term.tree.shape, term.constants) for term in terms)
-        )
+        coded = (CodedTerm(index[term.key], term.tree.shape, term.constants) for term in terms)
+        found.append(tuple(coded))
     return found

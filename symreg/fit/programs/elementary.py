@@ -32,27 +32,20 @@ _OVERFLOW, _UNDERFLOW = 709.4, -708.3
 _SMALLEST_NORMAL = 2.2250738585072014e-308
 
 
-def _as_bits(typing_context: Any, value: Any) -> Any:  # noqa: ARG001
-    """Reinterpret a float64 as int64."""
+def _reinterpret(source: Any, target: Any, kept: Any) -> Any:
+    """A function that reads the bits of a number as those of another type, ``kept`` in LLVM."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
-        return builder.bitcast(args[0], ir.IntType(64))
+    def typed(typing_context: Any, value: Any) -> Any:  # noqa: ARG001
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+            return builder.bitcast(args[0], kept)
 
-    return types.int64(types.float64), generate
+        return target(source), generate
 
-
-def _as_float(typing_context: Any, value: Any) -> Any:  # noqa: ARG001
-    """Reinterpret an int64 as float64."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), generate
+    return intrinsic(typed)
 
 
-_bits: Any = intrinsic(_as_bits)
-_float: Any = intrinsic(_as_float)
-
+_bits = _reinterpret(types.float64, types.int64, ir.IntType(64))
+_float = _reinterpret(types.int64, types.float64, ir.DoubleType())
 
 _E = [1 / math.factorial(k) for k in range(14)]
 _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12, _E13 = _E[2:]

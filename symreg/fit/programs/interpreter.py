@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from symreg.arrays import Booleans, Floats, Integers
 from symreg.fit.programs.elementary import FASTMATH, exp, log
 from symreg.language.operators import OPERATORS
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _ADD, _SUB = OPERATORS["add"].code, OPERATORS["sub"].code
 _MUL, _DIV = OPERATORS["mul"].code, OPERATORS["div"].code
 _NEG, _POWI, _POW = OPERATORS["neg"].code, OPERATORS["powi"].code, OPERATORS["pow"].code
 _EXP, _LOG, _SQRT = OPERATORS["exp"].code, OPERATORS["log"].code, OPERATORS["sqrt"].code
+
+
+class Registers(NamedTuple):
+    """Scratch of one thread for programs over W points at a time, R rows and D directions."""
+
+    program: Integers
+    """Shape (MAX_NODES, INSTRUCTION)."""
+    rows: Floats
+    """Shape (R, W)."""
+    tangents: Floats
+    """Shape (R, D, W)."""
+    active: Booleans
+    """Shape (R, D)."""
+    partials: Floats
+    """Shape (2, W)."""
 
 
 @njit(inline="always")
@@ -55,13 +67,12 @@ def integer_power(base: Floats, exponent: int, out: Floats, square: Floats) -> N
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def run_values(program: Integers, n_instructions: int, rows: Floats, scratch: Floats) -> None:
-    """Run a program: fill the rows that its instructions write."""
+def run_values(scratch: Registers, n_instructions: int) -> None:
+    """Run a program from ``assemble``: fill the rows that its instructions write."""
+    program, rows, square = scratch.program, scratch.rows, scratch.partials[0]
     for step in range(n_instructions):
         op = program[step, 0]
-        out = rows[program[step, 1]]
-        a = rows[program[step, 2]]
-        b = rows[program[step, 3]]
+        out, a, b = rows[program[step, 1]], rows[program[step, 2]], rows[program[step, 3]]
         if op == _ADD:
             for k in range(out.size):
                 out[k] = a[k] + b[k]
@@ -75,7 +86,7 @@ def run_values(program: Integers, n_instructions: int, rows: Floats, scratch: Fl
             for k in range(out.size):
                 out[k] = a[k] / b[k]
         elif op == _POWI:
-            integer_power(a, program[step, 4], out, scratch)
+            integer_power(a, program[step, 4], out, square)
         elif op == _EXP:
             for k in range(out.size):
                 out[k] = exp(a[k])
@@ -143,33 +154,13 @@ def _value_and_partials(
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def run_tangents(
-    program: Integers,
-    n_instructions: int,
-    rows: Floats,
-    tangents: Floats,
-    active: NDArray[np.bool_],
-    directions: int,
-    partials: Floats,
-) -> None:
-    """Run a program with forward derivatives along several directions.
+def run_tangents(scratch: Registers, n_instructions: int, directions: int) -> None:
+    """Run a program with derivatives along ``directions``, of which there is room for more.
 
-    Parameters
-    ----------
-    program, n_instructions
-        From ``assemble``.
-    rows
-        Register file, shape (rows, width); leaves are filled.
-    tangents
-        Shape (rows, directions, width); those of active leaves are filled.
-    active
-        Which rows depend on which direction, shape (rows, directions); leaves are filled.
-    directions
-        How many there are; the arrays may have room for more.
-    partials
-        Scratch, shape (2, width).
+    Leaves are filled: their rows, which directions they are active in, and tangents of those.
     """
-    da, db = partials[0], partials[1]
+    program, rows, partials = scratch.program, scratch.rows, scratch.partials
+    tangents, active, da, db = scratch.tangents, scratch.active, partials[0], partials[1]
     for step in range(n_instructions):
         op = program[step, 0]
         written, left, right = program[step, 1], program[step, 2], program[step, 3]
@@ -217,8 +208,7 @@ def run_tangents(
 
 @njit(inline="always", error_model="numpy")
 def _add_tangents(op: int, left: bool, right: bool, ta: Floats, tb: Floats, t: Floats) -> None:
-    a = 0.0 if not left else (-1.0 if op == _NEG else 1.0)
-    b = 0.0 if not right else (-1.0 if op == _SUB else 1.0)
+    a, b = -1.0 if op == _NEG else 1.0, -1.0 if op == _SUB else 1.0
     if left and right:
         for k in range(t.size):
             t[k] = a * ta[k] + b * tb[k]

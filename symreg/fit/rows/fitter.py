@@ -7,33 +7,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.fit.design import Problem, triangle
 from symreg.fit.programs.batch import CodedTerm, encode, pack
 from symreg.fit.projected.batch import Fits
 from symreg.fit.projected.fitter import AS_IT_STANDS, QUICK, FitSettings, Fitter
+from symreg.fit.projected.judging import DEPENDENT, FITTED
 from symreg.fit.rows.rows import Rows
-from symreg.fit.rows.system import Fit, System
+from symreg.fit.rows.system import System
 from symreg.fit.solve.linear import span
+from symreg.fit.solve.solver import Solution
 from symreg.terms import Expression
-
-Floats = NDArray[np.float64]
 
 
 class DirectFitter(Fitter):
     """Fits what has many-body terms to rows of labels, and all else to the projected design.
 
-    Parameters
-    ----------
-    projected
-        Fits candidates without many-body terms.
-    rows
-        All training labels.
-    screen
-        Those of a few structures, for a first look at a candidate.
-    pairs_are_free
-        Whether any smooth pair function stands beside the terms of candidates, which have none.
+    The rows are all training labels, and for a first look at a candidate those of a few structures.
+    ``pairs_are_free`` is as for ``System``.
     """
 
     def __init__(
@@ -46,9 +38,8 @@ class DirectFitter(Fitter):
 
     def beside_any_pairs(self) -> DirectFitter:
         """Fits as if the best smooth pair function stood beside every candidate."""
-        return DirectFitter(
-            self.projected.beside_any_pairs(), self.all.rows, self.few.rows, pairs_are_free=True
-        )
+        projected = self.projected.beside_any_pairs()
+        return DirectFitter(projected, self.all.rows, self.few.rows, pairs_are_free=True)
 
     def around(self, expression: Expression) -> Fitter:
         """Fits of pair terms around terms that are held, their constants free to follow."""
@@ -58,12 +49,7 @@ class DirectFitter(Fitter):
         held = span(np.hstack([rows.free, self._columns(expression).T]))
         rest = np.hstack([rows.matrix, rows.target[:, None]])
         upper = triangle([rest - held @ (held.T @ rest)], rest.shape[1])
-        problem = Problem(
-            np.ascontiguousarray(upper[:-1, :-1]),
-            np.ascontiguousarray(upper[:-1, -1]),
-            float(upper[-1, -1] ** 2),
-            self.problem.e0_rows,
-        )
+        problem = replace(Problem.of(upper, n_e0=0), e0_rows=self.problem.e0_rows)
         return Fitter(self.design, problem)
 
     def fit(
@@ -73,25 +59,20 @@ class DirectFitter(Fitter):
         bars: Floats | None = None,
     ) -> Fits:
         """Fit all candidates, as ``Fitter`` does."""
-        direct = [self.is_direct(coded_terms) for coded_terms in candidates]
-        projected = [
-            coded_terms
-            for coded_terms, on_rows in zip(candidates, direct, strict=True)
-            if not on_rows
-        ]
-        if len(projected) == len(candidates):
+        direct = [k for k, coded_terms in enumerate(candidates) if self.is_direct(coded_terms)]
+        if not direct:
             return self.projected.fit(candidates, settings)
+        found, n = Fits.room(encode(candidates)), len(candidates)
         system = self.all if settings.on_all else self.few
-        fits = self.projected.fit(projected, settings) if projected else None
-        found, plain = Fits.room(encode(candidates)), 0
-        for k, (coded_terms, on_rows) in enumerate(zip(candidates, direct, strict=True)):
-            if on_rows:
-                bar = math.inf if bars is None else float(bars[k])
-                _write(found, k, system.fit(coded_terms, settings, bar), system)
-            else:
-                assert fits is not None
-                _copy(found, k, fits, plain)
-                plain += 1
+        for k in direct:
+            bar = math.inf if bars is None else float(bars[k])
+            found.outcomes[k], solution = system.fit(candidates[k], settings, bar)
+            if solution is not None:
+                _write(found, k, solution, system)
+        if others := sorted({*range(n)} - {*direct}):
+            fits = self.projected.fit([candidates[k] for k in others], settings)
+            for at, k in enumerate(others):
+                _copy(found, k, fits, at)
         return found
 
     def is_direct(self, coded_terms: Sequence[CodedTerm]) -> bool:
@@ -158,15 +139,15 @@ def _places(fits: Fits, k: int) -> tuple[slice, slice]:
     return slice(first, last), slice(starts[first], starts[last])
 
 
-def _write(found: Fits, k: int, fit: Fit, system: System) -> None:
-    """Put the fit of one candidate among those of all."""
+def _write(found: Fits, k: int, solution: Solution, system: System) -> None:
+    """Put the fit of one candidate, whose outcome is known, among those of all."""
     terms, constants = _places(found, k)
-    found.outcomes[k], found.losses[k] = fit.outcome, fit.loss
-    if fit.solution is not None:
-        found.weights[terms] = fit.solution.weights
-        found.batch.constants[constants] = fit.solution.constants
-        found.spares[k] = fit.solution.spare
-        found.fingerprints[k] = system.waves @ fit.solution.residual
+    found.weights[terms] = solution.weights
+    found.batch.constants[constants] = solution.constants
+    found.spares[k] = solution.spare
+    found.fingerprints[k] = system.waves @ solution.residual
+    if found.outcomes[k] in (FITTED, DEPENDENT):
+        found.losses[k] = solution.loss
 
 
 def _copy(found: Fits, k: int, fits: Fits, n: int) -> None:

@@ -16,6 +16,7 @@ from symreg.fit.rows.fitter import DirectFitter
 from symreg.fit.rows.rows import all_rows, screening_rows
 from symreg.structures import Structures
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +29,9 @@ class Labelled:
 
     def fitter(self, design: Design) -> DirectFitter:
         """Fits candidates of every kind to the training labels."""
-        cutoffs = self.cutoff, self.cutoff_three_body
-        rows = all_rows(self.structures, design, *cutoffs)
-        screen = screening_rows(self.structures, design, *cutoffs)
+        lengths = Lengths(self.cutoff, self.cutoff_three_body, design.r0)
+        rows = all_rows(self.structures, design, lengths)
+        screen = screening_rows(self.structures, design, lengths)
         return DirectFitter(Fitter(design), rows, rows if screen is None else screen)
 
     def save(self, path: Path) -> None:
@@ -41,8 +42,7 @@ class Labelled:
         OSError
             If the file cannot be written.
         """
-        names = [field.name for field in fields(Structures)]
-        values = {name: getattr(self.structures, name) for name in names}
+        values = {f.name: getattr(self.structures, f.name) for f in fields(Structures)}
         arrays = {n: value for n, value in values.items() if isinstance(value, np.ndarray)}
         header = {
             "texts": {n: value for n, value in values.items() if n not in arrays},

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.fit.design import Design
 from symreg.fit.design.build import Accumulator
 from symreg.fit.sums.base import Selection, SumRows
 from symreg.structures import QUANTITIES, SPLITS, Structures
 from symreg.structures.neighbours import structure_pairs
-from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import kind_of
 from symreg.terms.lengths import Lengths
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 LARGEST = 4 * 2**30
 """Bytes that labels and pairs may take in a worker at the worst moment."""
@@ -34,10 +30,7 @@ MOST_ATOMS, MOST_PAIRS = 4_000, 12_000
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """P weighted labels of S structures with N atoms.
-
-    Half the square of predictions minus labels is the loss.
-    """
+    """P weighted labels of S structures with N atoms; the loss is half the square of the gaps."""
 
     matrix: Floats
     """From coordinates of the design to predictions, shape (P, C)."""
@@ -64,20 +57,14 @@ class Rows:
         return self._sums[over]
 
     def predictions(self, value: Floats, pulls: Sequence[tuple[SumRows, object, Floats]]) -> Floats:
-        """Weighted predictions of D variants of a function of sums, shape (D, P).
+        """Weighted predictions of D variants of a function F of sums, shape (D, P).
 
-        Parameters
-        ----------
-        value
-            F of every atom, shape (D, N).
-        pulls
-            For each sum its rows, its state, and dF/dS of every atom, shape (D, N).
+        Given are F of every atom, shape (D, N), and for each sum its rows, its state, and dF/dS of
+        every atom, shape (D, N).
         """
-        variants, n = value.shape
-        start = self.chosen.start
+        (variants, n), start = value.shape, self.chosen.start
         energy = np.add.reduceat(value, start[:-1], axis=1) / np.diff(start)
-        forces = np.zeros((n, 3, variants))
-        virial = np.zeros((self.volume.size, 6, variants))
+        forces, virial = np.zeros((n, 3, variants)), np.zeros((self.volume.size, 6, variants))
         for rows, state, by_sum in pulls:
             rows.add_forces(state, by_sum, forces, virial)
         virial /= self.volume[:, None, None]
@@ -88,42 +75,33 @@ class Rows:
 def build_rows(
     structures: Structures,
     design: Design,
-    cutoff: Cutoff,
-    cutoff_three_body: Cutoff | None,
+    lengths: Lengths,
     chosen: Sequence[int],
     with_stresses: int,
     every: int = 1,
 ) -> Rows:
-    """Rows of the structures ``chosen``, some of them with all labels.
+    """Rows of training structures by their indices, with the weights and coordinates of a design.
 
-    Parameters
-    ----------
-    structures, design
-        The data, of one element, and their design, whose weights and coordinates are used.
-    cutoff, cutoff_three_body
-        Its cutoff functions.
-    chosen
-        Indices of training structures.
-    with_stresses
-        Of so many of these, the first, all labels count.
-    every
-        Of the others the energies, and the forces on one atom in so many.
+    Of the first so many ``with_stresses`` all labels count, of the others the energies, and the
+    forces on one atom of ``every`` so many.
     """
     sizes = structures.n_atoms[list(chosen)]
     full = np.repeat(np.arange(len(chosen)) < with_stresses, sizes)
     wanted = full | (np.arange(sizes.sum()) % every == 0)
-    target, predicted, volume = _portions(structures, design, chosen, with_stresses, wanted)
+    grid = float(design.r_lo[0]), design.n_nodes
+    selection = Selection(structures, chosen, wanted, with_stresses, *grid)
+    target, predicted, volume = _portions(design, selection)
     weights = np.array([design.group_weights.get(structures.group[s], 1.0) for s in chosen])
     counts = np.ones_like(sizes), 3 * sizes, np.full(with_stresses, 6)
     scales = [
         _scales(design.loss.sigma(name), part, np.repeat(weights[: of_each.size], of_each))
         for name, part, of_each in zip(QUANTITIES, target, counts, strict=True)
     ]
-    scale, stressed = np.concatenate(scales), with_stresses * bool(scales[-1].any())
+    if not scales[-1].any():
+        selection, volume = replace(selection, stressed=0), np.empty(0)
+    scale = np.concatenate(scales)
     kept = np.flatnonzero(scale > 0)
     matrix = np.concatenate([part for parts in predicted for part in parts])
-    low = float(design.r_lo[0])
-    selection = Selection(structures, chosen, wanted, stressed, low, design.n_nodes)
     return Rows(
         matrix=matrix[kept] * scale[kept, None],
         free=np.outer((kept < len(chosen)) * scale[kept], np.ones(design.n_e0)),
@@ -131,59 +109,43 @@ def build_rows(
         kept=kept,
         scale=scale[kept],
         chosen=selection,
-        volume=volume if stressed else np.empty(0),
-        lengths=Lengths(cutoff, cutoff_three_body, design.r0),
+        volume=volume,
+        lengths=lengths,
     )
 
 
 def _portions(
-    structures: Structures,
-    design: Design,
-    chosen: Sequence[int],
-    with_stresses: int,
-    wanted: NDArray[np.bool_],
+    design: Design, selection: Selection
 ) -> tuple[list[Floats], list[list[Floats]], Floats]:
     """Labels by quantity, their predictions row by row from coordinates, and volumes (S',).
 
     Labels that do not count are NaN, volumes of what is not fully periodic too.
     """
     accumulator, first = Accumulator(design), 0
+    free = np.array([design.fixed_e0[name] if design.fixed_e0 else 0.0 for name in design.species])
     labels: list[list[Floats]] = [[np.empty(0)] for _ in QUANTITIES]
     predicted: list[list[Floats]] = [[] for _ in QUANTITIES]
-    volumes = np.empty(with_stresses)
-    for k, s in enumerate(chosen):
+    structures, volumes = selection.structures, np.empty(selection.stressed)
+    for k, s in enumerate(selection.chosen):
         n, atoms = int(structures.n_atoms[s]), structures.atoms_of(s)
         energy, on_atoms, virial = accumulator.rows(structures, s)
-        counts, first = wanted[first : first + n], first + n
-        labels[0].append(np.array([_bound(structures, design, s) / n]))
+        counts, first = selection.wanted[first : first + n], first + n
+        labels[0].append((structures.energy[[s]] - free[structures.kind[atoms]].sum()) / n)
         labels[1].append(np.where(counts[:, None], structures.forces[atoms], np.nan).ravel())
         predicted[0].append(_coordinates(design, accumulator, energy[None, :] / n))
         predicted[1].append(_coordinates(design, accumulator, on_atoms.reshape(3 * n, -1)))
-        if k < with_stresses:
-            volume = structures.volume[s] if structures.pbc[s].all() else np.nan
-            volumes[k] = volume
-            labels[2].append(np.where(np.isnan(volume), np.nan, structures.stress[s]))
-            predicted[2].append(_coordinates(design, accumulator, virial / volume))
+        if k < selection.stressed:
+            volumes[k] = structures.volume[s] if structures.pbc[s].all() else np.nan
+            labels[2].append(np.where(np.isnan(volumes[k]), np.nan, structures.stress[s]))
+            predicted[2].append(_coordinates(design, accumulator, virial / volumes[k]))
     return [np.concatenate(parts) for parts in labels], predicted, volumes
 
 
 def _coordinates(design: Design, accumulator: Accumulator, rows: Floats) -> Floats:
     """Columns of coordinates from columns of ``Accumulator.rows``, shape (R, C)."""
-    nodes, first, parts = accumulator.node_values(rows), 0, []
-    for grid in design.grids:
-        own = nodes[:, first : first + grid.size]
-        parts.append(own @ grid.turn if grid.is_condensed else own)
-        first += grid.size
-    return np.hstack(parts)
-
-
-def _bound(structures: Structures, design: Design, s: int) -> float:
-    """Energy in eV of a structure, less that of free atoms where it is given."""
-    energy = float(structures.energy[s])
-    if design.fixed_e0 is None:
-        return energy
-    known = np.array([design.fixed_e0[name] for name in design.species])
-    return energy - float(known[structures.kind[structures.atoms_of(s)]].sum())
+    nodes, ends = accumulator.node_values(rows), np.cumsum([grid.size for grid in design.grids])
+    of_each = zip(design.grids, np.split(nodes, ends[:-1], axis=1), strict=True)
+    return np.hstack([own @ grid.turn if grid.is_condensed else own for grid, own in of_each])
 
 
 def _scales(sigma: float, labels: Floats, weights: Floats) -> Floats:
@@ -193,11 +155,6 @@ def _scales(sigma: float, labels: Floats, weights: Floats) -> Floats:
         return np.zeros(labels.size)
     weights = np.where(there, weights, 0.0)
     return np.asarray(np.sqrt(weights / weights.sum()) / sigma)
-
-
-def triplet_reach(cutoff: Cutoff | None) -> float:
-    """Radius of triplets in Å; hardly anything where there are none."""
-    return 1e-3 if cutoff is None else cutoff.r_cut
 
 
 def screening_order(structures: Structures, design: Design) -> list[int]:
@@ -214,31 +171,16 @@ def screening_order(structures: Structures, design: Design) -> list[int]:
     return [s for _, s in sorted(places)]
 
 
-def all_rows(
-    structures: Structures, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff | None = None
-) -> Rows:
+def all_rows(structures: Structures, design: Design, lengths: Lengths) -> Rows:
     """Rows of all training structures that count.
 
     Raises
     ------
     ValueError
-        If they would take too much memory.
+        If no worker could hold them.
     """
     order = screening_order(structures, design)
-    _check_size(structures, design, cutoff, cutoff_three_body, order)
-    order = sorted(order)
-    return build_rows(structures, design, cutoff, cutoff_three_body, order, len(order))
-
-
-def _check_size(
-    structures: Structures,
-    design: Design,
-    cutoff: Cutoff,
-    cutoff_three_body: Cutoff | None,
-    order: Sequence[int],
-) -> None:
-    """Refuse what no worker could hold."""
-    size = peak_size(structures, design, cutoff, cutoff_three_body, order)
+    size = peak_size(structures, design, lengths, order)
     if size > LARGEST:
         fewer = int(len(order) * LARGEST / size)
         raise ValueError(
@@ -246,14 +188,11 @@ def _check_size(
             f"worker, here {size / 2**30:.3g} GiB of at most {LARGEST / 2**30:g}: train on some "
             f"{fewer} structures, make [terms] r_cut smaller, or set many_body = false"
         )
+    return build_rows(structures, design, lengths, sorted(order), len(order))
 
 
 def peak_size(
-    structures: Structures,
-    design: Design,
-    cutoff: Cutoff,
-    cutoff_three_body: Cutoff | None,
-    order: Sequence[int],
+    structures: Structures, design: Design, lengths: Lengths, order: Sequence[int]
 ) -> float:
     """Bytes of the rows of some structures at the worst moment; neighbours are counted in a few.
 
@@ -264,8 +203,8 @@ def peak_size(
     few, atoms = order[:_COUNTED], int(structures.n_atoms[order].sum())
     of_all = atoms / int(structures.n_atoms[few].sum())
     pairs, close = (
-        of_all * sum(len(structure_pairs(structures, s, radius)) for s in few)
-        for radius in (cutoff.r_cut, triplet_reach(cutoff_three_body))
+        of_all * sum(len(structure_pairs(structures, s, cutoff.r_cut)) for s in few if cutoff)
+        for cutoff in (lengths.cutoff, lengths.cutoff_three_body)
     )
     labels = 3 * atoms + 7 * len(order)
     row, values = 8 * labels * design.columns, 8 * design.n_nodes
@@ -275,21 +214,18 @@ def peak_size(
     return max(4 * row, prepared, bent, held)
 
 
-def screening_rows(
-    structures: Structures, design: Design, cutoff: Cutoff, cutoff_three_body: Cutoff | None = None
-) -> Rows | None:
+def screening_rows(structures: Structures, design: Design, lengths: Lengths) -> Rows | None:
     """Rows of a few structures that stand for all; None where there are hardly more of them."""
     order = screening_order(structures, design)
     atoms = np.cumsum(structures.n_atoms[order])
     chosen = int(np.searchsorted(atoms, MOST_ATOMS)) + 1
-    counts = [len(structure_pairs(structures, s, cutoff.r_cut)) for s in order[:chosen]]
+    r_cut = lengths.cutoff.r_cut
+    counts = [len(structure_pairs(structures, s, r_cut)) for s in order[:chosen]]
     if atoms[-1] < 2 * MOST_ATOMS and sum(counts) < 2 * MOST_PAIRS:
         return None
     stresses = bool(design.loss.sigma("stress")) and np.isfinite(structures.stress[order]).any()
-    with_stresses = int(np.searchsorted(np.cumsum(counts), MOST_PAIRS / 2)) + 1 if stresses else 0
-    with_stresses = min(with_stresses, len(counts))
+    room = int(np.searchsorted(np.cumsum(counts), MOST_PAIRS / 2)) + 1
+    with_stresses = min(room, len(counts)) if stresses else 0
     left = MOST_PAIRS - sum(counts[:with_stresses])
     every = max(1, math.ceil(sum(counts[with_stresses:]) / max(left, MOST_PAIRS / 4)))
-    return build_rows(
-        structures, design, cutoff, cutoff_three_body, order[:chosen], with_stresses, every
-    )
+    return build_rows(structures, design, lengths, order[:chosen], with_stresses, every)

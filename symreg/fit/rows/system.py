@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.fit.grid import TAIL_LENGTH
 from symreg.fit.programs.batch import CodedTerm, encoded
 from symreg.fit.programs.evaluation import differentiate
@@ -29,10 +28,7 @@ from symreg.fit.sums.pairs import TAIL_ALLOWED
 from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
 from symreg.language import Shape, Tree
 from symreg.language.text import Nested
-from symreg.language.tree import mapped, operands
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from symreg.language.tree import mapped, nodes
 
 STEP = 1e-6
 """A constant is moved by this part of itself, or of one, for a derivative."""
@@ -50,10 +46,9 @@ class Part(NamedTuple):
 
 
 class Apart(NamedTuple):
-    """A term on rows: a function of sums, or one sum that stands alone."""
+    """A term on rows: a function F of sums."""
 
-    outer: Part | None
-    """F; None for a sum alone."""
+    outer: Part
     sums: tuple[tuple[str, Part], ...]
     """Head and argument of each sum."""
 
@@ -73,47 +68,15 @@ def apart(shape: Shape) -> Apart:
 
 
 def _part(root: Nested) -> Part:
-    used: list[int] = []
-    _collect(root, used)
-    numbers = tuple(dict.fromkeys(used))
-    tree = Tree.of(root, [0.0] * (max(numbers, default=-1) + 1))
-    return Part(tree.shape, np.array(numbers, dtype=np.int64))
-
-
-def _collect(node: Nested, used: list[int]) -> None:
-    if node[0] == "const":
-        used.append(node[1])
-    for operand in operands(node):
-        _collect(operand, used)
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """How the fit of one candidate ended."""
-
-    outcome: int
-    """Code of ``symreg.fit.projected.judging``."""
-    solution: Solution | None = None
-    """None where nothing was fitted."""
-
-    @property
-    def loss(self) -> float:
-        """Inf where the candidate is not valid."""
-        valid = self.solution is not None and self.outcome in (FITTED, DEPENDENT)
-        return self.solution.loss if valid and self.solution else math.inf
+    used = list(dict.fromkeys(node[1] for node in nodes(root) if node[0] == "const"))
+    tree = Tree.of(root, [0.0] * (max(used, default=-1) + 1))
+    return Part(tree.shape, np.array(used, dtype=np.int64))
 
 
 class System:
     """The rows, and what of them is fitted beside every candidate.
 
-    Parameters
-    ----------
-    rows
-        The labels.
-    fitter
-        Of the projected design.
-    pairs_are_free
-        Whether any smooth pair function stands beside the terms of candidates, which have none.
+    That is any smooth pair function too where ``pairs_are_free``; candidates then have none.
     """
 
     def __init__(self, rows: Rows, fitter: Fitter, pairs_are_free: bool) -> None:
@@ -149,25 +112,27 @@ class System:
         steps = moves if with_slopes else np.empty(0)
         if coded.key >= len(self.design.grids):
             return self._function(apart(coded.shape), constants, steps)
-        code, arg = encoded(coded.shape)
         part = self.rows.matrix[:, self.design.place(coded.key)]
-        slot = int(self.grid.slot[coded.key])
-        if slot != ON_TENSOR:
-            x = self.grid.x[slot][None, :]
-            values, slopes = differentiate(code, arg, constants, x, True)
+        if self.grid.slot[coded.key] != ON_TENSOR:
+            values, slopes = self._on_pairs(coded, constants)
         else:
             grid = self.design.grids[coded.key]
-            moved = [constants, *(constants + step for step in np.diag(steps))]
-            every = [grid.coordinates(self._on_tensor(coded.shape, c)[0]) for c in moved]
-            values = every[0]
-            slopes = np.array([v - values for v in every[1:]]).reshape(-1, values.size)
-            slopes /= steps[:, None]
+            moved = _moved(constants, steps)
+            every = np.array([grid.coordinates(self._on_tensor(coded.shape, c)[0]) for c in moved])
+            values, slopes = every[0], (every[1:] - every[0]) / steps[:, None]
         return part @ values, slopes[: steps.size] @ part.T
+
+    def _on_pairs(self, coded: CodedTerm, constants: Floats) -> tuple[Floats, Floats]:
+        """Values on the nodes of pairs, and derivatives by constants."""
+        x = self.grid.x[self.grid.slot[coded.key]][None, :]
+        values, slopes = differentiate(*encoded(coded.shape), constants, x, True)
+        return values, slopes
 
     def _on_tensor(self, shape: Shape, constants: Floats) -> tuple[Floats, float]:
         """Values on the nodes of triplets, and their tail."""
-        code, arg = encoded(shape)
-        return triplet_values(code, arg, constants, self.grid.tensor, TAIL_LENGTH - 1)
+        tail = TAIL_LENGTH - 1
+        values, worst = triplet_values(*encoded(shape), constants, self.grid.tensor, tail)
+        return values, worst
 
     def _function(self, term: Apart, constants: Floats, steps: Floats) -> tuple[Floats, Floats]:
         """Predictions of a function of sums, and their changes by differences."""
@@ -183,12 +148,11 @@ class System:
 
     def fit(
         self, coded_terms: Sequence[CodedTerm], settings: FitSettings, bar: float = math.inf
-    ) -> Fit:
-        """Fit and judge one candidate; it is given up above ``bar``."""
+    ) -> tuple[int, Solution | None]:
+        """Outcome of a candidate as in ``judging``, and its fit, if any; given up above ``bar``."""
         start = np.array([c for coded in coded_terms for c in coded.constants], dtype=float)
-        owner = np.repeat(
-            np.arange(len(coded_terms)), [coded.shape.n_constants for coded in coded_terms]
-        )
+        counts = [coded.shape.n_constants for coded in coded_terms]
+        owner = np.repeat(np.arange(len(counts)), counts)
 
         def evaluate(constants: Floats, with_slopes: bool) -> Columns:
             columns, slopes = self.predictions(coded_terms, constants, with_slopes)
@@ -208,8 +172,8 @@ class System:
                 most_rejections=_MOST_REJECTIONS,
             )
             if not math.isfinite(found.loss):
-                return Fit(NOT_FINITE)
-            return Fit(self._judge(coded_terms, found, settings), found)
+                return NOT_FINITE, None
+            return self._judge(coded_terms, found, settings), found
 
     def _judge(
         self, coded_terms: Sequence[CodedTerm], found: Solution, settings: FitSettings
@@ -235,23 +199,17 @@ class System:
         """Whether nodes resolve one term."""
         if coded.key >= len(self.design.grids):
             return self._finite(apart(coded.shape), constants, settings.finite_alone)
-        slot = int(self.grid.slot[coded.key])
-        if slot == ON_TENSOR:
+        if self.grid.slot[coded.key] == ON_TENSOR:
             tail, allowed = self._on_tensor(coded.shape, constants)[1], TENSOR_TAIL_ALLOWED
         else:
-            code, arg = encoded(coded.shape)
-            x = self.grid.x[slot][None, :]
-            values, _ = differentiate(code, arg, constants, x, True)
+            values, allowed = self._on_pairs(coded, constants)[0], TAIL_ALLOWED
             tail = relative_tail(self.grid.coefficients, values, TAIL_LENGTH)
-            allowed = TAIL_ALLOWED
         return FITTED if tail <= allowed else TAIL
 
     def _finite(self, term: Apart, constants: Floats, alone: bool) -> int:
         """Whether nodes resolve what is summed, and F is finite: in dimers, and maybe alone."""
-        none = np.empty(0)
+        none, points, sums = np.empty(0), self.design.nodes[0], []
         moved = _moved(constants, none)
-        points = self.design.nodes[0]
-        sums = []
         for over, part in term.sums:
             rows, variants = self.rows.sums(over), Variants(*part, moved, none)
             if not rows.resolved(variants):
@@ -265,16 +223,11 @@ class System:
 
 def _moved(constants: Floats, steps: Floats) -> Floats:
     """Constants as they are, then with each moved in turn, shape (1 + steps, K)."""
-    moved = np.repeat(constants[None, :], 1 + steps.size, axis=0)
-    if steps.size:
-        moved[1:] += np.diag(steps)
-    return moved
+    return np.array([constants, *(constants + step for step in np.diag(steps))])
 
 
 def _embedded(term: Apart, moved: Floats, sums: Floats) -> tuple[Floats, Floats]:
     """Values F (D, N) of D variants and derivatives by the sums (A, D, N), given these."""
-    if term.outer is None:
-        return sums[0], np.ones_like(sums)
     code, arg = encoded(term.outer.shape)
     value, by_sum = np.empty(sums.shape[1:]), np.empty(sums.shape)
     for d, constants in enumerate(moved):

@@ -1,20 +1,20 @@
 """Kinds of sums in discovery: addends over the neighbours of atoms.
 
-From these follow values, forces and virials, whether the sum stands alone or in a function F, by
-one chain rule. A kind may bring a faster way for rows of labels, see ``SumRows``.
+From these follow values, forces and virials by one chain rule, whether the sum stands alone or in a
+function F. A kind may bring a faster way for rows of labels, see ``SumRows``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Booleans, Floats, Integers
 from symreg.fit.programs.batch import encoded
 from symreg.fit.programs.evaluation import differentiate
 from symreg.language import Shape, Tree
@@ -24,8 +24,8 @@ from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.lengths import Lengths
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+Parts = Sequence[tuple[Tree, float]]
+"""Functions and their weights."""
 
 
 class Around(NamedTuple):
@@ -35,6 +35,12 @@ class Around(NamedTuple):
     """Directed pairs within the reach of all sums."""
     kind: Integers
     """Index of each atom's element among the species, shape (N,)."""
+
+    def centred(self, species: Sequence[int], reach: float) -> Pairs:
+        """Pairs closer than ``reach`` in Å from the first of the species to any of the others."""
+        centre, *others = species
+        near = (self.kind[self.pairs.i] == centre) & np.isin(self.kind[self.pairs.j], others)
+        return self.pairs.subset(near & (self.pairs.r < reach))
 
 
 class Addends(ABC):
@@ -47,14 +53,10 @@ class Addends(ABC):
 
     @abstractmethod
     def add_forces(self, weight: Floats, forces: Floats, virial: Floats) -> None:
-        """Add forces and virials of a function of the sums.
+        """Add forces (N, 3, 1) in eV/Å and virials (N, 6, 1) in eV, the latter at the centres.
 
-        Parameters
-        ----------
-        weight
-            Its derivative by the sum of each atom, shape (N,); zero for those that are no centres.
-        forces, virial
-            Sums in eV/Å and eV, shapes (N, 3, 1) and (N, 6, 1), the virial at the centres.
+        They are those of a function of the sums; its derivative by the sum of each atom, shape
+        (N,), is zero for those that are no centres.
         """
 
     def sums(self, n: int) -> Floats:
@@ -92,24 +94,12 @@ class SumKind(ABC):
 
     @abstractmethod
     def addends(
-        self,
-        parts: Sequence[tuple[Tree, float]],
-        species: Sequence[int],
-        around: Around,
-        alone: bool,
+        self, parts: Parts, species: Sequence[int], around: Around, alone: bool
     ) -> Iterator[Addends]:
         """Addends of the weighted sum of several functions of one key, some at a time.
 
-        Parameters
-        ----------
-        parts
-            Functions and their weights.
-        species
-            Centre and neighbours, by their index.
-        around
-            Atoms and neighbours.
-        alone
-            Whether the sum stands alone: over all atoms it is the energy itself.
+        ``species`` are indices of the centre's and the neighbours'; a sum that stands ``alone`` is,
+        over all atoms, the energy itself.
         """
 
     def rows(self, chosen: Selection) -> SumRows:
@@ -140,9 +130,13 @@ class Variants(NamedTuple):
         """Constants of what is summed in one variant, shape (k,)."""
         return np.asarray(self.constants[d][self.used])
 
-    def is_moved(self, d: int) -> bool:
-        """Whether a variant differs from the first."""
-        return d > 0 and d - 1 in self.used
+    def tree(self, d: int = 0) -> Tree:
+        """What is summed in one variant."""
+        return Tree(self.shape, tuple(self.own(d).tolist()))
+
+    def is_new(self, d: int) -> bool:
+        """Whether a variant is the first, or differs from it."""
+        return d == 0 or d - 1 in self.used
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +146,7 @@ class Selection:
     structures: Structures
     chosen: Sequence[int]
     """Their indices."""
-    wanted: NDArray[np.bool_]
+    wanted: Booleans
     """Atoms whose forces count, shape (N,)."""
     stressed: int
     """So many of them, the first, have stresses that count."""
@@ -165,7 +159,7 @@ class Selection:
     def start(self) -> Integers:
         """Where the atoms of each structure begin, shape (S + 1,)."""
         sizes = self.structures.n_atoms[list(self.chosen)]
-        return np.asarray(np.concatenate([[0], np.cumsum(sizes)]), dtype=np.int64)
+        return np.cumsum([0, *sizes], dtype=np.int64)
 
     @cached_property
     def owner(self) -> Integers:
@@ -177,7 +171,7 @@ class Selection:
         for s in self.chosen:
             yield structure_pairs(self.structures, s, r_cut)
 
-    def joined(self, r_cut: float, of: NDArray[np.bool_] | None = None) -> Pairs:
+    def joined(self, r_cut: float, of: Booleans | None = None) -> Pairs:
         """Pairs of all structures, atoms counted through; of some centres only, shape (N,)."""
         parts = []
         for first, pairs in zip(self.start, self.pairs(r_cut), strict=False):
@@ -220,8 +214,7 @@ class AllAddends(SumRows):
         self.kind, self.chosen = kind, chosen
         self.around = Around(chosen.joined(kind.reach), chosen.kind)
 
-    def _addends(self, variants: Variants, d: int) -> list[Addends]:
-        tree = Tree(variants.shape, tuple(map(float, variants.own(d))))
+    def _addends(self, tree: Tree) -> list[Addends]:
         members = [0] * 3  # of one element so far
         return list(self.kind.addends([(tree, 1.0)], members, self.around, alone=False))
 
@@ -229,16 +222,14 @@ class AllAddends(SumRows):
         """By adding them up."""
         every: list[list[Addends]] = []
         for d in range(len(variants.constants)):
-            moved = d == 0 or variants.is_moved(d)
-            every.append(self._addends(variants, d) if moved else every[0])
+            every.append(self._addends(variants.tree(d)) if variants.is_new(d) else every[0])
         n = self.around.kind.size
         sums = [np.sum([a.sums(n) for a in addends], axis=0) for addends in every]
         return np.array(sums).reshape(len(every), n), every
 
     def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
         """By the chain rule, one variant after another."""
-        n = self.around.kind.size
-        owner = self.chosen.owner
+        n, owner = self.around.kind.size, self.chosen.owner
         for d, addends in enumerate(state):
             on_atoms, at_centres = np.zeros((n, 3, 1)), np.zeros((n, 6, 1))
             for some in addends:
@@ -248,6 +239,7 @@ class AllAddends(SumRows):
                 virial[s, :, d] += at_centres[owner == s, :, 0].sum(axis=0)
 
 
+@dataclass(frozen=True, eq=False)
 class NodeGrid(ABC):
     """Nodes on which a function of one key is known, and what its K values there predict.
 
@@ -256,6 +248,8 @@ class NodeGrid(ABC):
     """
 
     key: Key
+    r_lo: float
+    """Beginning of the grid of each distance in Å; it ends at the cutoff."""
     cutoff: Cutoff
     is_condensed: ClassVar[bool] = False
     """Whether a design keeps only what the data feel of it, see ``felt``."""
@@ -284,10 +278,7 @@ class NodeGrid(ABC):
     def felt(self, rows: Floats) -> tuple[NodeGrid, Floats]:
         """The grid with fewer coordinates, and the map to them from node values (K, columns).
 
-        Parameters
-        ----------
-        rows
-            Weighted rows of all labels, or their triangular matrix, shape (R, K).
+        ``rows`` are weighted ones of all labels, or their triangular matrix, shape (R, K).
         """
         return self, np.eye(rows.shape[1])
 
@@ -308,11 +299,16 @@ class NodeGrid(ABC):
     def values(self, tree: Tree, r0: float) -> Floats:
         """Values of a function on the nodes, shape (K,)."""
 
-    @abstractmethod
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """Plain data and arrays, from which ``from_arrays`` makes an equal grid."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values |= {"key": str(self.key), "cutoff": self.cutoff.to_dict()}
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        return {name: value for name, value in values.items() if name not in arrays}, arrays
 
-    @staticmethod
-    @abstractmethod
-    def from_arrays(record: Mapping[str, Any], arrays: Mapping[str, Floats]) -> NodeGrid:
+    @classmethod
+    def from_arrays(cls, record: Mapping[str, Any], arrays: Mapping[str, Floats]) -> NodeGrid:
         """Undo ``to_arrays``."""
+        own = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        key, cutoff = Key.read(record["key"]), Cutoff.from_dict(record["cutoff"])
+        return cls(**{**own, "key": key, "cutoff": cutoff, **arrays})

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from symreg.arrays import Booleans, Floats
 from symreg.fit.forces import add_pairs
 from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes
 from symreg.fit.sums.base import Around, NodeGrid
 from symreg.language import Tree
-from symreg.terms import Key
-from symreg.terms.cutoff import Cutoff
-
-Floats = NDArray[np.float64]
 
 CHUNK = 2048
 """Pairs whose polynomials are computed together: they then stay in the cache."""
+
+
+def directed(around: Around, species: Sequence[int], reach: float) -> tuple[Booleans, Booleans]:
+    """Which pairs closer than ``reach`` in Å lead from one species to the other, and back."""
+    one, two = around.kind[around.pairs.i], around.kind[around.pairs.j]
+    first, second = species
+    near = around.pairs.r < reach
+    return (one == first) & (two == second) & near, (one == second) & (two == first) & near
 
 
 @dataclass(frozen=True, eq=False)
 class PairGrid(NodeGrid):
     """The grid of one pair of species."""
 
-    key: Key
-    r_lo: float
-    """Beginning of the grid in Å; it ends at the cutoff."""
-    cutoff: Cutoff
     n_nodes: int
     """Number of nodes, M."""
 
@@ -48,10 +47,7 @@ class PairGrid(NodeGrid):
     def contributions(self, around: Around, species: Sequence[int]) -> tuple[Floats, ...]:
         """Energy (M,), forces (n, 3, M) and virial (6, M) of Chebyshev polynomials times f_c."""
         n, m, low, high = around.kind.size, self.n_nodes, self.r_lo, self.cutoff.r_cut
-        one, two = around.kind[around.pairs.i], around.kind[around.pairs.j]
-        first, second = species
-        chosen = ((one == first) & (two == second)) | ((one == second) & (two == first))
-        pairs = around.pairs.subset(chosen & (around.pairs.r < high))
+        pairs = around.pairs.subset(np.logical_or(*directed(around, species, high)))
         energy, virial = np.zeros((1, m)), np.zeros((1, 6, m))
         forces, owner = np.zeros((n, 3, m)), np.zeros(n, dtype=np.int64)
         for start in range(0, len(pairs), CHUNK):
@@ -75,25 +71,14 @@ class PairGrid(NodeGrid):
         """Values at the nodes, without cutoff function, shape (M,)."""
         return tree(self.distances / r0)
 
-    def to_arrays(self) -> tuple[dict[str, Any], dict[str, Floats]]:
-        """Plain data; there are no arrays."""
-        names = {"key": str(self.key), "cutoff": self.cutoff.to_dict()}
-        return {**names, "r_lo": self.r_lo, "n_nodes": self.n_nodes}, {}
-
-    @staticmethod
-    def from_arrays(record: Mapping[str, Any], arrays: Mapping[str, Floats]) -> PairGrid:  # noqa: ARG004
-        """Undo ``to_arrays``."""
-        key, cutoff = Key.read(record["key"]), Cutoff.from_dict(record["cutoff"])
-        return PairGrid(key, record["r_lo"], cutoff, record["n_nodes"])
-
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _polynomials(
     r: Floats, low: float, high: float, fade: Floats, fade_slope: Floats, m: int
 ) -> tuple[Floats, Floats]:
-    """Half of the first M Chebyshev polynomials on [low, high] times f_c, and slopes of these.
+    """Half of the first M Chebyshev polynomials times f_c, (P, M), and all of their slopes in 1/Å.
 
-    Energies count half of each directed pair, forces all of it; shapes (P, M), in 1 and 1/Å.
+    Energies count half of each directed pair, forces all of it.
     """
     value, slope = np.empty((r.size, m)), np.empty((r.size, m))
     scale = 2.0 / (high - low)

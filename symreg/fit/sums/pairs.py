@@ -10,6 +10,7 @@ from numba import njit
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.fit.forces import add_pairs
 from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes, relative_tail
 from symreg.fit.programs.batch import encoded
@@ -18,6 +19,7 @@ from symreg.fit.programs.evaluation import differentiate
 from symreg.fit.sums.base import (
     Addends,
     Around,
+    Parts,
     Selection,
     SumKind,
     SumRows,
@@ -25,14 +27,11 @@ from symreg.fit.sums.base import (
     felt,
     run,
 )
-from symreg.fit.sums.pair_grid import PairGrid
+from symreg.fit.sums.pair_grid import PairGrid, directed
 from symreg.language import Tree
 from symreg.structures.neighbours import Pairs
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.wall import Wall
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 TAIL_ALLOWED = 1e-6
 """A function with a larger relative tail is not what its node values say."""
@@ -45,11 +44,10 @@ CHUNK = 4096
 class PairAddends(Addends):
     """Addends of pairs."""
 
-    def __init__(self, pairs: Pairs, counts: Floats, value: Floats, slope: Floats) -> None:
+    def __init__(self, pairs: Pairs, value: Floats, slope: Floats) -> None:
+        self.centre, self.value = pairs.i, value
         self.pairs = pairs
         """Pairs in both directions, whichever atom is a centre."""
-        self.centre = pairs.i
-        self.value = counts * value
         self.slope = slope
         """In 1/Å, or eV/Å where it stands alone, shape (A,)."""
 
@@ -77,27 +75,20 @@ class PairKind(SumKind):
         return values, slopes[0]
 
     def addends(
-        self,
-        parts: Sequence[tuple[Tree, float]],
-        species: Sequence[int],
-        around: Around,
-        alone: bool,
+        self, parts: Parts, species: Sequence[int], around: Around, alone: bool
     ) -> Iterator[Addends]:
         """All pairs in one go."""
-        one, two = around.kind[around.pairs.i], around.kind[around.pairs.j]
-        forth = (one == species[0]) & (two == species[1])
-        back = (one == species[1]) & (two == species[0])
-        chosen = (forth | back) & (around.pairs.r < self.reach)
-        pairs = around.pairs.subset(chosen)
+        forth, back = directed(around, species, self.reach)
+        pairs = around.pairs.subset(forth | back)
         if alone:
             value, slope = self.walled(parts, pairs.r)
-            yield PairAddends(pairs, np.full(len(pairs), 0.5), value, 0.5 * slope)
-            return
-        distance, rest = self.lengths.at_rest(pairs.r)
-        value, slope = self.faded(parts, distance)
-        yield PairAddends(pairs, forth[chosen].astype(float), value, slope * rest)
+            yield PairAddends(pairs, 0.5 * value, 0.5 * slope)
+        else:
+            distance, rest = self.lengths.at_rest(pairs.r)
+            value, slope = self.faded(parts, distance)
+            yield PairAddends(pairs, forth[forth | back] * value, slope * rest)
 
-    def faded(self, parts: Sequence[tuple[Tree, float]], r: Floats) -> tuple[Floats, Floats]:
+    def faded(self, parts: Parts, r: Floats) -> tuple[Floats, Floats]:
         """Weighted functions times f_c and their slopes in 1/Å at distances ``r`` in Å."""
         lengths = self.lengths
         fade, fade_slope = lengths.cutoff.value(r), lengths.cutoff.slope(r)
@@ -108,7 +99,7 @@ class PairKind(SumKind):
             change += weight * (slope / lengths.r0 * fade + value * fade_slope)
         return total, change
 
-    def walled(self, parts: Sequence[tuple[Tree, float]], r: Floats) -> tuple[Floats, Floats]:
+    def walled(self, parts: Parts, r: Floats) -> tuple[Floats, Floats]:
         """Energies in eV and slopes in eV/Å at distances ``r`` in Å, with the wall below r_lo."""
         r_lo = self.lengths.r_lo
         below = r < r_lo
@@ -118,7 +109,7 @@ class PairKind(SumKind):
             value[below], slope[below] = (wall.derivative(r[below], n) for n in (0, 1))
         return value, slope
 
-    def _wall(self, parts: Sequence[tuple[Tree, float]]) -> Wall:
+    def _wall(self, parts: Parts) -> Wall:
         """The wall below ``r_lo``; higher derivatives there are differences of slopes."""
         r_lo = self.lengths.r_lo
         step = 1e-3 * r_lo
@@ -135,15 +126,7 @@ class PairKind(SumKind):
 
 
 class PairRows(SumRows):
-    """Sums over pairs on rows of labels, linear in the values of their function on M nodes.
-
-    Parameters
-    ----------
-    kind
-        The sum and its lengths.
-    chosen
-        Structures, and the grid.
-    """
+    """Sums over pairs on rows of labels, linear in the values of their function on M nodes."""
 
     def __init__(self, kind: PairKind, chosen: Selection) -> None:
         self.kind, self.chosen = kind, chosen
@@ -159,15 +142,14 @@ class PairRows(SumRows):
         self.matrix = np.concatenate(matrices)
         """From node values to the sums of every atom, shape (N, M)."""
         pairs = chosen.joined(cutoff.r_cut, of=chosen.wanted)
-        step = (cutoff.r_cut - low) / (TABLE - 1)
-        self.pairs = _placed(pairs, low, step)
+        self.pairs = _placed(pairs, low, (cutoff.r_cut - low) / (TABLE - 1))
         self.table = _slopes(low, cutoff, m)
         """From node values to slopes with f_c at the points of a table, shape (TABLE, M)."""
 
     def node_values(self, variants: Variants) -> Floats:
         """Values of what is summed on the nodes, shape (D, M); linear in moved constants."""
-        code, arg = encoded(variants.shape)
-        value, slopes = differentiate(code, arg, variants.own(), self.x[None, :], True)
+        tree, x = encoded(variants.shape), self.x[None, :]
+        value, slopes = differentiate(*tree, variants.own(), x, True)
         nodes = np.repeat(value[None, :], len(variants.constants), axis=0)
         if variants.steps.size:
             for k, slope in zip(variants.used, slopes, strict=True):
@@ -181,16 +163,12 @@ class PairRows(SumRows):
 
     def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
         """By slopes from a table."""
-        table = np.ascontiguousarray((state @ self.table.T).T)
-        _add_pulls(
-            self.pairs, self.chosen.owner, table, np.ascontiguousarray(by_sum.T), forces, virial
-        )
+        table, change = (np.ascontiguousarray(part.T) for part in (state @ self.table.T, by_sum))
+        _add_pulls(self.pairs, self.chosen.owner, table, change, forces, virial)
 
     def resolved(self, variants: Variants) -> bool:
         """By the tail of its Chebyshev coefficients."""
-        code, arg = encoded(variants.shape)
-        values, _ = differentiate(code, arg, variants.own(), self.x[None, :], True)
-        return bool(relative_tail(values) <= TAIL_ALLOWED)
+        return relative_tail(self.node_values(variants)[0]) <= TAIL_ALLOWED
 
     def dimers(self, variants: Variants, points: Floats) -> Floats:
         """Zero, then what a neighbour at each of the nodes adds."""
@@ -239,27 +217,16 @@ def _placed(pairs: Pairs, low: float, step: float) -> Placed:
     place = (pairs.r - low) / step
     at = np.clip(place.astype(np.int64), 1, TABLE - 3)
     t = place - at
-    weight = np.stack(
-        [
-            -t * (t - 1) * (t - 2) / 6,
-            (t + 1) * (t - 1) * (t - 2) / 2,
-            -(t + 1) * t * (t - 2) / 2,
-            (t + 1) * t * (t - 1) / 6,
-        ],
-        axis=1,
-    )
+    w0, w1 = -t * (t - 1) * (t - 2) / 6, (t + 1) * (t - 1) * (t - 2) / 2
+    w2, w3 = -(t + 1) * t * (t - 2) / 2, (t + 1) * t * (t - 1) / 6
+    weight = np.stack([w0, w1, w2, w3], axis=1)
     near = pairs.j.astype(np.uint32), (at - 1).astype(np.uint32)
     return Placed(pairs.i, *near, weight, pairs.unit, pairs.r)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
 def _add_pulls(
-    pairs: Placed,
-    owner: Integers,
-    table: Floats,
-    by_sum: Floats,
-    forces: Floats,
-    virial: Floats,
+    pairs: Placed, owner: Integers, table: Floats, by_sum: Floats, forces: Floats, virial: Floats
 ) -> None:
     """Add forces (N, 3, D) and virials (S', 6, D) of D variants of a function of a sum.
 
@@ -295,7 +262,5 @@ def _slopes(low: float, cutoff: Cutoff, m: int) -> Floats:
     value = chebyshev.chebvander(s, m - 1) @ coefficients
     change = chebyshev.chebval(s, chebyshev.chebder(coefficients, axis=0)).T * 2.0 / (high - low)
     # At the cutoff itself f_c is that of the inside, or a truncated one would end a point early.
-    inside = np.minimum(r, np.nextafter(high, 0.0))
-    return np.asarray(
-        change * cutoff.value(inside)[:, None] + value * cutoff.slope(inside)[:, None]
-    )
+    inside = np.minimum(r, np.nextafter(high, 0.0))[:, None]
+    return np.asarray(change * cutoff.value(inside) + value * cutoff.slope(inside))

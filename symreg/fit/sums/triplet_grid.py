@@ -7,26 +7,20 @@ leave every label unchanged; a design keeps only those that do not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.polynomial import chebyshev
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.fit.forces import add_triplet, cosine_between
 from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes
 from symreg.fit.sums.base import Around, NodeGrid
 from symreg.fit.sums.pair_grid import chebyshev_at
 from symreg.language import Tree
-from symreg.terms import Key
-from symreg.terms.cutoff import Cutoff
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 N_RADIAL, N_ANGULAR = 12, 10
 """Nodes of each distance and of the cosine."""
@@ -46,10 +40,6 @@ class TripletGrid(NodeGrid):
 
     is_condensed = True
 
-    key: Key
-    r_lo: float
-    """Beginning of the grid of each distance in Å; it ends at the cutoff."""
-    cutoff: Cutoff
     combinations: Floats | None = None
     """From node values to the k combinations that the data feel, shape (K, k)."""
     n_radial: int = N_RADIAL
@@ -84,14 +74,11 @@ class TripletGrid(NodeGrid):
         """Both distances in Å and the cosine of every node value, shapes (K,)."""
         first, second = np.triu_indices(self.n_radial)
         n = self.n_angular
-        return (
-            np.repeat(self.distances[first], n),
-            np.repeat(self.distances[second], n),
-            np.tile(self.cosines, first.size),
-        )
+        one, two = (np.repeat(self.distances[nodes], n) for nodes in (first, second))
+        return one, two, np.tile(self.cosines, first.size)
 
     @cached_property
-    def polynomials(self) -> tuple[Floats, NDArray[np.int64]]:
+    def polynomials(self) -> tuple[Floats, Integers]:
         """Node values of the symmetric products of Chebyshev polynomials, shape (K, K).
 
         With them the degree in each coordinate, shape (3, K).
@@ -118,23 +105,11 @@ class TripletGrid(NodeGrid):
             return np.eye(self.size)
         return np.asarray(self.smooth @ (self.smooth.T @ self.combinations))
 
-    @property
-    def lower_degrees(self) -> Floats:
-        """Those of the polynomials that have three quarters of the degrees, shape (K, n)."""
-        values, degrees = self.polynomials
-        most = 3 * np.array([[self.n_radial], [self.n_radial], [self.n_angular]]) // 4
-        return np.asarray(values[:, (degrees < most).all(axis=0)])
-
     def felt(self, rows: Floats) -> tuple[TripletGrid, Floats]:
-        """The grid with the combinations that the data feel, and the map to them from node values.
+        """The grid with combinations from a singular value decomposition, and the map to them.
 
-        The combinations are those of a singular value decomposition, once smoothness is taken into
-        account: of rough combinations there are many that no formula will ever use.
-
-        Parameters
-        ----------
-        rows
-            Weighted rows of all labels, or their triangular matrix, shape (R, K).
+        Smoothness is taken into account: of rough combinations there are many that no formula will
+        ever use.
 
         Raises
         ------
@@ -154,7 +129,11 @@ class TripletGrid(NodeGrid):
 
     def basis(self, coarser: bool) -> Floats:
         """All coordinates, or those of polynomials of three quarters of the degrees."""
-        return self.coordinates(self.lower_degrees) if coarser else np.eye(self.columns)
+        if not coarser:
+            return np.eye(self.columns)
+        values, degrees = self.polynomials
+        most = 3 * np.array([[self.n_radial], [self.n_radial], [self.n_angular]]) // 4
+        return self.coordinates(values[:, (degrees < most).all(axis=0)])
 
     def values(self, tree: Tree, r0: float) -> Floats:
         """Values at the nodes, without cutoff functions, shape (K,)."""
@@ -172,11 +151,7 @@ class TripletGrid(NodeGrid):
             If an atom has too many neighbours.
         """
         n, size = around.kind.size, self.size
-        centre, *others = species
-        near = (around.kind[around.pairs.i] == centre) & np.isin(
-            around.kind[around.pairs.j], others
-        )
-        pairs = around.pairs.subset(near & (around.pairs.r < self.cutoff.r_cut))
+        pairs = around.centred(species, self.cutoff.r_cut)
         start = np.searchsorted(pairs.i, np.arange(n + 1))
         most = int(np.diff(start).max(initial=0))
         if most > MOST_NEIGHBOURS:
@@ -211,25 +186,6 @@ class TripletGrid(NodeGrid):
         turned = matrix.reshape(shape) @ chebyshev_coefficients(self.n_angular)
         return np.asarray(turned.reshape(len(matrix), -1))
 
-    def to_arrays(self) -> tuple[dict[str, Any], dict[str, Floats]]:
-        """Plain data, and the combinations."""
-        record = {"key": str(self.key), "cutoff": self.cutoff.to_dict(), "r_lo": self.r_lo}
-        record |= {"n_radial": self.n_radial, "n_angular": self.n_angular}
-        kept = self.combinations
-        return record, {} if kept is None else {"combinations": kept}
-
-    @staticmethod
-    def from_arrays(record: Mapping[str, Any], arrays: Mapping[str, Floats]) -> TripletGrid:
-        """Undo ``to_arrays``."""
-        return TripletGrid(
-            Key.read(record["key"]),
-            record["r_lo"],
-            Cutoff.from_dict(record["cutoff"]),
-            arrays.get("combinations"),
-            record["n_radial"],
-            record["n_angular"],
-        )
-
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _add_triplet_rows(
@@ -247,33 +203,19 @@ def _add_triplet_rows(
     """Add what every symmetric three-body basis function would contribute to one structure.
 
     The functions are [g_a(r_ij) g_b(r_ik) + g_b(r_ij) g_a(r_ik)] T_c(cos theta_jik) for a < b, and
-    g_a(r_ij) g_a(r_ik) T_c for a = b, with g_a a Chebyshev polynomial times f_c. Triplets are
-    formed here, each unordered pair of neighbours once, and never stored.
-
-    Parameters
-    ----------
-    start
-        Where the pairs of each centre begin, shape (n + 1,).
-    j, r, unit
-        Neighbour, distance in Å and direction of the directed pairs, shapes (P,), (P,), (P, 3).
-    radial, slope
-        g_a and its derivative in 1/Å at each pair, shape (P, A).
-    n_angular
-        Number of angular polynomials, C.
-    energy, forces, virial
-        Sums, shapes (K,), (n, 3, K), (6, K) with K = A (A + 1) / 2 * C.
+    g_a(r_ij) g_a(r_ik) T_c for a = b, with g_a a Chebyshev polynomial times f_c, given with its
+    slope in 1/Å at each pair, shape (P, A). The pairs of each centre begin at ``start``, (n + 1,).
+    Triplets are formed here, each unordered pair of neighbours once, and never stored. Sums have
+    shapes (K,), (n, 3, K), (6, K) with K = A (A + 1) / 2 * C.
     """
     slopes, pulls = np.empty((3, energy.size)), np.empty((2, 3, energy.size))
-    angular, turn = np.empty(n_angular), np.empty(n_angular)
+    angle = np.empty((2, n_angular))
     for i in range(start.size - 1):
         for p in range(start[i], start[i + 1]):
             for q in range(p + 1, start[i + 1]):
                 cosine = cosine_between(unit, p, q)
-                chebyshev_at(cosine, angular, turn)
-                _triplet_basis(
-                    radial[p], slope[p], radial[q], slope[q], angular, turn,
-                    energy, slopes[0], slopes[1], slopes[2],
-                )  # fmt: skip
+                chebyshev_at(cosine, angle[0], angle[1])
+                _triplet_basis(radial[p], slope[p], radial[q], slope[q], angle, energy, slopes)
                 add_triplet(
                     i, j[p], j[q], unit[p], unit[q], r[p], r[q], cosine, slopes,
                     forces, virial, pulls,
@@ -282,18 +224,11 @@ def _add_triplet_rows(
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _triplet_basis(
-    g1: Floats,
-    d1: Floats,
-    g2: Floats,
-    d2: Floats,
-    angular: Floats,
-    turn: Floats,
-    energy: Floats,
-    by_first: Floats,
-    by_second: Floats,
-    by_cosine: Floats,
+    g1: Floats, d1: Floats, g2: Floats, d2: Floats, angle: Floats, energy: Floats, slopes: Floats
 ) -> None:
     """Add one triplet's energies; write derivatives by both distances and the cosine."""
+    angular, turn = angle[0], angle[1]
+    by_first, by_second, by_cosine = slopes[0], slopes[1], slopes[2]
     column = 0
     for a in range(g1.size):
         for b in range(a, g1.size):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from symreg.arrays import Booleans, Floats, Integers
 from symreg.fit.forces import add_triplet, add_triplets, cosine_between, cosines
 from symreg.fit.grid import chebyshev_nodes, relative_tail
-from symreg.fit.programs.batch import encoded
 from symreg.fit.programs.elementary import FASTMATH
-from symreg.fit.programs.evaluation import evaluate
 from symreg.fit.sums.base import (
     Addends,
     Around,
+    Parts,
     Selection,
     SumKind,
     SumRows,
@@ -29,8 +30,6 @@ from symreg.language import Tree
 from symreg.structures.neighbours import Pairs, triplets
 from symreg.terms.cutoff import Cutoff
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 TripletFunction = Callable[[Integers, Integers, Floats], tuple[Floats, Floats]]
 
 TAIL_ALLOWED = 1e-4
@@ -41,32 +40,24 @@ COSINES = np.linspace(-1.0, 1.0, 129)
 """Where functions of the cosine are tabulated."""
 
 
+@dataclass(eq=False)
 class TripletAddends(Addends):
     """Addends of triplets."""
 
-    def __init__(
-        self,
-        pairs: Pairs,
-        first: Integers,
-        second: Integers,
-        cosine: Floats,
-        value: Floats,
-        slopes: Floats,
-    ) -> None:
-        self.pairs, self.first, self.second, self.cosine = pairs, first, second, cosine
-        self.centre = pairs.i[first]
-        self.value = value
-        self.slopes = slopes
-        """By both distances in 1/Å and by the cosine, shape (A, 3)."""
+    centre: Integers
+    value: Floats
+    pairs: Pairs
+    first: Integers
+    second: Integers
+    cosine: Floats
+    slopes: Floats
+    """By both distances in 1/Å and by the cosine, shape (A, 3)."""
 
     def add_forces(self, weight: Floats, forces: Floats, virial: Floats) -> None:
         """All three atoms feel it."""
         slopes = felt(weight[self.centre][:, None] * np.ones(3), self.slopes)
-        pairs = self.pairs
-        add_triplets(
-            pairs.i, pairs.j, pairs.r, pairs.unit, self.first, self.second, self.cosine,
-            slopes, forces, virial,
-        )  # fmt: skip
+        pairs, corners = self.pairs, (self.first, self.second, self.cosine)
+        add_triplets(pairs.i, pairs.j, pairs.r, pairs.unit, *corners, slopes, forces, virial)
 
 
 class TripletKind(SumKind):
@@ -76,13 +67,7 @@ class TripletKind(SumKind):
 
     @property
     def cutoff(self) -> Cutoff:
-        """That of both distances.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
+        """That of both distances; raises as ``reach`` does."""
         if self.lengths.cutoff_three_body is None:
             raise ValueError("the formula has three-body terms; they need a cutoff_three_body")
         return self.lengths.cutoff_three_body
@@ -97,10 +82,9 @@ class TripletKind(SumKind):
 
         It returns values (T,) and derivatives by x1, x2 and c, shape (T, 3), without cutoffs.
         """
-        factors = tree.factors
-        if factors is None:
-            return _general(tree, x)
-        radial, angular = factors
+        if tree.factors is None:
+            return partial(_general, tree, x)
+        radial, angular = tree.factors
         h, (h_slope,) = run(radial, x)  # for each pair, not for each triplet
 
         def separable(first: Integers, second: Integers, cosine: Floats) -> tuple[Floats, Floats]:
@@ -113,21 +97,19 @@ class TripletKind(SumKind):
 
     def addends(
         self,
-        parts: Sequence[tuple[Tree, float]],
+        parts: Parts,
         species: Sequence[int],
         around: Around,
-        alone: bool,  # noqa: ARG002 - a triplet has one centre in any case
+        alone: bool,  # noqa: ARG002
     ) -> Iterator[Addends]:
-        """Triplets chunk by chunk; they are never all in memory."""
+        """Triplets chunk by chunk, never all in memory; each has one centre in any case."""
         kind, lengths = around.kind, self.lengths
-        centre, *others = species
-        near = (kind[around.pairs.i] == centre) & np.isin(kind[around.pairs.j], others)
-        pairs = around.pairs.subset(near & (around.pairs.r < self.reach))
+        pairs = around.centred(species, self.reach)
         distance, rest = lengths.at_rest(pairs.r)
         fade = self.cutoff.value(distance), self.cutoff.slope(distance) * rest
         functions = [(self.function(tree, distance / lengths.r0), w) for tree, w in parts]
         for first, second in triplets(pairs, kind.size, TOGETHER):
-            if others[0] != others[1]:
+            if species[1] != species[2]:
                 mixed = kind[pairs.j[first]] != kind[pairs.j[second]]
                 first, second = first[mixed], second[mixed]
             cosine = cosines(pairs.unit, first, second)
@@ -139,42 +121,34 @@ class TripletKind(SumKind):
             slopes[:, 0] *= rest[first] / lengths.r0
             slopes[:, 1] *= rest[second] / lengths.r0
             _fade(first, second, *fade, value, slopes)
-            yield TripletAddends(pairs, first, second, cosine, value, slopes)
+            yield TripletAddends(pairs.i[first], value, pairs, first, second, cosine, slopes)
 
     def rows(self, chosen: Selection) -> SumRows:
         """By factors of all pairs."""
         return TripletRows(self, chosen)
 
 
-def _general(tree: Tree, x: Floats) -> TripletFunction:
+def _general(
+    tree: Tree, x: Floats, first: Integers, second: Integers, cosine: Floats
+) -> tuple[Floats, Floats]:
     """The mean over both orders of the neighbours."""
-
-    def general(first: Integers, second: Integers, cosine: Floats) -> tuple[Floats, Floats]:
-        one, two = x[first], x[second]
-        forth, forth_slopes = run(tree, one, two, cosine)
-        back, back_slopes = run(tree, two, one, cosine)
-        slopes = 0.5 * (forth_slopes + back_slopes[[1, 0, 2]])
-        return 0.5 * (forth + back), np.ascontiguousarray(slopes.T)
-
-    return general
+    forth, forth_slopes = run(tree, x[first], x[second], cosine)
+    back, back_slopes = run(tree, x[second], x[first], cosine)
+    slopes = 0.5 * (forth_slopes + back_slopes[[1, 0, 2]])
+    return 0.5 * (forth + back), np.ascontiguousarray(slopes.T)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fade(
-    first: Integers,
-    second: Integers,
-    fade: Floats,
-    fade_slope: Floats,
-    value: Floats,
-    slopes: Floats,
+    first: Integers, second: Integers, fade: Floats, fade_slope: Floats, psi: Floats, slopes: Floats
 ) -> None:
     """Multiply functions of T triplets, and their slopes (T, 3), with f_c of both distances."""
     for t in range(first.size):
         one, two = fade[first[t]], fade[second[t]]
-        slopes[t, 0] = (slopes[t, 0] * one + value[t] * fade_slope[first[t]]) * two
-        slopes[t, 1] = (slopes[t, 1] * two + value[t] * fade_slope[second[t]]) * one
+        slopes[t, 0] = (slopes[t, 0] * one + psi[t] * fade_slope[first[t]]) * two
+        slopes[t, 1] = (slopes[t, 1] * two + psi[t] * fade_slope[second[t]]) * one
         slopes[t, 2] *= one * two
-        value[t] *= one * two
+        psi[t] *= one * two
 
 
 class Bonds(NamedTuple):
@@ -188,7 +162,7 @@ class Bonds(NamedTuple):
     """Distance in Å, shape (P,)."""
     unit: Floats
     """Direction from the centre to the neighbour, shape (P, 3)."""
-    active: NDArray[np.bool_]
+    active: Booleans
     """Centres whose triplets act on an atom that has forces, or a structure with stresses, (N,)."""
 
 
@@ -222,37 +196,29 @@ class TripletRows(SumRows):
         self.cosine_nodes = chebyshev_nodes(N_ANGULAR, -1.0, 1.0)
 
     def _bend(self, variants: Variants, d: int) -> Bend:
-        radial, angular = self._factors(variants, d)
+        radial, angular = _factors(variants.tree(d))
         (h, (h_slope,)), (p, (p_slope,)) = run(radial, self.x), run(angular, COSINES)
         fade, fade_slope = self.fade
         slope = (h_slope * fade + h * fade_slope) / self.kind.lengths.r0
         return Bend(h * fade, slope, p, p_slope)
 
-    def _factors(self, variants: Variants, d: int) -> tuple[Tree, Tree]:
-        tree = Tree(variants.shape, tuple(map(float, variants.own(d))))
-        factors = tree.factors
-        assert factors is not None, "sums of functions of sums are of products"
-        return factors
-
     def sums(self, variants: Variants) -> tuple[Floats, Any]:
         """By one pass over all triplets for each variant that differs."""
-        count = len(variants.constants)
-        found = np.empty((count, self.bonds.start.size - 1))
+        found = np.empty((len(variants.constants), self.bonds.start.size - 1))
         bends: list[Bend] = []
-        for d in range(count):
-            if d and not variants.is_moved(d):
+        for d, sums in enumerate(found):
+            if variants.is_new(d):
+                bends.append(self._bend(variants, d))
+                _bend_sums(self.bonds, bends[d], sums)
+            else:
                 bends.append(bends[0])
-                found[d] = found[0]
-                continue
-            bends.append(self._bend(variants, d))
-            _bend_sums(self.bonds, bends[d], found[d])
+                sums[:] = found[0]
         return found, bends
 
     def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
         """By another pass for each variant."""
         for d, bend in enumerate(state):
-            on_atoms = np.zeros((len(forces), 3, 1))
-            on_cells = np.zeros((len(virial), 6, 1))
+            on_atoms, on_cells = np.zeros((len(forces), 3, 1)), np.zeros((len(virial), 6, 1))
             change = np.ascontiguousarray(by_sum[d])
             _add_bends(self.bonds, bend, self.chosen.owner, change, on_atoms, on_cells)
             forces[:, :, d] += on_atoms[:, :, 0]
@@ -260,18 +226,14 @@ class TripletRows(SumRows):
 
     def resolved(self, variants: Variants) -> bool:
         """By the tails of both factors."""
-        tails = [
-            relative_tail(_values(factor, nodes), 2)
-            for factor, nodes in zip(
-                self._factors(variants, 0), (self.nodes, self.cosine_nodes), strict=True
-            )
-        ]
-        return max(tails) <= TAIL_ALLOWED
+        radial, angular = _factors(variants.tree())
+        values = run(radial, self.nodes)[0], run(angular, self.cosine_nodes)[0]
+        return max(relative_tail(of_one, 2) for of_one in values) <= TAIL_ALLOWED
 
 
-def _values(tree: Tree, x: Floats) -> Floats:
-    code, arg = encoded(tree.shape, alone=True)
-    return evaluate(code, arg, np.array(tree.constants), x[None, :])
+def _factors(tree: Tree) -> tuple[Tree, Tree]:
+    assert tree.factors is not None, "sums of functions of sums are of products"
+    return tree.factors
 
 
 @njit(inline="always", error_model="numpy")
