@@ -119,7 +119,26 @@ def test_what_is_no_formula_is_refused_with_its_place(text, caret, why):
 @pytest.mark.parametrize("part", ["(", "exp(", "-", "-(", "x^", "x^-", "2*x^-(1 - "])
 def test_endless_nesting_is_refused_before_python_gives_up(part):
     with pytest.raises(ValueError, match="more than 80 levels"):
-        parse(5000 * part + "x")
+        parse(1500 * part + "x")
+
+
+@pytest.mark.parametrize(
+    "text", ["+".join(500 * ["x"]), 10**6 * "x", "1." + 10**6 * "0", 10**6 * "("]
+)
+def test_formulas_without_end_are_refused_in_a_line(text):
+    with pytest.raises(ValueError, match="it has more than") as caught:
+        parse(text)
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a*x^-6 + 9^9^9", "(9^64)^64", "(2*x)^(9^9)", "(1000001/1000000)^(9^9)", "(1/9)^(9^9)*x",
+     "a*exp(999999999999999*log(2))", "sqrt(exp(exp(exp(9))) - 7)", "x^(9^9^9)", "2^-(9^9)"],
+)  # fmt: skip
+def test_integers_that_explode_are_refused_before_anything_computes_with_them(text):
+    with pytest.raises(ValueError, match=r"numbers end at 1\.8e308"):
+        parse(text)
 
 
 def test_formula_may_nest_as_deep_as_any_that_is_searched():

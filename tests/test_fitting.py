@@ -112,6 +112,24 @@ def test_a_formula_that_cannot_be_read_is_refused(search_settings, text, message
         pipeline.fit(text, search_settings("nowhere"))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a/(r - r)", r"the formula has no finite real value: a/\(x - x\)"),
+        ("1.0/0*r", r"the formula has no finite real value: 1\.0/0\*x"),
+        ("a*r*log(0)", "the formula has no finite real value"),
+        ("eps*r^-6 + 9^9^9", r"numbers end at 1\.8e308; integers exceed that in eps\*x"),
+        ("(2.5*r)^(9^9)", "numbers end at"),
+        ("a*((((2*r)^64)^64)^64)^64", "numbers end at"),
+        ("a*exp(999999999999999*log(2*r))", "numbers end at"),
+    ],
+)
+def test_a_formula_that_nothing_can_compute_is_refused_in_a_line(search_settings, text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        pipeline.fit(text, search_settings("nowhere"))
+    assert "\n" not in str(caught.value)
+
+
 def test_the_variable_is_r_or_x(search_settings):
     with pytest.raises(ValueError, match="the variable is 'q'; it must be r"):
         pipeline.fit("q^-6", search_settings("nowhere"), variable="q")

@@ -123,6 +123,16 @@ def test_formula_that_is_not_finite_where_its_domain_begins_is_named():
         formula.pair_function("Ar", "Ar").energy(np.array([4.0]))
 
 
+def test_integers_that_explode_in_a_potential_are_refused_before_they_are_computed():
+    record = argon((1.0, "x^-6")).to_dict()
+    record["terms"][0]["term"] = "Ar-Ar: x^-6 + 9^9^9"
+    with pytest.raises(ValueError, match=r"numbers end at 1\.8e308"):
+        Formula.from_dict(record)
+    formula = argon((1.0, "(((2*x)^64)^64)^64"))
+    with pytest.raises(ValueError, match=r"numbers end at 1\.8e308"):
+        formula.pair_function("Ar", "Ar").energy(np.array([4.0]))
+
+
 def test_calculator_matches_ase_lennard_jones(rattled_argon):
     rattled_argon.calc = FormulaCalculator(argon(kind="none", r_lo=2.5))
     energies = rattled_argon.get_potential_energies()

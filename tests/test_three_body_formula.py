@@ -257,7 +257,7 @@ def test_latex_shows_the_factors():
 
 
 def test_sympy_form_is_symmetric():
-    psi = silicon("x1*c", "x1^-2*x2^-2*(c + 0.5)^2").sympy_three_body("Si", "Si", "Si")
+    psi = silicon("x1*c", "x1^-2*x2^-2*(c + 0.5)^2").three_body_function("Si", "Si", "Si").sympy()
     values = {"x1": 1.1, "x2": 0.9, "c": 0.2}
     swapped = values | {"x1": 0.9, "x2": 1.1}
     assert float(psi.subs(values)) == pytest.approx(2.1 * 0.2 - 0.7 * 0.49 / (1.1 * 0.9) ** 2)

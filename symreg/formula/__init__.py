@@ -6,11 +6,4 @@ from symreg.formula.functions import FunctionOfSums
 from symreg.formula.sums import PairSum, TripletSum
 from symreg.terms.wall import Wall
 
-__all__ = [
-    "Formula",
-    "FormulaCalculator",
-    "FunctionOfSums",
-    "PairSum",
-    "TripletSum",
-    "Wall",
-]
+__all__ = ["Formula", "FormulaCalculator", "FunctionOfSums", "PairSum", "TripletSum", "Wall"]

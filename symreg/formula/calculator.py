@@ -11,26 +11,22 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.formula.closed_form import Formula
 from symreg.formula.sums import Surroundings
 from symreg.structures.neighbours import find_pairs
-
-PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress")
 
 
 class FormulaCalculator(Calculator):
     """Energies, forces and stresses of a formula in ASE.
 
     Stresses come with three periodic directions only. ``energies`` holds e0, half of every pair
-    energy of an atom, and all other terms that it is the centre of.
-
-    Raises
-    ------
-    ValueError
-        On calculating, if the structure holds a species that the formula does not describe.
+    energy of an atom, and all other terms that it is the centre of. A structure with species that
+    the formula does not describe raises ``ValueError`` on calculating.
     """
 
-    implemented_properties = list(PROPERTIES)  # noqa: RUF012 - ASE wants it here, as a list
+    # ASE wants a list.
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012
 
     def __init__(self, formula: Formula, **settings: Any) -> None:
         """Compute with ``formula``; ``settings`` are those of any ASE calculator."""
@@ -63,23 +59,18 @@ class FormulaCalculator(Calculator):
         n = len(atoms)
         forces = _per_atom(pairs.i, gradient, n) - _per_atom(pairs.j, gradient, n)
         total = float(energies.sum())
-        self.results = {
-            "energy": total,
-            "free_energy": total,
-            "energies": energies,
-            "forces": forces,
-        }
+        self.results = {"energies": energies, "forces": forces}
+        self.results |= {"energy": total, "free_energy": total}
         if atoms.pbc.all():
             virial = np.einsum("p,pa,pb->ab", pairs.r, pairs.unit, gradient)
             self.results["stress"] = full_3x3_to_voigt_6_stress(virial / atoms.get_volume())
 
     def _check_species(self, symbols: NDArray[np.str_]) -> None:
-        for symbol in np.unique(symbols):
-            if symbol not in self.formula.species:
-                raise ValueError(
-                    f"the structure holds {symbol}; the formula describes "
-                    f"{', '.join(self.formula.species)}"
-                )
+        known = self.formula.species
+        if others := sorted({*symbols} - {*known}):
+            raise ValueError(
+                f"the structure holds {others[0]}; the formula describes {', '.join(known)}"
+            )
 
     def _check_pairs(self, around: Surroundings) -> None:
         """Refuse two species near each other that no pair term keeps apart."""
@@ -91,8 +82,6 @@ class FormulaCalculator(Calculator):
                 self.formula.pair_function(str(first), str(second))
 
 
-def _per_atom(
-    atom: NDArray[np.int64], gradient: NDArray[np.float64], n: int
-) -> NDArray[np.float64]:
+def _per_atom(atom: Integers, gradient: Floats, n: int) -> Floats:
     """Sum of the gradients of all pairs that share an atom, shape (n, 3)."""
     return np.stack([np.bincount(atom, part, n) for part in gradient.T], axis=1)

@@ -8,7 +8,7 @@ from typing import Any
 import sympy
 from sympy.printing.c import C99CodePrinter
 
-from symreg.formula.radial import Numbers
+from symreg.formula.radial import Numbered
 
 
 class _Printer(C99CodePrinter):  # type: ignore[misc]
@@ -27,9 +27,9 @@ def number(value: float) -> str:
     return repr(float(value))
 
 
-def constants(numbers: Numbers) -> list[str]:
-    """Declarations of the numbers of a formula."""
-    return [f"constexpr double p{n} = {number(value)};" for n, value in enumerate(numbers.values)]
+def constants(function: Numbered) -> list[str]:
+    """Declarations of the numbers of a function."""
+    return [f"constexpr double p{n} = {number(value)};" for n, value in enumerate(function.values)]
 
 
 def assignments(expressions: Mapping[str, Any]) -> list[str]:
@@ -51,11 +51,11 @@ def function(
     return f"// {comment}\ninline {returns} {name}({', '.join(arguments)})\n{{\n{text}}}\n"
 
 
-def declared(name: str, expression: Any, numbers: Numbers, variable: Any) -> str:
+def declared(name: str, one: Numbered) -> str:
     """A function of one variable, and its slope."""
-    body = constants(numbers)
-    body += assignments({"value": expression, "slope": sympy.diff(expression, variable)})
-    if not expression.has(variable):
+    variable, body = one.variables[0], constants(one)
+    body += assignments({"value": one.expression, "slope": one.slopes[0]})
+    if not one.expression.has(variable):
         body.insert(0, f"(void) {variable};")
     arguments = [f"double {variable}", "double &value", "double &slope"]
     return function(name, arguments, body, "A function of one variable, and its slope.")

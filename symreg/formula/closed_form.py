@@ -73,17 +73,16 @@ class Formula:
 
     def _check_term(self, term: Term) -> None:
         for one in term.sums:
-            for symbol in one.species:
-                if symbol not in self.species:
-                    raise ValueError(
-                        f"a term is between {'-'.join(one.species)}; the formula's species are "
-                        f"{', '.join(self.species)}"
-                    )
+            if not set(one.species) <= set(self.species):
+                raise ValueError(
+                    f"a term is between {'-'.join(one.species)}; the formula's species are "
+                    f"{', '.join(self.species)}"
+                )
             if getattr(self, kind_of(one.over).deliverer.cutoff_name) is None:
                 raise ValueError("a formula with three-body terms or sums needs cutoff_three_body")
 
     def _check_others(self, key: Key) -> None:
-        kind = _kind(key)
+        kind = FunctionOfSums if key.is_function else kind_of(key.over).deliverer
         if len(self.species) > 1 and kind.one_species:
             raise ValueError(
                 f"{adjective_of(key.over)} terms are for formulas of one species; "
@@ -103,8 +102,7 @@ class Formula:
     @property
     def every_sum(self) -> list[SumFunction]:
         """All sums, alone or in a function."""
-        inside = (one for function in self.functions.values() for one in function.sums)
-        return [*self.sums.values(), *inside]
+        return [*self.sums.values(), *(s for f in self.functions.values() for s in f.sums)]
 
     @property
     def parts(self) -> list[SumFunction | FunctionOfSums]:
@@ -126,19 +124,18 @@ class Formula:
         """Distance in Å beyond which atoms do not feel each other: the larger cutoff radius."""
         return max(cutoff.r_cut for cutoff in self._cutoffs)
 
-    def _species(self, over: str) -> list[tuple[str, ...]]:
-        keys = self.expression.keys()
-        return sorted(key.species for key in keys if key.over == over)
+    def _species(self, over: str) -> list[Any]:
+        return sorted(key.species for key in self.expression.keys() if key.over == over)  # noqa: SIM118
 
     @property
     def species_pairs(self) -> list[tuple[str, str]]:
         """Pairs of species that have a term, each sorted."""
-        return [(one, two) for one, two in self._species(PAIRS)]
+        return self._species(PAIRS)
 
     @property
     def species_triplets(self) -> list[tuple[str, str, str]]:
         """Triplets of species that have a term: the centre, then both neighbours."""
-        return [(centre, one, two) for centre, one, two in self._species(TRIPLETS)]
+        return self._species(TRIPLETS)
 
     @cached_property
     def sums(self) -> dict[Key, SumFunction]:
@@ -148,7 +145,7 @@ class Formula:
             key: kind_of(key.over).deliverer(
                 [(term.tree, weight) for term, weight in self.expression.of(key)],
                 key.species,
-                self._lengths("-".join(key.species[:2])),
+                self._lengths(*key.species[:2]),
             )
             for key in keys
             if not key.is_function
@@ -158,25 +155,17 @@ class Formula:
     def functions(self) -> dict[str, FunctionOfSums]:
         """All functions of sums, by the species of their centre."""
         return {
-            key.centre: FunctionOfSums(
-                self.expression.of(key), self._lengths(f"{key.centre}-{key.centre}")
-            )
+            key.centre: FunctionOfSums(self.expression.of(key), self._lengths(*2 * key.species))
             for key in self.expression.keys()  # noqa: SIM118 - no mapping
             if key.is_function
         }
 
-    def _lengths(self, pair: str) -> Lengths:
-        r_lo = self.r_lo_pairs.get(pair, self.r_lo)
+    def _lengths(self, a: str, b: str) -> Lengths:
+        r_lo = self.r_lo_pairs.get(f"{a}-{b}", self.r_lo)
         return Lengths(self.cutoff, self.cutoff_three_body, self.r0, r_lo)
 
     def pair_function(self, a: str, b: str) -> PairSum:
-        """Interaction of species ``a`` and ``b``, in either order.
-
-        Raises
-        ------
-        ValueError
-            If the formula has no term for the pair.
-        """
+        """Interaction of two species in either order; ``ValueError`` if there is no term for it."""
         found = self.sums.get(Key.of(a, b))
         if found is None:
             known = ", ".join("-".join(pair) for pair in self.species_pairs) or "nothing"
@@ -190,13 +179,7 @@ class Formula:
         return [s for s in self.sums.values() if isinstance(s, PairSum) and set(s.species) == of]
 
     def three_body_function(self, centre: str, b: str, c: str) -> TripletSum:
-        """Interaction of a centre with its neighbours of species ``b`` and ``c``.
-
-        Raises
-        ------
-        ValueError
-            If the formula has no term for the triplet.
-        """
+        """Interaction of a centre and two neighbours; ``ValueError`` if there is no term for it."""
         found = self.sums.get(Key.of(centre, b, c))
         if found is None:
             known = ", ".join("-".join(of) for of in self.species_triplets) or "none"
@@ -215,15 +198,8 @@ class Formula:
         """φ(r/r0) of a pair of species as SymPy in r (Å), in eV, without cutoff and wall."""
         return self.pair_function(a, b).sympy()
 
-    def sympy_three_body(self, centre: str, b: str, c: str) -> Any:
-        """ψ of a triplet of species as SymPy in x1, x2 and c, in eV, without cutoff function."""
-        return self.three_body_function(centre, b, c).sympy()
-
     def latex(self, digits: int = 6) -> str:
-        r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``.
-
-        A product is ψ = w h(x1) h(x2) p(c), with h and p on lines of their own.
-        """
+        r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``."""
         lines: list[str] = []
         for key in sorted(self.expression.keys()):
             part = self.functions[key.centre] if key.is_function else self.sums[key]
@@ -259,8 +235,3 @@ class Formula:
             r_lo_pairs={k: float(v) for k, v in record.get("r_lo_pairs", {}).items()},
             cutoff_three_body=None if three_body is None else Cutoff.from_dict(three_body),
         )
-
-
-def _kind(key: Key) -> type[SumFunction | FunctionOfSums]:
-    """The class that computes terms of a key."""
-    return FunctionOfSums if key.is_function else kind_of(key.over).deliverer

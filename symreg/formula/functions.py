@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import sympy
 
-from symreg.formula.radial import Function, Numbers, compile_all, evaluate
+from symreg.arrays import Floats
+from symreg.formula.radial import Number, Numbered
 from symreg.formula.simplify import tree_to_sympy
-from symreg.formula.sums.base import Floats, SumFunction, Surroundings, latex, rounded
+from symreg.formula.sums.base import SumFunction, Surroundings, latex, rounded
 from symreg.formula.sums.triplets import VARIABLES
 from symreg.language import Tree
 from symreg.terms import Sum, Term
 from symreg.terms.kinds import kind_of
 from symreg.terms.lengths import Lengths
 from symreg.terms.wall import Clamp
-
-
-class Outer(NamedTuple):
-    """One term w F(S_1, ...)."""
-
-    of: Tree
-    """F, in s1, s2, ..."""
-    places: Mapping[str, int]
-    """Which of all sums each of these stands for."""
-    weight: float
-    """In eV."""
 
 
 class FunctionOfSums:
@@ -43,24 +33,21 @@ class FunctionOfSums:
 
     def __init__(self, terms: Sequence[tuple[Term, float]], lengths: Lengths) -> None:
         """Take the terms of one centre with their weights in eV."""
-        self.species = terms[0][0].key.centre
-        """Chemical symbol of the centre."""
+        self.species = terms[0][0].key.centre  # chemical symbol of the centre
         self.clamp = Clamp(lengths.r_lo)
-        self.arguments: list[Sum] = []
-        """All different sums."""
-        self.terms: list[Outer] = []
+        self.arguments: list[Sum] = []  # all different sums
+        self.terms: list[tuple[Tree, Mapping[str, int], float]] = []
+        """Functions of s1, s2, ..., which of all sums these are, and the weight in eV."""
         for term, weight in terms:
             assert term.of is not None
             self.arguments += [one for one in term.sums if one not in self.arguments]
             places = {f"s{n}": self.arguments.index(one) for n, one in enumerate(term.sums, 1)}
-            self.terms.append(Outer(term.of, places, weight))
+            self.terms.append((term.of, places, weight))
         self.sums: list[SumFunction] = [
             kind_of(one.over).deliverer([(one.tree, 1.0)], one.species, lengths)
             for one in self.arguments
         ]
-        """Computes them."""
-        self.r_cut = max(one.r_cut for one in self.sums)
-        """Cutoff radius in Å."""
+        self.r_cut = max(one.r_cut for one in self.sums)  # cutoff radius in Å
 
     @property
     def summands(self) -> list[Tree]:
@@ -68,12 +55,10 @@ class FunctionOfSums:
         return [one.tree for one in self.arguments]
 
     def densities(self, r: Floats) -> Floats:
-        """All that a neighbour at ``r`` in Å, shape (P,), adds to each sum, and its slope in 1/Å.
+        """What a neighbour at ``r`` in Å, shape (P,), adds to each sum, and its slope in 1/Å.
 
-        Returns
-        -------
         Shape (sums, 2, P); zero for sums over every two neighbours. Distances below the domain
-        come to rest, as for triplets.
+        come to rest.
         """
         assert self._is_finite
         return self._densities(r)
@@ -86,9 +71,9 @@ class FunctionOfSums:
         assert self._is_finite
         addends = [one.addends(around, alone=False) for one in self.sums]
         sums = np.zeros((len(addends), energies.size))
-        for n, parts in enumerate(addends):
+        for total, parts in zip(sums, addends, strict=True):
             for part in parts:
-                sums[n] += part.sums(energies.size)
+                total += part.sums(energies.size)
         energy, *by_sum = self.energy(sums)
         energies += energy
         for change, parts in zip(by_sum, addends, strict=True):
@@ -96,24 +81,16 @@ class FunctionOfSums:
                 part.add(change, gradient)
 
     def energy(self, sums: Floats) -> Floats:
-        """Energy of an atom in eV and its derivatives by the sums, shape (1 + sums, N).
+        """Energy of N atoms in eV and its derivatives by their sums, shape (1 + sums, N).
 
-        Parameters
-        ----------
-        sums
-            Those of N atoms, shape (sums, N); zero for one that is alone.
+        ``sums`` has the shape (sums, N); those of an atom that is alone are zero.
         """
-        return evaluate(self._function, *sums, *self.numbered[1].values)
-
-    @property
-    def symbols(self) -> list[Any]:
-        """Sums in SymPy; it knows nothing about their signs."""
-        return self._named("S")
+        return self.numbered(*sums)
 
     def _named(self, letter: str) -> list[Any]:
         return [sympy.Symbol(f"{letter}{n}") for n in range(1, len(self.sums) + 1)]
 
-    def _total(self, number: Any, symbols: Sequence[Any]) -> Any:
+    def _total(self, number: Number, symbols: Sequence[Any]) -> Any:
         """Σ w F in these symbols, with numbers as ``number`` writes them."""
         total = sympy.Integer(0)
         for of, places, weight in self.terms:
@@ -123,16 +100,16 @@ class FunctionOfSums:
         return total
 
     @cached_property
-    def numbered(self) -> tuple[Any, Numbers]:
-        """Σ w F as SymPy in ``symbols``, with symbols for its numbers."""
-        numbers = Numbers()
-        return self._total(numbers.symbol, self.symbols), numbers
+    def numbered(self) -> Numbered:
+        """Σ w F in S1, S2, ...; SymPy knows nothing about their signs."""
+        symbols = self._named("S")
+        return Numbered(lambda number: self._total(number, symbols), symbols)
 
     def sympy(self) -> tuple[Any, list[Any]]:
         """Σ w F in S1, S2, ..., in eV, and what these sum, in x = r/r0 or in x1, x2 and c."""
         variables = {"x": sympy.Symbol("x"), **VARIABLES}
-        written = zip(self.sums, self.summands, strict=True)
-        return self._total(sympy.Float, self.symbols), [s.write(u, variables) for s, u in written]
+        summands = [one.write(one.parts[0][0], variables) for one in self.sums]
+        return self._total(sympy.Float, self._named("S")), summands
 
     def latex(self, digits: int) -> list[str]:
         """F in eV, and a line for each of its sums."""
@@ -145,24 +122,8 @@ class FunctionOfSums:
         return lines
 
     @cached_property
-    def slopes(self) -> list[Any]:
-        """Derivatives of ``numbered`` by the sums."""
-        return [sympy.diff(self.numbered[0], symbol) for symbol in self.symbols]
-
-    @cached_property
-    def _function(self) -> Function:
-        expression, numbers = self.numbered
-        return compile_all([expression, *self.slopes], [*self.symbols, *numbers.symbols])
-
-    @cached_property
     def _is_finite(self) -> bool:
-        """Whether it has a value where atoms can be driven to: near each other, and alone.
-
-        Raises
-        ------
-        ValueError
-            If it has none.
-        """
+        """True if it has a value where atoms can be driven to, alone or near; else an error."""
         name = f"the many-body formula for {self.species} is not finite"
         for one in self.sums:
             one.refuse_infinite(name)

@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from symreg.formula import Formula, TripletSum
-from symreg.formula.radial import compile_all, evaluate
-from symreg.formula.sums.triplets import C, Product
+from symreg.formula.sums.triplets import Product
 from symreg.lammps.records import Splines
 from symreg.lammps.route import Route, Way
 from symreg.lammps.table import overlay, table_route
@@ -123,12 +121,7 @@ def _radial_spline(function: TripletSum, n: int, knots: int) -> Spline:
 
 def _angular_spline(product: Product, knots: int) -> Spline:
     c = np.linspace(-1, 1, knots)
-    expression, numbers = product.angular
-    parts = [expression]
-    for _ in range(3):
-        parts.append(sympy.diff(parts[-1], C))
-    function = compile_all(parts, [C, *numbers.symbols])
-    values = evaluate(function, c, *numbers.values)
+    values = product.angular.to_third(c)
     if not np.isfinite(values[:2]).all():
         at = c[np.argmin(np.isfinite(values[:2]).all(axis=0))]
         raise ValueError(f"an angular factor of triplets is not finite at cosine {at:.4g}")
@@ -152,7 +145,7 @@ def _predicted_error(function: TripletSum, n: int, radial: Spline, angular: Spli
     r = np.concatenate([(1 - t) * inner[:-1] + t * inner[1:] for t in (0.2, 0.5, 0.8)])
     c = np.concatenate([(1 - t) * angular.x[1:-2] + t * angular.x[2:-1] for t in (0.2, 0.5, 0.8)])
     g, product = _radial(function, n, r), function.products[n]
-    p = evaluate(product.function(), c, *product.angular[1].values)
+    p = product.angular(c)
     (dg, dg_slope), (dp, dp_slope) = (
         np.abs(spline.derivatives(place) - exact).max(axis=1)
         for spline, place, exact in ((radial, r, g), (angular, c, p))

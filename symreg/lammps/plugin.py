@@ -208,9 +208,9 @@ def _fill_one(pieces: Sequence[Cpp]) -> list[str]:
 
 def _embedding(many_body: FunctionOfSums) -> list[str]:
     """Statements that compute a function of all sums, and its slopes."""
-    expression, numbers = many_body.numbered
-    values, body = {"energy": expression}, constants(numbers)
-    for n, (symbol, slope) in enumerate(zip(many_body.symbols, many_body.slopes, strict=True)):
+    function = many_body.numbered
+    values, body = {"energy": function.expression}, constants(function)
+    for n, (symbol, slope) in enumerate(zip(function.variables, function.slopes, strict=True)):
         body += [f"const double {symbol} = sum[{n}];", f"(void) {symbol};"]
         values[f"slope[{n}]"] = slope
     return [*body, *assignments(values)]

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from symreg.formula import Formula, TripletSum
-from symreg.formula.radial import evaluate
 from symreg.formula.sums.triplets import Product
 from symreg.lammps.meam import TripletWay, triplets_of
 from symreg.lammps.route import Route
@@ -60,7 +59,7 @@ def _angle(function: TripletSum, product: Product) -> Angle | None:
     if s <= 0 or np.abs(exponents / s - 1).max() > REAL:
         return None
     c = np.linspace(-1, 1, 41)
-    p = evaluate(product.function(), c, *product.angular[1].values)[0]
+    p = product.angular(c)[0]
     strength = 0.5 * (p[0] + p[-1]) - p[20]
     if not strength > 0:
         return None

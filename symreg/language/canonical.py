@@ -12,7 +12,7 @@ from typing import Any
 
 from symreg.language.operators import COSTS, LARGEST_EXPONENT, OPERATORS
 from symreg.language.text import ONE, Nested
-from symreg.language.tree import Shape, Tree, operands
+from symreg.language.tree import Shape, Tree, mapped, operands
 
 X: Nested = ("x",)
 _NUMBERS = ("const", "int")
@@ -28,25 +28,21 @@ def build(op: str, *operands: Any) -> Nested:
     >>> build("powi", -6, build("mul", X, X))
     ('powi', -12, ('x',))
     """
-    if op == "powi":
-        return _integer_power(*operands)
     if op == "product":
         return (op, *operands)
-    if op == "sum":
-        return _neighbour_sum(*operands)
-    if all(operand[0] in _NUMBERS for operand in operands):
-        return _fold(op, [float(operand[1]) for operand in operands])
+    if op not in ("powi", "sum") and all(operand[0] in _NUMBERS for operand in operands):
+        return _fold(op, *(operand[1] for operand in operands))
     rule = _RULES.get(op)
     return rule(*operands) if rule else _function(op, *operands)
 
 
 def _neighbour_sum(head: Nested, u: Nested) -> Nested:
-    """A sum over neighbours; what scales every addend scales the sum, if it is linear."""
+    """A sum over neighbours; what scales every addend scales a linear sum."""
     if head[0] in NOT_LINEAR:
         return ("sum", head, u)
     if u[0] == "const":
         return _product(u, ("sum", head, ONE))
-    if u[0] == "mul" and u[1][0] in _NUMBERS:
+    if _is_scaled(u):
         return _product(u[1], ("sum", head, u[2]))
     if u[0] == "product":
         scales, factors = zip(*(_scale_of(factor) for factor in u[1:]), strict=True)
@@ -60,25 +56,26 @@ def _scale_of(u: Nested) -> tuple[float, Nested]:
     """A factor of a product as a number and what it multiplies."""
     if u[0] in _NUMBERS:
         return float(u[1]), ONE
-    if u[0] == "mul" and u[1][0] in _NUMBERS:
-        return float(u[1][1]), u[2]
-    return 1.0, u
+    return (float(u[1][1]), u[2]) if _is_scaled(u) else (1.0, u)
 
 
-def _fold(op: str, numbers: Sequence[float]) -> Nested:
+def _is_scaled(u: Nested) -> bool:
+    """Whether a number multiplies something: canonical products have it first."""
+    return bool(u[0] == "mul" and u[1][0] in _NUMBERS)
+
+
+def _fold(op: str, *numbers: float) -> Nested:
     try:
-        return ("const", float(OPERATORS[op].number(*numbers)))
+        return ("const", float(OPERATORS[op].number(*map(float, numbers))))
     except (ValueError, ArithmeticError):
         return ("const", math.nan)
 
 
 def _integer_power(n: int, u: Nested) -> Nested:
-    if n == 0:
-        return ONE
-    if n == 1:
-        return u
+    if n in (0, 1):
+        return u if n else ONE
     if u[0] in _NUMBERS:
-        return _fold("pow", [float(u[1]), float(n)])
+        return _fold("pow", u[1], n)
     if u[0] == "powi" and abs(n * u[1]) <= LARGEST_EXPONENT:
         return _integer_power(n * u[1], u[2])
     if u[0] == "pow":
@@ -115,11 +112,9 @@ def _product(u: Nested, v: Nested) -> Nested:
     if u[0] in _NUMBERS:
         if u[1] == 1:
             return v
-        if v[0] == "mul" and v[1][0] in _NUMBERS:
-            return _product(_fold("mul", [u[1], v[1][1]]), v[2])
-        return ("mul", u, v)
+        return _product(_fold("mul", u[1], v[1][1]), v[2]) if _is_scaled(v) else ("mul", u, v)
     for one, other in ((u, v), (v, u)):
-        if one[0] == "mul" and one[1][0] in _NUMBERS:
+        if _is_scaled(one):
             return build("mul", one[1], build("mul", one[2], other))
     left, right = _split(u), _split(v)
     if left and right and left[0] == right[0] and abs(left[1] + right[1]) <= LARGEST_EXPONENT:
@@ -131,7 +126,7 @@ def _product(u: Nested, v: Nested) -> Nested:
 
 def _quotient(u: Nested, v: Nested) -> Nested:
     if v[0] in _NUMBERS:
-        return _product(_fold("div", [1.0, v[1]]), u)
+        return _product(_fold("div", 1.0, v[1]), u)
     if v[0] == "exp":
         return build("mul", u, build("exp", build("mul", ("const", -1.0), v[1])))
     if u == ONE or v[0] == "powi" or len(v) == 1:
@@ -143,7 +138,7 @@ def _sum(u: Nested, v: Nested) -> Nested:
     if v[0] in _NUMBERS:
         u, v = v, u
     if u[0] in _NUMBERS and v[0] == "add" and v[1][0] in _NUMBERS:
-        return ("add", _fold("add", [u[1], v[1][1]]), v[2])
+        return ("add", _fold("add", u[1], v[1][1]), v[2])
     return build("mul", ("int", 2), u) if u == v else ("add", u, v)
 
 
@@ -160,6 +155,8 @@ _RULES: dict[str, Any] = {
     "div": _quotient,
     "pow": _power,
     "neg": lambda u: _product(("const", -1.0), u),
+    "powi": _integer_power,
+    "sum": _neighbour_sum,
 }
 
 
@@ -180,9 +177,9 @@ def terms_of(u: Nested) -> list[Nested]:
         return [*terms_of(u[1]), *terms_of(u[2])]
     if op in _NUMBERS:
         return [ONE] if math.isfinite(u[1]) and u[1] != 0 else []
+    if _is_scaled(u):
+        return terms_of(u[2])
     if op == "mul":
-        if u[1][0] in _NUMBERS:
-            return terms_of(u[2])
         return [build("mul", _bare(u[1]), _bare(u[2]))]
     if op == "product":
         factors = [_without_scale(factor) for factor in u[1:]]
@@ -199,9 +196,8 @@ def _without_scale(u: Nested) -> Nested:
 
 def _scaled(u: Nested) -> tuple[float, Nested] | None:
     """Scale and rest of a product with a fitted constant."""
-    if u[0] == "mul" and u[1][0] == "const" and u[1][1] != 0:
-        return float(u[1][1]), u[2]
-    return None
+    fitted = _is_scaled(u) and u[1][0] == "const" and u[1][1] != 0
+    return (float(u[1][1]), u[2]) if fitted else None
 
 
 def _monic(u: Nested) -> Nested:
@@ -227,7 +223,7 @@ def _monic(u: Nested) -> Nested:
 def _bare(u: Nested) -> Nested:
     """A factor without the constant that scales it."""
     op = u[0]
-    if op == "mul" and u[1][0] in _NUMBERS:
+    if _is_scaled(u):
         return _bare(u[2])
     if op == "exp" and u[1][0] in ("add", "sub") and u[1][1][0] in _NUMBERS:
         return build("exp", u[1][2] if u[1][0] == "add" else build("neg", u[1][2]))
@@ -235,8 +231,8 @@ def _bare(u: Nested) -> Nested:
         return build("powi", u[1], _monic(_bare(u[2])))
     if op == "div":
         return build("div", ONE if u[1][0] in _NUMBERS else _bare(u[1]), _bare(u[2]))
-    scaled = op in ("pow", "sqrt") and u[1][0] == "mul" and u[1][1][0] in _NUMBERS
-    if scaled and u[1][1][1] > 0 and (op == "sqrt" or u[2][0] == "const"):
+    root = op == "sqrt" or (op == "pow" and u[2][0] == "const")
+    if root and _is_scaled(u[1]) and u[1][1][1] > 0:
         return build(op, u[1][2], *u[2:])
     return u
 
@@ -248,48 +244,33 @@ def nested(tree: Tree) -> Nested:
 
 def canonical(u: Nested) -> Nested:
     """A nested form rewritten from its leaves to its root."""
-    op = u[0]
-    if len(u) == 1 or op in _NUMBERS:
-        return u
-    if op in ("powi", "sum"):
-        return build(op, u[1], canonical(u[2]))
-    return build(op, *map(canonical, u[1:]))
+    return u if len(u) == 1 or u[0] in _NUMBERS else build(*mapped(u, canonical))
 
 
 def valued(shape: Shape, constants: Sequence[float]) -> Nested:
     """A shape with values in the places of the numbers of its constants."""
 
     def visit(u: Nested) -> Nested:
-        if u[0] == "const":
-            return "const", constants[u[1]]
-        if len(u) == 1 or u[0] == "int":
-            return u
-        if u[0] in ("powi", "sum"):
-            return u[0], u[1], visit(u[2])
-        return (u[0], *map(visit, u[1:]))
+        return ("const", constants[u[1]]) if u[0] == "const" else mapped(u, visit)
 
     return visit(shape.root)
 
 
 def shaped(u: Nested) -> tuple[Shape, tuple[float, ...]]:
-    """Shape and constants of a form with values; ``valued`` undoes it."""
+    """Undo ``valued``."""
     constants: list[float] = []
 
     def visit(v: Nested) -> Nested:
         if v[0] == "const":
             constants.append(v[1])
             return "const", len(constants) - 1
-        if len(v) == 1 or v[0] == "int":
-            return v
-        if v[0] in ("powi", "sum"):
-            return v[0], v[1], visit(v[2])
-        return (v[0], *map(visit, v[1:]))
+        return mapped(v, visit)
 
     return Shape(visit(u)), tuple(constants)
 
 
 def tree_of(u: Nested) -> Tree:
-    """Tree of a form with values; ``nested`` undoes it for canonical forms."""
+    """Undo ``nested``, of canonical forms."""
     return Tree(*shaped(u))
 
 

@@ -14,11 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LARGEST_EXPONENT = 64
-"""Largest size of an integer exponent, in text formulas and in trees."""
-WEIGHT_COST = 2
-"""Complexity of the linear weight of a term."""
-
+LARGEST_EXPONENT = 64  # of an integer power, in text formulas and in trees
+WEIGHT_COST = 2  # complexity of the linear weight of a term
 REAL, POSITIVE, NOT_NEGATIVE, NOT_ZERO = "real", "positive", "not negative", "not zero"
 """Domains of the operand that an operator is undefined for elsewhere: the last of a division, the
 first of all others."""
@@ -29,28 +26,20 @@ class Operator(NamedTuple):
 
     name: str
     """In trees; a function is written by it in formulas too."""
-    code: int
-    """Number by which arrays of trees know it."""
+    code: int  # number by which arrays of trees know it
     arity: int
-    """Number of operands."""
-    cost: int
-    """Its part in the complexity; tracks the cost in molecular dynamics."""
+    cost: int  # its part in the complexity; tracks the cost in molecular dynamics
     numpy: Callable[..., Any]
-    """Values of arrays."""
     number: Callable[..., float]
     """Value of numbers; raises an ``ArithmeticError`` or ``ValueError`` outside of the domain."""
     sympy: str | Callable[..., Any]
     """SymPy's function, by its name, or what operators of Python make of expressions."""
     derivatives: tuple[str, ...]
     """By each operand, as formulas in u, v and f; ``n`` is the exponent of an integer power."""
-    domain: str
-    """Where it is defined: ``REAL``, ``POSITIVE``, ``NOT_NEGATIVE`` or ``NOT_ZERO``."""
-    growth: str
-    """How fast it grows: ``linear``, ``power``, ``exponential``, ``logarithmic`` or ``bounded``."""
-    inverse: str = ""
-    """Operator that undoes it."""
-    symbol: str = ""
-    """Text between its operands; functions are written by name."""
+    domain: str  # where it is defined: ``REAL``, ``POSITIVE``, ``NOT_NEGATIVE`` or ``NOT_ZERO``
+    growth: str  # ``linear``, ``power``, ``exponential``, ``logarithmic`` or ``bounded``
+    inverse: str = ""  # operator that undoes it
+    symbol: str = ""  # text between its operands; functions are written by name
     definition: str = ""
     """Formula in u that compiled code computes in its place; u stands in it once."""
 
@@ -94,11 +83,5 @@ CONST, INT, VARIABLE, PRODUCT, SUM = 1, 2, 0, 16, 17
 """Numbers by which arrays know what is no operator: constants, integers and variables, the root of
 a product h(x1) h(x2) p(c), and sums."""
 
-COSTS: dict[str, int] = {
-    **{row.name: row.cost for row in _ROWS},
-    "const": 1,
-    "int": 1,
-    "product": 4,
-    "sum": 6,
-}
+COSTS = {row.name: row.cost for row in _ROWS} | {"const": 1, "int": 1, "product": 4, "sum": 6}
 """Complexity of nodes that are no variables; a variable adds 1."""

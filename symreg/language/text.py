@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from symreg.language.operators import FUNCTIONS, LARGEST_EXPONENT, OPERATORS
 
-Nested = tuple[Any, ...]
-"""A tree as nested tuples, see ``symreg.language.tree.Shape``."""
+Nested = tuple[Any, ...]  # a tree as nested tuples, see ``symreg.language.tree.Shape``
 NameSum = Callable[[str, set[str]], Nested]
 """From the name of a function and the variables of what it sums to the head of a sum; raises a
 ``ValueError`` for a name that it does not know."""
@@ -23,50 +23,20 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<real>\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)"
     r"|(?P<int>\d+)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/^()]))"
 )
+_SUMS = tuple(f"s{n}" for n in range(1, 100))  # variables of a function of sums
 _DEPTH = 80  # 8 calls each: Python allows 1000
+_LONGEST, _MOST_TOKENS = 20_000, 600  # half of the tokens may be levels of the tree
 
 
 def read(
-    text: str,
-    values: Mapping[str, float],
-    variables: tuple[str, ...],
-    sums: NameSum | None = None,
+    text: str, values: Mapping[str, float], variables: Sequence[str], sums: NameSum | None
 ) -> tuple[Nested, list[float], list[str]]:
-    """Nested form, constants and their names of a formula; arguments as of ``tree.parse``.
-
-    Raises
-    ------
-    ValueError
-        If the text is no formula; the message points at the place.
-    """
+    """Nested form, constants and their names of a formula; see ``symreg.language.parse``."""
     parser = _Parser(text, values, variables, sums)
     root = parser.whole()
-    product = None
     if set(TRIPLET) <= set(variables):
-        product = product_of(root, parser.constants, parser.names)
-    return product or root, parser.constants, parser.names
-
-
-def product_of(root: Nested, constants: Sequence[float], names: Sequence[str]) -> Nested | None:
-    """A product h(x1) h(x2) p(c) with a ``product`` at its root; None for anything else."""
-    if root[0] != "mul" or root[1][0] != "mul":
-        return None
-    one, two, angular = root[1][1], root[1][2], root[2]
-    used = [_variables(part) for part in (one, two, angular)]
-    if not (used[0] <= {"x1"} and used[1] <= {"x2"} and used[2] <= {"c"}):
-        return None
-
-    def plain(node: Nested) -> Nested:
-        """A form with values in place of numbers of constants, alike for both distances."""
-        if node[0] in ("x1", "x2"):
-            return ("x",)
-        if node[0] == "const":
-            return "const", constants[node[1]], names[node[1]]
-        return tuple(plain(u) if isinstance(u, tuple) else u for u in node)
-
-    if plain(one) != plain(two):
-        return None
-    return "product", _renamed(one, "x1", "x"), angular
+        root = parser.product_of(root) or root
+    return root, parser.constants, parser.names
 
 
 def _variables(node: Nested) -> set[str]:
@@ -76,43 +46,60 @@ def _variables(node: Nested) -> set[str]:
     return {name for u in node[1:] if isinstance(u, tuple) for name in _variables(u)}
 
 
-def _renamed(node: Nested, old: str, new: str) -> Nested:
-    if node == (old,):
-        return (new,)
-    return tuple(_renamed(u, old, new) if isinstance(u, tuple) else u for u in node)
+def _in_x(node: Nested, known: Sequence[tuple[float, str]] = ()) -> Nested:
+    """A function of one distance as one of x, with ``known`` in place of numbers of constants."""
+    if node[0] in ("x1", "x2"):
+        return ("x",)
+    if node[0] == "const" and known:
+        return "const", *known[node[1]]
+    return tuple(_in_x(u, known) if isinstance(u, tuple) else u for u in node)
+
+
+def _too_long(text: str, limit: str) -> ValueError:
+    return ValueError(f"formula cannot be read: it has more than {limit}: {text[:40].strip()}...")
+
+
+class _Token(NamedTuple):
+    kind: str  # real, int, name, mark or end
+    text: str
+    at: int
 
 
 class _Parser:
     """One formula being read; the grammar is in ``tree.parse``."""
 
     def __init__(
-        self,
-        text: str,
-        values: Mapping[str, float],
-        variables: tuple[str, ...],
-        sums: NameSum | None,
+        self, text: str, values: Mapping[str, float], variables: Sequence[str], sums: NameSum | None
     ) -> None:
-        self.text = text
-        self.values = values
-        self.variables = variables
-        self.sums = sums
+        self.text, self.values, self.variables, self.sums = text, values, variables, sums
         self.constants: list[float] = []
         self.names: list[str] = []
+        self.index = self.depth = 0
+        if len(text) > _LONGEST:
+            raise _too_long(text, f"{_LONGEST} characters")
         self.tokens = list(self._tokenise())
-        self.index = 0
-        self.depth = 0
 
     def whole(self) -> Nested:
-        """Read the whole text."""
         root = self._sum()
-        if self._kind() != "end":
+        if self._next.kind != "end":
             raise self._error("expected an operator or the end of the formula")
+        if len(self.tokens) > _MOST_TOKENS:
+            raise _too_long(self.text, f"{_MOST_TOKENS} numbers, names and marks")
         return root
 
-    def _tokenise(self) -> list[tuple[str, str, int]]:
-        tokens: list[tuple[str, str, int]] = []
-        position = 0
-        end = len(self.text.rstrip())
+    def product_of(self, root: Nested) -> Nested | None:
+        """A product h(x1) h(x2) p(c) with a ``product`` at its root; None for anything else."""
+        if root[0] != "mul" or root[1][0] != "mul":
+            return None
+        factors = (*root[1][1:], root[2])
+        if not all(_variables(u) <= {name} for u, name in zip(factors, TRIPLET, strict=True)):
+            return None
+        one, two, angular = factors
+        known = list(zip(self.constants, self.names, strict=True))
+        return ("product", _in_x(one), angular) if _in_x(one, known) == _in_x(two, known) else None
+
+    def _tokenise(self) -> Iterator[_Token]:
+        position, end = 0, len(self.text.rstrip())
         while position < end:
             match = _TOKEN.match(self.text, position)
             if match is None:
@@ -120,26 +107,23 @@ class _Parser:
                 raise self._error("unexpected character", blank)
             kind = str(match.lastgroup)
             token = match.group(kind)
-            tokens.append((kind, "^" if token == "**" else token, match.start(kind)))
+            yield _Token(kind, "^" if token == "**" else token, match.start(kind))
             position = match.end()
-        return [*tokens, ("end", "", end)]
+        yield _Token("end", "", end)
+
+    @property
+    def _next(self) -> _Token:
+        return self.tokens[self.index]
 
     def _error(self, what: str, position: int | None = None) -> ValueError:
-        at = self.tokens[self.index][2] if position is None else position
+        at = self._next.at if position is None else position
         return ValueError(f"formula cannot be read: {what}\n  {self.text}\n  {' ' * at}^")
-
-    def _kind(self) -> str:
-        return self.tokens[self.index][0]
-
-    def _token(self) -> str:
-        return self.tokens[self.index][1]
 
     def _take(self, *marks: str) -> str:
         """The next token if it is one of ``marks``, else an empty text."""
-        if self._kind() == "mark" and self._token() in marks:
-            self.index += 1
-            return self.tokens[self.index - 1][1]
-        return ""
+        token = self._next.text
+        self.index += token in marks
+        return token if token in marks else ""
 
     def _deeper(self, read: Callable[[], Nested]) -> Nested:
         """``read`` one level further in, while Python's stack has room."""
@@ -163,38 +147,26 @@ class _Parser:
         return found
 
     def _signed(self) -> Nested:
-        sign = 1
-        if self._take("-"):
-            if self._kind() not in ("int", "real") or self._follows("^"):
-                return "neg", self._deeper(self._signed)
-            sign = -1
-        return self._power(sign)
+        if not self._take("-"):
+            return self._power()
+        if self._next.kind in ("int", "real") and self.tokens[self.index + 1].text != "^":
+            return self._atom(-1)  # the sign belongs to the number
+        return "neg", self._deeper(self._signed)
 
-    def _follows(self, mark: str) -> bool:
-        return self.tokens[self.index + 1][1] == mark
-
-    def _power(self, sign: int = 1) -> Nested:
-        base = self._atom(sign)
+    def _power(self) -> Nested:
+        base = self._atom()
         if not self._take("^"):
             return base
-        at = self.index
-        exponent = self._deeper(self._exponent)
-        if exponent[0] == "int":
-            if abs(exponent[1]) > LARGEST_EXPONENT:
-                where = self.tokens[at][2]
-                raise self._error(f"exponents end at {LARGEST_EXPONENT}", where)
-            return "powi", exponent[1], base
-        return "pow", base, exponent
-
-    def _exponent(self) -> Nested:
-        if self._take("-"):
-            if self._kind() in ("int", "real") and not self._follows("^"):
-                return self._atom(-1)
-            return "neg", self._deeper(self._exponent)
-        return self._power()
+        at = self._next.at
+        exponent = self._deeper(self._signed)
+        if exponent[0] != "int":
+            return "pow", base, exponent
+        if abs(exponent[1]) > LARGEST_EXPONENT:
+            raise self._error(f"exponents end at {LARGEST_EXPONENT}", at)
+        return "powi", exponent[1], base
 
     def _atom(self, sign: int = 1) -> Nested:
-        kind, token, at = self.tokens[self.index]
+        kind, token, at = self._next
         self.index += kind != "end"
         if kind == "int":
             if len(token) > 15:
@@ -217,15 +189,15 @@ class _Parser:
         if token in FUNCTIONS:
             return token, self._argument(token)
         if token in self.variables:
-            return (token if token in TRIPLET or token in ("x", *_SUMS) else "x",)
-        if self._kind() == "mark" and self._token() == "(":
+            return (token if token in ("x", *TRIPLET, *_SUMS) else "x",)
+        if self._next.text == "(":
             if self.sums is not None:
                 return self._summed(token, at)
             raise self._error(f"{token} is no function; there are {', '.join(FUNCTIONS)}", at)
-        if token in ("x", "r") and self.sums is not None and not self.variables:
-            raise self._error("distances of neighbours stand inside sum(...)", at)
         if token in ("x", "r") and self.variables:
             raise self._error(f"the distance is called {self.variables[0]} here", at)
+        if token in ("x", "r") and self.sums is not None:
+            raise self._error("distances of neighbours stand inside sum(...)", at)
         if token in _SUMS and _SUMS[0] in self.variables:
             there = ", ".join(self.variables)
             raise self._error(f"there is no sum {token}; there is {there}", at)
@@ -236,21 +208,18 @@ class _Parser:
         return self._constant(float(self.values.get(token, 1.0)), token)
 
     def _argument(self, token: str) -> Nested:
-        if not self._take("("):
+        if self._next.text != "(":
             raise self._error(f"expected '(' after {token}")
-        self.index -= 1
         return self._atom()
 
     def _summed(self, token: str, at: int) -> Nested:
         """A sum over neighbours: of a function of x, or of both distances and the cosine."""
-        assert self.sums is not None
-        inside, (self.variables, self.sums) = (
-            (self.variables, self.sums),
-            (("x", *TRIPLET), None),
-        )
+        outside = self.variables, self.sums
+        self.variables, self.sums = ("x", *TRIPLET), None
         summand = self._argument(token)
-        self.variables, self.sums = inside
-        product = product_of(summand, self.constants, self.names)
+        self.variables, self.sums = outside
+        assert self.sums is not None
+        product = self.product_of(summand)
         used = _variables(summand) & {"x", *TRIPLET}
         if product is not None and not used:  # such as 1*1*1: a product where it can be one
             try:
@@ -258,7 +227,7 @@ class _Parser:
             except ValueError:
                 product = None
         try:
-            return "sum", self.sums(token, used), summand if product is None else product
+            return "sum", self.sums(token, used), product or summand
         except ValueError as error:
             raise self._error(str(error), at) from None
 
@@ -267,9 +236,6 @@ class _Parser:
         self.names.append(name)
         return "const", len(self.constants) - 1
 
-
-_SUMS = tuple(f"s{n}" for n in range(1, 100))
-"""Variables of a function of sums."""
 
 _PRECEDENCE = {"add": 1, "sub": 1, "mul": 2, "div": 2, "neg": 3, "powi": 4, "pow": 4}
 _ATOM = 5
@@ -285,46 +251,23 @@ def number_text(value: float, digits: int | None = None) -> str:
     return text if any(mark in text for mark in ".en") else text + ".0"
 
 
-def write(
-    root: Nested,
-    constants: Sequence[float],
-    names: Sequence[str],
-    digits: int | None,
-    exact: bool,
-) -> str:
-    """Text of a nested form with as few parentheses as the parser needs to read it back unchanged.
+@dataclass(frozen=True)
+class Printer:
+    """Writes nested forms, with as few parentheses as the parser needs to read them unchanged."""
 
-    Parameters
-    ----------
-    root, constants, names
-        The formula; a constant without a name is written as a number.
-    digits
-        Significant digits of numbers; all of them unless given.
-    exact
-        Whether the text must be read back to the same tree; else signs and factors 1 are tidied.
-    """
-    return _Printer(constants, names, digits, exact).text(root)
-
-
-class _Printer:
-    """Writes nested forms."""
-
-    def __init__(
-        self,
-        constants: Sequence[float],
-        names: Sequence[str],
-        digits: int | None,
-        exact: bool,
-        variable: str = "x",
-    ) -> None:
-        self.constants, self.names, self.digits = constants, names, digits
-        self.exact, self.variable = exact, variable
+    constants: Sequence[float]
+    names: Sequence[str] = ()  # stand for the constants that have one
+    digits: int | None = None  # significant digits of numbers; all of them unless given
+    exact: bool = False
+    """Whether the text must be read back to the same tree; else signs and factors 1 are tidied."""
+    variable: str = "x"
 
     def text(self, root: Nested) -> str:
+        """The text of a form."""
         if root[0] != "product":
             return self._node(root)[0]
         parts = [
-            _Printer(self.constants, self.names, self.digits, self.exact, variable)._node(factor)
+            replace(self, variable=variable)._node(factor)
             for factor, variable in ((root[1], "x1"), (root[1], "x2"), (root[2], "c"))
             if self.exact or factor != ONE
         ]
@@ -335,7 +278,7 @@ class _Printer:
         if len(node) == 1:
             return self.variable if op == "x" else op, _ATOM
         if op in ("const", "int"):
-            text = self._leaf(node)
+            text = str(node[1]) if op == "int" else self._constant(node[1])
             return text, (3 if text.startswith("-") else _ATOM)
         if op == "neg":
             inner, precedence = self._node(node[1])
@@ -352,11 +295,9 @@ class _Printer:
         name = "_".join(node[1][1:]) if op == "sum" else op
         return f"{name}({self._node(node[-1])[0]})", _ATOM
 
-    def _leaf(self, node: Nested) -> str:
-        if node[0] == "int":
-            return str(node[1])
-        name = self.names[node[1]] if self.names else ""
-        return name or number_text(self.constants[node[1]], self.digits)
+    def _constant(self, k: int) -> str:
+        name = self.names[k] if self.names else ""
+        return name or number_text(self.constants[k], self.digits)
 
     def _base(self, node: Nested) -> str:
         base, precedence = self._node(node)

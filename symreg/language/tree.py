@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -9,12 +10,10 @@ from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.language.operators import COSTS, OPERATORS
-from symreg.language.text import NameSum, Nested, read, write
-
-Floats = NDArray[np.float64]
+from symreg.language.text import NameSum, Nested, Printer, read
 
 
 class Shape:
@@ -31,11 +30,9 @@ class Shape:
     _lock: ClassVar[Lock] = Lock()
 
     root: Nested
-    cost: int
-    """Complexity: the costs of all nodes."""
+    cost: int  # complexity: the costs of all nodes
     n_constants: int
-    text: str
-    """Tells shapes apart and puts them in an order."""
+    text: str  # tells shapes apart and puts them in an order
 
     def __new__(cls, root: Nested) -> Shape:
         """The one object of this shape."""
@@ -46,9 +43,11 @@ class Shape:
             shape = cls._known.get(root)
             if shape is None:
                 shape = object.__new__(cls)
-                shape.root = root
-                shape.cost, shape.n_constants = _measured(root)
-                shape.text = repr(root)
+                shape.root, shape.text = root, repr(root)
+                found = list(nodes(root))
+                shape.cost = sum([COSTS.get(node[0], 1) for node in found])
+                numbers = [node[1] for node in found if node[0] == "const"]
+                shape.n_constants = max(numbers, default=-1) + 1
                 cls._known[root] = shape
             return shape
 
@@ -81,20 +80,10 @@ def operands(node: Nested) -> Nested:
 
 def mapped(node: Nested, change: Callable[[Nested], Nested]) -> Nested:
     """A node with other operands."""
-    parts = operands(node)
-    return (*node[: len(node) - len(parts)], *map(change, parts))
-
-
-def _measured(root: Nested) -> tuple[int, int]:
-    """Complexity, and number of constants: one more than the largest number of one."""
-    cost, constants = COSTS.get(root[0], 1), 0
-    if root[0] == "const":
-        return cost, root[1] + 1
-    for operand in operands(root):
-        more, last = _measured(operand)
-        cost += more
-        constants = max(constants, last)
-    return cost, constants
+    if len(node) == 1 or node[0] in ("const", "int"):
+        return node
+    first = 2 if node[0] in ("powi", "sum") else 1
+    return (*node[:first], *map(change, node[first:]))
 
 
 @dataclass(frozen=True)
@@ -114,24 +103,19 @@ class Tree:
     """
 
     shape: Shape
-    constants: tuple[float, ...] = ()
-    """Values of the constants, by number."""
-    names: tuple[str, ...] = ()
-    """A name for each constant; empty for one that is written as a number."""
+    constants: tuple[float, ...] = ()  # values of the constants, by number
+    names: tuple[str, ...] = ()  # empty for constants that are written as numbers
 
     def __post_init__(self) -> None:
         """Refuse constants that are not those of the shape; the nameless get an empty name each."""
-        if len(self.constants) != self.shape.n_constants:
+        wanted, given = self.shape.n_constants, self.constants
+        if len(given) != wanted:
             raise ValueError(
-                f"a formula has {self.shape.n_constants} constants, but {len(self.constants)} "
-                f"values are given: {write(self.root, self._placeholders, (), None, False)}"
+                f"a formula has {wanted} constants, but {len(given)} values are given: "
+                f"{Printer((*given, *[1.0] * wanted)).text(self.root)}"
             )
         if not self.names:
-            object.__setattr__(self, "names", ("",) * len(self.constants))
-
-    @property
-    def _placeholders(self) -> tuple[float, ...]:
-        return (*self.constants, *(1.0 for _ in range(self.shape.n_constants)))
+            object.__setattr__(self, "names", ("",) * wanted)
 
     @staticmethod
     def of(root: Nested, constants: Sequence[float] = (), names: Sequence[str] = ()) -> Tree:
@@ -149,7 +133,7 @@ class Tree:
 
     @property
     def root(self) -> Nested:
-        """The shape as a nested tuple, see ``Shape``."""
+        """See ``Shape``."""
         return self.shape.root
 
     def part(self, root: Nested) -> Tree:
@@ -164,17 +148,10 @@ class Tree:
     @property
     def named(self) -> dict[str, float]:
         """Values of the named constants."""
-        named = zip(self.names, self.constants, strict=True)
-        return {name: value for name, value in named if name}
+        return {name: value for name, value in zip(self.names, self.constants, strict=True) if name}
 
     def with_constants(self, constants: Sequence[float]) -> Tree:
-        """The tree with other values of its constants.
-
-        Raises
-        ------
-        ValueError
-            If there are too few or too many.
-        """
+        """The tree with other values of its constants; ``ValueError`` if not one for each."""
         return replace(self, constants=tuple(float(value) for value in constants))
 
     @property
@@ -195,23 +172,15 @@ class Tree:
         found = {node[0] for node in self.shape.nodes()}
         return {"x1", "x2", "c"} if self.root[0] == "product" else found - COSTS.keys()
 
-    def __call__(
-        self, x: Floats, x2: Floats | None = None, c: Floats | None = None
-    ) -> NDArray[np.float64]:
-        """Evaluate with numpy at ``x``, any shape; NaN where the tree leaves its domain.
-
-        Three-body functions take both reduced distances and the cosine, and are symmetric in the
-        distances.
-        """
+    def __call__(self, x: Floats, x2: Floats | None = None, c: Floats | None = None) -> Floats:
+        """Values at ``x``, or at both distances and the cosine; NaN where it leaves its domain."""
         if x2 is None or c is None:
             return self.evaluate({"x": x, "c": x})
-        factors = self.factors
-        if factors is not None:
-            radial, angular = factors
-            with np.errstate(all="ignore"):
-                return np.asarray(radial(x) * radial(x2) * angular(c))
-        one, two = ({"x1": a, "x2": b, "c": c} for a, b in ((x, x2), (x2, x)))
         with np.errstate(all="ignore"):
+            if (factors := self.factors) is not None:
+                radial, angular = factors
+                return np.asarray(radial(x) * radial(x2) * angular(c))
+            one, two = ({"x1": a, "x2": b, "c": c} for a, b in ((x, x2), (x2, x)))
             return np.asarray(0.5 * (self.evaluate(one) + self.evaluate(two)))
 
     def evaluate(self, variables: Mapping[str, Floats]) -> Floats:
@@ -221,20 +190,15 @@ class Tree:
         def value(number: float) -> Floats:
             return np.full(shape, float(number))
 
+        arrays = {name: np.asarray(x, dtype=float) for name, x in variables.items()}
+        constants = [value(constant) for constant in self.constants]
         with np.errstate(all="ignore"):
-            return np.asarray(
-                translated(
-                    self.root,
-                    {name: np.asarray(x, dtype=float) for name, x in variables.items()},
-                    [value(constant) for constant in self.constants],
-                    value,
-                    lambda op, *parts: OPERATORS[op].numpy(*parts),
-                )
-            )
+            found = translated(self.root, arrays, constants, value, _applied)
+        return np.asarray(found)
 
     def __str__(self) -> str:
         """Text that ``parse`` reads back to an equal tree."""
-        return write(self.root, self.constants, self.names, None, True)
+        return Printer(self.constants, self.names, exact=True).text(self.root)
 
     def text(self, digits: int | None = None) -> str:
         """Text for readers: numbers instead of names, to ``digits`` significant digits if given.
@@ -242,7 +206,36 @@ class Tree:
         >>> parse("exp(-a*(-2.5 + x))", {"a": 3.0}).text()
         'exp(-3.0*(x - 2.5))'
         """
-        return write(self.root, self.constants, (), digits, False)
+        return Printer(self.constants, digits=digits).text(self.root)
+
+
+def _applied(op: str, *parts: Floats) -> Any:
+    return OPERATORS[op].numpy(*parts)
+
+
+def check_integers(tree: Tree) -> None:
+    """Raise ``ValueError`` for integers that would explode, as in ``9^9^9`` or ``(2*x)^(9^9)``."""
+
+    def value(node: Nested) -> float:
+        """Of what is made of integers alone; NaN for others, and outside of domains."""
+        if node[0] == "int":
+            return float(node[1])
+        values = [value(u) for u in operands(node)]
+        if node[0] == "pow" and math.isfinite(values[1]):
+            integers = [abs(u[1]) for u in nodes(node[1]) if u[0] == "int"]
+            math.pow(max([2, *integers]), abs(values[1]))
+        if node[0] not in OPERATORS or any(map(math.isnan, values)):
+            return math.nan
+        try:
+            number = OPERATORS[node[0]].number
+            return number(*values, node[1]) if node[0] == "powi" else number(*values)
+        except (ValueError, ZeroDivisionError):
+            return math.nan
+
+    try:
+        value(tree.root)
+    except OverflowError:
+        raise ValueError(f"numbers end at 1.8e308; integers exceed that in {tree}") from None
 
 
 def translated(
@@ -252,19 +245,10 @@ def translated(
     integer: Callable[[int], Any],
     apply: Callable[..., Any],
 ) -> Any:
-    """A tree in another language.
+    """A nested form in another language, which has ``variables`` by name, ``constants`` by number.
 
-    Parameters
-    ----------
-    root
-        The nested form.
-    variables, constants
-        What stands for variables, by their names, and for constants, by their numbers.
-    integer
-        Makes an integer.
-    apply
-        Makes the value of an operator, given by name, from those of its operands. The exponent of
-        an integer power is an operand, too.
+    ``apply`` makes the value of an operator from its name and the values of its operands, of which
+    the exponent of an integer power is the second.
     """
     op = root[0]
     if op in variables:
@@ -283,29 +267,25 @@ def parse(
     variable: str | tuple[str, ...] = "x",
     sums: NameSum | None = None,
 ) -> Tree:
-    """Read a formula.
+    """Read a formula, of ``+ - * / ^`` and the functions of the operator table.
 
-    ``x`` (or ``variable``) is the distance; a three-body function has the variables x1, x2 and c.
     An integer is a literal, a number with a point or an exponent is a constant to be fitted, a name
-    is a named constant, the same one wherever it stands. Operators are ``+ - * / ^``, functions
-    those of the operator table.
+    is a named constant, the same one wherever it stands.
 
     Parameters
     ----------
-    text
-        The formula.
     values
         Values of the named constants; 1.0 where none is given.
     variable
-        Name of the variable, or names of several. A product h(x1) h(x2) p(c), written in this
-        order, becomes a separable tree.
+        Name of the distance, or x1, x2 and c of a three-body function. A product h(x1) h(x2) p(c),
+        written in this order, becomes a separable tree.
     sums
         Names what is summed, where sums over neighbours are allowed.
 
     Raises
     ------
     ValueError
-        If the text is no formula; the message points at the place.
+        If the text is no formula (the message points at the place), or too large to compute with.
 
     Examples
     --------
@@ -315,29 +295,24 @@ def parse(
     (-11.7,)
     """
     variables = (variable,) if isinstance(variable, str) else variable
-    return Tree.of(*read(text, values or {}, variables, sums))
+    tree = Tree.of(*read(text, values or {}, variables, sums))
+    check_integers(tree)
+    return tree
 
 
 def combine(op: str, *parts: Tree) -> Tree:
     """One tree from an operator and its operands; nameless constants stay distinct."""
-    constants: list[float] = []
-    names: list[str] = []
-    roots = []
+    constants = [value for part in parts for value in part.constants]
+    names = [name for part in parts for name in part.names]
+    roots, first = [], 0
     for part in parts:
-        index = {}
-        for k, name in enumerate(part.names):
-            if name and name in names:
-                index[k] = names.index(name)
-            else:
-                index[k] = len(constants)
-                constants.append(part.constants[k])
-                names.append(name)
-        roots.append(renumbered(part.root, index))
+        places = [names.index(name) if name else n for n, name in enumerate(part.names, first)]
+        roots.append(_renumbered(part.root, places))
+        first += len(places)
     return Tree.of((op, *roots), constants, names)
 
 
-def renumbered(root: Nested, index: Mapping[int, int]) -> Nested:
-    """A nested form with other numbers of its constants."""
-    if root[0] == "const":
-        return "const", index[root[1]]
-    return mapped(root, lambda u: renumbered(u, index))
+def _renumbered(node: Nested, places: Sequence[int]) -> Nested:
+    if node[0] == "const":
+        return "const", places[node[1]]
+    return mapped(node, lambda u: _renumbered(u, places))

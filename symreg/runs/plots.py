@@ -183,8 +183,7 @@ def _radial(function: TripletSum, n: int, r: Floats) -> Floats:
 
 
 def _angular(function: TripletSum, n: int, angle: Floats) -> Floats:
-    product = function.products[n]
-    return product.weight * product.trees[1](np.cos(np.radians(angle)))
+    return np.asarray(function.products[n].angular(np.cos(np.radians(angle)))[0])
 
 
 def triplet(function: TripletSum, r: float, name: str = "") -> Curve:

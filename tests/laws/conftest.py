@@ -3,6 +3,7 @@ import pytest
 from hypothesis import strategies as st
 
 from symreg.language.canonical import tree_of
+from symreg.language.tree import check_integers
 
 X = st.just(("x",))
 # One decimal and no zero: rounding errors stay small enough to tell them from wrong ones.
@@ -31,10 +32,19 @@ def nested_trees(constants, integers, exponents):
     )
 
 
+def is_readable(tree):
+    """Whether powers of integers stay below 1.8e308."""
+    try:
+        check_integers(tree)
+    except ValueError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="session")
 def trees():
     """Random trees with numbers that a formula of physics could hold."""
-    return nested_trees(CONSTANTS, INTEGERS, EXPONENTS).map(tree_of)
+    return nested_trees(CONSTANTS, INTEGERS, EXPONENTS).map(tree_of).filter(is_readable)
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +52,7 @@ def any_trees():
     """Random trees with any numbers that text can hold."""
     constants = st.floats(allow_nan=False, allow_infinity=False)
     integers = st.integers(1 - 10**15, 10**15 - 1)
-    return nested_trees(constants, integers, st.integers(-64, 64)).map(tree_of)
+    return nested_trees(constants, integers, st.integers(-64, 64)).map(tree_of).filter(is_readable)
 
 
 @pytest.fixture(scope="session")

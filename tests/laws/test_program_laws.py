@@ -29,8 +29,9 @@ def by_sympy(tree, x=X):
     # Symbols that SymPy knows nothing about: it must not simplify on grounds that rounding lacks.
     variable = sympy.Symbol("x")
     symbols = [sympy.Symbol(f"c{k}") for k in range(len(tree.constants))]
-    formula = tree_to_sympy(tree, variable, symbols)
-    if formula.has(sympy.zoo, sympy.nan, sympy.I):
+    try:
+        formula = tree_to_sympy(tree, variable, symbols)
+    except ValueError:
         return None
     arguments = [variable, *symbols]
     slopes = [sympy.diff(formula, symbol) for symbol in arguments]

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
+from subprocess import DEVNULL, PIPE, Popen
 from threading import Thread
-from types import TracebackType
 
 from symreg.language import Tree, parse
 
 COMMAND = (sys.executable, "-m", "symreg.formula.simplify.worker")
-START_LIMIT = 60.0
-"""Seconds that the process may take to start."""
+START_LIMIT = 60.0  # seconds that the process may take to start
 
 
 class Rewriter:
@@ -37,24 +35,19 @@ class Rewriter:
     """
 
     def __init__(self, time_limit: float = 5.0, command: Sequence[str] = COMMAND) -> None:
-        """Take the limit in seconds of wall-clock time for one formula."""
+        """Take the limit for one formula in seconds."""
         if not time_limit > 0:
             raise ValueError(f"the time limit is {time_limit:g} s; it must be greater than 0")
         self.time_limit = time_limit
         self.command = tuple(command)
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Popen[str] | None = None
         self._lines: Queue[str | None] = Queue()
 
     def __enter__(self) -> Rewriter:
         """Do nothing yet: the process starts with the first formula."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the process."""
         self.close()
 
@@ -64,10 +57,9 @@ class Rewriter:
             return
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):  # what was not yet sent is lost
-                    stream.close()
+        for stream in filter(None, (self._process.stdin, self._process.stdout)):
+            with suppress(OSError):  # what was not yet sent is lost
+                stream.close()
         self._process = None
 
     def forms(self, form: Sequence[tuple[float, Tree]]) -> list[list[tuple[float, Tree]]]:
@@ -86,20 +78,14 @@ class Rewriter:
             self.close()
         return found
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _started(self) -> Popen[str]:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.close()
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-        self._process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            env=environment,
+        self._process = Popen(
+            self.command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, encoding="utf-8", env=environment
         )
         self._lines = Queue()
         Thread(target=_read, args=(self._process, self._lines), daemon=True).start()
@@ -118,12 +104,10 @@ class Rewriter:
         return answer
 
 
-def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
+def _read(process: Popen[str], lines: Queue[str | None]) -> None:
     # Reading in a thread is the one way to wait with a limit on every operating system.
     assert process.stdout is not None
-    try:
+    with suppress(ValueError):  # closed by `close`
         for line in process.stdout:
             lines.put(line)
-    except ValueError:
-        pass  # closed by `close`
     lines.put(None)

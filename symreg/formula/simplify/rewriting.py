@@ -12,16 +12,10 @@ from symreg.formula.simplify.translate import split_weight, sympy_to_tree, tree_
 from symreg.language import Tree
 from symreg.language.operators import WEIGHT_COST
 
-Form = list[tuple[float, Tree]]
-"""Weights in eV and their trees."""
+Form = list[tuple[float, Tree]]  # weights in eV and their trees
 
 X = sympy.Symbol("x", positive=True)
-HIGHEST_EXPANDED = 6
-"""A sum to a higher power is left whole: written out it is long, and SymPy slow."""
-
-
-def _expand(expression: Any) -> Any:
-    return sympy.expand(expression)
+HIGHEST_EXPANDED = 6  # sums to higher powers are left whole: written out they are long
 
 
 def _expand_powers(expression: Any) -> Any:
@@ -33,15 +27,11 @@ def _absorb(expression: Any) -> Any:
     return sympy.powsimp(sympy.expand(expression, power_exp=True), combine="exp")
 
 
-def _shallow(expression: Any) -> Any:
-    return sympy.expand_mul(expression, deep=False)
-
-
 # The cheap ones first: when time runs out, what has been found so far is kept.
 _REWRITES: tuple[Callable[[Any], Any], ...] = (
     lambda expression: expression,
-    _shallow,
-    _expand,
+    lambda expression: sympy.expand_mul(expression, deep=False),
+    sympy.expand,
     sympy.powsimp,
     _expand_powers,
     _absorb,
@@ -60,27 +50,28 @@ def rewrite(form: Sequence[tuple[float, Tree]]) -> Iterator[Form]:
     """
     terms = [(weight, tree_to_sympy(tree, X)) for weight, tree in form]
     total = sympy.Add(*(sympy.Float(weight) * expression for weight, expression in terms))
-    yield from _forms(total, _split)
+    yield from _forms(total, sympy.Add.make_args)
     together: Form = []
     for weight, expression in terms:
-        found = [*_forms(expression, _split), *_forms(expression, _whole)]
+        found = [
+            *_forms(expression, sympy.Add.make_args),
+            *_forms(expression, lambda whole: [whole]),
+        ]
         if not found:
             return
         together += [(weight * number, tree) for number, tree in min(found, key=_cost)]
     yield together
 
 
-def _forms(expression: Any, write: Callable[[Any], Form]) -> Iterator[Form]:
+def _forms(expression: Any, addends: Callable[[Any], Sequence[Any]]) -> Iterator[Form]:
     seen = set()
     whole, powers = _without_high_powers(expression)
     for change in _REWRITES:
         changed = change(whole).xreplace(powers)
-        if changed in seen:
-            continue
-        seen.add(changed)
-        # Some expressions cannot be said by a tree.
-        with suppress(ValueError):
-            yield write(changed)
+        if changed not in seen:
+            seen.add(changed)
+            with suppress(ValueError):  # some expressions cannot be said by a tree
+                yield _written(addends(changed))
 
 
 def _without_high_powers(expression: Any) -> tuple[Any, dict[Any, Any]]:
@@ -93,16 +84,10 @@ def _without_high_powers(expression: Any) -> tuple[Any, dict[Any, Any]]:
     return expression.xreplace(high), {symbol: power for power, symbol in high.items()}
 
 
-def _whole(expression: Any) -> Form:
-    """One term, whose tree may be a sum."""
-    weight, rest = split_weight(expression)
-    return [(weight, sympy_to_tree(rest))]
-
-
-def _split(expression: Any) -> Form:
-    """A term for each addend."""
+def _written(addends: Sequence[Any]) -> Form:
+    """A term for each addend, whose tree may be a sum."""
     parts: dict[Any, float] = {}
-    for addend in sympy.Add.make_args(expression):
+    for addend in addends:
         weight, rest = split_weight(addend)
         parts[rest] = parts.get(rest, 0.0) + weight
     return [(weight, sympy_to_tree(rest)) for rest, weight in parts.items()]
@@ -111,5 +96,5 @@ def _split(expression: Any) -> Form:
 def _cost(form: Form) -> tuple[int, int]:
     return (
         sum(tree.complexity + WEIGHT_COST for _, tree in form),
-        sum(len(tree.constants) + 1 for _, tree in form),
+        sum(len(tree.constants) for _, tree in form) + len(form),
     )

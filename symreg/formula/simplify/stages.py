@@ -8,8 +8,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.formula.simplify.rewriter import Rewriter
 from symreg.language import Tree
 from symreg.language.operators import LARGEST_EXPONENT
@@ -18,25 +18,17 @@ from symreg.language.tree import operands
 from symreg.terms import Expression, Key, Term
 from symreg.terms.kinds import PAIRS, kind_of
 
-Refit = Callable[[Expression], Expression | None]
-"""Fits constants and weights anew; None when that fails."""
-Error = Callable[[Expression], float]
-"""Training error of an expression as it stands."""
-
+Refit = Callable[[Expression], Expression | None]  # fits all numbers anew; None if that fails
+Error = Callable[[Expression], float]  # training error of an expression as it stands
 Domain = Mapping[str, tuple[float, float]]
 """Smallest and largest x = r / r0 of each kind of sum that stands alone, by its name."""
 
-GROWTH = 1e-3
-"""Part by which the error may grow for a simpler form."""
-NEAR = 0.01
-"""A constant this close to an integer, as a part of it, may stand for that integer."""
-LARGEST_SNAPPED = 12
-"""Constants outside exponents are not taken for larger integers."""
-EQUAL = 1e-9
-"""Largest difference of two equal forms, as a part of the largest value."""
+GROWTH = 1e-3  # part by which the error may grow for a simpler form
+NEAR = 0.01  # how close to an integer, as a part of it, a constant may stand for that integer
+LARGEST_SNAPPED = 12  # constants outside exponents are not taken for larger integers
+EQUAL = 1e-9  # largest difference of two equal forms, as a part of the largest value
 GRID, TRIPLET_GRID = 2001, 13
-ROUNDS = 3
-DIGITS = 15
+ROUNDS, DIGITS = 3, 15
 
 
 @dataclass(frozen=True)
@@ -46,8 +38,7 @@ class _Judge:
     refit: Refit
     error: Error
     limit: float
-    most_constants: int
-    """A shorter form may not need more constants than the form that came in."""
+    most_constants: int  # a shorter form may not need more constants than the form that came in
 
     def fitted(self, expression: Expression) -> Expression | None:
         """The expression with fitted constants, or None if its error exceeds the limit."""
@@ -66,7 +57,7 @@ def simplify(
     rewriter: Rewriter | None = None,
     use_sympy: bool = True,
 ) -> Expression:
-    """Find a simpler expression that is equal on the domain, or fits the data as well.
+    """Find a simpler expression that is equal on the domain, or fits the data as well, if any.
 
     Constants near integers become integers and negligible terms go, as long as the error after
     refitting grows by less than 0.1 %. In between SymPy looks for shorter forms of each total; one
@@ -76,31 +67,21 @@ def simplify(
     ----------
     expression
         A fitted expression.
-    refit
-        Fits all constants and weights of an expression.
-    error
-        Training error of an expression; weights and constants as they are.
-    domain
-        Smallest and largest x = r / r0 of pairs, and of triplets where there are any.
+    refit, error, domain
+        As their types say.
     slack
         What the error may grow by on top, in its own unit; for data that a formula fits exactly.
-    time_limit
-        Seconds for SymPy at each form; ignored if ``rewriter`` is given.
-    rewriter
-        SymPy's process, to be shared by many calls.
+    time_limit, rewriter
+        Seconds for SymPy at each form, or its process, to be shared by many calls.
     use_sympy
         False leaves SymPy out: then no time limit can change the result.
-
-    Returns
-    -------
-    The simpler expression, refitted; the given one where there is none.
     """
     limit = error(expression) * (1 + GROWTH) + slack
     judge = _Judge(refit, error, limit, expression.n_constants)
     if not math.isfinite(limit):
         return expression
     best = expression
-    with nullcontext(rewriter) if rewriter is not None else Rewriter(time_limit) as running:
+    with nullcontext(rewriter) if rewriter else Rewriter(time_limit) as running:
         for _ in range(ROUNDS):
             before = best
             best = _snap(best, judge)
@@ -116,20 +97,24 @@ def shorten(
 ) -> Expression:
     """Round all constants to the fewest digits that change the error by less than 0.1 %.
 
-    Weights are refitted after each rounding of another constant, by ``refit_linear``, and rounded
-    last. ``slack`` is what the error may grow by on top.
+    ``refit_linear`` fits weights after each rounding of another constant; they are rounded last.
+    ``slack`` is what the error may grow by on top.
     """
     start = error(expression)
     if not math.isfinite(start):
         return expression
-    numbers = [(t, k) for t, term in enumerate(expression.terms) for k in _places(term)]
+    numbers = [
+        (t, k) for t, term in enumerate(expression.terms) for k in range(len(term.constants))
+    ]
     steps = len(numbers) + len(expression.weights)
     # Each constant may use up its share only, or the first would leave nothing to the others.
     limits = [start + (GROWTH * start + slack) * (n + 1) / steps for n in range(steps)]
     for (t, k), limit in zip(numbers, limits, strict=False):
         judge = _Judge(refit_linear, error, limit, expression.n_constants)
         for value in _roundings(expression.terms[t].constants[k]):
-            shorter = judge.fitted(_with_constant(expression, t, k, value))
+            term = expression.terms[t]
+            constants = (*term.constants[:k], value, *term.constants[k + 1 :])
+            shorter = judge.fitted(_with_term(expression, t, term.with_constants(constants)))
             if shorter is not None:
                 expression = shorter
                 break
@@ -158,7 +143,7 @@ def equal(old: Expression, new: Expression, domain: Domain) -> bool:
     return True
 
 
-def _points(over: str, domain: Domain) -> tuple[NDArray[np.float64], ...]:
+def _points(over: str, domain: Domain) -> tuple[Floats, ...]:
     """Arguments of a function of this kind all over its domain, one array for each variable."""
     variables, reach = kind_of(over).variables, domain.get(over, domain[PAIRS])
     if len(variables) == 1:
@@ -168,18 +153,12 @@ def _points(over: str, domain: Domain) -> tuple[NDArray[np.float64], ...]:
     return tuple(part.ravel() for part in grid)
 
 
-def _values(
-    expression: Expression, key: Key, points: tuple[NDArray[np.float64], ...]
-) -> NDArray[np.float64]:
+def _values(expression: Expression, key: Key, points: tuple[Floats, ...]) -> Floats:
     total = np.zeros_like(points[0])
     with np.errstate(all="ignore"):
         for term, weight in expression.of(key):
             total += weight * term.tree(*points)
     return total
-
-
-def _places(term: Term) -> range:
-    return range(len(term.constants))
 
 
 def _roundings(value: float) -> Iterator[float]:
@@ -193,12 +172,6 @@ def _roundings(value: float) -> Iterator[float]:
 
 def _with_term(expression: Expression, t: int, term: Term) -> Expression:
     return replace(expression, terms=(*expression.terms[:t], term, *expression.terms[t + 1 :]))
-
-
-def _with_constant(expression: Expression, t: int, k: int, value: float) -> Expression:
-    constants = list(expression.terms[t].constants)
-    constants[k] = value
-    return _with_term(expression, t, expression.terms[t].with_constants(constants))
 
 
 def _snap(expression: Expression, judge: _Judge) -> Expression:
@@ -218,14 +191,11 @@ def _snap(expression: Expression, judge: _Judge) -> Expression:
 def _snapped(tree: Tree) -> Iterator[Tree]:
     """The tree with one nameless constant replaced by an integer, for each that is near one."""
     for k, (name, value) in enumerate(zip(tree.names, tree.constants, strict=True)):
-        if name or not math.isfinite(value):
-            continue
-        integer = round(value)
-        if abs(value - integer) > NEAR * max(abs(integer), 1):
-            continue
-        root = _with_integer(tree.root, ("const", k), integer)
-        if root is not None:
-            yield tree.part(root)
+        integer = round(value) if math.isfinite(value) else 0
+        if not name and abs(value - integer) <= NEAR * max(abs(integer), 1):
+            root = _with_integer(tree.root, ("const", k), integer)
+            if root is not None:
+                yield tree.part(root)
 
 
 def _with_integer(node: Nested, constant: Nested, n: int) -> Nested | None:
@@ -274,7 +244,7 @@ def _replaced(expression: Expression, key: Key, form: list[tuple[float, Tree]]) 
             parts, new = [*parts, *new], []
         else:
             parts.append((term, weight))
-    return Expression(tuple(term for term, _ in parts), tuple(weight for _, weight in parts))
+    return Expression(*zip(*parts, strict=True))
 
 
 def _drop(expression: Expression, judge: _Judge, domain: Domain) -> Expression:
@@ -290,11 +260,9 @@ def _drop(expression: Expression, judge: _Judge, domain: Domain) -> Expression:
         alone = len(expression.of(key)) == 1
         if alone and (key.over == PAIRS or len(sizes) == 1):
             continue
-        fewer = Expression(
-            (*expression.terms[:t], *expression.terms[t + 1 :]),
-            (*expression.weights[:t], *expression.weights[t + 1 :]),
-        )
-        fitted = judge.fitted(fewer)
+        kept = list(expression.weighted())
+        del kept[t]
+        fitted = judge.fitted(Expression(*zip(*kept, strict=True)))
         if fitted is not None:
             return _drop(fitted, judge, domain)
     return expression

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import sympy
@@ -10,31 +12,31 @@ import sympy
 from symreg.language import Shape, Tree, combine
 from symreg.language.operators import LARGEST_EXPONENT, OPERATORS
 from symreg.language.text import ONE, Nested
-from symreg.language.tree import translated
+from symreg.language.tree import check_integers, translated
 
 _LARGEST_INTEGER = 10**15
+_MOST_DIGITS = 308
+_times = partial(combine, "mul")
+_NOT_FINITE = (sympy.zoo, sympy.nan, sympy.oo, sympy.I)
 
 
 def tree_to_sympy(
     tree: Tree, x: Any | Mapping[str, Any], constants: Sequence[Any] | None = None
 ) -> Any:
-    """Write a tree in SymPy.
+    """Write a tree in SymPy; x1, x2 and c as it stands, not averaged over the neighbours' orders.
 
     Parameters
     ----------
-    tree
-        The tree.
     x
-        SymPy expression that stands for the variable; those of all variables by their names for a
-        function of several. A function of x1, x2 and c is written as it stands: not yet averaged
-        over both orders of the neighbours.
+        Expression that stands for the variable, or by their names for each of several.
     constants
-        SymPy expressions that stand for the constants; their values when not given.
+        Expressions that stand for the constants; their values when not given.
 
     Raises
     ------
     ValueError
-        If the tree holds what is neither in the table of operators nor a variable.
+        If the tree holds what is neither in the table of operators nor a variable, has no finite
+        real value, or integers beyond 1.8e308.
 
     Examples
     --------
@@ -46,34 +48,52 @@ def tree_to_sympy(
     >>> tree_to_sympy(separable, {"x1": x1, "x2": x2, "c": c})
     (c + 1)/(x1**2*x2**2)
     """
+    check_integers(tree)
     given = [sympy.Float(value) for value in tree.constants] if constants is None else constants
     variables = x if isinstance(x, Mapping) else {"x": x}
-    if tree.root[0] != "product":
-        return _written(tree.root, variables, given)
-    _, radial, angular = tree.root
-    one, two = (_written(radial, {"x": variables[name]}, given) for name in ("x1", "x2"))
-    return one * two * _written(angular, variables, given)
 
+    def written(root: Nested, variables: Mapping[str, Any]) -> Any:
+        return translated(root, variables, given, sympy.Integer, _applied)
 
-def _written(root: Nested, variables: Mapping[str, Any], constants: Sequence[Any]) -> Any:
-    return translated(root, variables, constants, sympy.Integer, _applied)
+    if tree.root[0] == "product":
+        _, radial, angular = tree.root
+        one, two = (written(radial, {"x": variables[name]}) for name in ("x1", "x2"))
+        expression = one * two * written(angular, variables)
+    else:
+        expression = written(tree.root, variables)
+    if expression.has(*_NOT_FINITE):
+        raise ValueError(f"the formula has no finite real value: {tree}")
+    return expression
 
 
 def _applied(op: str, *operands: Any) -> Any:
     """The value of an operator in SymPy."""
     if op not in OPERATORS:
         raise ValueError(f"a formula holds '{op}', which is neither an operator nor a variable")
+    if op in ("powi", "pow"):
+        _check_power(*operands)
+    elif op == "exp":  # SymPy makes exp(2*log(u)) a power of u
+        for addend in sympy.Add.make_args(*operands):
+            factor, rest = addend.as_coeff_Mul()
+            if rest.func is sympy.log:
+                _check_power(rest.args[0], factor)
     meaning = OPERATORS[op].sympy
     return (getattr(sympy, meaning) if isinstance(meaning, str) else meaning)(*operands)
+
+
+def _check_power(base: Any, exponent: Any) -> None:
+    """Refuse what SymPy would write out as an integer of too many digits."""
+    factor, _ = base.as_coeff_Mul()
+    if factor.is_Rational and exponent.is_Rational:
+        digits = math.log10(max(abs(factor.p), factor.q)) * abs(exponent)
+        if digits > _MOST_DIGITS:
+            raise ValueError(f"numbers end at 1.8e308; integers exceed that in {base}^{exponent}")
 
 
 def sympy_to_tree(expression: Any) -> Tree:
     """Write a SymPy expression of one symbol as a tree; real numbers become constants.
 
-    Raises
-    ------
-    ValueError
-        If it holds what no tree can say, such as a complex number or an absolute value.
+    Raises ``ValueError`` if it holds what no tree can say, such as a complex number.
 
     Examples
     --------
@@ -123,48 +143,37 @@ def _sum(expression: Any) -> Tree:
     addends.sort(key=lambda addend: addend.could_extract_minus_sign() and not addend.is_number)
     total = sympy_to_tree(addends[0])
     for addend in addends[1:]:
-        if addend.could_extract_minus_sign():
-            total = combine("sub", total, sympy_to_tree(-addend))
-        else:
-            total = combine("add", total, sympy_to_tree(addend))
+        negative = addend.could_extract_minus_sign()
+        part = sympy_to_tree(-addend if negative else addend)
+        total = combine("sub" if negative else "add", total, part)
     return total
 
 
 def _product(expression: Any) -> Tree:
     number, rest = expression.as_coeff_Mul()
-    above: list[Any] = []
-    below: list[Any] = []
+    top: list[Tree] = []
+    bottom: list[Tree] = []
     for factor in sympy.Mul.make_args(rest) if rest != 1 else ():
         base, exponent = factor.as_base_exp()
-        (below if exponent == -1 else above).append(base if exponent == -1 else factor)
-    top = [sympy_to_tree(factor) for factor in above]
-    bottom = [sympy_to_tree(base) for base in below]
+        if exponent == -1:
+            bottom.append(sympy_to_tree(base))
+        else:
+            top.append(sympy_to_tree(factor))
+    negate = False
     if number.is_Rational:
-        sign, numerator, denominator = (-1 if number < 0 else 1), abs(number.p), number.q
-        bottom += [sympy_to_tree(sympy.Integer(denominator))] * (denominator != 1)
-        leading = sign * numerator
-        negate = leading == -1 and bool(top)
-        top = [sympy_to_tree(sympy.Integer(leading))] * (leading not in (1, -1)) + top
-        if leading == -1 and not negate:
-            top = [sympy_to_tree(sympy.Integer(-1))]
+        negate = number.p == -1 and bool(top)
+        if number.p not in (1, -1) or (number.p == -1 and not top):
+            top.insert(0, sympy_to_tree(sympy.Integer(number.p)))
+        if number.q != 1:
+            bottom.append(sympy_to_tree(sympy.Integer(number.q)))
     else:
-        negate, top = False, [_constant(number), *top]
-    result = _quotient(top, bottom)
-    return combine("neg", result) if negate else result
-
-
-def _quotient(top: list[Tree], bottom: list[Tree]) -> Tree:
+        top.insert(0, _constant(number))
     if not top and len(bottom) == 1:
         return _integer_power(bottom[0], -1)
-    result = _chain(top) if top else Tree(Shape(ONE))
-    return combine("div", result, _chain(bottom)) if bottom else result
-
-
-def _chain(factors: list[Tree]) -> Tree:
-    result = factors[0]
-    for factor in factors[1:]:
-        result = combine("mul", result, factor)
-    return result
+    result = reduce(_times, top) if top else Tree(Shape(ONE))
+    if bottom:
+        result = combine("div", result, reduce(_times, bottom))
+    return combine("neg", result) if negate else result
 
 
 def _power(base: Any, exponent: Any) -> Tree:

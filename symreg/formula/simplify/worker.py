@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 
 from symreg.formula.simplify.rewriting import rewrite
 from symreg.language import number_text, parse
@@ -14,18 +15,14 @@ def main() -> None:
     _send([])  # imports are done
     for line in sys.stdin:
         form = [(float(weight), parse(text)) for weight, text in json.loads(line)]
-        try:
+        with suppress(Exception):  # SymPy fails in many ways; the caller keeps what came so far
             for other in rewrite(form):
                 _send([[number_text(weight), tree.text()] for weight, tree in other])
-        except Exception:
-            # SymPy fails in many ways on odd formulas; the caller keeps what came so far.
-            pass
         _send(None)
 
 
 def _send(answer: list[list[str]] | None) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,4 @@ from symreg.formula.sums.base import Cpp, Portion, SumFunction, Surroundings
 from symreg.formula.sums.pairs import PairSum
 from symreg.formula.sums.triplets import TripletSum
 
-__all__ = [
-    "Cpp",
-    "PairSum",
-    "Portion",
-    "SumFunction",
-    "Surroundings",
-    "TripletSum",
-]
+__all__ = ["Cpp", "PairSum", "Portion", "SumFunction", "Surroundings", "TripletSum"]

@@ -7,7 +7,7 @@ kinds.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.formula.radial import Parts
 from symreg.formula.simplify import tree_to_sympy
 from symreg.language import Tree
@@ -23,44 +24,39 @@ from symreg.terms.cutoff import Cutoff
 from symreg.terms.lengths import Lengths
 from symreg.terms.wall import Clamp
 
-Floats = NDArray[np.float64]
+_X, _X1, _X2 = sympy.symbols("x x_1 x_2", positive=True)
+LATEX = {"x": _X, "x1": _X1, "x2": _X2, "c": sympy.Symbol("c")}
+"""Variables in LaTeX."""
 
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
     """Who is near whom in one structure."""
 
-    pairs: Pairs
-    """All pairs within the largest cutoff radius."""
-    symbols: NDArray[np.str_]
-    """Chemical symbols of its N atoms, shape (N,)."""
+    pairs: Pairs  # all pairs within the largest cutoff radius
+    symbols: NDArray[np.str_]  # chemical symbols of its N atoms, shape (N,)
     _found: dict[tuple[Any, ...], Near] = field(default_factory=dict, repr=False)
 
     def near(self, r_cut: float, i: str, j: str, *, either: bool = False) -> Near:
         """Pairs i -> j of these species closer than ``r_cut`` (Å); also j -> i if ``either``."""
         key = r_cut, i, j, either
         if key not in self._found:
-            self._found[key] = self._near(*key)
+            pairs, first, second = self.pairs, self.symbols == i, self.symbols == j
+            chosen = pairs.r < r_cut
+            if not (first.all() and second.all()):
+                there = first[pairs.i] & second[pairs.j]
+                chosen &= there | (second[pairs.i] & first[pairs.j]) if either else there
+            at = np.flatnonzero(chosen)
+            if at.size < len(pairs):
+                pairs = Pairs(pairs.i[at], pairs.j[at], pairs.r[at], pairs.unit[at])
+            self._found[key] = Near(at, pairs)
         return self._found[key]
-
-    def _near(self, r_cut: float, i: str, j: str, either: bool) -> Near:
-        pairs = self.pairs
-        chosen = pairs.r < r_cut
-        first, second = self.symbols == i, self.symbols == j
-        if not (first.all() and second.all()):
-            there = first[pairs.i] & second[pairs.j]
-            chosen &= there | (second[pairs.i] & first[pairs.j]) if either else there
-        at = np.flatnonzero(chosen)
-        if at.size == len(pairs):
-            return Near(at, pairs)
-        return Near(at, Pairs(pairs.i[at], pairs.j[at], pairs.r[at], pairs.unit[at]))
 
 
 class Near(NamedTuple):
     """Some of all pairs."""
 
-    at: NDArray[np.int64]
-    """Their places among all, shape (Q,)."""
+    at: Integers  # their places among all, shape (Q,)
     pairs: Pairs
 
 
@@ -78,29 +74,13 @@ class Portion(Protocol):
         """
 
 
-class Again:
-    """Addends that are computed anew each time, for there may be too many to be kept."""
-
-    def __init__(self, compute: Callable[[], Iterator[Portion]]) -> None:
-        """Take what computes them."""
-        self.compute = compute
-
-    def __iter__(self) -> Iterator[Portion]:
-        """Compute them."""
-        return self.compute()
-
-
 class Cpp(NamedTuple):
     """C++ of one sum for the plugin."""
 
     functions: list[str]
-    """Definitions of functions."""
-    fill: list[str]
-    """Statements that note in a neighbour what addends need to know of it."""
-    add: list[str]
-    """Statements that add one addend to ``energy``, and its derivatives to ``slope``."""
-    slots: int = 0
-    """Places that they take in a neighbour's array ``g``."""
+    fill: list[str]  # statements that note in a neighbour what addends need to know of it
+    add: list[str]  # statements that add one addend to ``energy``, and its derivatives to ``slope``
+    slots: int = 0  # places that they take in a neighbour's array ``g``
 
 
 class SumFunction(ABC):
@@ -109,38 +89,25 @@ class SumFunction(ABC):
     Alone it is an energy in eV; as argument of a function it has one part of weight 1.
     """
 
-    over: ClassVar[str]
-    """Name of the kind, as it is registered."""
-    cutoff_name: ClassVar[str] = "cutoff"
-    """Which of the formula's cutoff functions it fades by."""
-    one_species: ClassVar[bool] = True
-    """Whether it stands alone in formulas of one species only."""
-    letter: ClassVar[str]
-    """Greek letter of the function that stands alone."""
-    meaning: ClassVar[str]
-    """Its part in the energy, as files say it."""
-    words: ClassVar[str]
-    """Its part in the energy with ``letter``, as a README says it."""
-    rests: ClassVar[str] = ""
-    """Who sees neighbours at rest below the domain, as a README says it."""
+    over: ClassVar[str]  # name of the kind, as it is registered
+    cutoff_name: ClassVar[str] = "cutoff"  # of the formula's cutoff function that it fades by
+    one_species: ClassVar[bool] = True  # whether it stands alone only where there is but one
+    letter: ClassVar[str]  # of the function that stands alone, in Greek
+    latex_letter: ClassVar[str]
+    meaning: ClassVar[str]  # its part in the energy, as files say it
+    words: ClassVar[str]  # the same with ``letter``, as a README says it
+    rests: ClassVar[str] = ""  # who sees neighbours at rest below the domain, in a README
 
     def __init__(self, parts: Parts, species: Sequence[str], lengths: Lengths) -> None:
-        """Take functions with their weights (eV), and species: the centre, then neighbours."""
-        self.parts = tuple(parts)
-        """Trees with their weights."""
-        self.species = tuple(species)
-        """Chemical symbols."""
-        self.r0 = lengths.r0
-        """Length unit in Å."""
-        cutoff = getattr(lengths, self.cutoff_name)
-        assert isinstance(cutoff, Cutoff)
-        self.cutoff = cutoff
-        self.r_cut = cutoff.r_cut
-        """Cutoff radius in Å."""
-        self.r_lo = lengths.r_lo
-        """Where the domain begins, in Å."""
-        self.clamp = Clamp(lengths.r_lo)
-        """The distance that it sees in Å, as argument of a function at least."""
+        """Take functions with their weights (eV), and species: the centre, then neighbours.
+
+        ``r0`` is the length unit, ``r_lo`` where the domain begins, and ``clamp`` gives the
+        distance that it sees, as argument of a function at least; all in Å.
+        """
+        self.parts, self.species = tuple(parts), tuple(species)
+        self.r0, self.r_lo, self.clamp = lengths.r0, lengths.r_lo, Clamp(lengths.r_lo)
+        self.cutoff: Cutoff = getattr(lengths, self.cutoff_name)
+        self.r_cut = self.cutoff.r_cut
 
     @staticmethod
     def write(
@@ -172,10 +139,15 @@ class SumFunction(ABC):
 
     @abstractmethod
     def refuse_infinite(self, name: str) -> None:
-        """Raise ``ValueError`` if it is not finite where atoms can be driven to.
+        """Raise ``ValueError`` if it is not finite where atoms can be driven to; says ``name``."""
 
-        The message begins with ``name``, which holds a function of it, where it has no own.
-        """
+    def written(self, tree: Tree, digits: int) -> str:
+        """One of its functions as LaTeX."""
+        return latex(self.write(tree, LATEX, list(map(rounded(digits), tree.constants))))
+
+    def named(self, arguments: str, value: str) -> str:
+        """LaTeX of the function that stands alone, of these arguments, being ``value``."""
+        return rf"{self.latex_letter}_{{\mathrm{{{''.join(self.species)}}}}}({arguments}) = {value}"
 
     def of_one_neighbour(self, r: Floats) -> Floats:
         """Addend of one neighbour at ``r`` (Å, shape (P,)), and its slope in 1/Å, shape (2, P).
@@ -186,32 +158,22 @@ class SumFunction(ABC):
 
     @abstractmethod
     def cpp(self, number: int, place: int, *, alone: bool) -> Cpp:
-        """C++ for the plugin.
+        """C++ for the plugin; ``number`` tells its functions from those of others.
 
-        Parameters
-        ----------
-        number
-            Tells its functions from those of others.
-        place
-            Its first place in a neighbour's array ``g``.
-        alone
-            Whether it stands alone.
+        ``place`` is its first place in a neighbour's array ``g``.
         """
 
 
 class OfPairs(NamedTuple):
-    """Addends that depend on one distance each."""
+    """Addends that depend on one distance each, as a ``Portion``."""
 
     near: Near
-    values: Floats
-    """Value and slope by the distance, shape (2, Q)."""
+    values: Floats  # value and slope by the distance, shape (2, Q)
 
     def sums(self, n: int) -> Floats:
-        """See ``Portion``."""
         return np.asarray(np.bincount(self.near.pairs.i, self.values[0], n), dtype=float)
 
     def add(self, weight: Floats | None, gradient: Floats) -> None:
-        """See ``Portion``."""
         (at, pairs), slope = self.near, self.values[1]
         if weight is None:
             gradient[at] += slope[:, None] * pairs.unit
@@ -219,6 +181,14 @@ class OfPairs(NamedTuple):
         felt = slope != 0  # where all neighbours are at the cutoff F need not have a slope
         along = weight[pairs.i[felt]] * slope[felt]
         gradient[at[felt]] += along[:, None] * pairs.unit[felt]
+
+
+def refuse(values: Floats, message: str, *coordinates: Floats) -> None:
+    """Raise ``ValueError`` with the first of the places at which a value is not finite."""
+    broken = ~np.isfinite(values).all(axis=0)
+    if broken.any():
+        n = int(np.argmax(broken))
+        raise ValueError(message.format(*(part[n] for part in coordinates)))
 
 
 def rounded(digits: int) -> Callable[[float], Any]:

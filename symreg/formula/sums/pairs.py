@@ -9,24 +9,14 @@ from typing import Any
 import numpy as np
 import sympy
 
+from symreg.arrays import Floats
 from symreg.formula.ccode import assignments, constants, declared, function, number
-from symreg.formula.radial import ANY_R, HIGHEST, Parts, R, RadialFunction, weighted_sum
-from symreg.formula.sums.base import (
-    Cpp,
-    Floats,
-    OfPairs,
-    Portion,
-    SumFunction,
-    Surroundings,
-    latex,
-    rounded,
-)
+from symreg.formula.radial import Parts, R, RadialFunction, weighted_sum
+from symreg.formula.sums import base
+from symreg.formula.sums.base import Cpp, OfPairs, Portion, SumFunction, Surroundings
 from symreg.terms.kinds import PAIRS
 from symreg.terms.lengths import Lengths
 from symreg.terms.wall import Wall
-
-X = {"x": sympy.Symbol("x", positive=True)}
-"""The reduced distance in LaTeX."""
 
 
 class PairSum(SumFunction):
@@ -44,10 +34,9 @@ class PairSum(SumFunction):
     words = "sum over pairs of φ(x) f_c(r)"
 
     def __init__(self, parts: Parts, species: Sequence[str], lengths: Lengths) -> None:
-        """See ``SumFunction``."""
         super().__init__(parts, species, lengths)
+        # Between r_lo and r_cut.
         self.inside = RadialFunction(parts, self.r0, self.cutoff, self.write)
-        """The function between ``r_lo`` and ``r_cut``."""
 
     def energy(self, r: Floats) -> Floats:
         """Energy of a pair in eV at the distances ``r`` in Å, any shape."""
@@ -66,9 +55,8 @@ class PairSum(SumFunction):
         r = np.asarray(r, dtype=float)
         result = np.zeros((order + 1, *r.shape))
         below = r < self.r_lo
-        if below.any():
-            for n in range(order + 1):
-                result[n, below] = self.wall.derivative(r[below], n)
+        for n in range(order + 1) if below.any() else ():
+            result[n, below] = self.wall.derivative(r[below], n)
         inside = ~below & (r < self.r_cut)
         result[:, inside] = self.inside.derivatives(r[inside], order)
         return result
@@ -76,7 +64,7 @@ class PairSum(SumFunction):
     @cached_property
     def wall(self) -> Wall:
         """The repulsion below ``r_lo``."""
-        at_edge = self.inside.derivatives(np.array([self.r_lo]), HIGHEST)[:, 0]
+        at_edge = self.inside.derivatives(np.array([self.r_lo]), 3)[:, 0]
         if not np.isfinite(at_edge).all():
             raise ValueError(
                 f"the formula for {self.name} is not finite at {self.r_lo:g} Å, where "
@@ -90,28 +78,18 @@ class PairSum(SumFunction):
         return self.inside.expression
 
     def sympy(self) -> Any:
-        """See ``SumFunction``."""
         # A plain symbol, or `expression.subs("r", 3.8)` would silently do nothing.
         return self.expression.xreplace({R: sympy.Symbol("r")})
 
     def latex(self, digits: int) -> list[str]:
-        """See ``SumFunction``."""
-        name = "".join(self.species)
-        return [rf"{self.latex_letter}_{{\mathrm{{{name}}}}}(x) = {self._written(digits)}"]
+        total = weighted_sum(self.parts, base.LATEX, base.rounded(digits), self.write)
+        return [self.named("x", base.latex(total))]
 
     def latex_argument(self, symbol: str, digits: int) -> list[str]:
-        """See ``SumFunction``."""
-        written = latex(self.write(self.parts[0][0], X, self._constants(digits)))
+        written = self.written(self.parts[0][0], digits)
         return [rf"{symbol} = \sum_j \left[ {written} \right] f_c(r_j)"]
 
-    def _constants(self, digits: int) -> list[Any]:
-        return list(map(rounded(digits), self.parts[0][0].constants))
-
-    def _written(self, digits: int) -> str:
-        return latex(weighted_sum(self.parts, X, rounded(digits), self.write))
-
     def addends(self, around: Surroundings, *, alone: bool) -> Iterable[Portion]:
-        """See ``SumFunction``."""
         centre, neighbour = self.species
         near = around.near(self.r_cut, centre, neighbour, either=alone)
         if alone:
@@ -120,18 +98,13 @@ class PairSum(SumFunction):
         return [OfPairs(near, self.of_one_neighbour(near.pairs.r))]
 
     def of_one_neighbour(self, r: Floats) -> Floats:
-        """See ``SumFunction``."""
         return self.inside.clamped(r, *self.clamp(r))
 
     def refuse_infinite(self, name: str) -> None:
-        """See ``SumFunction``."""
         near = np.array([self.clamp.floor, self.clamp.r_lo])
-        known = np.isfinite(self.of_one_neighbour(near)).all(axis=0)
-        if not known.all():
-            raise ValueError(f"{name} at {near[~known][0]:g} Å")
+        base.refuse(self.of_one_neighbour(near), f"{name} at {{:g}} Å", near)
 
     def cpp(self, number: int, place: int, *, alone: bool) -> Cpp:
-        """See ``SumFunction``."""
         if alone:
             return Cpp([self._interaction(number)], [], [f"energy += pair_{number}(r, slope);"])
         fill = [
@@ -139,11 +112,11 @@ class PairSum(SumFunction):
             f"b.g_slope[{place}] = (b.g_slope[{place}]*f + b.g[{place}]*df)*r_slope;",
             f"b.g[{place}] *= f;",
         ]
-        return Cpp([declared(f"density_{number}", *self.inside.numbered, ANY_R)], fill, [], 1)
+        return Cpp([declared(f"density_{number}", self.inside.numbered)], fill, [], 1)
 
     def _interaction(self, n: int) -> str:
-        expression, numbers = self.inside.numbered
-        values = {"const double u": expression, "const double du": sympy.diff(expression, ANY_R)}
+        u = self.inside.numbered
+        values = {"const double u": u.expression, "const double du": u.slopes[0]}
         body = [f"if (r < {number(self.r_lo)}) {{", f"  const double h = {number(self.r_lo)} - r;"]
         wall, c = self.wall, [number(value) for value in self.wall.coefficients]
         if wall.kind == "exponential":
@@ -153,7 +126,7 @@ class PairSum(SumFunction):
             derivative = f"({c[1]}) + h*(2.0*({c[2]}) + h*(3.0*({c[3]}) + h*4.0*({c[4]})))"
             rise = f"({c[1]}) + h*(({c[2]}) + h*(({c[3]}) + h*({c[4]})))"
             body += [f"  slope -= {derivative};", f"  return {c[0]} + h*({rise});"]
-        body += ["}", *constants(numbers), *assignments(values)]
+        body += ["}", *constants(u), *assignments(values)]
         body += ["double f, df;", "fade_pair(r, f, df);", "slope += du*f + u*df;", "return u*f;"]
         comment = f"Energy of {self.name}; its slope is added."
         return function(f"pair_{n}", ["double r", "double &slope"], body, comment, "double")
