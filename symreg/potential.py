@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.files import plain, write_text
 from symreg.formula import Formula, FormulaCalculator
-
-Floats = NDArray[np.float64]
+from symreg.records import number_from
 
 FORMAT = "symreg-potential"
 VERSION = 2
@@ -195,7 +193,9 @@ class Potential:
         try:
             formula, history = Formula.from_dict(record), dict(record.get("provenance", {}))
             rows = record.get("covariance")
-            matrix = None if rows is None else [[_number(value) for value in row] for row in rows]
+            matrix = (
+                None if rows is None else [[number_from(value) for value in row] for row in rows]
+            )
             if matrix is not None and len({len(row) for row in matrix}) != 1:
                 raise ValueError("rows of the covariance matrix differ in length")
             return Potential(formula, history, None if matrix is None else np.array(matrix))
@@ -203,8 +203,3 @@ class Potential:
             raise ValueError(f"the key {error} is missing") from None
         except (TypeError, AttributeError) as error:
             raise ValueError(f"a value has the wrong type: {error}") from None
-
-
-def _number(value: float | None) -> float:
-    """A number of a file, where null stands for one that is not finite."""
-    return math.nan if value is None else float(value)

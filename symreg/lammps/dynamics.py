@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
@@ -22,14 +22,11 @@ BLOCKS = 20
 SEED = 4711
 
 
-@dataclass(frozen=True)
-class Dynamics:
-    """How the run at constant energy is done."""
+class Dynamics(NamedTuple):
+    """How the run at constant energy is done: the step in ps, the initial temperature in K."""
 
     timestep: float
-    """In ps."""
     temperature: float
-    """Initial, in K."""
 
 
 def choose_dynamics(formula: Formula) -> Dynamics:
@@ -46,10 +43,8 @@ def choose_dynamics(formula: Formula) -> Dynamics:
     mass = min(atomic_masses[atomic_numbers[symbol]] for symbol in formula.species)
     omega = np.sqrt(max(stiffness, 1e-2) / mass)  # 1 / ASE's unit of time
     step = 2 * np.pi / omega / 100 / (1000 * fs)
-    return Dynamics(
-        timestep=float(f"{step:.1g}"),
-        temperature=float(f"{np.clip(0.2 * depth / kB, 1.0, hottest):.2g}"),
-    )
+    temperature = np.clip(0.2 * depth / kB, 1.0, hottest)
+    return Dynamics(float(f"{step:.1g}"), float(f"{temperature:.2g}"))
 
 
 def _stiffness_of_crystal(formula: Formula, d: float) -> float:
@@ -71,10 +66,7 @@ def nve_input(dynamics: Dynamics) -> str:
 
 
 def drift(total_energies: list[float], atoms: int, dynamics: Dynamics) -> Drift:
-    """Slope of the total energy with its standard error.
-
-    ``total_energies`` are in eV, the first before the first step.
-    """
+    """Slope of the total energies in eV, the first before the first step."""
     energies = np.array(total_energies[1:]) * 1e3 / atoms
     block = energies.reshape(BLOCKS, -1).mean(axis=1)
     time = np.arange(BLOCKS) * EVERY * (energies.size // BLOCKS) * dynamics.timestep / 1e3

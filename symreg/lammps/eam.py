@@ -12,16 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.formula import Formula, FunctionOfSums, PairSum
 from symreg.lammps.records import Splines
 from symreg.lammps.route import Route, Way, lines_of
 from symreg.lammps.specimens import typical_distance
 from symreg.structures.neighbours import find_pairs
 from symreg.terms.kinds import FUNCTION, PAIRS, kind_of
-
-Floats = NDArray[np.float64]
 
 POINTS = (2000, 5000, 10_000, 20_000, 50_000)
 """Lengths of tables to choose from."""
@@ -71,7 +69,7 @@ class Table:
 
 @dataclass(frozen=True)
 class EamFile:
-    """All three tables, and how far they are from the formula."""
+    """All three tables, and how far in eV/Å forces are predicted to be from the formula's."""
 
     symbol: str
     r_cut: float
@@ -80,19 +78,13 @@ class EamFile:
     pair: Table
     """Distance times pair energy, in Å eV."""
     force_error: float
-    """Predicted for crystals and liquids, in eV/Å."""
     dimer_error: float
-    """That for two atoms: where F is not smooth at 0, as a square root, it is large."""
+    """Of two atoms alone: where F is not smooth at 0, as a square root, it is large."""
 
     @property
     def within_promise(self) -> bool:
-        """Whether both errors are known and small enough, so that tables do for all purposes."""
+        """Whether both errors are known and small enough."""
         return self.force_error < FORCE_ERROR and self.dimer_error < FORCE_ERROR
-
-    @property
-    def largest_sum(self) -> float:
-        """Where the table of F ends."""
-        return float(self.embedding.step * (self.embedding.values.size - 1))
 
     def text(self, first_line: str) -> str:
         """The file; LAMMPS reads ``UNITS:`` from its first line."""
@@ -106,14 +98,7 @@ class EamFile:
 
 
 def eam_file(formula: Formula) -> EamFile:
-    """The shortest file that keeps the promise of 1e-6 eV/Å for crystals, else the longest.
-
-    Raises
-    ------
-    ValueError
-        If there are several different sums, one that changes its sign, or none, or F is not finite
-        as far as sums of close-packed atoms go.
-    """
+    """The shortest file that keeps the promise of 1e-6 eV/Å for crystals, else the longest."""
     many_body = _one_sum(formula)
     pair = formula.pair_function(many_body.species, many_body.species)
     sign = _sign(many_body)
@@ -140,6 +125,7 @@ def _one_sum(formula: Formula) -> FunctionOfSums:
 
 
 def _sign(many_body: FunctionOfSums) -> float:
+    """That of all sums."""
     r = np.linspace(0.0, many_body.r_cut, 4000)[:-1]
     values = many_body.densities(r)[0, 0]
     if values.min() < 0 < values.max():
@@ -206,12 +192,8 @@ def _predicted_errors(
 
 
 def _felt(by_sum: Floats, slope: Floats) -> Floats:
-    """Their product: a sum that does not change is not felt, however steep F is there.
-
-    A density that fades as exp(-1/r) is zero in floating-point numbers before the cutoff.
-    """
-    felt = slope != 0
-    return np.multiply(by_sum, slope, out=np.zeros_like(slope), where=felt)
+    """Their product: a sum that does not change is not felt, however steep F is there."""
+    return np.multiply(by_sum, slope, out=np.zeros_like(slope), where=slope != 0)
 
 
 class EamWay(Way):
@@ -227,21 +209,15 @@ class EamWay(Way):
     def make(self, formula: Formula, first_line: str) -> Route:
         """See ``Way``."""
         file = eam_file(formula)
-        name = f"{file.symbol}.eam.alloy"
+        name, keeps = f"{file.symbol}.eam.alloy", file.within_promise
         record = Splines(
             knots=file.density.values.size,
             predicted_forces_error=file.force_error,
             predicted_dimer_error=file.dimer_error,
-            largest_sum=file.largest_sum,
+            largest_sum=float(file.embedding.step * (file.embedding.values.size - 1)),
             promise=FORCE_ERROR,
-            within_promise=file.within_promise,
+            within_promise=keeps,
         )
         commands = lines_of(["pair_style eam/alloy", f"pair_coeff * * {name} {file.symbol}"])
-        return Route(
-            self.style,
-            commands,
-            {name: file.text(first_line)},
-            0.0,
-            splines=record,
-            keeps_promise=file.within_promise,
-        )
+        files = {name: file.text(first_line)}
+        return Route(self.style, commands, files, 0.0, splines=record, keeps_promise=keeps)

@@ -11,9 +11,8 @@ from typing import Any
 from symreg.files import write_bytes, write_json, write_text
 from symreg.formula import Formula
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, nve_input
-from symreg.lammps.plugin import build_plugin
 from symreg.lammps.readme import readme_text
-from symreg.lammps.records import Parity, Tabulated
+from symreg.lammps.records import Parity
 from symreg.lammps.roundtrip import MEASURE, compare_ranks, reference, round_trip
 from symreg.lammps.route import Route
 from symreg.lammps.routes import make_routes
@@ -22,7 +21,6 @@ from symreg.lammps.specimens import Specimen, data_file, make_specimens, type_na
 from symreg.lammps.worker import VIRIAL
 
 SETUP = "units metal\natom_style atomic\natom_modify map array\nboundary p p p\n"
-BUILT = "built"
 BAR = 1602176.5
 """LAMMPS's factor between eV/Å^3 and bar in ``units metal``."""
 STRESS = " ".join(f"$(-vol*{name}/{BAR}:%.12f)" for name in VIRIAL)
@@ -66,10 +64,7 @@ def export(
 
     Returns
     -------
-    The content of ``parity.json``: ``status`` (``run``, or why not), ``lammps_version``,
-    ``energy_per_atom_max`` (eV), ``forces_max`` (eV/Å), ``virial_per_atom_max`` (eV), ``style``,
-    ``table`` (points and predicted errors), ``routes``, ``two_ranks``, and for a plugin ``plugin``
-    (``built``, or why not), for splines ``splines``.
+    The content of ``parity.json``; see ``symreg.lammps.records.Parity``.
 
     Raises
     ------
@@ -80,16 +75,15 @@ def export(
     """
     provenance = provenance or {}
     folder = Path(folder)
-    routes, plugin = with_plugin(make_routes(formula, style, first_line(provenance)))
+    routes = make_routes(formula, style, first_line(provenance))
     starts = [route.r_min for route in routes if route.r_min < formula.r_lo]
     specimens = make_specimens(formula, max(starts, default=formula.r_lo))
     files = folder_files(formula, routes, specimens[0])
     for name, content in files.items():
         data = content.encode("utf-8") if isinstance(content, str) else content
         write_bytes(folder / name, data)
-    parity = measure_parity(formula, routes, specimens, files, plugin)
-    readme = readme_text(formula, routes, parity, provenance)
-    write_text(folder / "README.md", readme)
+    parity = measure_parity(formula, routes, specimens, files)
+    write_text(folder / "README.md", readme_text(formula, routes, parity, provenance))
     record = parity.to_dict()
     write_json(folder / "parity.json", record)
     return record
@@ -100,23 +94,12 @@ def measure_parity(
     routes: list[Route],
     specimens: list[Specimen],
     files: Mapping[str, str | bytes],
-    plugin: str | None,
 ) -> Parity:
-    """Run LAMMPS if it is there, on all routes that are ready.
-
-    Parameters
-    ----------
-    formula, routes, specimens
-        Whose differences on which structures.
-    files
-        Name and content of all files of the folder.
-    plugin
-        Whether it was built; None without one.
-    """
-    parity = Parity(
-        "run", routes[0].style, table=_table(routes), splines=routes[0].splines, plugin=plugin
-    )
-    ready = [route for route in routes if not route.library or plugin == BUILT]
+    """Run LAMMPS if it is there, on all routes that are ready; ``files`` are all of the folder."""
+    best, table = routes[0], next((route.table for route in routes if route.table), None)
+    plugin = next((route.plugin for route in routes if route.plugin), None)
+    parity = Parity("run", best.style, table=table, splines=best.splines, plugin=plugin)
+    ready = [route for route in routes if route.plugin in (None, "built")]
     if not ready:
         return replace(parity, status=f"not run: plugin {plugin}")
     if not is_installed():
@@ -126,32 +109,12 @@ def measure_parity(
     except LammpsError as error:
         return replace(parity, status=f"failed: {error}")
     scripts = {
-        route.style: CHECK.replace("potential.mod", module_name(route, route is routes[0]))
+        route.style: CHECK.replace("potential.mod", module_name(route, route is best))
         for route in ready
     }
     ranks = compare_ranks(scripts, files)
     found = {style: replace(one, two_ranks=ranks[style]) for style, one in found.items()}
     return replace(parity, lammps_version=version, routes=found)
-
-
-def _table(routes: list[Route]) -> Tabulated | None:
-    """The table of the pairs, if a route has one."""
-    return next((route.table for route in routes if route.table is not None), None)
-
-
-def with_plugin(routes: list[Route]) -> tuple[list[Route], str | None]:
-    """The routes with the library of a plugin among its files, and whether it was built."""
-    ready, said = [], None
-    for route in routes:
-        found = route
-        if route.library:
-            try:
-                content = build_plugin(route.files, route.library)
-                found, said = replace(route, files={**route.files, route.library: content}), BUILT
-            except RuntimeError as error:
-                said = f"not built: {error}"
-        ready.append(found)
-    return ready, said
 
 
 def module_name(route: Route, is_first: bool) -> str:

@@ -22,18 +22,15 @@ FUNCTIONS = ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", 
 
 
 def lepton_string(formula: Formula, a: str, b: str) -> str:
-    """u(r) of a pair of species, wall and cutoff function included; r in Å, eV.
-
-    Helper quantities follow the formula, each after a semicolon, as Lepton reads them.
-    """
+    """u(r) of a pair of species, wall included, in Å and eV; helpers follow after semicolons."""
     function = formula.pair_function(a, b)
     inside = tree_to_lepton(formula.expression.total(Key.of(a, b)))
     helpers = [f"x=r/{_number(formula.r0)}"]
     if fade := _fade(formula.cutoff):
         inside, helpers = f"{inside}*fc", [*helpers, *fade]
-    below = f"step({_number(function.r_lo)}-r)"
-    wall, wall_helpers = _wall(function.wall)
-    return ";".join([f"select({below},{wall},{inside})", *helpers, *wall_helpers])
+    below, wall = f"step({_number(function.r_lo)}-r)", _wall(function.wall)
+    helpers.append(f"h={_number(function.r_lo)}-r")
+    return ";".join([f"select({below},{wall},{inside})", *helpers])
 
 
 def tree_to_lepton(tree: Tree) -> str:
@@ -78,21 +75,21 @@ def _number(value: float) -> str:
 
 def _fade(cutoff: Cutoff) -> list[str]:
     """The cutoff function ``fc``; nothing where it is 1."""
-    if cutoff.sympy(sympy.Symbol("r")) == 1:
-        return []
-    if not cutoff.fade.has_onset:
-        return [f"fc={sympy_to_lepton(cutoff.sympy(sympy.Symbol('r')))}"]
     # At its onset it is 1, and level.
-    fade = sympy_to_lepton(cutoff.sympy(sympy.Symbol("q")))
-    return [f"fc={fade}", f"q=max(r,{_number(cutoff.r_on)})"]
+    distance = "q" if cutoff.fade.has_onset else "r"
+    expression = cutoff.sympy(sympy.Symbol(distance))
+    if expression == 1:
+        return []
+    onset = [f"q=max(r,{_number(cutoff.r_on)})"] if cutoff.fade.has_onset else []
+    return [f"fc={sympy_to_lepton(expression)}", *onset]
 
 
-def _wall(wall: Wall) -> tuple[str, list[str]]:
+def _wall(wall: Wall) -> str:
+    """The wall in ``h``, how far a distance is below ``r_lo``."""
     c = [_number(value) for value in wall.coefficients]
-    h = f"h={_number(wall.r_lo)}-r"
     if wall.kind == "exponential":
-        return f"{c[0]}+{c[1]}*exp({c[2]}*h)", [h]
-    return f"{c[0]}+h*({c[1]}+h*({c[2]}+h*({c[3]}+h*{c[4]})))", [h]
+        return f"{c[0]}+{c[1]}*exp({c[2]}*h)"
+    return f"{c[0]}+h*({c[1]}+h*({c[2]}+h*({c[3]}+h*{c[4]})))"
 
 
 class LeptonWay(Way):

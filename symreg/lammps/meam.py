@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
+from symreg.arrays import Floats
 from symreg.formula import Formula, TripletSum
 from symreg.formula.sums.triplets import Product
 from symreg.lammps.records import Splines
 from symreg.lammps.route import Route, Way
-from symreg.lammps.table import overlay, table_route
+from symreg.lammps.table import clamped_spline, overlay, table_route
 from symreg.terms.kinds import PAIRS, TRIPLETS
 
 KNOTS = (2000, 5000, 10_000, 20_000)
@@ -33,9 +32,9 @@ SMOOTH = 3
 class Spline:
     """A cubic spline over equally spaced knots with given slopes at both ends."""
 
-    x: NDArray[np.float64]
+    x: Floats
     """Knots, shape (N,)."""
-    y: NDArray[np.float64]
+    y: Floats
     """Values there, shape (N,)."""
     slopes: tuple[float, float]
 
@@ -45,10 +44,9 @@ class Spline:
         rows = "".join(f"{x:.17g} {y:.17g} 0\n" for x, y in zip(self.x, self.y, strict=True))
         return f"spline3eq\n{self.x.size}\n{first:.17g} {last:.17g}\n{rows}"
 
-    def derivatives(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def derivatives(self, x: Floats) -> Floats:
         """Value and slope that LAMMPS finds at ``x`` between the ends, shape (2, X)."""
-        first, last = np.array(self.slopes)
-        spline = CubicSpline(self.x, self.y, bc_type=((1, first), (1, last)))
+        spline = clamped_spline(self.x, self.y, self.slopes)
         return np.stack([spline(x), spline(x, 1)])
 
 
@@ -61,11 +59,6 @@ class MeamFile:
     force_error: float
     """Predicted, in eV/Å, where ``AT_ONCE`` triplets are wrong at once."""
 
-    @property
-    def knots(self) -> int:
-        """Knots of the longer spline."""
-        return int(max(self.radial.x.size, self.angular.x.size))
-
     def text(self, first_line: str, symbol: str) -> str:
         """The file; LAMMPS reads ``UNITS:`` from its first line."""
         ends = self.radial.x[[0, -1]]
@@ -77,13 +70,7 @@ class MeamFile:
 
 
 def meam_files(function: TripletSum) -> list[MeamFile]:
-    """A file for each product, as short as the promise of 5e-6 eV/Å allows, else the longest.
-
-    Raises
-    ------
-    ValueError
-        If a value is not finite.
-    """
+    """A file for each product, as short as the promise of 5e-6 eV/Å allows, else the longest."""
     return [_file(function, n) for n in range(len(function.products))]
 
 
@@ -91,20 +78,23 @@ def _file(function: TripletSum, n: int) -> MeamFile:
     for knots in KNOTS:
         radial = _radial_spline(function, n, knots)
         angular = _angular_spline(function.products[n], knots)
-        error = _predicted_error(function, n, radial, angular)
-        file = MeamFile(radial, angular, error)
-        if error < FORCE_ERROR:
+        file = MeamFile(radial, angular, _predicted_error(function, n, radial, angular))
+        if file.force_error < FORCE_ERROR:
             break
     return file
 
 
-def _radial(function: TripletSum, n: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
+def _radial(function: TripletSum, n: int, r: Floats) -> Floats:
     """Radial factor times cutoff function and its slope, shape (2, X)."""
     values = function.radials(r).products[n]
-    if not np.isfinite(values).all():
-        at = r[np.argmin(np.isfinite(values).all(axis=0))]
-        raise ValueError(f"a radial factor of triplets is not finite at {at:.4g} Å")
+    _refuse_infinite(values, r, "a radial factor of triplets is not finite at {:.4g} Å")
     return values
+
+
+def _refuse_infinite(values: Floats, places: Floats, message: str) -> None:
+    known = np.isfinite(values).all(axis=0)
+    if not known.all():
+        raise ValueError(message.format(places[np.argmin(known)]))
 
 
 def _radial_spline(function: TripletSum, n: int, knots: int) -> Spline:
@@ -122,20 +112,18 @@ def _radial_spline(function: TripletSum, n: int, knots: int) -> Spline:
 def _angular_spline(product: Product, knots: int) -> Spline:
     c = np.linspace(-1, 1, knots)
     values = product.angular.to_third(c)
-    if not np.isfinite(values[:2]).all():
-        at = c[np.argmin(np.isfinite(values[:2]).all(axis=0))]
-        raise ValueError(f"an angular factor of triplets is not finite at cosine {at:.4g}")
+    message = "an angular factor of triplets is not finite at cosine {:.4g}"
+    _refuse_infinite(values[:2], c, message)
     # One knot beyond each end, for rounding: p need not exist there, its Taylor polynomial does.
     step = c[1] - c[0]
-    ends = []
-    for end, side in ((values[:, 0], -step), (values[:, -1], step)):
-        taylor = np.polynomial.Polynomial(np.nan_to_num(end) / np.array([1, 1, 2, 6]))
-        ends.append((taylor(side), taylor.deriv()(side)))
-    (low, low_slope), (high, high_slope) = ends
+    low, high = (
+        np.polynomial.Polynomial(np.nan_to_num(values[:, end]) / np.array([1, 1, 2, 6]))
+        for end in (0, -1)
+    )
     return Spline(
         np.concatenate([[-1 - step], c, [1 + step]]),
-        np.concatenate([[low], values[0], [high]]),
-        (float(low_slope), float(high_slope)),
+        np.concatenate([[low(-step)], values[0], [high(step)]]),
+        (float(low.deriv()(-step)), float(high.deriv()(step))),
     )
 
 
@@ -180,8 +168,7 @@ class MeamWay(TripletWay):
     def require(self, formula: Formula) -> None:
         """See ``Way``."""
         super().require(formula)
-        if general := triplets_of(formula).general:
-            texts = ", ".join(tree.text(5) for tree, _ in general)
+        if texts := ", ".join(tree.text(5) for tree, _ in triplets_of(formula).general):
             raise ValueError(
                 f"style 'meam' is for products h(x1)*h(x2)*p(c); {texts} is none: use style "
                 "'plugin'"
@@ -195,7 +182,7 @@ class MeamWay(TripletWay):
             for n, file in enumerate(splines, 1)
         }
         record = Splines(
-            knots=max(file.knots for file in splines),
+            knots=max(one.x.size for file in splines for one in (file.radial, file.angular)),
             predicted_forces_error=float(np.max([file.force_error for file in splines])),
             promise=FORCE_ERROR,
             within_promise=all(file.force_error < FORCE_ERROR for file in splines),

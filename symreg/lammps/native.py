@@ -11,41 +11,32 @@ from symreg.formula import Formula, PairSum
 from symreg.formula.radial import R
 from symreg.lammps.route import Route, Way, lines_of, type_pairs
 
-NATIVE_STYLES = ("lj/cut", "mie/cut", "morse", "buck", "born")
-"""Styles that are tried, in this order."""
 REAL = 1e-12
 """Relative difference below which two fitted numbers are the same number."""
 
-Powers = Mapping[float, float]
-Rates = Mapping[float, float]
+Coefficients = Mapping[float, float]
+"""A by n of powers A r^n, or B by k of exponentials B exp(k r)."""
 
 
 def native_coefficients(formula: Formula) -> tuple[str, dict[tuple[str, str], tuple[float, ...]]]:
-    """The native style whose form every pair has, and its coefficients per pair of species.
-
-    Raises
-    ------
-    ValueError
-        If a cutoff function changes the form, or no style fits all pairs.
-    """
+    """The native style whose form every pair has, and its coefficients per pair of species."""
     if formula.cutoff.sympy(R) != 1:
         raise ValueError(
             f"style 'native' needs cutoff = \"none\"; this formula has cutoff "
             f"\"{formula.cutoff.kind}\", which no native LAMMPS style contains: use style 'table'"
         )
     parts = {pair: decompose(formula.pair_function(*pair)) for pair in formula.species_pairs}
-    for style in NATIVE_STYLES:
-        found = {pair: _MATCH[style](*part) for pair, part in parts.items() if part is not None}
+    for style, match in _MATCH.items():
+        found = {pair: match(*part) for pair, part in parts.items() if part is not None}
         coefficients = {pair: values for pair, values in found.items() if values is not None}
         if len(coefficients) == len(parts):
             return style, coefficients
     raise ValueError(
-        f"none of {', '.join(NATIVE_STYLES)} is the form {formula.expression.text()}; "
-        "use style 'table'"
+        f"none of {', '.join(_MATCH)} is the form {formula.expression.text()}; use style 'table'"
     )
 
 
-def decompose(function: PairSum) -> tuple[Powers, Rates] | None:
+def decompose(function: PairSum) -> tuple[Coefficients, Coefficients] | None:
     """A pair function as sum of A r^n and B exp(k r): ({n: A}, {k: B}), or None if it is none."""
     (r,) = function.expression.free_symbols or {sympy.Symbol("r", positive=True)}
     powers: dict[float, float] = {}
@@ -67,7 +58,7 @@ def _collect(parts: dict[float, float], key: float, value: float) -> None:
     parts[same] = parts.get(same, 0.0) + value
 
 
-def _mie(powers: Powers, rates: Rates) -> tuple[float, ...] | None:
+def _mie(powers: Coefficients, rates: Coefficients) -> tuple[float, ...] | None:
     """Epsilon, sigma and both exponents of ``mie/cut``."""
     if rates or len(powers) != 2:
         return None
@@ -80,13 +71,13 @@ def _mie(powers: Powers, rates: Rates) -> tuple[float, ...] | None:
     return epsilon, sigma, n, m
 
 
-def _lj(powers: Powers, rates: Rates) -> tuple[float, ...] | None:
+def _lj(powers: Coefficients, rates: Coefficients) -> tuple[float, ...] | None:
     """Epsilon and sigma of ``lj/cut``."""
     mie = _mie(powers, rates)
     return mie[:2] if mie is not None and mie[2:] == (12.0, 6.0) else None
 
 
-def _morse(powers: Powers, rates: Rates) -> tuple[float, ...] | None:
+def _morse(powers: Coefficients, rates: Coefficients) -> tuple[float, ...] | None:
     """D0, alpha and r0 of ``morse``."""
     if powers or len(rates) != 2:
         return None
@@ -97,13 +88,13 @@ def _morse(powers: Powers, rates: Rates) -> tuple[float, ...] | None:
     return depth, -slow, math.log(-2 * repulsion / attraction) / -slow
 
 
-def _buck(powers: Powers, rates: Rates) -> tuple[float, ...] | None:
+def _buck(powers: Coefficients, rates: Coefficients) -> tuple[float, ...] | None:
     """A, rho and C of ``buck``."""
     born = _born(powers, rates)
     return (born[0], born[1], born[3]) if born is not None and born[4] == 0 else None
 
 
-def _born(powers: Powers, rates: Rates) -> tuple[float, ...] | None:
+def _born(powers: Coefficients, rates: Coefficients) -> tuple[float, ...] | None:
     """A, rho, sigma = 0, C and D of ``born``."""
     if len(rates) != 1 or not set(powers) <= {-6.0, -8.0}:
         return None
@@ -113,13 +104,14 @@ def _born(powers: Powers, rates: Rates) -> tuple[float, ...] | None:
     return size, -1 / rate, 0.0, -powers.get(-6.0, 0.0), powers.get(-8.0, 0.0)
 
 
-_MATCH: dict[str, Callable[[Powers, Rates], tuple[float, ...] | None]] = {
+_MATCH: dict[str, Callable[[Coefficients, Coefficients], tuple[float, ...] | None]] = {
     "lj/cut": _lj,
     "mie/cut": _mie,
     "morse": _morse,
     "buck": _buck,
     "born": _born,
 }
+"""Styles that are tried, in this order."""
 
 
 class NativeWay(Way):
@@ -133,10 +125,6 @@ class NativeWay(Way):
         """See ``Way``."""
         super().require(formula)
         native_coefficients(formula)
-
-    def is_automatic(self, formula: Formula) -> bool:  # noqa: ARG002
-        """See ``Way``."""
-        return False
 
     def make(self, formula: Formula, first_line: str) -> Route:  # noqa: ARG002
         """See ``Way``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,10 @@ from symreg.formula import Formula, FunctionOfSums
 from symreg.formula.ccode import assignments, constants, function, number
 from symreg.formula.radial import R
 from symreg.formula.sums import Cpp, SumFunction
-from symreg.lammps.route import Route, Way
+from symreg.lammps.route import Route, Way, lines_of
+from symreg.lammps.runtime import LammpsError, call
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import PAIRS, kind_of
-from symreg.terms.wall import Clamp
 
 TEMPLATE = Path(__file__).with_name("pair_symreg.cpp.in")
 BUILD = """\
@@ -51,13 +50,9 @@ SECONDS = 120.0
 
 def plugin_names(formula: Formula) -> dict[str, str]:
     """Names of the style, its source and its library."""
-    species = "-".join(formula.species)
-    stem = f"pair_symreg_{species.lower()}"
-    return {
-        "style": f"symreg/{species.lower()}",
-        "source": f"{stem}.cpp",
-        "library": f"{stem}.so",
-    }
+    species = "-".join(formula.species).lower()
+    stem = f"pair_symreg_{species}"
+    return {"style": f"symreg/{species}", "source": f"{stem}.cpp", "library": f"{stem}.so"}
 
 
 def plugin_files(formula: Formula) -> dict[str, str]:
@@ -67,32 +62,17 @@ def plugin_files(formula: Formula) -> dict[str, str]:
 
 
 def build_plugin(files: Mapping[str, str | bytes], library: str) -> bytes:
-    """Build the plugin for the LAMMPS of this Python.
-
-    Raises
-    ------
-    RuntimeError
-        If that fails; the message says why.
-    """
+    """Build the plugin for the LAMMPS of this Python; ``LammpsError`` says why it cannot be."""
     with tempfile.TemporaryDirectory(prefix="symreg-plugin-") as name:
         for file, content in files.items():
             (Path(name) / file).write_text(str(content))
         environment = os.environ | {"PYTHON": sys.executable}
-        try:
-            process = subprocess.run(
-                ["sh", str(Path(name) / "build.sh")],
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                check=False,
-                env=environment,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise RuntimeError(f"the compiler was stopped after {SECONDS:g} s") from error
+        command = ["sh", str(Path(name) / "build.sh")]
+        process = call("the compiler", command, environment, SECONDS)
         if process.returncode:
             lines = process.stderr.strip().splitlines() or ["no message"]
             reason = next((line for line in lines if "error" in line), lines[-1])
-            raise RuntimeError(reason.replace(name, "."))
+            raise LammpsError(reason.replace(name, "."))
         return (Path(name) / library).read_bytes()
 
 
@@ -108,10 +88,8 @@ def plugin_source(formula: Formula) -> str:
         two.append(one.cpp(k, sum(piece.slots for piece in two), alone=k < len(alone)))
     triplets, bends = two[: len(alone)], two[len(alone) :]
     cutoff = formula.cutoff_three_body if two else None
-    parts = [_pairs(formula), _clamp(next(iter(formula.sums.values())).clamp)]
-    if cutoff is not None:
-        parts.append(_fade("fade_triplet", cutoff))
-    parts += [text for piece in (*two, *sums) for text in piece.functions]
+    clamp = next(iter(formula.sums.values())).clamp  # one for all of a species
+    parts = [_pairs(formula), *([_fade("fade_triplet", cutoff)] if cutoff else [])]
     marks = {
         "TITLE": "-".join(formula.species),
         "LIBRARY": names["library"],
@@ -119,6 +97,8 @@ def plugin_source(formula: Formula) -> str:
         "SPECIES": " ".join(formula.species),
         "N_SPECIES": str(len(formula.species)),
         "NAMES": ", ".join(f'"{symbol}"' for symbol in formula.species),
+        "R_LO": number(clamp.r_lo),
+        "WIDTH": number(clamp.width),
         "R_CUT_PAIR": number(formula.cutoff.r_cut),
         "R_CUT_TRIPLET": number(0.0 if cutoff is None else cutoff.r_cut),
         "PRODUCTS": str(sum(piece.slots for piece in two)),
@@ -126,7 +106,7 @@ def plugin_source(formula: Formula) -> str:
         "BENDS": str(len(bends)),
         "BEND_SUM": ", ".join(map(str, bent)) or "0",
         "SUMS": str(len(arguments)),
-        "FUNCTIONS": "\n".join(parts),
+        "FUNCTIONS": "\n".join([*parts, *(f for piece in (*two, *sums) for f in piece.functions)]),
         "RADIAL": _indented(_fill_two(formula, two)),
         "TRIPLET": _indented([line for piece in triplets for line in piece.add]),
         "BEND": _indented([line for k, piece in enumerate(bends) for line in _bend(k, piece)]),
@@ -146,10 +126,8 @@ def _neighbours(one: SumFunction) -> int:
 
 def _pairs(formula: Formula) -> str:
     """Functions of all pairs of species, and one that chooses among them."""
-    parts, choice = (
-        [_fade("fade_pair", formula.cutoff)],
-        ["(void) s, (void) t;", "double energy = 0.0;"],
-    )
+    parts = [_fade("fade_pair", formula.cutoff)]
+    choice = ["(void) s, (void) t;", "double energy = 0.0;"]
     alone = [one for one in formula.sums.values() if _neighbours(one) == 1]
     for n, one in enumerate(alone):
         piece = one.cpp(n, n, alone=True)
@@ -160,14 +138,9 @@ def _pairs(formula: Formula) -> str:
         # With one species there is nothing to choose.
         start = f"if ({alike}) {{" if len(formula.species) > 1 else "{"
         choice += [start, *(f"  {line}" for line in piece.add), "}"]
-    chooser = function(
-        "pair_energy",
-        ["int s", "int t", "double r", "double &slope"],
-        [*choice, "return energy;"],
-        "Energy of a pair of species; its slope is added.",
-        "double",
-    )
-    return "\n".join([*parts, chooser])
+    arguments = ["int s", "int t", "double r", "double &slope"]
+    comment, body = "Energy of a pair of species; its slope is added.", [*choice, "return energy;"]
+    return "\n".join([*parts, function("pair_energy", arguments, body, comment, "double")])
 
 
 def _fade(name: str, cutoff: Cutoff) -> str:
@@ -220,22 +193,6 @@ def _indented(lines: Sequence[str]) -> str:
     return "".join(f"  {line}\n" for line in lines)
 
 
-def _clamp(clamp: Clamp) -> str:
-    """The distance that all but pairs see; it is one for all of a species."""
-    r_lo, width = number(clamp.r_lo), number(clamp.width)
-    body = [
-        f"if (r >= {r_lo}) {{",
-        "  slope = 1.0;",
-        "  return r;",
-        "}",
-        f"const double t = std::min(1.0, ({r_lo} - r)/{width});",
-        "slope = 1.0 - t*t*t*(10.0 - t*(15.0 - 6.0*t));",
-        f"return {r_lo} - {width}*(t - t*t*t*t*(2.5 - t*(3.0 - t)));",
-    ]
-    comment = "Distance that all but pairs see, and its slope: they do not feel atoms come closer."
-    return function("effective", ["double r", "double &slope"], body, comment, "double")
-
-
 class PluginWay(Way):
     """A pair style of the formula's own, to be built."""
 
@@ -256,14 +213,15 @@ class PluginWay(Way):
 
     def make(self, formula: Formula, first_line: str) -> Route:  # noqa: ARG002
         """See ``Way``."""
-        names = plugin_names(formula)
-        commands = (
-            f"plugin load ./{names['library']}\n"
-            f"pair_style {names['style']}\n"
-            f"pair_coeff * * {' '.join(formula.species)}\n"
-        )
-        files = plugin_files(formula)
-        return Route(self.style, commands, files, 0.0, library=names["library"])
+        names, species = plugin_names(formula), " ".join(formula.species)
+        lines = [f"plugin load ./{names['library']}", f"pair_style {names['style']}"]
+        commands = lines_of([*lines, f"pair_coeff * * {species}"])
+        files: dict[str, str | bytes] = {**plugin_files(formula)}
+        try:
+            files[names["library"]] = build_plugin(files, names["library"])
+        except LammpsError as error:
+            return Route(self.style, commands, files, 0.0, plugin=f"not built: {error}")
+        return Route(self.style, commands, files, 0.0, plugin="built")
 
     def notes(self, formula: Formula) -> str:
         """See ``Way``."""

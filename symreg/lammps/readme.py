@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symreg.formula import Formula
-from symreg.lammps.records import Parity, RouteParity
+from symreg.lammps.records import Parity, RouteParity, Splines, Tabulated
 from symreg.lammps.route import Route
 from symreg.lammps.routes import way_of
 from symreg.lammps.specimens import type_names
@@ -15,7 +15,6 @@ from symreg.lammps.table import FORCE_ERROR, R_MIN
 from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import PAIRS, kind_of
-from symreg.terms.wall import Clamp
 
 RUN = """\
 ## How to run
@@ -32,53 +31,47 @@ LAMMPS looks for data files in its working folder and in those of `LAMMPS_POTENT
 
 
 def readme_text(
-    formula: Formula,
-    routes: list[Route],
-    parity: Parity,
-    provenance: Mapping[str, Any],
+    formula: Formula, routes: list[Route], parity: Parity, provenance: Mapping[str, Any]
 ) -> str:
     """The whole file, in Markdown."""
-    parts = [
-        f"# {'-'.join(formula.species)}\n",
-        _formula_text(formula),
-        _range_text(formula, routes[0]),
-        _parity_text(parity),
-        RUN + _route_text(formula, routes),
-    ]
-    if provenance.get("constants"):
-        parts.append(_constants_text(provenance["constants"]))
     known = {k: v for k, v in provenance.items() if k not in ("citation", "constants")}
-    if known:
-        parts.append("## Where it comes from\n\n" + "\n".join(_bullets(known)) + "\n")
-    parts.append(f"## Citation\n\n{provenance.get('citation', 'none given')}\n")
-    return "\n".join(parts)
+    blocks = [
+        [f"# {'-'.join(formula.species)}"],
+        _formula_lines(formula),
+        _range_lines(formula, routes[0]),
+        _parity_lines(parity),
+        (RUN + _route_text(formula, routes)).splitlines(),
+        _constants_lines(provenance.get("constants") or ()),
+        ["## Where it comes from\n", *_bullets(known)] if known else [],
+        [f"## Citation\n\n{provenance.get('citation', 'none given')}"],
+    ]
+    return "\n".join("\n".join(block) + "\n" for block in blocks if block)
 
 
-def _formula_text(formula: Formula) -> str:
+def _formula_lines(formula: Formula) -> list[str]:
     words = " + ".join(["E = sum of e0", *(meaning.words for meaning in formula.meanings)])
     lines = [f"{words}; x = r / r0; energies in eV, r in Å.\n"]
     for key in sorted(formula.expression.keys(), key=lambda key: (key.over != PAIRS, key)):
-        lines += _pair_lines(formula, key) if key.over == PAIRS else _term_lines(formula, key)
+        lines += _key_lines(formula, key)
     lines.append(f"\n- r0 = {formula.r0!r} Å")
     lines += [f"- e0({symbol}) = {formula.e0[symbol]!r} eV" for symbol in formula.species]
     lines.append(f"- f_c: {_cutoff_text(formula.cutoff)}")
     three_body = any(one.cutoff is formula.cutoff_three_body for one in formula.every_sum)
     if formula.cutoff_three_body is not None and three_body:
         lines.append(f"- f_3: {_cutoff_text(formula.cutoff_three_body)}")
-    lines.append(f"- atom types: {type_names(formula.species)}")
-    lines.append("\nLAMMPS's energies do not contain e0: compare them with E - sum of e0.")
-    return "\n".join(lines) + "\n"
+    return [
+        *lines,
+        f"- atom types: {type_names(formula.species)}",
+        "\nLAMMPS's energies do not contain e0: compare them with E - sum of e0.",
+    ]
 
 
-def _pair_lines(formula: Formula, key: Key) -> list[str]:
-    """The total φ of a pair of species, and its named constants."""
-    tree = formula.expression.total(key)
-    named = [f"        {name} = {value!r}" for name, value in tree.named.items()]
-    return [f"    φ({key}) = {tree}", *named]
-
-
-def _term_lines(formula: Formula, key: Key) -> list[str]:
-    """The terms of another key, each with its weight in front."""
+def _key_lines(formula: Formula, key: Key) -> list[str]:
+    """The total φ of a pair and its named constants; of others each term with its weight."""
+    if key.over == PAIRS:
+        tree = formula.expression.total(key)
+        named = [f"        {name} = {value!r}" for name, value in tree.named.items()]
+        return [f"    φ({key}) = {tree}", *named]
     letter = "F" if key.is_function else kind_of(key.over).deliverer.letter
     two = not key.is_function and kind_of(key.over).neighbours == 2
     lines = []
@@ -96,42 +89,20 @@ def _cutoff_text(cutoff: Cutoff) -> str:
     )
 
 
-def _constants_text(constants: Sequence[Mapping[str, Any]]) -> str:
-    """A table of the fitted constants: weights w in eV, constants c without unit."""
-    lines = [
-        "## Constants\n",
-        "Weights w in eV; constants c have no unit. 95 % intervals are from a bootstrap.\n",
-        "| name | value | standard error | 95 % interval |",
-        "|---|---|---|---|",
-    ]
-    for entry in constants:
-        low, high = entry.get("low"), entry.get("high")
-        known = low is not None and high is not None and math.isfinite(low + high)
-        interval = f"{low:.6g} to {high:.6g}" if known else "unknown"
-        error = entry.get("standard_error")
-        shown = "unknown" if error is None or not math.isfinite(error) else f"{error:.2g}"
-        lines.append(f"| {entry['name']} | {entry['value']:.8g} | {shown} | {interval} |")
-    return "\n".join(lines) + "\n"
-
-
-def _rest_text(what: str, clamp: Clamp) -> str:
-    return (
-        f"\n{what} do not feel neighbours come closer than {clamp.r_lo - clamp.width:.4g} Å: "
-        f"there they see them at {clamp.floor:.4g} Å."
-    )
-
-
-def _range_text(formula: Formula, route: Route) -> str:
-    lines, way = (
-        [f"## Valid from {formula.r_lo:.4g} to {formula.r_cut:.4g} Å\n"],
-        way_of(route.style),
-    )
+def _range_lines(formula: Formula, route: Route) -> list[str]:
+    way = way_of(route.style)
+    lines = [f"## Valid from {formula.r_lo:.4g} to {formula.r_cut:.4g} Å\n"]
     if way.has_wall:
+        walls = {pair: formula.pair_function(*pair).wall for pair in formula.species_pairs}
         lines.append("Closer atoms feel a repulsive wall:\n")
-        for pair in formula.species_pairs:
-            wall = formula.pair_function(*pair).wall.text()
-            lines.append(f"- {'-'.join(pair)}: {wall}")
-    lines += [_rest_text(part.rests, part.clamp) for part in formula.parts if part.rests]
+        lines += [f"- {'-'.join(pair)}: {wall.text()}" for pair, wall in walls.items()]
+    lines += [
+        f"\n{part.rests} do not feel neighbours come closer than "
+        f"{part.clamp.r_lo - part.clamp.width:.4g} Å: there they see them at "
+        f"{part.clamp.floor:.4g} Å."
+        for part in formula.parts
+        if part.rests
+    ]
     if way.closer:
         lines.append(way.closer)
     if route.table is not None:
@@ -139,13 +110,12 @@ def _range_text(formula: Formula, route: Route) -> str:
         if route.r_min > R_MIN:
             lines.append("Further in its numbers would be too large.")
     if formula.cutoff.fade.smoothness == 0:
-        lines.append(
-            "\nWarning: plain truncation; the energy jumps where a pair passes the cutoff."
-        )
-    return "\n".join(lines) + "\n"
+        warning = "Warning: plain truncation; the energy jumps where a pair passes the cutoff."
+        lines.append(f"\n{warning}")
+    return lines
 
 
-def _parity_text(parity: Parity) -> str:
+def _parity_lines(parity: Parity) -> list[str]:
     lines = ["## Measured in LAMMPS\n"]
     if parity.routes:
         lines += [
@@ -153,34 +123,29 @@ def _parity_text(parity: Parity) -> str:
             "forces are below 100 eV/Å:\n",
             "| route | energy eV/atom | force eV/Å | virial eV/atom | drift meV/atom/ns |",
             "|---|---|---|---|---|",
+            *(_parity_row(name, record) for name, record in parity.routes.items()),
         ]
-        lines += [_parity_row(name, record) for name, record in parity.routes.items()]
     else:
         lines.append(f"LAMMPS: {parity.status}")
     if splines := parity.splines:
-        error, dimer = splines.predicted_forces_error, splines.predicted_dimer_error
-        lines.append(
-            f"\nSplines of {splines.knots} knots; predicted interpolation error "
-            f"{_number(error)} eV/Å"
-            + ("." if dimer is None else f", of two atoms alone {_number(dimer)} eV/Å.")
-            + _missed(splines.within_promise, splines.promise)
-        )
+        dimer = splines.predicted_dimer_error
+        alone = "" if dimer is None else f", of two atoms alone {_number(dimer)} eV/Å"
+        knots = f"Splines of {splines.knots} knots"
+        lines.append(_predicted(knots, splines, splines.promise, alone))
         if splines.largest_sum is not None:
             largest = splines.largest_sum
             lines.append(f"F is tabulated up to a sum of {largest:.4g}, and straight beyond.")
     if parity.plugin not in (None, "built"):
         lines.append(f"\nThe plugin was {parity.plugin}")
     if table := parity.table:
-        lines.append(
-            f"\nTable of {table.points} points; predicted interpolation error "
-            f"{_number(table.predicted_forces_error)} eV/Å."
-            + _missed(table.within_promise, FORCE_ERROR)
-        )
-    return "\n".join(lines) + "\n"
+        lines.append(_predicted(f"Table of {table.points} points", table, FORCE_ERROR))
+    return lines
 
 
-def _missed(kept: bool, promise: float) -> str:
-    return "" if kept else f" This misses the promise of {promise:g}."
+def _predicted(what: str, found: Splines | Tabulated, promise: float, more: str = "") -> str:
+    error = _number(found.predicted_forces_error)
+    missed = "" if found.within_promise else f" This misses the promise of {promise:g}."
+    return f"\n{what}; predicted interpolation error {error} eV/Å{more}.{missed}"
 
 
 def _parity_row(name: str, record: RouteParity) -> str:
@@ -206,6 +171,23 @@ def _route_text(formula: Formula, routes: list[Route]) -> str:
             name = f"potential-{route.style}.mod` is the same potential"
             text += f"- `{name if n else 'potential.mod` computes it'} {says}.\n"
     return text + "".join(way_of(route.style).notes(formula) for route in routes)
+
+
+def _constants_lines(constants: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A table of the fitted constants: weights w in eV, constants c without unit."""
+    lines = [
+        "## Constants\n",
+        "Weights w in eV; constants c have no unit. 95 % intervals are from a bootstrap.\n",
+        "| name | value | standard error | 95 % interval |",
+        "|---|---|---|---|",
+    ]
+    for entry in constants:
+        low, high, error = (entry.get(name) for name in ("low", "high", "standard_error"))
+        known = low is not None and high is not None and math.isfinite(low + high)
+        interval = f"{low:.6g} to {high:.6g}" if known else "unknown"
+        shown = "unknown" if error is None or not math.isfinite(error) else f"{error:.2g}"
+        lines.append(f"| {entry['name']} | {entry['value']:.8g} | {shown} | {interval} |")
+    return lines if constants else []
 
 
 def _bullets(values: Mapping[str, Any], indent: str = "") -> list[str]:

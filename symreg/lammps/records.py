@@ -11,13 +11,13 @@ from symreg.records import Record
 
 @dataclass(frozen=True)
 class Tabulated(Record):
-    """A table of pairs before LAMMPS has seen it."""
+    """A table of pairs before LAMMPS has seen it; errors of LAMMPS's interpolation."""
 
     points: int
     r_min: float
     """Where it begins, in Å."""
     predicted_energy_error: float
-    """Of LAMMPS's interpolation, in eV."""
+    """In eV."""
     predicted_forces_error: float
     """In eV/Å."""
     within_promise: bool
@@ -25,17 +25,16 @@ class Tabulated(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Splines(Record):
-    """Splines of triplets, or tables of a function of a sum, before LAMMPS has seen them."""
+    """Splines of triplets, or tables of a function of a sum; errors in eV/Å."""
 
     knots: int
     predicted_forces_error: float
-    """In eV/Å."""
     predicted_dimer_error: float | None = None
-    """Of two atoms alone, in eV/Å."""
+    """Of two atoms alone."""
     largest_sum: float | None = None
     """Where the table of a function of a sum ends."""
     promise: float
-    """Largest error that was promised, in eV/Å."""
+    """Largest error that was promised."""
     within_promise: bool
 
 
@@ -53,34 +52,28 @@ class Differences(Record):
 
 @dataclass(frozen=True)
 class Drift(Record):
-    """Drift of the total energy in a run at constant energy, or why there is none."""
+    """Drift of the total energy at constant energy in meV/atom/ns, or LAMMPS's message."""
 
     drift: float | None = None
-    """In meV/atom/ns."""
     standard_error: float | None = None
-    """In meV/atom/ns."""
     error: str | None = None
-    """LAMMPS's message."""
 
 
 @dataclass(frozen=True)
 class Ranks(Record):
-    """Largest differences between one and two MPI processes."""
+    """Largest differences between one and two MPI processes, in eV/Å and eV."""
 
     status: str
     """``run``, or why not."""
     forces_max: float | None = None
-    """In eV/Å."""
     energy_per_atom_max: float | None = None
-    """In eV."""
 
 
 @dataclass(frozen=True)
 class RouteParity(Differences):
     """One route in LAMMPS against the formula: largest differences of all structures.
 
-    The structure ``wall``, whose forces exceed 100 eV/Å, counts relative to its forces, apart from
-    the others.
+    The structure ``wall``, whose forces exceed 100 eV/Å, counts apart, relative to its forces.
     """
 
     checks: Mapping[str, Differences]
@@ -113,19 +106,17 @@ class Parity:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; largest differences are null where LAMMPS was not run."""
         best = self.routes.get(self.style)
+        ranks = None if best is None else best.two_ranks
         record: dict[str, Any] = {
             "status": self.status,
             "lammps_version": self.lammps_version,
             **{one.name: getattr(best, one.name, None) for one in fields(Differences)},
+            "routes": {style: one.to_dict() for style, one in self.routes.items()},
+            "two_ranks": ranks and ranks.to_dict(),
+            "style": self.style,
+            "table": self.table and self.table.to_dict(),
+            "plugin": self.plugin,
+            "splines": self.splines and self.splines.to_dict(),
         }
-        if self.routes:
-            record["routes"] = {style: one.to_dict() for style, one in self.routes.items()}
-        if best is not None and best.two_ranks is not None:
-            record["two_ranks"] = best.two_ranks.to_dict()
-        record["style"] = self.style
-        record["table"] = None if self.table is None else self.table.to_dict()
-        if self.plugin is not None:
-            record["plugin"] = self.plugin
-        if self.splines is not None:
-            record["splines"] = self.splines.to_dict()
-        return record
+        optional = ("routes", "two_ranks", "plugin", "splines")
+        return {name: found for name, found in record.items() if found or name not in optional}

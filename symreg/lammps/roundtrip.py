@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.formula import Formula, FormulaCalculator
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, drift, nve_input
 from symreg.lammps.records import Differences, Drift, Ranks, RouteParity
@@ -30,15 +30,14 @@ SECONDS = 300.0
 """Time limit: a minute is much on an idle machine."""
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """Energies, forces and virial of one structure by the formula, e0 left out."""
 
-    energies: NDArray[np.float64]
+    energies: Floats
     """Energy of each atom in eV, shape (N,)."""
-    forces: NDArray[np.float64]
+    forces: Floats
     """In eV/Å, shape (N, 3)."""
-    virial: NDArray[np.float64]
+    virial: Floats
     """Stress times volume in eV, Voigt xx yy zz yz xz xy, shape (6,)."""
 
 
@@ -57,31 +56,19 @@ def reference(formula: Formula, atoms: Atoms) -> Reference:
 def round_trip(
     formula: Formula, routes: list[Route], specimens: list[Specimen]
 ) -> tuple[str, dict[str, RouteParity]]:
-    """Compare every route with the formula: LAMMPS's version, and a record for each by its style.
-
-    Raises
-    ------
-    LammpsError
-        If LAMMPS cannot be run.
-    """
-    chosen = [[s for s in specimens if _is_within(route, s)] for route in routes]
-    tasks = [
-        _task(formula, route, specimen)
-        for route, suitable in zip(routes, chosen, strict=True)
-        for specimen in suitable
-    ]
+    """Compare every route with the formula: LAMMPS's version, and a record for each style."""
+    jobs = [(route, s) for route in routes for s in specimens if _is_within(route, s)]
     files: dict[str, str | bytes] = {
-        _data_name(s): data_file(s.atoms, formula.species, s.name) for s in specimens
+        s.file: data_file(s.atoms, formula.species, s.name) for s in specimens
     }
     for route in routes:
         files |= route.files
-    answer = run(tasks, files, seconds=SECONDS)
-    results = iter(answer["results"])
+    answer = run([_task(formula, *job) for job in jobs], files, seconds=SECONDS)
     expected = {s.name: reference(formula, s.atoms) for s in specimens}
-    records = {
-        route.style: compare(formula, route, {s.name: next(results) for s in suitable}, expected)
-        for route, suitable in zip(routes, chosen, strict=True)
-    }
+    found: dict[str, dict[str, Any]] = {route.style: {} for route in routes}
+    for (route, specimen), result in zip(jobs, answer["results"], strict=True):
+        found[route.style][specimen.name] = result
+    records = {r.style: compare(formula, r, found[r.style], expected) for r in routes}
     return answer["version"], records
 
 
@@ -91,15 +78,11 @@ def _is_within(route: Route, specimen: Specimen) -> bool:
     return bool(distances[np.triu_indices(len(distances), 1)].min() > route.r_min)
 
 
-def _data_name(specimen: Specimen) -> str:
-    return f"data.{specimen.name.replace(' ', '_')}"
-
-
 def _task(formula: Formula, route: Route, specimen: Specimen) -> dict[str, Any]:
     boundary = "p p p" if specimen.periodic else "f f f"
     script = (
         "units metal\natom_style atomic\natom_modify map array\n"
-        f"boundary {boundary}\nread_data {_data_name(specimen)}\n{route.commands}{MEASURE}"
+        f"boundary {boundary}\nread_data {specimen.file}\n{route.commands}{MEASURE}"
     )
     task: dict[str, Any] = {"input": script + "run 0\n"}
     if specimen.name == "cluster 1":
@@ -112,14 +95,11 @@ def _task(formula: Formula, route: Route, specimen: Specimen) -> dict[str, Any]:
 
 
 def compare(
-    formula: Formula,
-    route: Route,
-    results: Mapping[str, Any],
-    expected: Mapping[str, Reference],
+    formula: Formula, route: Route, results: Mapping[str, Any], expected: Mapping[str, Reference]
 ) -> RouteParity:
     """Compare what LAMMPS found (see ``runtime.run``) with the formula, by structure."""
     checks = {
-        name: _differences(result, expected[name], route.atom_energies)
+        name: _differences(result, expected[name], route.shares_energies)
         for name, result in results.items()
         if name != "wall"
     }
@@ -146,15 +126,13 @@ def compare(
     return RouteParity(**largest, checks=checks, **found)
 
 
-def _differences(
-    result: Mapping[str, Any], expected: Reference, atom_energies: bool
-) -> Differences:
+def _differences(result: Mapping[str, Any], expected: Reference, shares: bool) -> Differences:
     n = len(expected.energies)
     each = np.abs(np.array(result["energies"]) - expected.energies).max()
     total = abs(result["energy"] - expected.energies.sum()) / n
     forces, virial = np.array(result["forces"]), np.array(result["virial"])
     return Differences(
-        energy_per_atom_max=float(np.maximum(each, total) if atom_energies else total),
+        energy_per_atom_max=float(total if shares else np.maximum(each, total)),
         forces_max=float(np.abs(forces - expected.forces).max()),
         virial_per_atom_max=float(np.abs(virial - expected.virial).max()) / n,
     )
@@ -170,14 +148,9 @@ def compare_ranks(scripts: Mapping[str, str], files: Mapping[str, str | bytes]) 
     if two["ranks"] != 2:
         problem = f"not run: mpiexec started {two['ranks']} rank"
         return {name: Ranks(problem) for name in scripts}
-    results = zip(one["results"], two["results"], strict=True)
-    return {name: _difference(*pair) for name, pair in zip(scripts, results, strict=True)}
-
-
-def _difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> Ranks:
-    forces = np.array(one["forces"])
-    return Ranks(
-        "run",
-        float(np.abs(forces - np.array(two["forces"])).max()),
-        abs(one["energy"] - two["energy"]) / len(forces),
-    )
+    found = {}
+    for name, a, b in zip(scripts, one["results"], two["results"], strict=True):
+        forces = np.abs(np.subtract(a["forces"], b["forces"])).max()
+        energy = abs(a["energy"] - b["energy"]) / len(a["forces"])
+        found[name] = Ranks("run", float(forces), energy)
+    return found

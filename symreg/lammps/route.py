@@ -25,16 +25,16 @@ class Route:
     """Name and content of the files that the commands read."""
     r_min: float
     """From where on in Å the route follows the formula."""
-    atom_energies: bool = True
-    """Whether the energy of a triplet belongs to its centre; ``sw`` shares it."""
+    shares_energies: bool = False
+    """Whether atoms share the energy of a triplet, which belongs to its centre elsewhere."""
     splines: Splines | None = None
     """Of triplets, or of functions of sums; known before LAMMPS has seen them."""
     table: Tabulated | None = None
     """Interpolation in the table of the pairs."""
     keeps_promise: bool = True
     """Whether it may be recommended before exact ways."""
-    library: str = ""
-    """Name of the library that has to be built from the files; empty where there is none."""
+    plugin: str | None = None
+    """``built``, or why the library of a plugin is not among the files; None without one."""
 
 
 class Way(ABC):
@@ -51,13 +51,13 @@ class Way(ABC):
     closer: ClassVar[str] = ""
     """Further words of a README on such atoms."""
 
-    def accepts(self, formula: Formula) -> str | None:
-        """The reason why it cannot express a formula, as a sentence; None where it can."""
+    def accepts(self, formula: Formula) -> bool:
+        """Whether it can express a formula."""
         try:
             self.require(formula)
-        except ValueError as error:
-            return str(error)
-        return None
+        except ValueError:
+            return False
+        return True
 
     def require(self, formula: Formula) -> None:
         """Raise ``ValueError`` if it cannot express a formula; here, if it lacks kinds of terms."""
@@ -78,17 +78,11 @@ class Way(ABC):
 
     @abstractmethod
     def make(self, formula: Formula, first_line: str) -> Route:
-        """Commands and files for a formula that it accepts.
-
-        Raises
-        ------
-        ValueError
-            If a value is not finite.
-        """
+        """Commands and files for a formula; ``ValueError`` if a value is not finite."""
 
     def is_automatic(self, formula: Formula) -> bool:  # noqa: ARG002
         """Whether style ``auto`` takes it for a formula that it accepts."""
-        return True
+        return self.has_wall
 
     def notes(self, formula: Formula) -> str:  # noqa: ARG002
         """A point of a README on what it takes to use it."""

@@ -18,13 +18,7 @@ _WAYS: dict[str, Way] = {}
 
 
 def register(way: Way) -> None:
-    """Make a way known; of those that ``auto`` takes the one that came first is recommended.
-
-    Raises
-    ------
-    ValueError
-        If another way has the name.
-    """
+    """Make a way known by a new name; of those that ``auto`` takes the first is recommended."""
     if way.style in styles():
         raise ValueError(f"there is a LAMMPS style '{way.style}' already")
     _WAYS[way.style] = way
@@ -36,13 +30,7 @@ def styles() -> tuple[str, ...]:
 
 
 def way_of(style: str) -> Way:
-    """The way of a name.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """The way of a name; ``ValueError`` if there is none."""
     if style in _WAYS:
         return _WAYS[style]
     close = difflib.get_close_matches(style, styles(), 1)
@@ -51,22 +39,13 @@ def way_of(style: str) -> Way:
 
 
 def make_routes(formula: Formula, style: str, first_line: str) -> list[Route]:
-    """The routes of a style, the recommended one first.
-
-    Raises
-    ------
-    ValueError
-        If the style is unknown or cannot express the formula.
-    """
-    if style != "auto":
-        way = way_of(style)
-        if (reason := way.accepts(formula)) is not None:
-            raise ValueError(reason)
-        return [way.make(formula, first_line)]
-    fitting = [
-        way for way in _WAYS.values() if way.is_automatic(formula) and way.accepts(formula) is None
-    ]
-    routes = [way.make(formula, first_line) for way in fitting]
+    """The routes of a style that can express the formula, the recommended one first."""
+    if style == "auto":
+        ways = [way for way in _WAYS.values() if way.is_automatic(formula) and way.accepts(formula)]
+    else:
+        ways = [way_of(style)]
+        ways[0].require(formula)
+    routes = [way.make(formula, first_line) for way in ways]
     return sorted(routes, key=lambda route: not route.keeps_promise)
 
 

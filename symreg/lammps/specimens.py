@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.formula import Formula, FormulaCalculator
 from symreg.terms.kinds import PAIRS
 
 DIMERS = 150
 """Distances per pair of species."""
 TRIMERS = 48
+SIDE = {"fcc": np.sqrt(2), "diamond": 4 / np.sqrt(3)}
+"""Edges of cubes by lattice, in distances of nearest neighbours."""
 STRONG = 100.0
 """Force in eV/Å from which on differences count relative to the force."""
 SEED = 20250722
@@ -23,24 +25,25 @@ SHEAR = np.array([[1.0, 0.0, 0.0], [0.03, 1.0, 0.0], [-0.02, 0.01, 1.0]])
 """A small strain whose cell LAMMPS takes unrotated; it makes every virial component nonzero."""
 
 
-@dataclass(frozen=True)
-class Specimen:
-    """A structure to compare on.
-
-    Free ones too have a cell, wide enough that periodic images do not meet: the calculator gives
-    stresses of periodic structures only, LAMMPS computes them with free boundaries.
-    """
+class Specimen(NamedTuple):
+    """A structure to compare on; a free one has a cell too, since only cells have stresses."""
 
     name: str
     atoms: Atoms
-    periodic: bool = False
+
+    @property
+    def periodic(self) -> bool:
+        """Whether it is a crystal in LAMMPS too."""
+        return self.name in ("rattled", "lattice", "dense")
+
+    @property
+    def file(self) -> str:
+        """Name of its data file."""
+        return f"data.{self.name.replace(' ', '_')}"
 
 
 def typical_distance(formula: Formula) -> float:
-    """Neighbour distance in Å at which atoms are bound best; r0 where they are not bound.
-
-    That is the distance in a dimer of pair terms alone, else the one in the crystal of ``crystal``.
-    """
+    """Distance in Å of dimers of pairs alone, or in crystals, if bound best; r0 if not bound."""
     near = formula.cutoff_three_body if formula.species_triplets else None
     r_cut = formula.cutoff.r_cut if near is None else near.r_cut
     if formula.kinds == {PAIRS}:
@@ -55,12 +58,15 @@ def typical_distance(formula: Formula) -> float:
 
 
 def _crystal_energy(formula: Formula, d: float) -> float:
-    if formula.species_triplets:
-        atoms = bulk(formula.species[0], "diamond", a=4 * d / np.sqrt(3))
-    else:
-        atoms = bulk(formula.species[0], "fcc", a=np.sqrt(2) * d)
+    lattice = _lattice(formula)
+    atoms = bulk(formula.species[0], lattice, a=SIDE[lattice] * d)
     atoms.calc = FormulaCalculator(formula)
     return float(atoms.get_potential_energy())
+
+
+def _lattice(formula: Formula) -> str:
+    """Diamond if there are triplets, else face-centred cubic."""
+    return "diamond" if formula.species_triplets else "fcc"
 
 
 def make_specimens(formula: Formula, r_min: float) -> list[Specimen]:
@@ -71,30 +77,23 @@ def make_specimens(formula: Formula, r_min: float) -> list[Specimen]:
     if formula.species_triplets:
         scans |= {"dense": crystal(formula, 1.15 * d, 2, rng, "fcc")}
         scans |= trimer_scans(formula, d, r_min, rng)
-    return [
-        Specimen("rattled", rattled_crystal(formula, d, rng), periodic=True),
-        Specimen("lattice", crystal(formula, d, 2, rng), periodic=True),
-        Specimen("cluster 1", random_cluster(formula, d, 12, rng)),
-        Specimen("cluster 2", random_cluster(formula, d, 25, rng)),
-        *(Specimen(f"trimer {n}", trimer) for n, trimer in enumerate(trimers(formula, d, rng), 1)),
-        *(
-            Specimen(name, atoms, periodic=name == "dense")
-            for name, atoms in scans.items()
-            if len(atoms)
-        ),
-    ]
+    structures = {
+        "rattled": rattled_crystal(formula, d, rng),
+        "lattice": crystal(formula, d, 2, rng),
+        "cluster 1": random_cluster(formula, d, 12, rng),
+        "cluster 2": random_cluster(formula, d, 25, rng),
+        **{f"trimer {n}": trimer for n, trimer in enumerate(trimers(formula, d, rng), 1)},
+        **scans,
+    }
+    return [Specimen(name, atoms) for name, atoms in structures.items() if atoms]
 
 
 def crystal(
     formula: Formula, d: float, size: int, rng: np.random.Generator, lattice: str = ""
 ) -> Atoms:
-    """Cell of ``size``^3 cubes, species at random, neighbours at ``d`` Å.
-
-    It is diamond if there are triplets, else face-centred cubic, unless ``lattice`` says which.
-    """
-    lattice = lattice or ("diamond" if formula.species_triplets else "fcc")
-    side = d * {"fcc": np.sqrt(2), "diamond": 4 / np.sqrt(3)}[lattice]
-    atoms: Atoms = bulk("Ar", lattice, a=side, cubic=True).repeat(size)
+    """Cell of ``size``^3 cubes, species at random, neighbours at ``d`` Å."""
+    lattice = lattice or _lattice(formula)
+    atoms: Atoms = bulk("Ar", lattice, a=SIDE[lattice] * d, cubic=True).repeat(size)
     atoms.symbols[:] = _symbols(formula, len(atoms), rng)
     return atoms
 
@@ -137,11 +136,8 @@ def dimer_scans(formula: Formula, r_min: float, rng: np.random.Generator) -> dic
     near = [formula.cutoff.r_on, formula.r_lo, formula.cutoff.r_cut]
     r = np.concatenate([r, [x + e for x in near if x > r_min for e in (-1e-6, 1e-6)]])
     r = r[r > r_min]
-    scans: dict[str, list[tuple[tuple[str, str], float]]] = {
-        "dimers": [],
-        "close dimers": [],
-        "wall": [],
-    }
+    scans: dict[str, list[tuple[tuple[str, str], float]]]
+    scans = {"dimers": [], "close dimers": [], "wall": []}
     for pair in formula.species_pairs:
         function = formula.pair_function(*pair)
         for x, slope in zip(r.tolist(), function.slope(r), strict=True):
@@ -183,7 +179,7 @@ def trimer_scans(
     }
 
 
-def _trimer(n: int, start: float, reach: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def _trimer(n: int, start: float, reach: float, rng: np.random.Generator) -> Floats:
     """Positions of a centre and two neighbours, shape (3, 3); no two closer than ``start`` Å."""
     r1, r2 = rng.uniform(start, reach, 2)
     # Along an axis the angle is exact; turned it is so up to rounding.
@@ -200,7 +196,7 @@ def _trimer(n: int, start: float, reach: float, rng: np.random.Generator) -> NDA
     return np.asarray(np.array(places) @ turn)
 
 
-def _box(formula: Formula, symbols: list[str], groups: NDArray[np.float64]) -> Atoms:
+def _box(formula: Formula, symbols: list[str], groups: Floats) -> Atoms:
     """Groups of atoms, positions (groups, atoms, 3) in Å, out of each other's reach."""
     gap, size = 2.2 * formula.r_cut + 2, int(np.ceil(len(groups) ** (1 / 3)))
     centres = gap * (0.5 + np.stack(np.unravel_index(np.arange(len(groups)), (size,) * 3), axis=1))
@@ -208,7 +204,7 @@ def _box(formula: Formula, symbols: list[str], groups: NDArray[np.float64]) -> A
     return Atoms(symbols, positions=positions, cell=[gap * size] * 3, pbc=True)
 
 
-def _isolated(formula: Formula, symbols: list[str], positions: NDArray[np.float64]) -> Atoms:
+def _isolated(formula: Formula, symbols: list[str], positions: Floats) -> Atoms:
     width = np.ptp(positions, axis=0).max() + 2.2 * formula.r_cut
     centred = positions - positions.mean(axis=0) + width / 2
     return Atoms(symbols, positions=centred, cell=[width] * 3, pbc=True)
@@ -220,29 +216,7 @@ def _symbols(formula: Formula, n: int, rng: np.random.Generator) -> list[str]:
 
 
 def data_file(atoms: Atoms, species: tuple[str, ...], title: str) -> str:
-    """LAMMPS data file of a structure; its cell must be lower triangular.
-
-    Examples
-    --------
-    >>> print(data_file(bulk("Ar", cubic=True, a=5.3)[:1], ("Ar",), "one atom"))
-    # one atom; units metal; atom types 1 = Ar
-    <BLANKLINE>
-    1 atoms
-    1 atom types
-    <BLANKLINE>
-    0 5.2999999999999998 xlo xhi
-    0 5.2999999999999998 ylo yhi
-    0 5.2999999999999998 zlo zhi
-    <BLANKLINE>
-    Masses
-    <BLANKLINE>
-    1 39.948
-    <BLANKLINE>
-    Atoms # atomic
-    <BLANKLINE>
-    1 1 0 0 0
-    <BLANKLINE>
-    """
+    """LAMMPS data file of a structure; its cell must be lower triangular."""
     cell = atoms.cell.array
     assert not np.triu(cell, 1).any()
     tilt = [cell[1, 0], cell[2, 0], cell[2, 1]]
@@ -254,15 +228,9 @@ def data_file(atoms: Atoms, species: tuple[str, ...], title: str) -> str:
         f"{n} {species.index(atom.symbol) + 1} " + " ".join(f"{x:.17g}" for x in atom.position)
         for n, atom in enumerate(atoms, 1)
     ]
-    blocks = [
-        [f"# {title}; units metal; atom types {type_names(species)}"],
-        [f"{len(atoms)} atoms", f"{len(species)} atom types"],
-        box,
-        ["Masses"],
-        masses,
-        ["Atoms # atomic"],
-        places,
-    ]
+    head = f"# {title}; units metal; atom types {type_names(species)}"
+    sizes = [f"{len(atoms)} atoms", f"{len(species)} atom types"]
+    blocks = [[head], sizes, box, ["Masses"], masses, ["Atoms # atomic"], places]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 

@@ -18,24 +18,15 @@ REAL = 1e-11
 
 
 class Angle(NamedTuple):
-    """K (c - c0)^2 exp(s/(r1 - r_cut)) exp(s/(r2 - r_cut))."""
+    """K (c - c0)^2 exp(s/(r1 - r_cut)) exp(s/(r2 - r_cut)): K in eV, c0, and s in Å."""
 
     strength: float
-    """K in eV."""
     cosine: float
-    """c0."""
     s: float
-    """In Å."""
 
 
 def stillinger_angles(function: TripletSum) -> list[Angle]:
-    """The terms as LAMMPS's ``sw`` has them.
-
-    Raises
-    ------
-    ValueError
-        If a term has another form.
-    """
+    """The terms as LAMMPS's ``sw`` has them; ``ValueError`` if one has another form."""
     found = [_angle(function, product) for product in function.products]
     angles = [angle for angle in found if angle is not None]
     if function.general or len(angles) < len(found):
@@ -69,14 +60,6 @@ def _angle(function: TripletSum, product: Product) -> Angle | None:
     return Angle(float(strength * scale**2), float(cosine), s)
 
 
-def stillinger_file(angle: Angle, r_cut: float, symbol: str, first_line: str) -> str:
-    """A file for ``pair_style sw`` with nothing between pairs."""
-    # sigma = 1 Å, so that a is r_cut and gamma is s.
-    values = (angle.strength, 1.0, r_cut, 1.0, angle.s, angle.cosine, 0.0, 0.0, 4.0, 0.0, 0.0)
-    numbers = " ".join(f"{value:.17g}" for value in values)
-    return f"# {first_line}\n{symbol} {symbol} {symbol} {numbers}\n"
-
-
 class StillingerWay(TripletWay):
     """An ``sw`` without pairs for each term of triplets."""
 
@@ -95,11 +78,12 @@ class StillingerWay(TripletWay):
 
     def make(self, formula: Formula, first_line: str) -> Route:
         """See ``Way``."""
-        function, (symbol,) = triplets_of(formula), formula.species
-        files = {
-            f"{symbol}-{n}.sw": stillinger_file(angle, function.r_cut, symbol, first_line)
-            for n, angle in enumerate(stillinger_angles(function), 1)
-        }
+        function, (symbol,), files = triplets_of(formula), formula.species, {}
+        for n, (strength, cosine, s) in enumerate(stillinger_angles(function), 1):
+            # sigma = 1 Å, so that a is r_cut and gamma is s; nothing between pairs.
+            values = (strength, 1.0, function.r_cut, 1.0, s, cosine, 0.0, 0.0, 4.0, 0.0, 0.0)
+            numbers = " ".join(f"{value:.17g}" for value in values)
+            files[f"{symbol}-{n}.sw"] = f"# {first_line}\n{symbol} {symbol} {symbol} {numbers}\n"
         table = table_route(formula, first_line)
         route = overlay(self.style, self.style, table, files, symbol, function.clamp.r_lo)
-        return replace(route, atom_energies=False)
+        return replace(route, shares_energies=True)

@@ -7,13 +7,14 @@ unchanged, so the same splines built here predict every interpolated value to th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from symreg.arrays import Floats
 from symreg.formula import Formula, PairSum
 from symreg.lammps.records import Tabulated
 from symreg.lammps.route import Route, Way, lines_of, type_pairs
@@ -36,25 +37,23 @@ class PairTable:
 
     name: str
     """Keyword of the section in the file."""
-    r: NDArray[np.float64]
+    r: Floats
     """Distances in Å, shape (N,)."""
-    energy: NDArray[np.float64]
+    energy: Floats
     """In eV, shape (N,)."""
-    force: NDArray[np.float64]
+    force: Floats
     """-du/dr in eV/Å, shape (N,)."""
     force_slope: tuple[float, float]
     """dF/dr at the first and last point in eV/Å^2, LAMMPS's ``FPRIME``."""
 
-    def interpolate(
-        self, r: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def interpolate(self, r: Floats) -> tuple[Floats, Floats]:
         """Energies in eV and forces in eV/Å that LAMMPS finds at distances ``r`` in Å."""
         knots, ends = self.r**2, [0, -1]
         r_ends, f_ends = self.r[ends], self.force[ends]
         energy_ends = -f_ends / (2 * r_ends)
         force_ends = (np.array(self.force_slope) - f_ends / r_ends) / (2 * r_ends**2)
-        energy = _clamped_spline(knots, self.energy, energy_ends)
-        force = _clamped_spline(knots, self.force / self.r, force_ends)
+        energy = clamped_spline(knots, self.energy, energy_ends)
+        force = clamped_spline(knots, self.force / self.r, force_ends)
         return energy(r * r), force(r * r) * r
 
     def text(self) -> str:
@@ -72,19 +71,16 @@ class PairTable:
         )
 
 
-def _clamped_spline(
-    x: NDArray[np.float64], y: NDArray[np.float64], slopes: NDArray[np.float64]
-) -> CubicSpline[np.float64]:
-    return CubicSpline(x, y, bc_type=((1, slopes[0]), (1, slopes[1])))
+def clamped_spline(x: Floats, y: Floats, slopes: Sequence[float] | Floats) -> CubicSpline[Any]:
+    """A cubic spline with these slopes at both ends."""
+    first, last = np.array(slopes)
+    return CubicSpline(x, y, bc_type=((1, first), (1, last)))
 
 
 def tabulate(function: PairSum, name: str, points: int, r_min: float) -> PairTable:
-    """Tabulate one pair function from ``r_min`` (Å) to its cutoff.
+    """One pair function from ``r_min`` (Å) to its cutoff.
 
-    Raises
-    ------
-    ValueError
-        If a value is not finite: one such number would poison all of LAMMPS's table.
+    ``ValueError`` if a value is not finite: one such number would poison all of LAMMPS's table.
     """
     r = np.sqrt(np.linspace(r_min**2, function.r_cut**2, points))
     # The last point belongs to the function inside, whose value need not vanish at the cutoff.
@@ -112,10 +108,7 @@ def start_of_table(functions: Iterable[PairSum]) -> float:
 
 
 def predicted_error(function: PairSum, table: PairTable) -> tuple[float, float]:
-    """Largest error of LAMMPS's interpolation: energy in eV, force in eV/Å.
-
-    Looked for at three places between any two points, where the force is below 100 eV/Å.
-    """
+    """Largest error of interpolation where forces are weak: energy in eV, force in eV/Å."""
     r = np.concatenate([(1 - t) * table.r[:-1] + t * table.r[1:] for t in (0.2, 0.5, 0.8)])
     energy, force = table.interpolate(r)
     exact = -function.slope(r)
@@ -126,58 +119,27 @@ def predicted_error(function: PairSum, table: PairTable) -> tuple[float, float]:
     return float(energy_error), float(np.abs(force - exact)[weak].max())
 
 
-@dataclass(frozen=True)
-class TableFile:
-    """All sections of a table file, and the largest predicted error among them."""
-
-    tables: tuple[PairTable, ...]
-    energy_error: float
-    """In eV."""
-    force_error: float
-    """In eV/Å."""
-
-    @property
-    def points(self) -> int:
-        """Points of each section."""
-        return int(self.tables[0].r.size)
-
-    def text(self, first_line: str) -> str:
-        """The file; LAMMPS reads ``UNITS:`` from its first line."""
-        return f"# {first_line}\n\n" + "\n".join(table.text() for table in self.tables)
-
-
-def choose_tables(functions: dict[str, PairSum]) -> TableFile:
-    """The shortest tables that keep the promise of 1e-6 eV/Å, else the longest."""
+def tables_of(formula: Formula) -> tuple[list[PairTable], Tabulated]:
+    """The shortest tables that keep the promise of 1e-6 eV/Å for all pairs, else the longest."""
+    pairs = type_pairs(formula)
+    functions = {f"{a}_{b}": formula.pair_function(a, b) for _, _, a, b in pairs}
     r_min = start_of_table(functions.values())
     for points in POINTS:
         tables = [tabulate(f, name, points, r_min) for name, f in functions.items()]
-        errors = [
-            predicted_error(function, table)
-            for function, table in zip(functions.values(), tables, strict=True)
-        ]
-        file = TableFile(tuple(tables), *(max(column) for column in zip(*errors, strict=True)))
-        if file.force_error < FORCE_ERROR:
+        errors = list(map(predicted_error, functions.values(), tables))
+        energy, force = np.max(errors, axis=0).tolist()
+        if force < FORCE_ERROR:
             break
-    return file
-
-
-def tables_of(formula: Formula) -> TableFile:
-    """Tables of all pairs of species."""
-    pairs = type_pairs(formula)
-    return choose_tables({f"{a}_{b}": formula.pair_function(a, b) for _, _, a, b in pairs})
+    return tables, Tabulated(points, float(tables[0].r[0]), energy, force, force < FORCE_ERROR)
 
 
 def table_route(formula: Formula, first_line: str) -> Route:
     """``pair_style table`` with splines, for the pair terms of any formula."""
-    tables, name = tables_of(formula), f"{'-'.join(formula.species)}.table"
-    lines = [f"pair_style table spline {tables.points}"]
-    r_cut = formula.cutoff.r_cut
+    (tables, record), name = tables_of(formula), f"{'-'.join(formula.species)}.table"
+    lines, r_cut = [f"pair_style table spline {record.points}"], formula.cutoff.r_cut
     lines += [f"pair_coeff {i} {j} {name} {a}_{b} {r_cut!r}" for i, j, a, b in type_pairs(formula)]
-    r_min = float(tables.tables[0].r[0])
-    known = tables.force_error < FORCE_ERROR
-    record = Tabulated(tables.points, r_min, tables.energy_error, tables.force_error, known)
-    files = {name: tables.text(first_line)}
-    return Route("table", lines_of(lines), files, r_min, table=record)
+    text = f"# {first_line}\n\n" + "\n".join(table.text() for table in tables)
+    return Route("table", lines_of(lines), {name: text}, record.r_min, table=record)
 
 
 def overlay(

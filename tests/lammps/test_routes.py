@@ -109,7 +109,7 @@ def test_predicted_interpolation_is_what_lammps_does(argon):
 def test_table_follows_the_calculator_of_ase(argon):
     route = way_of("table").make(argon, "UNITS: metal")
     dimer = Atoms("Ar2", positions=[[0, 0, 0], [0, 0, 4.1]])
-    _, force = tables_of(argon).tables[0].interpolate(np.array([4.1]))
+    _, force = tables_of(argon)[0][0].interpolate(np.array([4.1]))
     assert force[0] == pytest.approx(expected(argon, dimer)[1][1, 2], abs=1e-6)
     assert route.commands.startswith("pair_style table spline 5000\n")
 

@@ -5,10 +5,10 @@ from symreg.lammps.table import (
     FORCE_ERROR,
     LARGEST,
     R_MIN,
-    choose_tables,
     predicted_error,
     start_of_table,
     table_route,
+    tables_of,
     tabulate,
 )
 from symreg.terms.cutoff import Cutoff
@@ -32,10 +32,10 @@ def test_table_begins_with_the_line_that_lammps_checks(argon):
 @pytest.mark.parametrize("kind", ["septic", "cosine", "poet", "stillinger_weber", "none"])
 def test_points_are_chosen_to_keep_the_promise(make_formula, kind):
     cutoff = Cutoff(kind=kind, r_cut=8.5, r_on=5.1)
-    function = make_formula("x^-12 - 2*x^-6", cutoff).pair_function("Ar", "Ar")
-    tables = choose_tables({"Ar_Ar": function})
-    assert tables.force_error < FORCE_ERROR
-    shorter = tabulate(function, "Ar_Ar", tables.points // 5, R_MIN)
+    formula = make_formula("x^-12 - 2*x^-6", cutoff)
+    function, (_, record) = formula.pair_function("Ar", "Ar"), tables_of(formula)
+    assert record.predicted_forces_error < FORCE_ERROR
+    shorter = tabulate(function, "Ar_Ar", record.points // 5, R_MIN)
     assert predicted_error(function, shorter)[1] > FORCE_ERROR
 
 
