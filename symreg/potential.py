@@ -14,7 +14,9 @@ import numpy as np
 from symreg.arrays import Floats
 from symreg.files import plain, write_text
 from symreg.formula import Formula, FormulaCalculator
+from symreg.formula.by_hand import by_hand
 from symreg.records import number_from
+from symreg.terms.cutoff import Cutoff
 
 FORMAT = "symreg-potential"
 VERSION = 2
@@ -42,6 +44,72 @@ class Potential:
     covariance: Floats | None = None
     """Covariance matrix of ``constants`` in their order and units, shape (n, n); None where it is
     not known."""
+
+    @staticmethod
+    def from_formula(
+        formulas: Mapping[str, str],
+        *,
+        r_cut: float,
+        r0: float | None = None,
+        e0: Mapping[str, float] | None = None,
+        r_lo: float = 0.5,
+        cutoff: str = "septic",
+        cutoff_onset: float = 0.6,
+        stillinger_weber_s: float = 1.0,
+        r_cut_three_body: float | None = None,
+        cutoff_three_body: str | None = None,
+        stillinger_weber_s_three_body: float | None = None,
+    ) -> Potential:
+        """Make a potential of formulas written by hand, in eV; constants are numbers.
+
+        Parameters
+        ----------
+        formulas
+            Texts by key. ``Hf-O`` is a pair of species, in either order, with a formula of r in Å.
+            ``O;Hf-Hf`` is a centre with two of its neighbours, each two once, with a formula of r1,
+            r2 and c, the cosine of the angle between them. ``Cu`` is an atom, with a formula of
+            sums over its neighbours, such as ``-1.3*sqrt(sum(exp(-2.0*r)))``.
+        r_cut
+            Cutoff radius in Å.
+        r0
+            Length in Å. Where it is given formulas are of x = r/r0, or of x1, x2 and c.
+        e0
+            Energies of free atoms in eV by species; 0 unless given.
+        r_lo
+            Where the domain begins, in Å: pairs meet a wall below, other distances come to rest.
+        cutoff
+            Cutoff function, one of ``symreg.terms.cutoff.KINDS``.
+        cutoff_onset
+            Where it begins to fall, as a fraction of the cutoff radius.
+        stillinger_weber_s
+            Length in Å of the cutoff function ``stillinger_weber``.
+        r_cut_three_body, cutoff_three_body, stillinger_weber_s_three_body
+            Those of sums over two neighbours; 0.7 ``r_cut`` and the same function unless given.
+
+        Raises
+        ------
+        ValueError
+            If a formula cannot be read or has no value where its domain begins, or a number is out
+            of range.
+
+        Examples
+        --------
+        >>> morse = "0.35*(exp(-2.8*(r - 2.9)) - 2*exp(-1.4*(r - 2.9)))"
+        >>> copper = Potential.from_formula({"Cu-Cu": morse}, r_cut=7.0)
+        >>> copper.formula.cutoff.r_on, copper.formula.e0
+        (4.2, {'Cu': 0.0})
+        """
+        radius = 0.7 * r_cut if r_cut_three_body is None else r_cut_three_body
+        s = stillinger_weber_s
+        s_three_body = s if stillinger_weber_s_three_body is None else stillinger_weber_s_three_body
+        shapes = ((cutoff, r_cut, s), (cutoff_three_body or cutoff, radius, s_three_body))
+        pair, three_body = (
+            Cutoff(kind=kind, r_cut=far, r_on=cutoff_onset * far, s=length)
+            for kind, far, length in shapes
+        )
+        lengths = {"cutoff": pair, "cutoff_three_body": three_body}
+        formula = by_hand(formulas, r_lo=r_lo, r0=r0, e0=e0, **lengths)
+        return Potential(formula, {"written_by_hand": dict(formulas)})
 
     def __post_init__(self) -> None:
         """Refuse a matrix that is not one of the constants."""
@@ -201,5 +269,5 @@ class Potential:
             return Potential(formula, history, None if matrix is None else np.array(matrix))
         except KeyError as error:
             raise ValueError(f"the key {error} is missing") from None
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"a value has the wrong type: {error}") from None

@@ -55,6 +55,17 @@ def number_from(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
+def number_in(value: Any, key: str, low: float, high: float, unit: str = "") -> float:
+    """A number of a file within bounds; ``ValueError`` names its key and what was expected."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and low <= value <= high):
+        shown = repr(value)
+        shown = shown if len(shown) < 40 else f"{shown[:20]}..."
+        wanted = f"a number from {low:g} to {high:g}{unit and f' {unit}'}"
+        raise ValueError(f"{key} is {shown}; it must be {wanted}")
+    return float(value)
+
+
 @dataclass(frozen=True)
 class Errors(Record):
     """Errors of one quantity over all its labels, in the unit that ``UNITS`` gives."""

@@ -1,12 +1,16 @@
+import copy
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.lj import LennardJones
 
 import symreg
+from symreg.config import TermSettings
 from symreg.formula import Formula
 from symreg.potential import Potential
 from symreg.terms import expression_of
@@ -176,7 +180,10 @@ def test_missing_file_is_an_oserror(tmp_path):
         (lambda record: record | {"version": 3}, "install a newer symreg"),
         (lambda record: record | {"version": "1"}, "version is '1'"),
         (lambda record: {k: v for k, v in record.items() if k != "r0"}, "key 'r0' is missing"),
-        (lambda record: record | {"r0": None}, "wrong type"),
+        (
+            lambda record: record | {"r0": None},
+            "r0 is None; it must be a number from 0.001 to 1000 Å",
+        ),
         (lambda record: record | {"e0": 3}, "wrong type"),
         (lambda record: record | {"r_lo": 20.0}, "r_lo is 20 Å"),
         (
@@ -203,7 +210,7 @@ def test_missing_file_is_an_oserror(tmp_path):
         ),
         (
             lambda record: record | {"terms": [record["terms"][0] | {"weight": float("nan")}]},
-            "constants and weight of the term Ar-Ar: x\\^-11.7 must be finite numbers",
+            "weight of the term Ar-Ar: x\\^-11.7 is nan; it must be a number from -1e\\+100",
         ),
         (lambda record: record | {"covariance": [[1.0]]}, "the formula has 5 constants"),
         (lambda record: record | {"covariance": [[1.0], [1.0, 2.0]]}, "differ in length"),
@@ -216,6 +223,144 @@ def test_broken_file_is_refused_with_its_name(argon, tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as caught:
         Potential.load(path)
     assert "broken.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"species": ["x||(touch pwned);#"]},
+            "species 'x\\|\\|\\(touch pwned\\);#' is no chemical",
+        ),
+        ({"species": ["Ar\nshell rm"]}, r"species 'Ar\\nshell rm' is no chemical element"),
+        ({"species": [["Ar"]]}, "wrong type"),
+        ({"e0": {"Ar": -0.1, "$(x)": 0.0}}, r"species '\$\(x\)' is no chemical element"),
+        ({"e0": {"Ar": float("nan")}}, "e0 of Ar is nan; it must be a number from -1e"),
+        ({"e0": {"Ar": 10**400}}, r"e0 of Ar is 10000000000000000000\.\.\.; it must be"),
+        ({"e0": {"Ar": True}}, "e0 of Ar is True; it must be a number"),
+        ({"r0": 10**400}, r"r0 is 1000.*; it must be a number from 0\.001 to 1000 Å"),
+        ({"r0": 1e300}, r"r0 is 1e\+300; it must be a number from 0\.001 to 1000 Å"),
+        ({"r_lo": "3"}, "r_lo is '3'; it must be a number from 0 to 100 Å"),
+        ({"r_lo_pairs": {"Ar-Ar": 1e9}}, "r_lo of Ar-Ar is 1000000000.0; it must be"),
+        ({"cutoff": {"kind": "none", "r_cut": 1e9}}, "r_cut of a cutoff is 1000000000.0; it must"),
+        ({"cutoff": {"kind": "none", "r_cut": 10**400}}, "r_cut of a cutoff is 1000.*it must"),
+    ],
+)
+def test_no_text_or_number_of_a_file_goes_unchecked(argon, tmp_path, change, message):
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(argon.to_dict() | change))
+    with pytest.raises(ValueError, match=message) as caught:
+        Potential.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_species_of_old_files_are_elements_too():
+    path = Path(__file__).parent / "golden" / "potential-1.json"
+    record = json.loads(path.read_text())
+    record["terms"][0]["species"] = ["Cu", "Cu;touch x"]
+    with pytest.raises(ValueError, match="species 'Cu;touch x' is no chemical element"):
+        Potential.from_dict(record)
+
+
+@pytest.mark.parametrize("fixture", ["argon", "silicon"])
+@pytest.mark.parametrize("used", [False, True])
+def test_potentials_are_pickled_and_copied_used_or_not(fixture, used, request):
+    potential = request.getfixturevalue(fixture)
+    symbol = potential.formula.species[0]
+    atoms = Atoms(f"{symbol}3", [[0, 0, 0], [0, 0, 3.2], [0, 3.1, 0]])
+    atoms.calc = potential.calculator()
+    energy = atoms.get_potential_energy() if used else None
+    copies = [pickle.loads(pickle.dumps(potential)), copy.copy(potential), copy.deepcopy(potential)]
+    for one in copies:
+        assert one == potential
+        atoms.calc = one.calculator()
+        assert energy in (None, atoms.get_potential_energy())
+    assert pickle.loads(pickle.dumps(atoms)).get_potential_energy() == atoms.get_potential_energy()
+
+
+LENNARD_JONES = "4*0.0104*((3.4/r)^12 - (3.4/r)^6)"
+
+
+@pytest.mark.parametrize(
+    ("text", "r0"), [(LENNARD_JONES, None), ("4*0.0104*(x^-12 - x^-6)", 3.4)], ids=["r", "x"]
+)
+def test_a_formula_by_hand_is_what_ase_computes(text, r0):
+    corners = 3.8 * np.argwhere(np.ones((2, 2, 2)))
+    atoms = Atoms("Ar8", corners + np.random.default_rng(0).normal(scale=0.2, size=(8, 3)))
+    # No two atoms are as far as the onset of the cutoff function, at 12 Å.
+    atoms.calc = Potential.from_formula({"Ar-Ar": text}, r_cut=20.0, r0=r0).calculator()
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    atoms.calc = LennardJones(epsilon=0.0104, sigma=3.4, rc=1e4)
+    assert energy == pytest.approx(atoms.get_potential_energy(), rel=1e-12)
+    np.testing.assert_allclose(forces, atoms.get_forces(), atol=1e-14)
+
+
+def test_formulas_by_hand_are_of_pairs_triplets_and_sums():
+    formulas = {
+        "Si-Si": "2.0/r^4 - 1.0/r^2",
+        "Si;Si-Si": "r1*r2*(c + 0.5)^2",
+        "Si": "-0.5*sqrt(sum(exp(-r)))",
+    }
+    potential = Potential.from_formula(formulas, r_cut=8.0, e0={"Si": -1.5}, cutoff="none")
+    chain = Atoms("Si3", [[0, 0, 0], [2, 0, 0], [5, 0, 0]])  # its middle has c = -1
+    chain.calc = potential.calculator()
+    r = np.array([2.0, 3.0, 5.0])
+    pairs = (2 / r**4 - 1 / r**2).sum()
+    # 5 Å are within the cutoff radius of triplets, 5.6 Å: both ends have two neighbours, at c = 1.
+    triplets = 2 * 3 * 0.5**2 + (2 * 5 + 3 * 5) * 1.5**2
+    sums = np.sqrt([np.exp(-r[[0, 1]]).sum(), np.exp(-r[[0, 2]]).sum(), np.exp(-r[[1, 2]]).sum()])
+    expected = pairs + triplets - 0.5 * sums.sum() - 4.5
+    assert chain.get_potential_energy() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_formula_by_hand_of_two_elements_is_saved(tmp_path):
+    formulas = {"O-Hf": "14.0/r^8 - 3.0/r^4", "O-O": "10.0/r^8", "Hf-Hf": "12.0/r^8"}
+    potential = Potential.from_formula(formulas, r_cut=6.0, e0={"O": -1.0})
+    assert potential.formula.species == ("Hf", "O")
+    assert potential.formula.e0 == {"Hf": 0.0, "O": -1.0}
+    dimer = Atoms("OHf", [[0, 0, 0], [0, 0, 2.0]])
+    dimer.calc = potential.calculator()
+    assert dimer.get_potential_energy() == pytest.approx(14 / 256 - 3 / 16 - 1)
+    potential.save(tmp_path / "p.json")
+    assert Potential.load(tmp_path / "p.json") == potential
+
+
+def test_formulas_by_hand_fade_as_a_run_file_has_it():
+    terms = TermSettings(r_cut=7.0, three_body="general")
+    formulas = {"Si-Si": "1.0/r", "Si;Si-Si": "c^2"}
+    formula = Potential.from_formula(formulas, r_cut=7.0).formula
+    assert formula.cutoff == terms.cutoff_function
+    assert formula.cutoff_three_body == terms.cutoff_function_three_body
+    pairs = Potential.from_formula({"Si-Si": "1.0/r"}, r_cut=7.0).formula
+    assert pairs.cutoff_three_body is None
+
+
+@pytest.mark.parametrize(
+    ("formulas", "message"),
+    [
+        ({"Cu-Cu": "a/r"}, "the formula for Cu-Cu holds a; write constants as numbers"),
+        ({"Cu-Cu": "1/x"}, "holds x; distances are in Å without r0: write r, r1, r2"),
+        ({"Cu-Cu": "1/r)"}, r"Cu-Cu: formula cannot be read: expected an operator.*\n  1/r\)"),
+        ({"Cu-Cu": "1/r", "Cu": "1/r"}, "distances of neighbours stand inside sum"),
+        ({"Cu-Cu": "log(r - 2)"}, r"is not finite at 0\.5 Å, where its domain begins"),
+        ({"Cu-O": "1/r", "O-Cu": "2/r"}, "there are two formulas for Cu-O; write their sum"),
+        ({"Qq-Cu": "1/r"}, "species 'Qq' is no chemical element"),
+        ({"copper": "1/r"}, "'copper' names no species: write Hf-O, O;Hf-Hf or Cu"),
+        ({"Cu;Cu-Cu": "c"}, "needs a pair term for Cu-Cu too"),
+        ({}, "there is no formula"),
+    ],
+)
+def test_what_is_no_formula_is_refused_with_its_key(formulas, message):
+    with pytest.raises(ValueError, match=message):
+        Potential.from_formula(formulas, r_cut=6.0)
+
+
+def test_with_r0_distances_are_reduced():
+    with pytest.raises(ValueError, match="holds r; distances are in r0: write x, x1, x2"):
+        Potential.from_formula({"Cu-Cu": "1/r"}, r_cut=6.0, r0=2.5)
+    with pytest.raises(ValueError, match="e0 names O; the formulas are of Cu"):
+        Potential.from_formula({"Cu-Cu": "1/r"}, r_cut=6.0, e0={"O": 1.0})
 
 
 def test_text_that_is_not_json_is_refused(tmp_path):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from symreg.formula.functions import FunctionOfSums
 from symreg.formula.sums import PairSum, SumFunction, TripletSum
+from symreg.records import number_in
 from symreg.terms import Expression, Key, Term
-from symreg.terms.cutoff import Cutoff
+from symreg.terms.cutoff import LARGEST, Cutoff
 from symreg.terms.kinds import PAIRS, TRIPLETS, adjective_of, kind_of
 from symreg.terms.lengths import Lengths
+from symreg.terms.term import check_elements
+
+R0_RANGE = 1e-3, 1e3
+"""In Å."""
+E0_RANGE = -1e8, 1e8
+"""In eV; all electrons of the heaviest atoms are bound by 1.5e6."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,10 @@ class Formula:
         for name in ("r0", "r_lo"):
             object.__setattr__(self, name, float(getattr(self, name)))
         object.__setattr__(self, "e0", {name: float(value) for name, value in self.e0.items()})
-        if not 0 < self.r0 < math.inf:
-            raise ValueError(f"r0 is {self.r0:g} Å; it must be finite and greater than 0")
+        number_in(self.r0, "r0", *R0_RANGE, "Å")
         for symbol, energy in self.e0.items():
-            if not math.isfinite(energy):
-                raise ValueError(f"e0 of {symbol} is {energy:g} eV; it must be a finite number")
+            number_in(energy, f"e0 of {symbol}", *E0_RANGE, "eV")
+        check_elements((*self.species, *self.e0))
         for cutoff in self._cutoffs:
             for r_lo in (self.r_lo, *self.r_lo_pairs.values()):
                 if not 0 < r_lo < cutoff.r_cut:
@@ -93,6 +98,10 @@ class Formula:
                 f"a formula with {adjective_of(key.over)} terms needs a pair term for "
                 f"{'-'.join(2 * self.species)} too: it keeps atoms apart"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Its fields alone: compiled functions cannot be pickled, and are made anew."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @property
     def kinds(self) -> set[str]:
@@ -224,14 +233,17 @@ class Formula:
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> Formula:
         """Undo ``to_dict``; formulas go through the parser of ``expression``."""
-        three_body = record.get("cutoff_three_body")
+        three_body, closest = record.get("cutoff_three_body"), record.get("r_lo_pairs", {})
+        energies = record["e0"].items()
         return Formula(
             expression=Expression.from_dict(record["terms"]),
-            r0=float(record["r0"]),
-            e0={str(symbol): float(value) for symbol, value in record["e0"].items()},
+            r0=number_in(record["r0"], "r0", *R0_RANGE, "Å"),
+            e0={str(one): number_in(e, f"e0 of {one}", *E0_RANGE, "eV") for one, e in energies},
             species=tuple(record["species"]),
             cutoff=Cutoff.from_dict(record["cutoff"]),
-            r_lo=float(record["r_lo"]),
-            r_lo_pairs={k: float(v) for k, v in record.get("r_lo_pairs", {}).items()},
+            r_lo=number_in(record["r_lo"], "r_lo", 0, LARGEST, "Å"),
+            r_lo_pairs={
+                k: number_in(r, f"r_lo of {k}", 0, LARGEST, "Å") for k, r in closest.items()
+            },
             cutoff_three_body=None if three_body is None else Cutoff.from_dict(three_body),
         )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from symreg.arrays import Floats
+from symreg.records import number_in
 
 
 class Fade(ABC):
@@ -125,6 +126,8 @@ class _StillingerWeber(Fade):
 
 FADES: dict[str, type[Fade]] = {fade.name: fade for fade in Fade.__subclasses__()}
 """Cutoff functions by name."""
+LARGEST = 100.0
+"""Largest cutoff radius in Å: a crystal has 300,000 neighbours of an atom within it."""
 KINDS = tuple(FADES)
 """Names of the cutoff functions, as a run file writes them."""
 
@@ -166,8 +169,11 @@ class Cutoff:
             object.__setattr__(self, name, float(getattr(self, name)))
         if self.kind not in KINDS:
             raise ValueError(f"cutoff is '{self.kind}'; it must be one of {', '.join(KINDS)}")
-        if not self.r_cut > 0:
-            raise ValueError(f"cutoff radius is {self.r_cut:g} Å; it must be greater than 0")
+        if not 0 < self.r_cut <= LARGEST:
+            raise ValueError(
+                f"cutoff radius is {self.r_cut:g} Å; it must be greater than 0, and at most "
+                f"{LARGEST:g} Å, or atoms have more neighbours than any computer can list"
+            )
         if self.fade.has_onset and not 0 <= self.r_on < self.r_cut:
             raise ValueError(
                 f"onset radius is {self.r_on:g} Å; it must lie between 0 and the cutoff radius "
@@ -209,5 +215,9 @@ class Cutoff:
     @staticmethod
     def from_dict(record: Mapping[str, str | float]) -> Cutoff:
         """Undo ``to_dict``."""
-        radii = {name: float(record[name]) for name in ("r_cut", "r_on", "s") if name in record}
+        radii = {
+            name: number_in(record[name], f"{name} of a cutoff", 0, LARGEST, "Å")
+            for name in ("r_cut", "r_on", "s")
+            if name in record
+        }
         return Cutoff(kind=str(record["kind"]), **radii)

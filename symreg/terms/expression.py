@@ -11,9 +11,12 @@ from typing import Any
 from symreg.language.operators import WEIGHT_COST
 from symreg.language.text import ONE, number_text
 from symreg.language.tree import Shape, Tree, combine
+from symreg.records import number_in
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
 from symreg.terms.term import Key, Term
 
+LARGEST = 1e100
+"""Largest size of weights in eV, and of named constants."""
 _OLD_KINDS = {adjective_of(over): over for over in (PAIRS, TRIPLETS, FUNCTION)}
 """Names of kinds of terms in files of the first format."""
 
@@ -101,11 +104,18 @@ class Expression:
         """Undo ``to_dict``, also of the first format; a ``ValueError`` tells the wrong term."""
         entries = list(record)
         terms = tuple(map(_term_from, entries))
-        return Expression(terms, tuple(float(entry["weight"]) for entry in entries))
+        weights = (
+            number_in(entry["weight"], f"weight of the term {term}", -LARGEST, LARGEST, "eV")
+            for entry, term in zip(entries, terms, strict=True)
+        )
+        return Expression(terms, tuple(weights))
 
 
 def _term_from(entry: Mapping[str, Any]) -> Term:
-    values = {str(name): float(value) for name, value in entry.get("constants", {}).items()}
+    values = {
+        str(name): number_in(value, f"constant {name}", -LARGEST, LARGEST)
+        for name, value in entry.get("constants", {}).items()
+    }
     if "term" in entry:
         term = Term.read(str(entry["term"]), values)
     elif "kind" not in entry:
@@ -120,8 +130,6 @@ def _term_from(entry: Mapping[str, Any]) -> Term:
     if named != set(values):
         has, given = (", ".join(sorted(names)) or "none" for names in (named, values))
         raise ValueError(f"the term {term} has the constants {has}; values are given for {given}")
-    if not term.is_finite or not math.isfinite(float(entry["weight"])):
-        raise ValueError(f"constants and weight of the term {term} must be finite numbers")
     return term
 
 

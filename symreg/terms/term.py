@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ase.data import chemical_symbols
 
 from symreg.language.text import Nested
 from symreg.language.tree import Tree, mapped, operands, parse
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, Kind, kind_of, summed
 
+ELEMENTS = frozenset(chemical_symbols[1:])
+"""Chemical symbols: no other text is a species, since species go into scripts and C++."""
 _BY_COUNT = {1: FUNCTION, 2: PAIRS, 3: TRIPLETS}
 """Kind of a key whose text does not say it, by the number of its species."""
 
@@ -48,6 +52,7 @@ class Key(NamedTuple):
         species = re.split("[-;]", rest)
         if not all(re.fullmatch("[A-Z][a-z]?", symbol) for symbol in species):
             raise ValueError(f"'{text}' names no species: write Hf-O, O;Hf-Hf or Cu")
+        check_elements(species)
         if not over:
             return Key.of(*species)
         _check_species(kind_of(over), tuple(species))
@@ -105,6 +110,13 @@ def sums_in(root: Nested) -> Iterator[Nested]:
         yield from sums_in(operand)
 
 
+def check_elements(species: Iterable[Any]) -> None:
+    """Raise ``ValueError`` for a species that is no chemical element."""
+    for symbol in species:
+        if symbol not in ELEMENTS:
+            raise ValueError(f"species {str(symbol)!r} is no chemical element, such as Cu")
+
+
 def _check_species(kind: Kind, species: Sequence[str]) -> None:
     if len(species) != kind.neighbours + 1:
         wanted = f"a sum over {kind.over} is between {kind.neighbours + 1} species"
@@ -128,6 +140,7 @@ class Sum:
     def __post_init__(self) -> None:
         kind = kind_of(self.over)
         object.__setattr__(self, "species", tuple(self.species))
+        check_elements(self.species)
         _check_species(kind, self.species)
         if others := self.tree.variables - set(kind.variables):
             raise ValueError(
