@@ -16,7 +16,7 @@ from ase.neighborlist import neighbor_list
 from symreg.formula import Formula, FormulaCalculator, Wall
 from symreg.formula.simplify import sympy_to_tree, tree_to_sympy
 from symreg.lammps.lepton import tree_to_lepton
-from symreg.lammps.plugin import plugin_source
+from symreg.lammps.plugin import plugin_of
 from symreg.language import Shape, Tree, parse
 from symreg.language.operators import COSTS, OPERATORS, REAL, Operator
 from symreg.terms import Expression, Sum, Term, expression_of
@@ -308,7 +308,7 @@ def test_an_operator_is_a_row_of_the_table(monkeypatch):
     r = np.array([3.0])
     slope = 0.25 / np.cosh(3.0) ** 2
     np.testing.assert_allclose(formula.pair_function("Ar", "Ar").slope(r), [slope])
-    assert "tanh(r" in plugin_source(formula)
+    assert "tanh(r" in plugin_of(formula).template
 
 
 def test_an_unknown_operator_computes_nothing():

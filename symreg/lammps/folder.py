@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from symreg.files import write_bytes, write_json, write_text
+from symreg.files import read_json, write_bytes, write_json, write_text
 from symreg.formula import Formula
 from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, nve_input
 from symreg.lammps.readme import readme_text
 from symreg.lammps.records import Parity
 from symreg.lammps.roundtrip import MEASURE, compare_ranks, reference, round_trip
-from symreg.lammps.route import Route
+from symreg.lammps.route import Route, one_line
 from symreg.lammps.routes import make_routes
 from symreg.lammps.runtime import INSTALL, LammpsError, is_installed
 from symreg.lammps.specimens import Specimen, data_file, make_specimens, type_names
 from symreg.lammps.worker import VIRIAL
 
 SETUP = "units metal\natom_style atomic\natom_modify map array\nboundary p p p\n"
+OWN = re.compile(
+    r"potential(-\w+)?\.mod|build\.sh|pair_symreg_[a-z-]+_[0-9a-f]{12}\.(cpp|so)"
+    r"|[A-Z][a-z]?(-[A-Z][a-z]?)*(-\d+|-domain)?\.(table|sw|meam\.spline|eam\.alloy|units\.metal)"
+)
+"""Names of files that one style writes and another does not."""
 BAR = 1602176.5
 """LAMMPS's factor between eV/Å^3 and bar in ``units metal``."""
 STRESS = " ".join(f"$(-vol*{name}/{BAR}:%.12f)" for name in VIRIAL)
@@ -82,11 +88,24 @@ def export(
     for name, content in files.items():
         data = content.encode("utf-8") if isinstance(content, str) else content
         write_bytes(folder / name, data)
+    _remove_stale(folder, files)
     parity = measure_parity(formula, routes, specimens, files)
     write_text(folder / "README.md", readme_text(formula, routes, parity, provenance))
-    record = parity.to_dict()
+    record = parity.to_dict() | {"files": sorted(files)}
     write_json(folder / "parity.json", record)
     return record
+
+
+def _remove_stale(folder: Path, files: Collection[str]) -> None:
+    """Remove what an earlier export wrote, says its record, and this one does not."""
+    try:
+        record = read_json(folder / "parity.json")
+    except OSError:
+        return
+    earlier = record.get("files") if isinstance(record, dict) else None
+    for name in earlier if isinstance(earlier, list) else ():
+        if isinstance(name, str) and OWN.fullmatch(name) and name not in files:
+            (folder / name).unlink(missing_ok=True)
 
 
 def measure_parity(
@@ -130,7 +149,7 @@ def first_line(provenance: Mapping[str, Any]) -> str:
         "CONTRIBUTOR": provenance.get("contributor", "unknown"),
         "CITATION": provenance.get("citation", "unknown"),
     }
-    return " ".join(f"{key}: {' '.join(str(value).split())}" for key, value in words.items())
+    return " ".join(f"{key}: {one_line(value)}" for key, value in words.items())
 
 
 def folder_files(formula: Formula, routes: list[Route], check: Specimen) -> dict[str, str | bytes]:

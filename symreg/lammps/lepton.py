@@ -5,6 +5,7 @@ The strings hold numbers only, since Lepton takes a name that it does not know f
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import sympy
@@ -69,6 +70,9 @@ def sympy_to_lepton(expression: Any) -> str:
 
 
 def _number(value: float) -> str:
+    """Its text; Lepton would take the name ``inf`` for zero."""
+    if not math.isfinite(value):
+        raise ValueError(f"the formula holds the number {value:g}, which is not finite")
     text = repr(value if isinstance(value, int) else float(value))  # numpy's say who they are
     return f"({text})" if text.startswith("-") else text
 

@@ -6,6 +6,7 @@ U(n) = n and neither pair energy nor pair density, f and g are the factors of a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,12 +62,22 @@ class MeamFile:
 
     def text(self, first_line: str, symbol: str) -> str:
         """The file; LAMMPS reads ``UNITS:`` from its first line."""
-        ends = self.radial.x[[0, -1]]
-        nothing = Spline(ends, np.zeros(2), (0.0, 0.0))
+        nothing = Spline(self.radial.x[[0, -1]], np.zeros(2), (0.0, 0.0))
         identity = Spline(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]), (1.0, 1.0))
         splines = (nothing, nothing, identity, self.radial, self.angular)
-        head = f"# {first_line}\nmeam/spline 1 {symbol}\n"
-        return head + "".join(spline.text() for spline in splines)
+        return meam_text(first_line, [symbol], splines)
+
+
+def meam_text(first_line: str, species: Sequence[str], splines: Sequence[Spline]) -> str:
+    """A ``meam/spline`` file from its splines."""
+    head = f"# {first_line}\nmeam/spline {len(species)} {' '.join(species)}\n"
+    return head + "".join(spline.text() for spline in splines)
+
+
+def guard_text(species: Sequence[str]) -> str:
+    """A file of nothing, of a style whose files LAMMPS reads in ``units metal`` only."""
+    n, nothing = len(species), Spline(np.array([0.0, 1.0]), np.zeros(2), (0.0, 0.0))
+    return meam_text("UNITS: metal", species, [nothing] * (n * (n + 1) + 3 * n))
 
 
 def meam_files(function: TripletSum) -> list[MeamFile]:
@@ -188,7 +199,7 @@ class MeamWay(TripletWay):
             within_promise=all(file.force_error < FORCE_ERROR for file in splines),
         )
         table = table_route(formula, first_line)
-        route = overlay(self.style, "meam/spline", table, files, symbol, table.r_min)
+        route = overlay(self.style, "meam/spline", table, files, symbol)
         return replace(route, splines=record)
 
 

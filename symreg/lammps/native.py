@@ -118,7 +118,7 @@ class NativeWay(Way):
     """Pairs by a style of LAMMPS's own that is exactly the formula, without a wall."""
 
     style = "native"
-    has_wall = False
+    automatic = False
     closer = "Closer atoms feel LAMMPS's own form of the formula, not symreg's repulsive wall."
 
     def require(self, formula: Formula) -> None:

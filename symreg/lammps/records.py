@@ -73,7 +73,7 @@ class Ranks(Record):
 class RouteParity(Differences):
     """One route in LAMMPS against the formula: largest differences of all structures.
 
-    The structure ``wall``, whose forces exceed 100 eV/Å, counts apart, relative to its forces.
+    Structures called ``wall``, whose forces exceed 100 eV/Å, count apart, relative to their forces.
     """
 
     checks: Mapping[str, Differences]

@@ -98,21 +98,25 @@ def compare(
     formula: Formula, route: Route, results: Mapping[str, Any], expected: Mapping[str, Reference]
 ) -> RouteParity:
     """Compare what LAMMPS found (see ``runtime.run``) with the formula, by structure."""
+    if any(result["digest"] != route.digest for result in results.values()):
+        raise LammpsError(f"it ran another pair style than that of route '{route.style}'")
     checks = {
         name: _differences(result, expected[name], route.shares_energies)
         for name, result in results.items()
-        if name != "wall"
+        if not name.startswith("wall")
     }
     largest: dict[str, Any] = {
         one.name: float(np.max([getattr(check, one.name) for check in checks.values()]))
         for one in fields(Differences)
     }
     found: dict[str, Any] = {}
-    if "wall" in results:
-        forces = expected["wall"].forces
+    relative = []
+    for name in sorted(set(results) - set(checks)):
+        forces = expected[name].forces
         size = np.linalg.norm(forces, axis=1, keepdims=True)
-        difference = np.array(results["wall"]["forces"]) - forces
-        found["wall_forces_relative_max"] = float(np.abs(difference / size).max())
+        relative.append(np.abs((np.array(results[name]["forces"]) - forces) / size).max())
+    if relative:
+        found["wall_forces_relative_max"] = float(max(relative))
     for name, result in results.items():
         if "differences" in result:
             numeric = np.reshape(result["differences"], (-1, 3))

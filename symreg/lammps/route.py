@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Route:
     """Interpolation in the table of the pairs."""
     keeps_promise: bool = True
     """Whether it may be recommended before exact ways."""
+    digest: float | None = None
+    """What a plugin's style answers to those who ask which formula it computes."""
     plugin: str | None = None
     """``built``, or why the library of a plugin is not among the files; None without one."""
 
@@ -46,8 +49,8 @@ class Way(ABC):
     """The ``over`` of the keys of terms that it computes."""
     says: ClassVar[str] = ""
     """How it computes a formula, as a README goes on after "the same potential"."""
-    has_wall: ClassVar[bool] = True
-    """Whether atoms closer than the domain feel the wall of the pairs."""
+    automatic: ClassVar[bool] = True
+    """Whether style ``auto`` takes it, where its ``is_automatic`` does not say more."""
     closer: ClassVar[str] = ""
     """Further words of a README on such atoms."""
 
@@ -82,10 +85,10 @@ class Way(ABC):
 
     def is_automatic(self, formula: Formula) -> bool:  # noqa: ARG002
         """Whether style ``auto`` takes it for a formula that it accepts."""
-        return self.has_wall
+        return self.automatic
 
-    def notes(self, formula: Formula) -> str:  # noqa: ARG002
-        """A point of a README on what it takes to use it."""
+    def notes(self, route: Route) -> str:  # noqa: ARG002
+        """A point of a README on what it takes to use a route of this way."""
         return ""
 
 
@@ -93,6 +96,12 @@ def type_pairs(formula: Formula) -> list[tuple[int, int, str, str]]:
     """Atom types i <= j with their species; type 1 is the first species."""
     numbered = list(enumerate(formula.species, 1))
     return [(i, j, a, b) for (i, a), (j, b) in combinations_with_replacement(numbered, 2)]
+
+
+def one_line(value: object) -> str:
+    """Text from outside that stays in its line of a comment, and is no keyword of a header."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    return re.sub("(DATE|UNITS|CONTRIBUTOR|CITATION):", r"\1", text)
 
 
 def lines_of(lines: Sequence[str]) -> str:

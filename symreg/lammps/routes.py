@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 
 from symreg.formula import Formula
 from symreg.lammps.eam import EamWay
 from symreg.lammps.lepton import LeptonWay
-from symreg.lammps.meam import MeamWay
+from symreg.lammps.meam import MeamWay, guard_text
 from symreg.lammps.native import NativeWay
 from symreg.lammps.plugin import PluginWay
 from symreg.lammps.route import Route, Way
 from symreg.lammps.stillinger import StillingerWay
 from symreg.lammps.table import TableWay
 
+GUARD = """\
+# LAMMPS reads the file of this style in 'units metal' only, and stops in others. Where it lacks the
+# package MANYBODY, delete both lines.
+pair_style meam/spline
+"""
 _WAYS: dict[str, Way] = {}
 
 
@@ -45,8 +51,15 @@ def make_routes(formula: Formula, style: str, first_line: str) -> list[Route]:
     else:
         ways = [way_of(style)]
         ways[0].require(formula)
-    routes = [way.make(formula, first_line) for way in ways]
+    routes = [_guarded(way.make(formula, first_line), formula.species) for way in ways]
     return sorted(routes, key=lambda route: not route.keeps_promise)
+
+
+def _guarded(route: Route, species: tuple[str, ...]) -> Route:
+    """The route behind a file that LAMMPS refuses in other units than metal."""
+    name = f"{'-'.join(species)}.units.metal"
+    commands = GUARD + f"pair_coeff * * {name} {' '.join(species)}\n{route.commands}"
+    return replace(route, commands=commands, files={**route.files, name: guard_text(species)})
 
 
 for _way in (TableWay, LeptonWay, NativeWay, MeamWay, StillingerWay, EamWay, PluginWay):

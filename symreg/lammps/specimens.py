@@ -84,6 +84,7 @@ def make_specimens(formula: Formula, r_min: float) -> list[Specimen]:
         "cluster 2": random_cluster(formula, d, 25, rng),
         **{f"trimer {n}": trimer for n, trimer in enumerate(trimers(formula, d, rng), 1)},
         **scans,
+        **close_cluster(formula, rng),
     }
     return [Specimen(name, atoms) for name, atoms in structures.items() if atoms]
 
@@ -117,6 +118,16 @@ def random_cluster(formula: Formula, d: float, n: int, rng: np.random.Generator)
     return _isolated(formula, _symbols(formula, n, rng), positions)
 
 
+def close_cluster(formula: Formula, rng: np.random.Generator) -> dict[str, Atoms]:
+    """Five atoms with distances on both sides of ``r_lo``; its name tells strong forces."""
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1], [5 / 3, 5 / 3, -5 / 3]])
+    positions = formula.r_lo * (corners / np.sqrt(8) + rng.normal(scale=0.03, size=(5, 3)))
+    atoms = _isolated(formula, _symbols(formula, 5, rng), positions)
+    atoms.calc = FormulaCalculator(formula)
+    weak = np.abs(atoms.get_forces()).max() < STRONG
+    return {"close cluster" if weak else "wall cluster": atoms}
+
+
 def trimers(formula: Formula, d: float, rng: np.random.Generator) -> list[Atoms]:
     """A triangle, a straight chain, and two neighbours in the same direction."""
     places = (
@@ -132,16 +143,16 @@ def dimer_scans(formula: Formula, r_min: float, rng: np.random.Generator) -> dic
 
     ``dimers`` and, below ``r_lo``, ``close dimers`` have forces below 100 eV/Å; ``wall`` the rest.
     """
-    r = np.linspace(1.001 * r_min, 1.05 * formula.r_cut, DIMERS)
-    near = [formula.cutoff.r_on, formula.r_lo, formula.cutoff.r_cut]
-    r = np.concatenate([r, [x + e for x in near if x > r_min for e in (-1e-6, 1e-6)]])
-    r = r[r > r_min]
+    evenly = np.linspace(1.001 * r_min, 1.05 * formula.r_cut, DIMERS)
     scans: dict[str, list[tuple[tuple[str, str], float]]]
     scans = {"dimers": [], "close dimers": [], "wall": []}
     for pair in formula.species_pairs:
         function = formula.pair_function(*pair)
+        near = [formula.cutoff.r_on, function.r_lo, formula.cutoff.r_cut]
+        r = np.concatenate([evenly, [x + e for x in near for e in (-1e-6, 1e-6)]])
+        r = r[r > r_min]
         for x, slope in zip(r.tolist(), function.slope(r), strict=True):
-            weak = "dimers" if x >= formula.r_lo else "close dimers"
+            weak = "dimers" if x >= function.r_lo else "close dimers"
             scans[weak if abs(slope) < STRONG else "wall"].append((pair, x))
     return {name: _dimer_box(formula, dimers, rng) for name, dimers in scans.items()}
 

@@ -66,10 +66,9 @@ class StillingerWay(TripletWay):
     style = "sw"
     says = (
         "by `pair_style hybrid/overlay` of a table and LAMMPS's own `sw` for the triplets, whose "
-        "energies per atom LAMMPS shares among the three atoms"
+        "energies per atom LAMMPS shares among the three atoms; atoms closer than its domain stop "
+        "LAMMPS"
     )
-
-    closer = "LAMMPS's sw has its own form there."
 
     def require(self, formula: Formula) -> None:
         """See ``Way``."""
@@ -84,6 +83,7 @@ class StillingerWay(TripletWay):
             values = (strength, 1.0, function.r_cut, 1.0, s, cosine, 0.0, 0.0, 4.0, 0.0, 0.0)
             numbers = " ".join(f"{value:.17g}" for value in values)
             files[f"{symbol}-{n}.sw"] = f"# {first_line}\n{symbol} {symbol} {symbol} {numbers}\n"
-        table = table_route(formula, first_line)
-        route = overlay(self.style, self.style, table, files, symbol, function.clamp.r_lo)
+        # LAMMPS's sw does not let distances come to rest, so its table ends where they would.
+        table = table_route(formula, first_line, formula.r_lo)
+        route = overlay(self.style, self.style, table, files, symbol)
         return replace(route, shares_energies=True)

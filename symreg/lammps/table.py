@@ -8,7 +8,7 @@ unchanged, so the same splines built here predict every interpolated value to th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -119,11 +119,14 @@ def predicted_error(function: PairSum, table: PairTable) -> tuple[float, float]:
     return float(energy_error), float(np.abs(force - exact)[weak].max())
 
 
-def tables_of(formula: Formula) -> tuple[list[PairTable], Tabulated]:
-    """The shortest tables that keep the promise of 1e-6 eV/Å for all pairs, else the longest."""
+def tables_of(formula: Formula, start: float | None = None) -> tuple[list[PairTable], Tabulated]:
+    """The shortest tables that keep the promise of 1e-6 eV/Å for all pairs, else the longest.
+
+    They begin at ``start`` in Å, or unless given as near as numbers can be stored.
+    """
     pairs = type_pairs(formula)
     functions = {f"{a}_{b}": formula.pair_function(a, b) for _, _, a, b in pairs}
-    r_min = start_of_table(functions.values())
+    r_min = start_of_table(functions.values()) if start is None else start
     for points in POINTS:
         tables = [tabulate(f, name, points, r_min) for name, f in functions.items()]
         errors = list(map(predicted_error, functions.values(), tables))
@@ -133,18 +136,17 @@ def tables_of(formula: Formula) -> tuple[list[PairTable], Tabulated]:
     return tables, Tabulated(points, float(tables[0].r[0]), energy, force, force < FORCE_ERROR)
 
 
-def table_route(formula: Formula, first_line: str) -> Route:
-    """``pair_style table`` with splines, for the pair terms of any formula."""
-    (tables, record), name = tables_of(formula), f"{'-'.join(formula.species)}.table"
+def table_route(formula: Formula, first_line: str, start: float | None = None) -> Route:
+    """``pair_style table`` with splines, for the pair terms of any formula; see ``tables_of``."""
+    tables, record = tables_of(formula, start)
+    name = f"{'-'.join(formula.species)}{'' if start is None else '-domain'}.table"
     lines, r_cut = [f"pair_style table spline {record.points}"], formula.cutoff.r_cut
     lines += [f"pair_coeff {i} {j} {name} {a}_{b} {r_cut!r}" for i, j, a, b in type_pairs(formula)]
     text = f"# {first_line}\n\n" + "\n".join(table.text() for table in tables)
     return Route("table", lines_of(lines), {name: text}, record.r_min, table=record)
 
 
-def overlay(
-    name: str, style: str, table: Route, files: dict[str, str], symbol: str, r_min: float
-) -> Route:
+def overlay(name: str, style: str, table: Route, files: dict[str, str], symbol: str) -> Route:
     """A table and several of one style on top of each other, for one species."""
     first, coefficients = table.commands.splitlines()
     words = coefficients.split()
@@ -155,7 +157,7 @@ def overlay(
     for n, file in enumerate(files, 1):
         number = f"{n} " if len(files) > 1 else ""
         lines.append(f"pair_coeff * * {style} {number}{file} {symbol}")
-    return Route(name, lines_of(lines), {**table.files, **files}, r_min, table=table.table)
+    return replace(table, style=name, commands=lines_of(lines), files={**table.files, **files})
 
 
 class TableWay(Way):

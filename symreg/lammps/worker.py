@@ -60,6 +60,7 @@ def measure(engine: Any) -> dict[str, Any]:
         "energy": engine.get_thermo("pe"),
         "energies": list(engine.gather("c_atom_energy", 1, 1)),
         "forces": [list(forces[3 * n : 3 * n + 3]) for n in range(len(forces) // 3)],
+        "digest": engine.extract_pair("symreg"),
         "virial": [-scale * engine.get_thermo(name) for name in VIRIAL],
     }
 
