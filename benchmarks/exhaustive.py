@@ -29,7 +29,9 @@ from numpy.typing import NDArray
 from symreg import config
 from symreg.fit.projected.fitter import Fitter
 from symreg.runs.pipeline.preparation import prepare
-from symreg.searching.exhaustive import Examiner, ExamineSettings, Forms, list_forms
+from symreg.searching.exhaustive.examine import Examiner, ExamineSettings
+from symreg.searching.exhaustive.forms import Forms
+from symreg.searching.exhaustive.listing import list_forms
 from symreg.terms.kinds import adjective_of
 
 CLASSES = {"argon": (18, 11), "silicon": (16, 11)}

@@ -28,7 +28,9 @@ from symreg import config
 from symreg.runs.pipeline.delivery import contender_of
 from symreg.runs.pipeline.modes import TERM_COMPLEXITY, island_settings
 from symreg.runs.pipeline.preparation import Prepared, prepare
-from symreg.searching.exhaustive import Exhaustive, list_forms
+from symreg.searching.exhaustive.examine import Examiner
+from symreg.searching.exhaustive.listing import list_forms
+from symreg.searching.exhaustive.search import Exhaustive
 from symreg.searching.individuals import Individual
 from symreg.searching.islands import Islands
 
@@ -39,7 +41,7 @@ def exact_front(prepared: Prepared, limit: int) -> list[Individual]:
     """The front of all forms, after a line on what it took."""
     began = process_time()
     forms = list_forms(prepared.design.keys, limit, min(limit, TERM_COMPLEXITY))
-    search = Exhaustive(forms, prepared.fitter)
+    search = Exhaustive(Examiner(forms, prepared.fitter))
     *_, last = search.search()
     front = search.front(last)
     print(f"{last.examined:,} forms up to {limit} in {process_time() - began:.0f} s", flush=True)

@@ -5,32 +5,20 @@ import numpy as np
 import pytest
 from coded import coded_of, form_of
 
-from symreg.fit.programs.batch import encode, encoded
+from symreg.fit.programs.batch import decode, encode, encoded
 from symreg.fit.programs.evaluation import differentiate
 from symreg.fit.projected.fitter import QUICK, Fitter
 from symreg.language import parse
-from symreg.language.canonical import X, build, cost, nested, shaped, terms_of, tree_of
+from symreg.language.canonical import X, build, cost, nested, shaped, terms_of, tree_of, valued
 from symreg.language.operators import OPERATORS, WEIGHT_COST
 from symreg.language.text import ONE
 from symreg.language.tree import nodes
-from symreg.searching.exhaustive import (
-    ANGULAR,
-    RADIAL,
-    Examiner,
-    ExamineSettings,
-    Exhaustive,
-    Forms,
-    Grammar,
-    Tally,
-    best_of,
-    list_forms,
-    load_forms,
-    plan,
-    save_forms,
-)
+from symreg.searching.exhaustive.examine import Examiner, ExamineSettings, best_of
 from symreg.searching.exhaustive.families import Families
-from symreg.searching.exhaustive.functions import numbered
-from symreg.searching.exhaustive.listing import Listing
+from symreg.searching.exhaustive.forms import Forms
+from symreg.searching.exhaustive.functions import ANGULAR, RADIAL, Grammar, numbered
+from symreg.searching.exhaustive.listing import Listing, list_forms
+from symreg.searching.exhaustive.search import Exhaustive, Tally, load_forms, plan, save_forms
 from symreg.searching.exhaustive.starts import EXPONENT, RATE, SCALE, SHIFT, Starts, places
 from symreg.searching.individuals import (
     Individual,
@@ -40,6 +28,7 @@ from symreg.searching.individuals import (
     terms_from,
     to_arrays,
 )
+from symreg.searching.selection import front
 from symreg.searching.tasks import Source
 from symreg.searching.variation import Variation, VariationSettings
 from symreg.terms import Expression, Key
@@ -49,6 +38,22 @@ from symreg.workers.executors import Crew, processes
 PAIR = Key.of("Ar", "Ar")
 SILICON = (Key.of("Si", "Si"), Key.of("Si", "Si", "Si"))
 TINY = Grammar(exponents=(-2, 2), functions=("exp",), real_powers=False)
+
+
+def coded_forms(forms, complexity, start=0, stop=None):
+    """Forms as coded terms, constants 1."""
+    found = forms.terms(complexity, start, stop)
+    there = found.pieces >= 0
+    term = np.repeat(np.arange(found.key.size), there.sum(axis=1))
+    return decode(forms.pieces.batch(found.pieces[there], term, found.key, found.term_start)[0])
+
+
+def family_of(listing, coded):
+    """A value that two terms share if they can be the same functions."""
+    tree = valued(coded.shape, coded.constants)
+    factors = tree[1:] if tree[0] == "product" else (tree,)
+    families = listing.families
+    return coded.key, tuple(families.scaled(families.of(numbered(u))) for u in factors)
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +119,13 @@ def test_functions_that_differ_by_a_scale_are_one_family_of_terms(name):
     families = Families()
     one, two = (form(text) for text in SAME_SCALED[name])
     assert families.of(one) != families.of(two)
-    assert families.scaled(one) == families.scaled(two)
+    assert families.scaled(families.of(one)) == families.scaled(families.of(two))
 
 
 @pytest.mark.parametrize("texts", DIFFERENT)
 def test_different_functions_are_different_families(texts):
     families = Families()
-    one, two = (families.scaled(form(text)) for text in texts)
+    one, two = (families.scaled(families.of(form(text))) for text in texts)
     assert one != two
 
 
@@ -158,9 +163,9 @@ def test_all_terms_of_a_tiny_grammar_are_those_of_all_its_trees():
     listing = Listing([PAIR], limit + 2, limit + 2, TINY, ANGULAR)
     forms = listing.forms()
     single = {
-        listing.family(coded_terms[0])
+        family_of(listing, coded_terms[0])
         for c in range(limit + 3)
-        for coded_terms in forms.coded_terms(c)
+        for coded_terms in coded_forms(forms, c)
         if len(coded_terms) == 1
     }
     found, sums = set(), set()
@@ -170,7 +175,7 @@ def test_all_terms_of_a_tiny_grammar_are_those_of_all_its_trees():
                 (u,) = again
             within = all(node[1] in (1, -2, 2) for node in nodes(u) if node[0] == "powi")
             if len(again) == 1 and within and cost(u) <= limit:
-                family = listing.family(coded_of(0, u))
+                family = family_of(listing, coded_of(0, u))
                 ((tied, addends),) = family[1]
                 (found if tied or len(addends) == 1 else sums).add(family)
     assert found <= single
@@ -182,18 +187,18 @@ def test_all_terms_of_a_tiny_grammar_are_those_of_all_its_trees():
 def test_counts_at_low_complexity_are_those_by_hand(forms):
     # 3: x and 1; 5: 31 powers and sqrt(x); 6: 1 with x.
     assert [forms.counts[c] for c in range(3, 7)] == [2, 0, 32, 1]
-    assert {str(tree_of(form_of(g))) for (g,) in forms.coded_terms(3)} == {"x", "1"}
-    (one,) = forms.coded_terms(6)
+    assert {str(tree_of(form_of(g))) for (g,) in coded_forms(forms, 3)} == {"x", "1"}
+    (one,) = coded_forms(forms, 6)
     assert {str(tree_of(form_of(g))) for g in one} == {"x", "1"}
     # 8: each of 5 with x and with 1; alone a fitted power of x and others of four nodes.
     assert forms.counts[8] == 64 + sum(
-        len(coded_terms) == 1 for coded_terms in forms.coded_terms(8)
+        len(coded_terms) == 1 for coded_terms in coded_forms(forms, 8)
     )
 
 
 def test_every_form_has_the_complexity_that_it_is_listed_under(forms):
     for c in range(11):
-        for coded_terms in forms.coded_terms(c):
+        for coded_terms in coded_forms(forms, c):
             assert complexity(coded_terms) == c
             assert 1 <= len(coded_terms) <= 2
 
@@ -201,7 +206,7 @@ def test_every_form_has_the_complexity_that_it_is_listed_under(forms):
 def test_no_form_is_simpler_once_its_constants_are_fitted_and_it_is_rewritten(forms):
     rng = np.random.default_rng(0)
     for coded in (
-        coded for c in range(11) for coded_terms in forms.coded_terms(c) for coded in coded_terms
+        coded for c in range(11) for coded_terms in coded_forms(forms, c) for coded in coded_terms
     ):
         tree = tree_of(form_of(coded))
         fitted = tree.with_constants(rng.uniform(0.2, 3.0, len(tree.constants)))
@@ -209,7 +214,7 @@ def test_no_form_is_simpler_once_its_constants_are_fitted_and_it_is_rewritten(fo
 
 
 def test_no_structure_is_listed_twice(forms):
-    every = [structure(coded_terms) for c in range(11) for coded_terms in forms.coded_terms(c)]
+    every = [structure(coded_terms) for c in range(11) for coded_terms in coded_forms(forms, c)]
     assert len(every) == len(set(every)) == sum(forms.counts.values())
     assert len({frozenset(shape) for shape in every if len(set(shape)) == 2}) == sum(
         len(set(shape)) == 2 for shape in every
@@ -222,7 +227,7 @@ def test_no_two_terms_without_constants_are_equal_but_for_a_scale(forms):
     for coded_terms in (
         coded_terms
         for c in range(11)
-        for coded_terms in forms.coded_terms(c)
+        for coded_terms in coded_forms(forms, c)
         if len(coded_terms) == 1
     ):
         tree = tree_of(form_of(coded_terms[0]))
@@ -243,7 +248,7 @@ def test_no_form_has_needless_constants(forms):
     # The derivatives by weights and constants are independent for some of their values.
     rng, x = np.random.default_rng(0), np.geomspace(0.6, 3.0, 40)
     nowhere = 0
-    for coded_terms in (coded_terms for c in range(10) for coded_terms in forms.coded_terms(c)):
+    for coded_terms in (coded_terms for c in range(10) for coded_terms in coded_forms(forms, c)):
         trees = [tree_of(form_of(coded)) for coded in coded_terms]
         ratios = [r for _ in range(10) if (r := independence(trees, x, rng)) is not None]
         nowhere += not ratios
@@ -269,19 +274,19 @@ def independence(trees, x, rng):
 def test_terms_that_share_a_function_are_not_added(forms):
     texts = {
         tuple(sorted(str(tree_of(form_of(g))) for g in coded_terms))
-        for coded_terms in forms.coded_terms(10)
+        for coded_terms in coded_forms(forms, 10)
     }
     assert ("x^-12", "x^-6") in texts
     assert ("x^-6", "x^-6") not in texts
     # x*(c + x) is x^2 and x, each with a weight; as one term it is simpler, beside x it is not.
-    assert "x*(1.0 + x)" in {str(tree_of(form_of(g))) for (g,) in forms.coded_terms(7)}
+    assert "x*(1.0 + x)" in {str(tree_of(form_of(g))) for (g,) in coded_forms(forms, 7)}
     assert ("x", "x*(1.0 + x)") not in texts
     assert ("1", "x*(1.0 + x)") in texts
 
 
 def test_one_function_may_stand_twice_with_constants_of_its_own():
     forms = list_forms([PAIR], 16, 8)
-    shapes = [structure(coded_terms) for coded_terms in forms.coded_terms(16)]
+    shapes = [structure(coded_terms) for coded_terms in coded_forms(forms, 16)]
     real, _ = shaped(("pow", X, ("const", 1.0)))
     assert ((0, real), (0, real)) in shapes
 
@@ -301,9 +306,9 @@ def test_every_term_that_variation_makes_is_listed(key):
     listing = Listing(SILICON, limit, limit if key == 0 else largest, RADIAL, ANGULAR)
     forms, known = listing.forms(), {}
     for c in range(limit + 1):
-        for coded_terms in forms.coded_terms(c):
+        for coded_terms in coded_forms(forms, c):
             for coded in coded_terms:
-                known.setdefault(listing.family(coded), coded.shape.cost + WEIGHT_COST)
+                known.setdefault(family_of(listing, coded), coded.shape.cost + WEIGHT_COST)
     allowed = {*RADIAL.exponents} if key == 0 else {*RADIAL.exponents, *ANGULAR.exponents}
     limits = VariationSettings(max_complexity=12, max_terms=2)
     variation = Variation(limits, SILICON, overs=((PAIRS, TRIPLETS)[key],))
@@ -316,7 +321,7 @@ def test_every_term_that_variation_makes_is_listed(key):
                 or not {n[1] for n in nodes(form_of(coded)) if n[0] == "powi"} <= allowed
             ):
                 continue
-            family = listing.family(coded)
+            family = family_of(listing, coded)
             if any(not tied and len(addends) > 1 for tied, addends in family[1][: 1 - key]):
                 continue  # a sum of terms
             if key == 1 and form_of(coded)[2] not in (ONE,) and outside_angular(form_of(coded)[2]):
@@ -331,18 +336,18 @@ def outside_angular(u):
 
 
 def test_forms_are_at_random_access(forms):
-    whole = forms.coded_terms(10)
+    whole = coded_forms(forms, 10)
     ends = [0, 1, 7, 250, 251, forms.sizes[10]]
-    parts = [forms.coded_terms(10, low, high) for low, high in pairwise(ends)]
+    parts = [coded_forms(forms, 10, low, high) for low, high in pairwise(ends)]
     assert [coded_terms for part in parts for coded_terms in part] == whole
-    assert forms.coded_terms(10, 5, 5) == []
+    assert coded_forms(forms, 10, 5, 5) == []
     assert len(whole) == forms.counts[10] < forms.sizes[10]
 
 
 def test_listing_is_the_same_again(forms):
     again = list_forms([PAIR], 10)
     assert again.counts == forms.counts
-    assert again.coded_terms(9) == forms.coded_terms(9)
+    assert coded_forms(again, 9) == coded_forms(forms, 9)
 
 
 def test_arrays_read_back_to_the_same_forms():
@@ -351,13 +356,13 @@ def test_arrays_read_back_to_the_same_forms():
     assert all(isinstance(array, np.ndarray) for array in arrays.values())
     again = Forms.from_arrays(SILICON, arrays)
     assert again.sizes == forms.sizes
-    assert again.coded_terms(13) == forms.coded_terms(13)
+    assert coded_forms(again, 13) == coded_forms(forms, 13)
 
 
 def test_a_file_of_another_format_is_not_taken_for_forms(forms, tmp_path):
     path = tmp_path / "forms.npz"
     save_forms(path, forms)
-    assert load_forms(path, forms.keys).coded_terms(9) == forms.coded_terms(9)
+    assert coded_forms(load_forms(path, forms.keys), 9) == coded_forms(forms, 9)
     np.savez(path, **forms.to_arrays())  # as it was before formats were numbered
     with pytest.raises(ValueError, match="has format 1, not 2"):
         load_forms(path, forms.keys)
@@ -366,12 +371,12 @@ def test_a_file_of_another_format_is_not_taken_for_forms(forms, tmp_path):
 def test_limit_of_one_term_holds_for_each(forms):
     longer = list_forms([PAIR], 14, 8)
     assert all(longer.counts[c] == forms.counts[c] for c in range(9))
-    every = longer.coded_terms(14)
+    every = coded_forms(longer, 14)
     assert all(
         coded.shape.cost + WEIGHT_COST <= 8 for coded_terms in every for coded in coded_terms
     )
     # Terms of complexity 5 are too short for 14, so that both are of 6 to 8: 7 and 7 alone.
-    sevens = sum(len(coded_terms) == 1 for coded_terms in longer.coded_terms(7))
+    sevens = sum(len(coded_terms) == 1 for coded_terms in coded_forms(longer, 7))
     assert 0.9 * sevens * (sevens + 1) / 2 < len(every) <= sevens * (sevens + 1) / 2
 
 
@@ -380,12 +385,12 @@ def test_every_form_has_a_pair_term_and_at_most_one_of_triplets():
     keys = {
         tuple(coded.key for coded in coded_terms)
         for c in range(16)
-        for coded_terms in forms.coded_terms(c)
+        for coded_terms in coded_forms(forms, c)
     }
     assert keys == {(0,), (0, 0), (0, 1)}
     texts = {
         tuple(str(tree_of(form_of(coded))) for coded in coded_terms if coded.key == 1)
-        for coded_terms in forms.coded_terms(15)
+        for coded_terms in coded_forms(forms, 15)
     }
     assert ("1*1*(1.0 + c)^2",) in texts  # of Stillinger and Weber
 
@@ -396,7 +401,7 @@ def test_terms_of_all_species_are_listed():
     # 8: those of each key alone, and one of 3 beside one of 5 of the other key.
     one = list_forms(keys[:1], 8)
     assert forms.counts[8] == 2 * one.counts[8] + 2 * 64
-    assert {tuple(g.key for g in coded_terms) for coded_terms in forms.coded_terms(8)} >= {
+    assert {tuple(g.key for g in coded_terms) for coded_terms in coded_forms(forms, 8)} >= {
         (0, 0),
         (0, 1),
         (1, 1),
@@ -465,7 +470,7 @@ def same(one, two):
 def test_batches_are_those_of_the_encoded_terms(argon):
     terms = argon.forms.terms(10)
     batch, _, owner = argon.candidates(terms)
-    coded_terms = argon.forms.coded_terms(10)
+    coded_terms = coded_forms(argon.forms, 10)
     expected = encode([coded_terms[k] for k in owner])
     for name in ("code", "arg", "node_start", "constant_start", "key", "term_start"):
         np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name))
@@ -511,11 +516,11 @@ def test_every_form_is_as_good_as_a_search_would_fit_it(argon):
 
 def test_lennard_jones_is_the_best_of_its_complexity(argon):
     best = [i for c in range(11) for i in argon.examine(c).best]
-    front = argon.front(best)
-    assert [i.complexity for i in front] == sorted({i.complexity for i in front})
-    assert {str(tree_of(form_of(coded))) for coded in front[-1].coded_terms} == {"x^-12", "x^-6"}
-    assert front[-1].complexity == 10
-    assert front[-1].error < 1e-6 < 1e-3 < front[-2].error
+    best = front(argon.polished(best))
+    assert [i.complexity for i in best] == sorted({i.complexity for i in best})
+    assert {str(tree_of(form_of(coded))) for coded in best[-1].coded_terms} == {"x^-12", "x^-6"}
+    assert best[-1].complexity == 10
+    assert best[-1].error < 1e-6 < 1e-3 < best[-2].error
 
 
 def test_lennard_jones_is_found_in_tabulated_data(shared_data):
@@ -527,7 +532,7 @@ def test_lennard_jones_is_found_in_tabulated_data(shared_data):
     prepared = prepare(config.from_dict({"data": data, "terms": terms}))
     forms = list_forms(prepared.design.keys, 10)
     examiner = Examiner(forms, Fitter(prepared.design))
-    last = examiner.front([i for c in range(11) for i in examiner.examine(c).best])[-1]
+    last = front(examiner.polished([i for c in range(11) for i in examiner.examine(c).best]))[-1]
     expression = Expression(terms_from(last.coded_terms, prepared.design.keys), last.weights)
     weight = {str(t.tree): w for t, w in zip(expression.terms, expression.weights, strict=True)}
     assert set(weight) == {"x^-12", "x^-6"}
@@ -548,7 +553,7 @@ def test_what_does_not_pass_the_gate_is_passed_over(argon):
     for c in (7, 8):
         expected = [i for i in whole.examine(c).best if len(i.coded_terms) == 2]
         assert same(gated.examine(c).best, expected[:16])
-    assert gated.front(whole.examine(7).best) == []
+    assert front(gated.polished(whole.examine(7).best)) == []
 
 
 def test_results_come_back_from_arrays(argon):
@@ -567,17 +572,17 @@ def test_a_plan_holds_every_place_once(forms):
 
 @pytest.fixture
 def exhaustive(argon):
-    search = Exhaustive(argon.forms, argon.fitter, argon.settings)
+    search = Exhaustive(Examiner(argon.forms, argon.fitter, argon.settings))
     search.chunks = plan(argon.forms, 20)
     return search
 
 
 def test_a_search_counts_all_forms_and_keeps_the_best_of_each_complexity(argon, exhaustive):
     *_, last = exhaustive.search()
-    assert last.examined == exhaustive.total == sum(argon.forms.counts.values())
+    assert last.examined == sum(argon.forms.counts.values())
     assert last.chunks == len(exhaustive.chunks)
     assert same(last.best, [i for c in range(11) for i in argon.examine(c).best])
-    assert same(exhaustive.front(last), argon.front(last.best))
+    assert same(exhaustive.front(last), front(argon.polished(last.best)))
 
 
 def test_an_interrupted_search_goes_on_to_the_same_end(exhaustive):
@@ -596,10 +601,12 @@ def test_workers_find_the_same(argon_design, argon, exhaustive, tmp_path):
     design, forms = tmp_path / "design.npz", tmp_path / "forms.npz"
     argon_design.save(design)
     save_forms(forms, argon.forms)
-    assert load_forms(forms, argon.forms.keys).coded_terms(10) == argon.forms.coded_terms(10)
+    assert coded_forms(load_forms(forms, argon.forms.keys), 10) == coded_forms(argon.forms, 10)
     with Crew(processes(2)) as crew:
         files = {"source": Source(str(design), "abc"), "file": str(forms)}
-        elsewhere = Exhaustive(argon.forms, argon.fitter, argon.settings, crew=crew, **files)
+        elsewhere = Exhaustive(
+            Examiner(argon.forms, argon.fitter, argon.settings), crew=crew, **files
+        )
         elsewhere.chunks = exhaustive.chunks
         *_, there = elsewhere.search()
     assert there.examined == here.examined
@@ -608,13 +615,13 @@ def test_workers_find_the_same(argon_design, argon, exhaustive, tmp_path):
 
 def test_progress_through_another_list_is_refused(argon, exhaustive):
     first = next(exhaustive.search())
-    other = Exhaustive(argon.forms, argon.fitter, argon.settings)
+    other = Exhaustive(Examiner(argon.forms, argon.fitter, argon.settings))
     assert other.chunks != exhaustive.chunks
     with pytest.raises(ValueError, match="is not what it was when the search began"):
         next(other.search(first))
     starts = replace(argon.settings, starts=argon.settings.starts + 1)
-    assert Exhaustive(argon.forms, argon.fitter, starts).identity != other.identity
-    again = Exhaustive(argon.forms, argon.fitter, argon.settings)
+    assert Exhaustive(Examiner(argon.forms, argon.fitter, starts)).identity != other.identity
+    again = Exhaustive(Examiner(argon.forms, argon.fitter, argon.settings))
     assert again.identity == other.identity
 
 
@@ -626,7 +633,7 @@ def test_forms_with_triplets_may_be_more_complex_than_those_of_pairs_alone():
     for c in range(10):
         assert fewer.counts[c] == every.counts[c]
     for c in range(10, 16):
-        forms = fewer.coded_terms(c)
+        forms = coded_forms(fewer, c)
         assert all(any(form_of(coded)[0] == "product" for coded in form) for form in forms)
     assert Forms.from_arrays(SILICON, fewer.to_arrays()).counts == fewer.counts
 

@@ -12,8 +12,7 @@ from symreg.runs.pipeline import checkpoint
 from symreg.searching.backfitting import Backfitting
 from symreg.searching.individuals import from_arrays, to_arrays
 from symreg.searching.island import EvolutionSettings, named
-from symreg.searching.islands import Islands, IslandSettings, State, gained, run_epoch
-from symreg.searching.restarts import begins_anew
+from symreg.searching.islands import Islands, IslandSettings, State, begins_anew, gained, run_epoch
 from symreg.searching.tasks import Source
 from symreg.searching.variation import VariationSettings
 from symreg.workers.executors import Crew, given, processes

@@ -2,6 +2,7 @@ import random as global_random
 import threading
 
 import numpy as np
+import pytest
 from deap import gp
 
 from symreg.searching.randomness import random
@@ -60,3 +61,13 @@ def test_one_stream_within_another_leaves_it_as_it_was():
         drawn(1)
         second = random.random()
     assert [first, second] == drawn(0, 2)
+
+
+def test_choices_are_those_of_python():
+    seed = int(np.random.default_rng(2).integers(2**63))
+    expected = global_random.Random(seed)
+    with random.seeded(np.random.default_rng(2)):
+        for n in range(1, 300):
+            assert random.choice(range(n)) == expected.choice(range(n))
+        with pytest.raises(IndexError):
+            random.choice([])

@@ -10,15 +10,8 @@ from symreg.searching.backfitting import Backfitting
 from symreg.searching.individuals import Candidate, Individual, to_arrays
 from symreg.searching.island import EvolutionSettings, Island
 from symreg.searching.islands import IslandSettings, run_epoch
-from symreg.searching.variation import (
-    OPERATORS,
-    Variation,
-    VariationSettings,
-    adapted,
-    counted,
-    no_credit,
-)
-from symreg.searching.variation.rates import FLOOR, MEMORY
+from symreg.searching.variation import OPERATORS, Variation, VariationSettings
+from symreg.searching.variation.rates import FLOOR, MEMORY, adapted, counted, no_credit
 from symreg.terms import Key
 
 N = len(OPERATORS)

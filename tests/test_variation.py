@@ -15,10 +15,12 @@ from symreg.fit.programs.batch import MAX_NODES
 from symreg.language.canonical import X, build, cost, tree_of
 from symreg.language.text import ONE
 from symreg.searching.individuals import Individual, n_fitted
-from symreg.searching.variation import (
+from symreg.searching.variation import Variation, VariationSettings
+from symreg.searching.variation.operators import Draft, radial_parts
+from symreg.searching.variation.rates import MUTATIONS
+from symreg.searching.variation.types import (
     DEGREES,
     EXPONENTS,
-    MUTATIONS,
     Angular,
     Constant,
     Degree,
@@ -26,12 +28,8 @@ from symreg.searching.variation import (
     Radial,
     Separable,
     Triplet,
-    Variation,
-    VariationSettings,
     primitive_set,
-    radial_parts,
 )
-from symreg.searching.variation.operators import Draft
 from symreg.terms import Expression, Key, Term
 from symreg.terms.kinds import PAIRS, TRIPLETS
 from symreg.terms.term import FUNCTION
@@ -344,7 +342,7 @@ def test_a_power_of_a_power_is_not_born(variation):
 
 
 def test_an_exponent_out_of_the_set_survives_the_way_through_deap(variation):
-    tree = variation.trees.deap(("powi", -24, X))
+    tree = variation.trees.deap(("powi", -24, X), Radial)
     assert isinstance(tree, gp.PrimitiveTree)
     assert variation.trees.nested(tree) == ("powi", -24, X)
 

@@ -249,24 +249,35 @@ def canonical(u: Nested) -> Nested:
 
 def valued(shape: Shape, constants: Sequence[float]) -> Nested:
     """A shape with values in the places of the numbers of its constants."""
+    return _valued(shape.root, constants)
 
-    def visit(u: Nested) -> Nested:
-        return ("const", constants[u[1]]) if u[0] == "const" else mapped(u, visit)
 
-    return visit(shape.root)
+def _valued(u: Nested, constants: Sequence[float]) -> Nested:
+    if u[0] == "const":
+        return "const", constants[u[1]]
+    if len(u) == 1 or u[0] == "int":
+        return u
+    if u[0] in ("powi", "sum"):
+        return u[0], u[1], _valued(u[2], constants)
+    return (u[0], *[_valued(v, constants) for v in u[1:]])
 
 
 def shaped(u: Nested) -> tuple[Shape, tuple[float, ...]]:
     """Undo ``valued``."""
     constants: list[float] = []
+    return Shape(_numbered(u, constants)), tuple(constants)
 
-    def visit(v: Nested) -> Nested:
-        if v[0] == "const":
-            constants.append(v[1])
-            return "const", len(constants) - 1
-        return mapped(v, visit)
 
-    return Shape(visit(u)), tuple(constants)
+def _numbered(u: Nested, constants: list[float]) -> Nested:
+    """A form with numbers in the places of its values, which go to the end of a list."""
+    if u[0] == "const":
+        constants.append(u[1])
+        return "const", len(constants) - 1
+    if len(u) == 1 or u[0] == "int":
+        return u
+    if u[0] in ("powi", "sum"):
+        return u[0], u[1], _numbered(u[2], constants)
+    return (u[0], *[_numbered(v, constants) for v in u[1:]])
 
 
 def tree_of(u: Nested) -> Tree:

@@ -14,19 +14,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from symreg.arrays import Floats
 from symreg.fit.programs.batch import CodedTerm
 from symreg.fit.projected.fitter import Fitter
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import (
-    Candidate,
-    Individual,
-    n_fitted,
-    terms_from,
-)
-from symreg.searching.island import UNGUARDED, EvolutionSettings, Floats, Guard, Island
+from symreg.searching.individuals import Candidate, Individual, n_fitted
+from symreg.searching.island import UNGUARDED, EvolutionSettings, Guard, Island
 from symreg.searching.selection import front, survivors, without_duplicates
-from symreg.searching.variation import VariationSettings, draft, no_credit, radial_parts
-from symreg.terms import Expression
+from symreg.searching.variation import VariationSettings
+from symreg.searching.variation.operators import draft, radial_parts
+from symreg.searching.variation.rates import no_credit
 from symreg.terms.kinds import PAIRS
 
 CLOSE = (1.05, 1.5, 3.0)
@@ -40,12 +37,7 @@ CHEAPER = 10
 class Backfitting:
     """The populations of one island: whole individuals, and those without pair terms, alone.
 
-    Parameters
-    ----------
-    fitter, settings, variation
-        As for ``Island``.
-    gate
-        Tests whole individuals, if given.
+    Parameters are those of ``Island``; a gate tests whole individuals.
     """
 
     guard: Guard = UNGUARDED
@@ -57,8 +49,7 @@ class Backfitting:
         variation: VariationSettings,
         gate: Gate | None = None,
     ) -> None:
-        self.settings = settings
-        self.limits = variation
+        self.settings, self.limits = settings, variation
         self.whole = Island(fitter, settings, variation, gate=gate)
         self.alone: Island | None = None
         others = {key.over for key in fitter.design.keys} - {PAIRS}
@@ -84,24 +75,15 @@ class Backfitting:
 
     def parts(self, individuals: Iterable[Individual]) -> tuple[list[Individual], list[Individual]]:
         """Whole individuals, and those without pair terms."""
-        whole: list[Individual] = []
-        alone: list[Individual] = []
+        parts: tuple[list[Individual], list[Individual]] = [], []
         for individual in individuals:
-            (whole if self.whole.variation.is_whole(individual.coded_terms) else alone).append(
-                individual
-            )
-        return whole, alone
+            parts[not self.whole.variation.is_whole(individual.coded_terms)].append(individual)
+        return parts
 
     def begin(
         self, rng: np.random.Generator, seeds: Sequence[tuple[CodedTerm, ...]] = ()
     ) -> tuple[list[Individual], int]:
-        """First population of each, and the candidates fitted; ``seeds`` are whole.
-
-        Raises
-        ------
-        ValueError
-            If nothing can be fitted.
-        """
+        """First population of each, and the candidates fitted; a ``ValueError`` if none can be."""
         found, fitted = self.whole.begin(rng, seeds), 2 * self.settings.population_size
         if self.alone is None:
             return found, fitted
@@ -138,14 +120,12 @@ class Backfitting:
                 alone, count = generation.population, count + generation.candidates
                 credit = generation.credit
             completed, candidates = self._completed(alone, CHEAPER * generations, rng)
-            completed = self.whole.chosen(whole, completed)
-            size = self.settings.population_size
-            whole = survivors(without_duplicates([*whole, *completed]), size)
-            count += candidates
+            every = without_duplicates([*whole, *self.whole.chosen(whole, completed)])
+            whole, count = survivors(every, self.settings.population_size), count + candidates
         for generation in self.whole.evolve(whole, generations, rng, first, credit):
             whole, count = generation.population, count + generation.candidates
             credit = generation.credit
-        best = [i for i in front(whole) if self.whole.is_direct(i.coded_terms)]
+        best = [i for i in front(whole) if self.whole.fitter.is_direct(i.coded_terms)]
         return [*whole, *self.whole.polished(best), *alone], count, credit
 
     def _completed(
@@ -158,20 +138,18 @@ class Backfitting:
         best = front(alone)
         limit = rng.choice(CLOSE) * best[-1].error
         held = next(individual for individual in best if individual.error <= limit)
-        fitter, keys = self.whole.fitter, self.whole.fitter.design.keys
-        terms = Expression(terms_from(held.coded_terms, keys), held.weights)
+        limits, n_nonlinear = self.limits, sum(len(g.constants) for g in held.coded_terms)
         left = replace(
-            self.limits,
-            max_complexity=self.limits.max_complexity - held.complexity,
-            max_nonlinear=self.limits.max_nonlinear
-            - sum(len(g.constants) for g in held.coded_terms),
-            max_constants=self.limits.max_constants
-            and self.limits.max_constants - n_fitted(held.coded_terms),
+            limits,
+            max_complexity=limits.max_complexity - held.complexity,
+            max_nonlinear=limits.max_nonlinear - n_nonlinear,
+            max_constants=limits.max_constants
+            and limits.max_constants - n_fitted(held.coded_terms),
         )
         loans = [part for coded in held.coded_terms for part in radial_parts(draft(coded).tree)]
         count = 2 * self.settings.population_size
         try:
-            around = fitter.around(terms)
+            around = self.whole.fitter.around(held.expression(self.whole.fitter.design.keys))
             island = Island(around, self.settings, left, (PAIRS,), loans, guard=self.guard)
             population = island.begin(rng)
         except ValueError:

@@ -14,17 +14,14 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.cluster import Icosahedron
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.fit.exact import ExactPath
 from symreg.structures import Structures, crystals
 from symreg.structures.neighbours import Pairs, find_pairs
 from symreg.terms import Expression
 from symreg.terms.curves import pole
 from symreg.terms.cutoff import Cutoff
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 CONDITIONS = (
     "an atom alone has a finite energy",
@@ -66,14 +63,8 @@ class _Curve:
 class Gate:
     """Tests individuals of one element.
 
-    Parameters
-    ----------
-    structures
-        The data, for their element and their crystals.
-    cutoff, cutoff_three_body
-        Cutoff functions.
-    r0, r_lo
-        Unit of reduced distance and beginning of the domain in Å.
+    Structures are the data, for their element and their crystals; ``r0`` and ``r_lo`` are the unit
+    of reduced distance and the beginning of the domain in Å.
     """
 
     def __init__(
@@ -86,42 +77,29 @@ class Gate:
     ) -> None:
         self.path = ExactPath(structures, cutoff, r0, cutoff_three_body, r_lo)
         self.r_lo, self.r_cut = r_lo, cutoff.r_cut
-        self._pairs: list[Pairs] = []
-        self._sizes: list[int] = []
         (symbol,) = structures.species
-        self._add([Atoms(symbol)])
+        self._probes = [Atoms(symbol)]
         edge = [] if cutoff.kind == "none" else [self.r_cut - gap for gap in _EDGE]
         r = np.sort(np.concatenate([np.linspace(0.5 * r_lo, self.r_cut, _DIMERS)[:-1], edge]))
-        self.dimers = _Curve("dimer", r, self._add(_scaled(_dimer(symbol), r)))
+        dimer = Atoms(f"{symbol}2", [[0, 0, 0], [0, 0, 1]], info={"name": "dimer"})
+        self.dimers = self._curve(dimer, r)
         lengths = np.geomspace(DENSEST * r_lo, self.r_cut, _OTHERS)
-        self.clusters = [
-            _Curve(atoms.info["name"], lengths, self._add(_scaled(atoms, lengths)))
-            for atoms in _clusters(symbol)
-        ]
-        self.crystals = [
-            _Curve(atoms.info["name"], lengths, self._add(_scaled(atoms, lengths)))
-            for atoms in _measured(crystals(structures)) or [_close_packed(symbol)]
-        ]
-        self._join()
-
-    def _add(self, probes: Sequence[Atoms] | Iterator[Atoms]) -> slice:
-        first, reach = len(self._sizes), self.path.reach
-        for atoms in probes:
-            cell = np.asarray(atoms.cell)
-            pairs = find_pairs(atoms.positions, cell, atoms.pbc, reach)
-            shift = sum(self._sizes)
-            self._pairs.append(Pairs(pairs.i + shift, pairs.j + shift, pairs.r, pairs.unit))
-            self._sizes.append(len(atoms))
-        return slice(first, len(self._sizes))
-
-    def _join(self) -> None:
-        columns = (
-            np.concatenate([getattr(pairs, name) for pairs in self._pairs])
-            for name in ("i", "j", "r", "unit")
-        )
-        self.pairs = Pairs(*columns)
-        self.start = np.concatenate([[0], np.cumsum(self._sizes)])
+        self.clusters = [self._curve(atoms, lengths) for atoms in _clusters(symbol)]
+        shapes = _measured(crystals(structures)) or [_close_packed(symbol)]
+        self.crystals = [self._curve(atoms, lengths) for atoms in shapes]
+        self.start = np.concatenate([[0], np.cumsum([len(atoms) for atoms in self._probes])])
         self.kind = np.zeros(self.start[-1], dtype=np.int64)
+        parts = []
+        for first, atoms in zip(self.start, self._probes, strict=False):
+            pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, self.path.reach)
+            parts.append((pairs.i + first, pairs.j + first, pairs.r, pairs.unit))
+        self.pairs = Pairs(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _curve(self, atoms: Atoms, lengths: Floats) -> _Curve:
+        """Probes of one shape, from 1 Å scaled to lengths."""
+        first = len(self._probes)
+        self._probes += _scaled(atoms, lengths)
+        return _Curve(atoms.info["name"], lengths, slice(first, len(self._probes)))
 
     def broken(self, expression: Expression) -> list[str]:
         """Those of ``CONDITIONS`` that an expression breaks, in words; empty if all hold."""
@@ -133,8 +111,7 @@ class Gate:
                 return ["an atom alone has no finite energy"]
             bound = energy / np.diff(self.start) - alone
             push = forces[self.start[:-1], 2]
-            found = [*self._dimers(bound, push), *self._crystals(bound)]
-            return [*found, *self._collapse(bound)]
+            return [*self._dimers(bound, push), *self._crystals(bound), *self._collapse(bound)]
 
     def _dimers(self, bound: Floats, push: Floats) -> Iterator[str]:
         r, energy = self.dimers.length, 2 * bound[self.dimers.probes]
@@ -160,6 +137,7 @@ class Gate:
         for curve in self.crystals:
             d, energy = curve.length, bound[curve.probes]
             lowest = int(np.argmin(energy))
+            squeezed = (d > COMPRESSION ** (1 / 3) * d[lowest]) & (d <= d[lowest])
             if not np.isfinite(energy).all():
                 at = d[~np.isfinite(energy)][-1]
                 yield f"{curve.name} has no finite energy at {at:.3g} Å"
@@ -167,8 +145,8 @@ class Gate:
                 yield f"{curve.name} collapses to {d[lowest]:.3g} Å, below r_lo"
             elif lowest == len(d) - 1:
                 yield f"{curve.name} has no minimum up to {d[-1]:.3g} Å"
-            elif (np.diff(energy[_squeezed(d, lowest)]) > 0).any():
-                at = f"from {d[lowest]:.3g} to {d[_squeezed(d, lowest)][0]:.3g} Å"
+            elif (np.diff(energy[squeezed]) > 0).any():
+                at = f"from {d[lowest]:.3g} to {d[squeezed][0]:.3g} Å"
                 yield f"the energy of {curve.name} does not rise when squeezed {at}"
 
     def _collapse(self, bound: Floats) -> Iterator[str]:
@@ -185,11 +163,6 @@ class Gate:
                 yield f"{curve.name} collapses: {at}"
 
 
-def _squeezed(d: Floats, lowest: int) -> NDArray[np.bool_]:
-    """Lengths from that of 0.6 of the volume of the minimum to that of the minimum."""
-    return np.asarray((d > COMPRESSION ** (1 / 3) * d[lowest]) & (d <= d[lowest]))
-
-
 def _scaled(shape: Atoms, lengths: Floats) -> Iterator[Atoms]:
     """The shape, whose nearest neighbours are 1 Å apart, with other distances in Å."""
     for length in lengths:
@@ -197,10 +170,6 @@ def _scaled(shape: Atoms, lengths: Floats) -> Iterator[Atoms]:
         atoms.set_cell(length * np.asarray(shape.cell))
         atoms.positions = length * shape.positions
         yield atoms
-
-
-def _dimer(symbol: str) -> Atoms:
-    return Atoms(f"{symbol}2", [[0, 0, 0], [0, 0, 1]])
 
 
 def _clusters(symbol: str) -> Iterator[Atoms]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from symreg.fit.design import Design
 from symreg.fit.programs.batch import Batch, CodedTerm, decode, encode
 from symreg.language import Shape, Tree
 from symreg.language.canonical import nested, shaped, terms_of
 from symreg.language.operators import WEIGHT_COST
-from symreg.terms import Key, Term
+from symreg.terms import Expression, Key, Term
+
+Arrays = Mapping[str, np.ndarray]
+"""A population, or what else travels by name."""
 
 
 class Candidate(NamedTuple):
@@ -55,6 +60,10 @@ class Individual:
         size = math.log(max(self.error, 1e-300)) if math.isfinite(self.error) else 0.0
         self.residuals = round(size, 3), round(one, 2), round(two, 2)
 
+    def expression(self, keys: Sequence[Key]) -> Expression:
+        """The function that it is; ``keys`` are those of the design."""
+        return Expression(terms_from(self.coded_terms, keys), self.weights)
+
 
 def complexity(coded_terms: Iterable[CodedTerm]) -> int:
     """Costs of all nodes, and two for each weight."""
@@ -64,6 +73,16 @@ def complexity(coded_terms: Iterable[CodedTerm]) -> int:
 def n_fitted(coded_terms: Iterable[CodedTerm]) -> int:
     """Fitted reals: weights, and constants in the trees."""
     return sum([1 + coded.shape.n_constants for coded in coded_terms])
+
+
+def order_of(coded: CodedTerm) -> tuple[int, str, tuple[float, ...]]:
+    """By what terms are ordered."""
+    return coded.key, coded.shape.text, coded.constants
+
+
+def reduced_range(design: Design) -> tuple[float, float]:
+    """Smallest and largest reduced distance of the data."""
+    return float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
 
 
 def structure(coded_terms: Sequence[CodedTerm]) -> tuple[tuple[int, Shape], ...]:
@@ -91,29 +110,27 @@ def terms_from(coded_terms: Sequence[CodedTerm], keys: Sequence[Key]) -> tuple[T
 
 def to_arrays(population: Sequence[Individual]) -> dict[str, np.ndarray]:
     """A population as flat arrays, which ``from_arrays`` reads back to an equal one."""
-    arrays = dict(encode([individual.coded_terms for individual in population])._asdict())
-    arrays["weights"] = np.array([w for individual in population for w in individual.weights])
-    arrays["error"] = np.array([individual.error for individual in population])
-    arrays["fingerprint"] = np.array([i.fingerprint for i in population]).reshape(-1, 2)
-    arrays["born"] = np.array([individual.born for individual in population], dtype=np.int64)
-    arrays["screened"] = np.array([individual.screened for individual in population])
-    arrays["violation"] = np.array([i.violation for i in population], dtype=np.int64)
-    return arrays
+    return {
+        **encode([i.coded_terms for i in population])._asdict(),
+        "weights": np.array([w for i in population for w in i.weights]),
+        "error": np.array([i.error for i in population]),
+        "fingerprint": np.array([i.fingerprint for i in population]).reshape(-1, 2),
+        "born": np.array([i.born for i in population], dtype=np.int64),
+        "screened": np.array([i.screened for i in population]),
+        "violation": np.array([i.violation for i in population], dtype=np.int64),
+    }
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[Individual]:
+def from_arrays(arrays: Arrays) -> list[Individual]:
     """Undo ``to_arrays``."""
     batch = Batch(**{name: arrays[name] for name in Batch._fields})
-    starts = batch.term_start
+    weights, cuts = arrays["weights"].tolist(), pairwise(batch.term_start.tolist())
+    columns = (
+        arrays[name].tolist() for name in ("error", "fingerprint", "born", "screened", "violation")
+    )
     return [
-        Individual(
-            coded_terms,
-            float(arrays["error"][k]),
-            tuple(map(float, arrays["weights"][starts[k] : starts[k + 1]])),
-            (float(arrays["fingerprint"][k, 0]), float(arrays["fingerprint"][k, 1])),
-            int(arrays["born"][k]),
-            float(arrays["screened"][k]),
-            int(arrays["violation"][k]),
+        Individual(coded_terms, error, tuple(weights[low:high]), tuple(fingerprint), *rest)
+        for coded_terms, (low, high), error, fingerprint, *rest in zip(
+            decode(batch), cuts, *columns, strict=True
         )
-        for k, coded_terms in enumerate(decode(batch))
     ]

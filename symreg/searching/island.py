@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.fit.programs.batch import CodedTerm
 from symreg.fit.projected.batch import Fits
 from symreg.fit.projected.fitter import AS_IT_STANDS, POLISH, QUICK, FitSettings, Fitter
@@ -19,28 +19,14 @@ from symreg.fit.projected.judging import DEPENDENT, FITTED
 from symreg.language import Tree
 from symreg.language.text import Nested
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import (
-    Candidate,
-    Individual,
-    complexity,
-    structure,
-    terms_from,
-)
+from symreg.searching.individuals import Candidate, Individual, complexity, reduced_range, structure
 from symreg.searching.selection import front, survivors, tournament, without_duplicates
-from symreg.searching.variation import (
-    Variation,
-    VariationSettings,
-    adapted,
-    counted,
-    is_sane,
-    no_credit,
-)
-from symreg.terms import Expression
+from symreg.searching.variation import Variation, VariationSettings
+from symreg.searching.variation.limits import is_sane
+from symreg.searching.variation.rates import adapted, counted, no_credit
 
-Floats = NDArray[np.float64]
 HOPELESS = 4.0
 """How many times the error of the front, at its complexity, a candidate may have in midst a fit."""
-
 GAIN = 0.95
 """An operator has credit for errors below this part of the front's at that complexity."""
 
@@ -68,22 +54,12 @@ class EvolutionSettings:
 
 @dataclass(frozen=True)
 class Guard:
-    """Against candidates that crash the process that fits them, as compiled code may."""
+    """Against candidates that crash the process that fits them."""
 
     quarantined: frozenset[str] = frozenset()
     """Names of structures that are not fitted any more, see ``named``."""
     record: Path | None = None
     """Where each candidate is named before it is fitted alone, to learn which crashes."""
-
-    def admits(self, coded_terms: Sequence[CodedTerm]) -> bool:
-        """Whether a candidate may be fitted."""
-        return not self.quarantined or named(coded_terms) not in self.quarantined
-
-    def note(self, coded_terms: Sequence[CodedTerm]) -> None:
-        """Name what is fitted now."""
-        if self.record is not None:
-            text = " and ".join(str(Tree(coded.shape, coded.constants)) for coded in coded_terms)
-            self.record.write_text(f"{named(coded_terms)}\n{text}\n", encoding="utf-8")
 
 
 UNGUARDED = Guard()
@@ -98,7 +74,6 @@ def named(coded_terms: Sequence[CodedTerm]) -> str:
 class Generation:
     """Outcome of one generation."""
 
-    number: int
     population: list[Individual]
     """Best first."""
     candidates: int
@@ -108,21 +83,7 @@ class Generation:
 
 
 class Island:
-    """One population with all it needs to evolve.
-
-    Parameters
-    ----------
-    fitter
-        Fits candidates to the data.
-    settings, variation
-        Sizes, rates and limits.
-    overs, loans
-        As for ``Variation``.
-    gate
-        Tests whether individuals are physical; without it none is tested.
-    guard
-        Keeps away candidates that crash.
-    """
+    """One population with all it needs to evolve; ``overs`` and ``loans`` are for ``Variation``."""
 
     def __init__(
         self,
@@ -134,13 +95,9 @@ class Island:
         gate: Gate | None = None,
         guard: Guard = UNGUARDED,
     ) -> None:
-        self.fitter = fitter
-        self.settings = settings
-        self.gate = gate
-        self.guard = guard
+        self.fitter, self.settings, self.gate, self.guard = fitter, settings, gate, guard
         design = fitter.design
-        x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
-        self.variation = Variation(variation, design.keys, x_range, overs, loans)
+        self.variation = Variation(variation, design.keys, reduced_range(design), overs, loans)
 
     def fit(
         self,
@@ -154,8 +111,9 @@ class Island:
         fitted to the structures for screening alone has no error yet; it may be given up where
         ``rivals`` are much better.
         """
-        fitted: list[Individual] = []
-        candidates = [candidate for candidate in candidates if self.guard.admits(candidate[0])]
+        fitted, banned = list[Individual](), self.guard.quarantined
+        if banned:
+            candidates = [c for c in candidates if named(c.coded_terms) not in banned]
         while candidates:
             valid, candidates = self._fit(candidates, settings, rivals)
             fitted += valid
@@ -167,8 +125,7 @@ class Island:
         """Valid individuals, and those of the rest that deserve another fit with fewer terms."""
         every = [candidate.coded_terms for candidate in candidates]
         fits = self._fits(every, settings, self._bars(every, rivals))
-        fitted: list[Individual] = []
-        shorter: list[Candidate] = []
+        fitted, shorter = list[Individual](), list[Candidate]()
         starts, weights = fits.batch.term_start.tolist(), fits.weights.tolist()
         losses, prints = fits.losses.tolist(), fits.fingerprints.tolist()
         valid = np.isin(fits.outcomes, (FITTED, DEPENDENT)).tolist()
@@ -187,7 +144,7 @@ class Island:
             size = math.sqrt(2 * losses[k]) or 1.0
             error = self.fitter.design.error(losses[k])
             screened = math.nan
-            if not settings.on_all and self.is_direct(coded_terms):
+            if not settings.on_all and self.fitter.is_direct(coded_terms):
                 error, screened = math.inf, error
             shape = prints[k][0] / size, prints[k][1] / size
             fitted.append(Individual(coded_terms, error, own, shape, born, screened, made=made))
@@ -202,7 +159,8 @@ class Island:
         """Fits of a batch; where a crash is looked for, each candidate is fitted alone before."""
         if self.guard.record is not None:
             for coded_terms in candidates:
-                self.guard.note(coded_terms)
+                text = " and ".join(str(Tree(shape, values)) for _, shape, values in coded_terms)
+                self.guard.record.write_text(f"{named(coded_terms)}\n{text}\n", encoding="utf-8")
                 self.fitter.fit([coded_terms], settings)
         return self.fitter.fit(candidates, settings, bars)
 
@@ -210,27 +168,15 @@ class Island:
         self, candidates: Sequence[Sequence[CodedTerm]], rivals: Sequence[Individual]
     ) -> np.ndarray | None:
         """Losses above which candidates are not worth the rest of their fit."""
-        if not any(map(self.is_direct, candidates)):
+        if not any(map(self.fitter.is_direct, candidates)):
             return None
-        best = front([_by_screening(i) for i in rivals])
-        if not best:
-            return None
+        best = front(map(_by_screening, rivals))
         sizes = [i.complexity for i in best]
-        losses = [self.fitter.design.loss_of(HOPELESS * i.error) for i in best]
-        places = (
-            np.searchsorted(sizes, [complexity(coded_terms) for coded_terms in candidates], "right")
-            - 1
-        )
-        return np.where(places < 0, np.inf, np.array(losses)[places])
-
-    def is_direct(self, coded_terms: Sequence[CodedTerm]) -> bool:
-        """Whether the projected design cannot tell what the coded terms predict."""
-        return self.fitter.is_direct(coded_terms)
+        losses = [np.inf, *(self.fitter.design.loss_of(HOPELESS * i.error) for i in best)]
+        return np.array([losses[bisect_right(sizes, complexity(c))] for c in candidates])
 
     def chosen(
-        self,
-        population: Sequence[Individual],
-        fitted: Sequence[Individual],
+        self, population: Sequence[Individual], fitted: Sequence[Individual]
     ) -> list[Individual]:
         """Those of the newly fitted that would survive by what screening says of all, scored.
 
@@ -248,8 +194,6 @@ class Island:
 
     def scored(self, individuals: Sequence[Individual]) -> list[Individual]:
         """Individuals with their weights and errors over all training labels, and gated."""
-        if not individuals:
-            return []
         fits = self._fits([i.coded_terms for i in individuals], AS_IT_STANDS)
         starts = fits.batch.term_start
         scored = []
@@ -264,34 +208,23 @@ class Island:
         """The individual with the number of conditions of the gate that it breaks."""
         if self.gate is None:
             return individual
-        terms = terms_from(individual.coded_terms, self.fitter.design.keys)
-        broken = self.gate.broken(Expression(terms, individual.weights))
+        broken = self.gate.broken(individual.expression(self.fitter.design.keys))
         return replace(individual, violation=len(broken))
 
     def polished(self, individuals: Sequence[Individual]) -> list[Individual]:
         """Individuals with their constants fitted to all training labels, as well as can be."""
-        if not individuals:
-            return []
         found = self.fit([Candidate(i.coded_terms, i.born) for i in individuals], POLISH)
         known = {structure(i.coded_terms): i.screened for i in individuals}
-        screened = [
-            replace(i, screened=known.get(structure(i.coded_terms), i.error))
-            if self.is_direct(i.coded_terms)
-            else i
-            for i in found
-        ]
-        return [self.gated(individual) for individual in screened]
+        for individual in found:
+            if self.fitter.is_direct(individual.coded_terms):
+                shape = structure(individual.coded_terms)
+                individual.screened = known.get(shape, individual.error)
+        return [self.gated(individual) for individual in found]
 
     def begin(
         self, rng: np.random.Generator, seeds: Sequence[tuple[CodedTerm, ...]] = ()
     ) -> list[Individual]:
-        """First population: random individuals, and ``seeds`` among them.
-
-        Raises
-        ------
-        ValueError
-            If none of them is valid.
-        """
+        """First population: random individuals and ``seeds``; a ``ValueError`` if none is valid."""
         size = self.settings.population_size
         coded_terms = [*seeds, *self.variation.random(2 * size, rng)]
         fitted = self.fit([Candidate(g, 0) for g in coded_terms])
@@ -311,21 +244,7 @@ class Island:
         first: int = 1,
         credit: Floats | None = None,
     ) -> Iterator[Generation]:
-        """Yield one generation after another; the caller decides when to stop.
-
-        Parameters
-        ----------
-        population
-            Individuals to start from.
-        generations
-            How many to run.
-        rng
-            The only source of randomness.
-        first
-            Number of the first generation.
-        credit
-            Of each of ``OPERATORS`` from before; their rates follow it.
-        """
+        """Yield one generation after another from number ``first``; rates follow the credit."""
         credit = no_credit() if credit is None else credit
         base = self.variation.base_rates
         tried = Counter(structure(individual.coded_terms) for individual in population)
@@ -345,17 +264,15 @@ class Island:
             gains = _gains(front(population), fitted)
             credit = counted(credit, [c.made for c in fresh], [i.made for i in gains])
             population = survivors(without_duplicates([*population, *fitted]), size)
-            yield Generation(number, population, len(fresh), credit)
+            yield Generation(population, len(fresh), credit)
 
 
 def _gains(best: Sequence[Individual], fitted: Sequence[Individual]) -> list[Individual]:
     """Individuals with errors well below those of a front at their complexity."""
     sizes = [i.complexity for i in best]
-    places = [bisect_right(sizes, i.complexity) for i in fitted]
+    bars = [math.inf, *(GAIN * i.error for i in best)]
     return [
-        i
-        for place, i in zip(places, fitted, strict=True)
-        if not i.violation and (not place or i.error < GAIN * best[place - 1].error)
+        i for i in fitted if not i.violation and i.error < bars[bisect_right(sizes, i.complexity)]
     ]
 
 

@@ -9,9 +9,7 @@ on the number of workers nor on which of them computed what, and an epoch can be
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +22,14 @@ from symreg.fit.programs.batch import CodedTerm
 from symreg.fit.projected.fitter import Fitter
 from symreg.searching.backfitting import Backfitting
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Individual, from_arrays, to_arrays
+from symreg.searching.individuals import Arrays, Individual, from_arrays, to_arrays
 from symreg.searching.island import EvolutionSettings, Guard
-from symreg.searching.restarts import begins_anew
 from symreg.searching.selection import front
-from symreg.searching.tasks import AnyCrew, Source, WorkersLostError, kept
+from symreg.searching.tasks import AnyCrew, Source, WorkersLostError, kept, no_search_for_cycles
 from symreg.searching.variation import VariationSettings
 
-Arrays = Mapping[str, np.ndarray]
+Epoch = tuple[dict[str, np.ndarray], int]
+"""Outcome of one of an island: the population it ends with and the candidates it fitted."""
 GAIN = 0.01
 """Relative gain in error that counts as an improvement of the front."""
 MOST_CRASHES = 10
@@ -71,17 +69,7 @@ class State:
     """Coded terms put into random populations, also into those of islands that begin anew."""
 
 
-@contextmanager
-def _old_objects_frozen() -> Iterator[None]:
-    # Modules and compiled code are a million objects. Trees, made by the thousand, have Python
-    # search them all for cycles again and again, which took a quarter of the time.
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
+@no_search_for_cycles()
 def run_epoch(
     island: Backfitting,
     settings: IslandSettings,
@@ -90,54 +78,32 @@ def run_epoch(
     population: Arrays | None,
     migrants: Arrays | None,
     seeds: Sequence[tuple[CodedTerm, ...]] = (),
-) -> tuple[dict[str, np.ndarray], int]:
+) -> Epoch:
     """One epoch of one island; the population it ends with and the candidates it fitted.
 
-    Parameters
-    ----------
-    island
-        Built for the data; it holds no state of the search.
-    settings
-        The same for all islands.
-    number, epoch
-        Which island and epoch: with the seed they determine all random numbers.
-    population
-        Where to start; None for a random population.
-    migrants
-        Individuals of another island.
-    seeds
-        Coded terms put into a random population.
+    Number, epoch and the seed of the settings determine all random numbers. Without a population
+    it begins with a random one, seeds among it; migrants are individuals of another island.
     """
     rng = np.random.default_rng([settings.seed, number, epoch])
+    generations = settings.generations_per_epoch
     if population is None:
-        individuals, begun = island.begin(rng, seeds)
+        (individuals, begun), credit = island.begin(rng, seeds), None
     else:
         arrived = from_arrays(migrants) if migrants is not None else []
         individuals, begun = island.survivors([*from_arrays(population), *arrived]), 0
-    generations = settings.generations_per_epoch
-    credit = population.get("credit") if population is not None else None
-    with _old_objects_frozen():
-        individuals, count, credit = island.evolve(
-            individuals, generations, rng, epoch * generations + 1, credit
-        )
+        credit = population.get("credit")
+    individuals, count, credit = island.evolve(
+        individuals, generations, rng, epoch * generations + 1, credit
+    )
     return {**to_arrays(individuals), "credit": credit}, begun + count
 
 
 class Islands:
     """A search on several islands.
 
-    Parameters
-    ----------
-    design
-        The data.
-    settings
-        The same for all islands.
-    seeds
-        Coded terms put into the first populations; a state that a search goes on from has its own.
-    crew, source
-        Run epochs elsewhere, on data from files. Without them they run here, one after another.
-    fitter, gate
-        What fits and tests candidates; by default the design alone.
+    With a crew epochs run elsewhere, on data from a source, else here, one after another. Seeds are
+    put into the first populations; a state that a search goes on from has its own. Without a fitter
+    and a gate the design alone fits candidates.
     """
 
     def __init__(
@@ -150,51 +116,41 @@ class Islands:
         fitter: Fitter | None = None,
         gate: Gate | None = None,
     ) -> None:
-        self.settings = settings
-        self.seeds = tuple(seeds)
-        self.crew = crew
-        self.source = source
-        self.here = Backfitting(
-            fitter or Fitter(design), settings.evolution, settings.variation, gate
-        )
+        self.settings, self.seeds, self.crew, self.source = settings, tuple(seeds), crew, source
+        fitter = fitter or Fitter(design)
+        self.here = Backfitting(fitter, settings.evolution, settings.variation, gate)
 
     def search(self, state: State | None = None) -> Iterator[State]:
         """Yield the state after every epoch, for ever; the caller decides when to stop.
 
-        Raises
-        ------
-        WorkersLostError
-            If workers are lost again and again, and no candidate is to blame.
+        A ``WorkersLostError`` says that they are lost again and again, and no candidate to blame.
         """
         state = state or State(0, 0, (), [], seeds=self.seeds)
         while True:
             results, quarantined = self._epoch(state)
             populations = tuple(arrays for arrays, _ in results)
-            front, rejected = self._front(state.front, state.rejected, populations)
-            better = gained(state.front, front)
+            front, rejected = self._front(state, populations)
             state = State(
-                epoch=state.epoch + 1,
-                candidates=state.candidates + sum(count for _, count in results),
-                populations=populations,
-                front=front,
-                rejected=rejected,
-                improved=state.epoch + 1 if better else state.improved,
-                quarantined=quarantined,
-                seeds=state.seeds,
+                state.epoch + 1,
+                state.candidates + sum(count for _, count in results),
+                populations,
+                front,
+                rejected,
+                state.epoch + 1 if gained(state.front, front) else state.improved,
+                quarantined,
+                state.seeds,
             )
             yield state
 
-    def _epoch(
-        self, state: State
-    ) -> tuple[list[tuple[dict[str, np.ndarray], int]], tuple[str, ...]]:
+    def _epoch(self, state: State) -> tuple[list[Epoch], tuple[str, ...]]:
         """Final populations of all islands, and the structures that are quarantined then."""
-        tasks = []
+        length, restart = self.settings.generations_per_epoch, self.settings.evolution.restart
+        unit, tasks = max(1, round(restart / length)) * length, []
         for number in range(self.settings.islands):
             own = state.populations[number] if state.populations else None
             migrants = None
-            last = number == self.settings.islands - 1 > 0
-            explores = last and self.settings.evolution.restart > 0
-            if explores and self._begins_anew(state.epoch):
+            explores = number == self.settings.islands - 1 > 0 and restart > 0
+            if explores and begins_anew(state.epoch * length, unit):
                 own = None
             if state.populations and self.settings.islands > 1 and not explores:
                 migrants = to_arrays(self.here.front(from_arrays(state.populations[number - 1])))
@@ -211,9 +167,7 @@ class Islands:
                 found |= crashing
         return results, tuple(sorted(found))
 
-    def _without_crashes(
-        self, task: tuple[Any, ...], guard: Guard
-    ) -> tuple[tuple[dict[str, np.ndarray], int], frozenset[str]]:
+    def _without_crashes(self, task: tuple[Any, ...], guard: Guard) -> tuple[Epoch, frozenset[str]]:
         """Run an epoch that no worker survived without the candidates that crash it."""
         assert self.crew is not None
         assert self.source is not None
@@ -221,12 +175,10 @@ class Islands:
         for _ in range(MOST_CRASHES):
             record.unlink(missing_ok=True)
             careful = replace(guard, record=record)
-            (result,) = self.crew.run(
-                work, [(self.source, self.settings, careful, *task)], attempts=1
-            )
-            name, _, text = (
-                record.read_text("utf-8").partition("\n") if record.exists() else [""] * 3
-            )
+            tasks = [(self.source, self.settings, careful, *task)]
+            (result,) = self.crew.run(work, tasks, attempts=1)
+            found = record.read_text("utf-8") if record.exists() else ""
+            name, _, text = found.partition("\n")
             record.unlink(missing_ok=True)
             if result is not None:
                 return result, guard.quarantined
@@ -236,28 +188,19 @@ class Islands:
             guard = Guard(guard.quarantined | {name})
         raise WorkersLostError("workers were lost again and again, perhaps for want of memory")
 
-    def _begins_anew(self, epoch: int) -> bool:
-        """Whether the island that explores does so from a random population now."""
-        length, restart = self.settings.generations_per_epoch, self.settings.evolution.restart
-        unit = max(1, round(restart / length)) * length
-        return begins_anew(epoch * length, unit)
-
     def _front(
-        self,
-        known: Sequence[Individual],
-        rejected: Sequence[Individual],
-        populations: Sequence[Arrays],
+        self, state: State, populations: Sequence[Arrays]
     ) -> tuple[list[Individual], list[Individual]]:
         """Join the fronts and polish the constants of what is new; with those that are rejected."""
         every = (i for arrays in populations for i in from_arrays(arrays))
         whole, _ = self.here.parts(every)
-        best = front([*known, *whole])
-        old = {id(individual) for individual in known}
-        island = self.here.whole
+        best = front([*state.front, *whole])
+        old = {id(individual) for individual in state.front}
+        is_direct = self.here.whole.fitter.is_direct
         # Islands polish what only they can: it takes their time, not that of all.
-        new = [i for i in best if id(i) not in old and not island.is_direct(i.coded_terms)]
-        best = front([*best, *island.polished(new)])
-        broken = [i for i in (*rejected, *whole) if i.violation]
+        new = [i for i in best if id(i) not in old and not is_direct(i.coded_terms)]
+        best = front([*best, *self.here.whole.polished(new)])
+        broken = [i for i in (*state.rejected, *whole) if i.violation]
         lawless = front([replace(i, violation=0) for i in (*best, *broken)])
         names = {id(i.coded_terms) for i in lawless}
         return best, [i for i in broken if id(i.coded_terms) in names]
@@ -278,10 +221,31 @@ def backfitting_from(source: Source, settings: IslandSettings) -> Backfitting:
     return Backfitting(fitter, settings.evolution, settings.variation, gate)
 
 
-def work(
-    source: Source, settings: IslandSettings, guard: Guard, *task: Any
-) -> tuple[dict[str, np.ndarray], int]:
+def work(source: Source, settings: IslandSettings, guard: Guard, *task: Any) -> Epoch:
     """``run_epoch`` in a worker, on one thread: sums depend on the number of threads."""
     threadpool_limits(1)  # for good: other tasks of this process would have more again
     island = kept(backfitting_from, source, settings).guarded(guard)
     return run_epoch(island, settings, *task)
+
+
+def begins_anew(generation: int, unit: int) -> bool:
+    """Whether a population that is restarted for ever begins anew after this generation.
+
+    Runs last 1, 1, 2, 1, 1, 2, 4, 1, ... units: whatever the best length is, which nobody knows, so
+    little more is lost than a factor of its logarithm (M. Luby, A. Sinclair and D. Zuckerman, Inf.
+    Process. Lett. 47, 173, 1993).
+
+    >>> [n for n in range(9) if begins_anew(10 * n, unit=10)]
+    [0, 1, 2, 4, 5, 6, 8]
+    """
+    done, run = 0, 1
+    while done < generation:
+        done += unit * _luby(run)
+        run += 1
+    return done == generation
+
+
+def _luby(n: int) -> int:
+    """Element n = 1, 2, ... of Luby's sequence."""
+    power = 1 << n.bit_length() - 1
+    return power if n == 2 * power - 1 else _luby(n - power + 1)

@@ -7,18 +7,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats, Integers
 from symreg.searching.individuals import Individual
-
-Floats = NDArray[np.float64]
 
 
 def without_duplicates(individuals: Iterable[Individual]) -> list[Individual]:
-    """The simplest of those whose fitted functions leave the same residuals.
-
-    Individuals that are not valid are left out.
-    """
+    """The simplest of those that are valid and leave the same residuals."""
     best: dict[tuple[float, float, float], Individual] = {}
     for individual in individuals:
         if not math.isfinite(individual.error):
@@ -54,7 +49,7 @@ def _by_rank(individuals: Sequence[Individual]) -> list[Individual]:
     return [individuals[k] for k in order[np.lexsort((crowded, rank))]]
 
 
-def _ranks(errors: Sequence[float], sizes: Sequence[float]) -> NDArray[np.int64]:
+def _ranks(errors: Sequence[float], sizes: Sequence[float]) -> Integers:
     """How many fronts come before each point; the points are in order of error, then size.
 
     >>> _ranks([1.0, 2.0, 3.0, 3.0], [5.0, 4.0, 4.0, 6.0])
@@ -70,7 +65,7 @@ def _ranks(errors: Sequence[float], sizes: Sequence[float]) -> NDArray[np.int64]
     return np.array(rank, dtype=np.int64)
 
 
-def _crowding_distances(errors: Floats, sizes: Floats, rank: NDArray[np.int64]) -> Floats:
+def _crowding_distances(errors: Floats, sizes: Floats, rank: Integers) -> Floats:
     """Distances of neighbours on a front, in its extents; points are by front, then error."""
     distances = np.full(rank.size, np.inf)
     inner = 1 + np.flatnonzero((rank[1:-1] == rank[:-2]) & (rank[1:-1] == rank[2:]))
@@ -92,10 +87,7 @@ def tournament(
 
 
 def front(individuals: Iterable[Individual]) -> list[Individual]:
-    """Individuals that no other beats in error and complexity, simplest first.
-
-    Those that break a condition of the gate are left out.
-    """
+    """Individuals that pass the gate and no other beats in error and complexity, simplest first."""
     best: list[Individual] = []
     for individual in sorted(individuals, key=lambda i: (i.complexity, i.error)):
         better = math.isfinite(individual.error) and (not best or individual.error < best[-1].error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -62,10 +64,8 @@ class Source:
 
         Raises
         ------
-        OSError
-            If the files cannot be read here.
-        ValueError
-            If versions here are not those of the search.
+        OSError, ValueError
+            If the files cannot be read here, or versions here are not those of the search.
         """
         for (package, wanted), (_, found) in zip(self.versions, versions_here(), strict=True):
             if found != wanted:
@@ -97,14 +97,23 @@ def labels_beside(design: Path) -> Path:
     return design.with_name("labels.npz")
 
 
+@contextmanager
+def no_search_for_cycles() -> Iterator[None]:
+    """Nothing that is made here refers to itself; looking for what does took much of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 _made = threading.local()
 
 
 def kept(make: Callable[..., Made], *arguments: Any) -> Made:
-    """Value of a function of these arguments; this thread keeps the last one.
-
-    So a worker reads the data once, not for every task.
-    """
+    """Value of a function, kept by this thread until the next: a worker reads the data once."""
     if getattr(_made, "of", None) != (make, arguments):
         _made.result = make(*arguments)
         _made.of = make, arguments

@@ -13,19 +13,12 @@ from symreg.language.canonical import cost, n_constants, nested, tree_of
 from symreg.language.operators import WEIGHT_COST
 from symreg.language.tree import mapped, nodes
 from symreg.searching.individuals import Individual, terms_from
-from symreg.searching.variation import (
-    HIGHEST_EXPONENT,
-    LOWEST_EXPONENT,
-    Atomic,
-    Radial,
-    Separable,
-    Triplet,
-    Variation,
-    VariationSettings,
-)
-from symreg.searching.variation.limits import summands
+from symreg.searching.variation import Variation, VariationSettings
+from symreg.searching.variation.limits import HIGHEST_EXPONENT, LOWEST_EXPONENT
+from symreg.searching.variation.types import Atomic, Radial, Separable, Triplet
 from symreg.terms import Expression, Key, Term
 from symreg.terms.kinds import PAIRS, TRIPLETS
+from symreg.terms.term import sums_in
 
 seeds = st.integers(0, 2**32 - 1)
 KEYS = (Key.of("Ar", "Ar"), Key.of("Ar", "Kr"), Key.of("Kr", "Kr"))
@@ -110,6 +103,10 @@ def test_one_generator_state_gives_the_same_children(seed, kind):
     assert list(descendants(seed, kind, 2)) == list(descendants(seed, kind, 2))
 
 
+def alike(one, two):
+    return one is two or (one.ret is two.ret and one.value == two.value)
+
+
 @every_kind
 @settings(max_examples=12)
 @given(seed=seeds)
@@ -120,6 +117,8 @@ def test_deap_trees_keep_types_and_function(seed, kind):
         form = form_of(coded)
         needed = [root(form, keys[coded.key])]
         tree = variation.trees.deap(form, needed[0])
+        remembered = variation.trees.coded(coded, needed[0])
+        assert all(map(alike, tree, remembered))
         for node in tree:  # in prefix order each node fills the place that waits for it
             assert issubclass(node.ret, needed.pop())
             needed.extend(reversed(node.args if node.arity else []))
@@ -196,7 +195,7 @@ def test_functions_have_the_variables_of_their_kind(seed, kind):
             assert 1 <= operators.count("sum") <= limits.max_sums
             assert tree[0] != "sum"  # that would be a pair function
             assert variables(without_sums(tree)) == set()
-            for part in summands(tree):
+            for _, _, part in sums_in(tree):
                 inner = [node[0] for node in nodes(part)]
                 assert "sum" not in inner
                 assert variables(part) <= ({"x", "c"} if part[0] == "product" else {"x"})
@@ -261,7 +260,7 @@ def test_every_kind_and_species_is_drawn(keys):
     assert {coded.key for g in coded_terms for coded in g} == set(range(len(keys)))
     if keys == EVERY:  # sums of both kinds
         trees = [form_of(coded) for g in coded_terms for coded in g if coded.key == 2]
-        parts = [u[0] == "product" for tree in trees for u in summands(tree)]
+        parts = [u[0] == "product" for tree in trees for _, _, u in sums_in(tree)]
         assert {True, False} == set(parts)
     if len(keys) == 2:  # both kinds at once, but for terms that come to nothing or are too long
         both = sum({coded.key for coded in g} == {0, 1} for g in coded_terms)

@@ -12,8 +12,10 @@ from symreg.config import Settings
 from symreg.runs.pipeline import seeds
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.runs.pipeline.stopping import Tell
-from symreg.searching.exhaustive import Exhaustive, Forms, Tally, list_forms, load_forms, save_forms
-from symreg.searching.exhaustive.search import ROUND
+from symreg.searching.exhaustive.examine import Examiner
+from symreg.searching.exhaustive.forms import Forms
+from symreg.searching.exhaustive.listing import list_forms
+from symreg.searching.exhaustive.search import ROUND, Exhaustive, Tally, load_forms, save_forms
 from symreg.searching.island import EvolutionSettings
 from symreg.searching.islands import Islands, IslandSettings, State, backfitting_from
 from symreg.searching.tasks import Source, kept
@@ -135,8 +137,8 @@ class Exhaustion:
         forms, file = forms_of(prepared, self.file), str(self.file)
         self.n_forms = sum(forms.counts.values())
         tell(in_words(forms))
-        fitter, gate = prepared.fitter, prepared.gate
-        search = Exhaustive(forms, fitter, None, gate, crew=crew, source=source, file=file)
+        examiner = Examiner(forms, prepared.fitter, gate=prepared.gate)
+        search = Exhaustive(examiner, crew, source, file)
         for found in search.search(Tally.from_arrays(state.populations[0]) if state else None):
             epoch, front = -(-found.chunks // ROUND), search.front(found)
             yield State(epoch, found.examined, (found.to_arrays(),), front, improved=epoch)

@@ -9,39 +9,3 @@ Families of functions are listed once, as far as ``families`` tells them apart: 
 constants up to complexity 11, one in 200 is another one still, by multiplying out or bringing
 fractions together.
 """
-
-from symreg.searching.exhaustive.examine import Examined, Examiner, ExamineSettings, best_of
-from symreg.searching.exhaustive.forms import Forms, Terms
-from symreg.searching.exhaustive.functions import ANGULAR, RADIAL, Grammar
-from symreg.searching.exhaustive.listing import list_forms
-from symreg.searching.exhaustive.search import (
-    CHUNK,
-    Chunk,
-    Exhaustive,
-    Tally,
-    examiner_from,
-    load_forms,
-    plan,
-    save_forms,
-)
-
-__all__ = [
-    "ANGULAR",
-    "CHUNK",
-    "RADIAL",
-    "Chunk",
-    "ExamineSettings",
-    "Examined",
-    "Examiner",
-    "Exhaustive",
-    "Forms",
-    "Grammar",
-    "Tally",
-    "Terms",
-    "best_of",
-    "examiner_from",
-    "list_forms",
-    "load_forms",
-    "plan",
-    "save_forms",
-]

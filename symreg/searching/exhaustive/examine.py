@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Booleans, Integers
 from symreg.fit.programs.batch import Batch, CodedTerm, decode
 from symreg.fit.projected.batch import Fits
 from symreg.fit.projected.fitter import POLISH, FitSettings, Fitter
@@ -21,15 +23,8 @@ from symreg.searching.exhaustive.forms import Forms, Terms
 from symreg.searching.exhaustive.pieces import ragged
 from symreg.searching.exhaustive.starts import MOST_CONSTANTS, Starts, are_sensible
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Individual, terms_from
-from symreg.searching.selection import front
-from symreg.searching.variation import is_sane
-from symreg.terms import Expression
-
-Integers = NDArray[np.int64]
-
-
-_EACH_START = FitSettings(max_steps=20)
+from symreg.searching.individuals import Individual, order_of, reduced_range
+from symreg.searching.variation.limits import is_sane
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +35,7 @@ class ExamineSettings:
     """Starts of each form, for each of its constants; forms without constants are fitted once."""
     kept: int = 16
     """Forms of each complexity that are fitted once more, as well as can be."""
-    fit: FitSettings = _EACH_START
+    fit: FitSettings = field(default_factory=partial(FitSettings, max_steps=20))
     """For every start."""
 
     def __post_init__(self) -> None:
@@ -61,19 +56,7 @@ class Examined:
 
 
 class Examiner:
-    """Fits forms to one design.
-
-    Parameters
-    ----------
-    forms
-        What there is to fit; its keys are those of the design.
-    fitter
-        Fits candidates to the data.
-    settings
-        How well.
-    gate
-        Tests whether individuals are physical; those that are not are passed over.
-    """
+    """Fits forms, of the keys of the design, and passes over those that a gate finds unphysical."""
 
     def __init__(
         self,
@@ -84,23 +67,20 @@ class Examiner:
     ) -> None:
         self.forms, self.fitter, self.gate = forms, fitter, gate
         self.settings = settings or ExamineSettings()
-        design = fitter.design
-        x_range = float(design.r_lo.min()) / design.r0, design.r_cut / design.r0
-        pieces, starts = forms.pieces, self.settings.starts * MOST_CONSTANTS
-        addends = pieces.addend_code, pieces.addend_arg, pieces.addend_start
-        self._starts = Starts(starts, x_range, *addends)
+        self._starts = Starts(
+            self.settings.starts * MOST_CONSTANTS,
+            reduced_range(fitter.design),
+            forms.pieces.addend_code,
+            forms.pieces.addend_arg,
+            forms.pieces.addend_start,
+        )
 
     def examine(
         self, complexity: int, start: int = 0, stop: int | None = None, bar: float = math.inf
     ) -> Examined:
-        """Fit the forms at some places of a complexity.
+        """Fit the forms at some places of a complexity, as for ``Forms.terms``.
 
-        Parameters
-        ----------
-        complexity, start, stop
-            Which forms, as for ``Forms.terms``; some thousands at a time.
-        bar
-            Error above which none is of interest, because as many as are kept are better.
+        Those with an error above the bar are of no interest: as many as are kept are better.
         """
         terms = self.forms.terms(complexity, start, stop)
         if not terms.place.size:
@@ -117,7 +97,7 @@ class Examiner:
     def candidates(self, terms: Terms) -> tuple[Batch, Integers, Integers]:
         """Every form from every start; places of the constants, and the form of each candidate."""
         pieces = self.forms.pieces
-        constants = np.concatenate([pieces.n_constants, [0]])[terms.pieces].sum(axis=1)
+        constants = np.append(np.diff(pieces.constant_start), 0)[terms.pieces].sum(axis=1)
         first, count = terms.term_start[:-1], np.diff(terms.term_start)
         nonlinear = np.add.reduceat(constants, first)
         starts = np.maximum(1, self.settings.starts * nonlinear)
@@ -132,7 +112,7 @@ class Examiner:
         values = self._starts.values(found.place, found.number, start[found.candidate])
         return batch._replace(constants=values), found.place, form
 
-    def are_valid(self, fits: Fits, place: Integers) -> NDArray[np.bool_]:
+    def are_valid(self, fits: Fits, place: Integers) -> Booleans:
         """Which candidates a search would keep: all terms count, all constants are sensible."""
         constants, starts = fits.batch.constants, fits.batch.term_start
         outside = ~are_sensible(place, constants)
@@ -161,20 +141,15 @@ class Examiner:
         loss = float(fits.losses[k])
         one, two = fits.fingerprints[k] / (math.sqrt(2 * loss) or 1.0)
         weights = tuple(map(float, fits.weights[low:high]))
-        return Individual(
-            coded_terms, self.fitter.design.error(loss), weights, (float(one), float(two))
-        )
+        error = self.fitter.design.error(loss)
+        return Individual(coded_terms, error, weights, (float(one), float(two)))
 
     def _passes(self, individual: Individual) -> bool:
-        if self.gate is None:
-            return True
-        terms = terms_from(individual.coded_terms, self.fitter.design.keys)
-        return not self.gate.broken(Expression(terms, individual.weights))
+        expression = individual.expression(self.fitter.design.keys)
+        return self.gate is None or not self.gate.broken(expression)
 
     def polished(self, individuals: Sequence[Individual]) -> list[Individual]:
         """Those that are still valid and physical with constants fitted as well as can be."""
-        if not individuals:
-            return []
         every = [i.coded_terms for i in individuals]
         fits = self.fitter.fit(every, POLISH)
         starts = fits.batch.term_start
@@ -188,18 +163,11 @@ class Examiner:
                     found.append(individual)
         return found
 
-    def front(self, best: Sequence[Individual]) -> list[Individual]:
-        """The front of the best of all complexities, constants polished, simplest first."""
-        return front(self.polished(best))
-
 
 def best_of(individuals: Iterable[Individual], count: int) -> list[Individual]:
     """The best individuals, best first; the same whatever their order."""
 
-    def order(individual: Individual) -> tuple[float, list[tuple[int, str, tuple[float, ...]]]]:
-        coded_terms = [
-            (coded.key, coded.shape.text, coded.constants) for coded in individual.coded_terms
-        ]
-        return individual.error, coded_terms
+    def order(individual: Individual) -> tuple[Any, ...]:
+        return individual.error, [*map(order_of, individual.coded_terms)]
 
     return sorted(individuals, key=order)[:count]

@@ -43,6 +43,16 @@ def _divided(addends: Sum, number: float) -> Sum:
     return tuple((mono, c if c == FREE else round(c / number, _DIGITS)) for mono, c in addends)
 
 
+def _generic(addends: Sum) -> Sum:
+    """Addends with free ratios."""
+    return tuple((mono, FREE if k else 1.0) for k, (mono, _) in enumerate(addends))
+
+
+def _single(base: int, exponent: float = 1.0, scale: float = 1.0) -> Sum:
+    """A power of one base."""
+    return ((((base, exponent),), scale),)
+
+
 def _is_generic(addends: Sum) -> bool:
     """Whether a free scale makes all coefficients free."""
     return sum(coefficient != FREE for _, coefficient in addends) <= 1
@@ -52,33 +62,25 @@ class Families:
     """Normal forms of nested forms; only those of one instance can be compared."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Any, int] = {}
-        self._bases: list[Any] = []
-        self._fitted: list[int] = []
+        self._numbers, self._bases, self._fitted = dict[Any, int](), list[Any](), list[int]()
         self._known: dict[Nested, Sum] = {}
 
     def of(self, u: Nested) -> Sum:
         """Normal form of a function; the values of its constants do not matter."""
-        known = self._known.get(u)
-        return self._make(u) if known is None else known
+        return self._known[u] if u in self._known else self._make(u)
 
     def _part(self, u: Nested) -> Sum:
         """Normal form of a part, kept: it may be part of many functions."""
-        known = self._known.get(u)
-        if known is None:
-            known = self._known[u] = self._make(u)
-        return known
+        if u not in self._known:
+            self._known[u] = self._make(u)
+        return self._known[u]
 
-    def scaled(self, u: Nested) -> tuple[bool, Sum]:
-        """Normal form of a function whose scale is free, as that of a term is.
+    def scaled(self, addends: Sum) -> tuple[bool, Sum]:
+        """Normal form of a function whose scale is free, as that of a term is, from its own.
 
         The first entry tells a sum with fixed ratios from one whose addends are scaled each by
         itself, which is the sum of as many terms.
         """
-        return self.scaled_sum(self.of(u))
-
-    def scaled_sum(self, addends: Sum) -> tuple[bool, Sum]:
-        """Its family by the normal form of a function."""
         if _is_generic(addends):
             return False, self._product(_SCALE, addends)
         return True, _divided(addends, next(c for _, c in addends if c != FREE))
@@ -94,7 +96,7 @@ class Families:
         if op == "int":
             return ((_ONE, float(u[1])),)
         if len(u) == 1:
-            return (((((self._number(u, 0)), 1.0),), 1.0),)
+            return _single(self._number(u, 0))
         if op == "powi":
             return self._power(self._part(u[2]), float(u[1]))
         one = self._part(u[1])
@@ -105,7 +107,7 @@ class Families:
         if op == "pow":
             return self._power(one, FREE if u[2][0] == "const" else float(u[2][1]))
         if op in FUNCTIONS:  # nothing is known of it
-            return (((((self._number((op, one), self.fitted(one))), 1.0),), 1.0),)
+            return _single(self._number((op, one), self.fitted(one)))
         two = self._part(u[2])
         if op in ("add", "sub"):
             sign = 1.0 if op == "add" else -1.0
@@ -140,15 +142,10 @@ class Families:
             return addends[0][1], addends[0][0]
         common = self._common(addends)
         if common:
-            divided = [(self._merged(mono, common, -1.0), c) for mono, c in addends]
-            addends = self._sum(divided)
-        fixed = [c for _, c in addends if c != FREE]
-        content = FREE
-        if fixed:
-            content = fixed[0] if whole else abs(fixed[0])
-            addends = _divided(addends, content)
-        else:
-            addends = self._generic(addends)
+            addends = self._sum([(self._merged(mono, common, -1.0), c) for mono, c in addends])
+        content = next((c for _, c in addends if c != FREE), FREE)
+        content = content if whole else abs(content)
+        addends = _generic(addends) if content == FREE else _divided(addends, content)
         return content, self._merged(((self._wrapped(addends), 1.0),), common, 1.0)
 
     def _common(self, addends: Sum) -> Mono:
@@ -160,11 +157,6 @@ class Families:
             if plain and self._bases[base][0] != "exp":
                 least[base] = min(exponents)
         return tuple(sorted((base, e) for base, e in least.items() if e))
-
-    @staticmethod
-    def _generic(addends: Sum) -> Sum:
-        """Addends with free ratios."""
-        return tuple((mono, FREE if k else 1.0) for k, (mono, _) in enumerate(addends))
 
     def _merged(self, one: Mono, two: Mono, power: float) -> Mono:
         """A product of powers times one without fitted numbers to a power."""
@@ -205,9 +197,8 @@ class Families:
         for place, (base, exponent) in enumerate(factors):
             kind, addends = self._bases[base][0], self._bases[base][1:]
             rest = tuple(sorted((*factors[:place], *factors[place + 1 :])))
-            if kind != "sum" or exponent != 1.0 or self._inside(rest):
-                continue
-            if scale == FREE and not _is_generic(addends[0]):
+            spread = kind == "sum" and exponent == 1.0 and not self._inside(rest)
+            if not spread or (scale == FREE and not _is_generic(addends[0])):
                 continue
             parts = [
                 self._product(((mono, _times(c, scale)),), ((rest, 1.0),)) for mono, c in addends[0]
@@ -222,7 +213,7 @@ class Families:
             return self._wrapped(((inner[0][0][0], -1.0),)), exponent
         if kind != "sum" or not _is_generic(inner[0]):
             return base, exponent
-        return self._wrapped(self._generic(inner[0])), exponent
+        return self._wrapped(_generic(inner[0])), exponent
 
     def _wrapped(self, addends: Sum) -> int:
         return self._number(("sum", addends), self.fitted(addends))
@@ -230,17 +221,16 @@ class Families:
     def _power(self, u: Sum, exponent: float) -> Sum:
         whole = exponent != FREE and float(exponent).is_integer()
         if exponent == FREE and len(u) > 1:
-            return ((((self._wrapped(u), FREE),), 1.0),)
+            return _single(self._wrapped(u), FREE)
         scale, mono = self._factor(u, whole)
         if scale < 0 and not whole:
             scale, mono = self._turned(scale, mono)
         entangled = exponent == FREE and (len(mono) > 1 or scale not in (1.0, FREE))
         if entangled or (scale < 0 and not whole):
-            return ((((self._wrapped(u), exponent),), 1.0),)
-        parts = [self._to_the(base, e, exponent) for base, e in mono]
+            return _single(self._wrapped(u), exponent)
         result: Sum = ((_ONE, scale if scale in (1.0, FREE) else scale**exponent),)
-        for part in parts:
-            result = self._product(result, part)
+        for base, e in mono:
+            result = self._product(result, self._to_the(base, e, exponent))
         return result
 
     def _turned(self, scale: float, mono: Mono) -> tuple[float, Mono]:
@@ -257,14 +247,12 @@ class Families:
         """A power of a base to another power."""
         kind, *inner = self._bases[base]
         if kind != "exp":
-            return ((((base, _times(e, exponent)),), 1.0),)
+            return _single(base, _times(e, exponent))
         factor = _SCALE if exponent == FREE else ((_ONE, exponent),)
         return self._exp(self._product(factor, inner[0]))
 
     def _exp(self, u: Sum) -> Sum:
-        scale = 1.0
-        powers: list[tuple[int, float]] = []
-        left = []
+        scale, powers, left = 1.0, list[tuple[int, float]](), list[tuple[Mono, float]]()
         for mono, c in u:
             if mono == _ONE and c == FREE:
                 scale = FREE
@@ -275,16 +263,15 @@ class Families:
         result: Sum = ((_ONE, scale),)
         if left:
             inner = tuple(left)
-            base = self._number(("exp", inner), self.fitted(inner))
-            result = ((((base, 1.0),), scale),)
+            result = _single(self._number(("exp", inner), self.fitted(inner)), scale=scale)
         for base, c in powers:
-            result = self._product(result, ((((base, c),), 1.0),))
+            result = self._product(result, _single(base, c))
         return result
 
     def _log(self, u: Sum) -> Sum:
         scale, mono = self._factor(u, False)
         if scale < 0:
-            return ((((self._number(("log", self._wrapped(u)), self.fitted(u)), 1.0),), 1.0),)
+            return _single(self._number(("log", self._wrapped(u)), self.fitted(u)))
         addends = [] if scale == 1 else [(_ONE, FREE if scale == FREE else math.log(scale))]
         for base, e in mono:
             kind, *inner = self._bases[base]

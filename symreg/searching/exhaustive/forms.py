@@ -7,27 +7,23 @@ of two terms are only counted, and made from their place in the order when they 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import combinations_with_replacement, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from symreg.fit.programs.batch import CodedTerm
-from symreg.language.canonical import shaped
+from symreg.arrays import Integers
 from symreg.searching.exhaustive.pieces import Pieces
+from symreg.searching.individuals import Arrays
 from symreg.terms import Key
-
-Integers = NDArray[np.int64]
 
 
 class Group(NamedTuple):
-    """Terms of one kind, species and complexity; three-body terms also of one for each factor."""
+    """Terms of one key and complexity; three-body terms also of one for each factor."""
 
     key: int
-    """Index of kind and species."""
     complexity: int
     """Of each term, with its weight."""
     first: int
@@ -62,7 +58,7 @@ class Terms(NamedTuple):
     term_start: Integers
     """Where the terms of each form begin, shape (F+1,)."""
     key: Integers
-    """Index of kind and species of each term, shape (T,)."""
+    """Key of each term, shape (T,)."""
     pieces: Integers
     """Pieces of each term, -1 where it has fewer, shape (T, 3)."""
 
@@ -75,10 +71,8 @@ class Forms:
 
     Parameters
     ----------
-    keys
-        Kinds and species of terms.
-    limit, pair_limit
-        Largest complexity, and that of forms of pair terms alone.
+    keys, limit, pair_limit
+        As for ``list_forms``.
     pieces
         Pair functions, then radial and angular factors.
     groups
@@ -98,9 +92,8 @@ class Forms:
         spans: Integers,
         span_start: Integers,
     ) -> None:
-        self.keys, self.pieces = tuple(keys), pieces
+        self.keys, self.pieces, self.groups = tuple(keys), pieces, tuple(groups)
         self.limit, self.pair_limit = limit, pair_limit
-        self.groups = tuple(groups)
         self._spans, self._span_start = spans, span_start
         self._segments = {c: list(self._make_segments(c)) for c in range(limit + 1)}
 
@@ -125,61 +118,48 @@ class Forms:
 
     def terms(self, complexity: int, start: int = 0, stop: int | None = None) -> Terms:
         """The forms at places ``start`` to ``stop`` of a complexity."""
-        parts, first = [], 0
+        none, first = np.empty(0, dtype=np.int64), 0
+        parts = [(none, none, none, np.empty((0, 3), dtype=np.int64))]
         stop = self.sizes[complexity] if stop is None else stop
         for segment in self._segments[complexity]:
             low, high = max(start - first, 0), min(stop - first, segment.size)
             if low < high:
                 parts.append(_terms_of(segment, low, high, first))
             first += segment.size
-        if not parts:
-            none = np.empty(0, dtype=np.int64)
-            return Terms(none, np.zeros(1, np.int64), none, np.empty((0, 3), np.int64))
         place, sizes, key, pieces = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Terms(place, np.concatenate([[0], np.cumsum(sizes)]), key, pieces)
+        return Terms(place, np.append(0, np.cumsum(sizes)), key, pieces)
 
-    def coded_terms(
-        self, complexity: int, start: int = 0, stop: int | None = None
-    ) -> list[tuple[CodedTerm, ...]]:
-        """Forms as coded terms, with placeholders for constants."""
-        found = self.terms(complexity, start, stop)
-        return [
-            tuple(
-                CodedTerm(int(found.key[term]), *shaped(self.pieces.tree(found.pieces[term])))
-                for term in range(low, high)
-            )
-            for low, high in pairwise(found.term_start)
-        ]
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
+    def to_arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays, from which ``from_arrays`` makes equal forms much faster than a listing."""
-        own = {"spans": self._spans, "span_start": self._span_start}
-        groups = np.array(self.groups, dtype=np.int64).reshape(-1, len(Group._fields))
-        own["limits"] = np.array([self.limit, self.pair_limit])
-        return {"groups": groups, **own, **self.pieces.to_arrays()}
+        return {
+            "groups": np.array(self.groups, dtype=np.int64).reshape(-1, len(Group._fields)),
+            "limits": np.array([self.limit, self.pair_limit]),
+            "spans": self._spans,
+            "span_start": self._span_start,
+            **self.pieces._asdict(),
+        }
 
     @staticmethod
-    def from_arrays(keys: Sequence[Key], arrays: Mapping[str, NDArray[Any]]) -> Forms:
+    def from_arrays(keys: Sequence[Key], arrays: Arrays) -> Forms:
         """Undo ``to_arrays``; the keys are those of the listing."""
         groups = [Group(*map(int, row)) for row in arrays["groups"]]
-        pieces, spans = Pieces.from_arrays(arrays), arrays["spans"]
+        pieces = Pieces(**{name: arrays[name] for name in Pieces._fields})
         limit, pair_limit = map(int, arrays["limits"])
-        return Forms(keys, limit, pair_limit, pieces, groups, spans, arrays["span_start"])
+        spans = arrays["spans"], arrays["span_start"]
+        return Forms(keys, limit, pair_limit, pieces, groups, *spans)
 
     def _make_segments(self, complexity: int) -> Iterator[_Segment]:
         none = np.empty(0, dtype=np.int64)
         for group in self.groups:
-            alone = group.complexity == complexity <= self.pair_limit
-            if alone and not group.angular:
+            if group.complexity == complexity <= self.pair_limit and not group.angular:
                 yield _Segment((group,), group.size, none)
         smaller = [g for g in self.groups if g.complexity < complexity]
         for one, two in combinations_with_replacement(smaller, 2):
-            if one.complexity + two.complexity != complexity or (one.angular and two.angular):
-                continue
-            if complexity > self.pair_limit and not (one.angular or two.angular):
-                continue
-            size = one.size * (one.size + 1) // 2 if one == two else one.size * two.size
-            yield _Segment((one, two), size, self._redundant(one, two))
+            triplets = sum(g.angular > 0 for g in (one, two))
+            most = (self.pair_limit, self.limit, 0)[triplets]
+            if one.complexity + two.complexity == complexity <= most:
+                size = one.size * (one.size + 1) // 2 if one == two else one.size * two.size
+                yield _Segment((one, two), size, self._redundant(one, two))
 
     def _redundant(self, one: Group, two: Group) -> Integers:
         """Places of pairs of terms that share an addend without constants."""
@@ -188,13 +168,11 @@ class Forms:
         sharing: dict[int, list[int]] = defaultdict(list)
         for b, part in self._parts(two):
             sharing[part].append(b)
-        places = set()
-        for a, part in self._parts(one):
-            for b in sharing.get(part, ()):
-                if one != two:
-                    places.add(a * two.n_functions + b)
-                elif a <= b:
-                    places.add(b * (b + 1) // 2 + a)
+        pairs = [(a, b) for a, part in self._parts(one) for b in sharing.get(part, ())]
+        if one == two:
+            places = {b * (b + 1) // 2 + a for a, b in pairs if a <= b}
+        else:
+            places = {a * two.n_functions + b for a, b in pairs}
         return np.array(sorted(places), dtype=np.int64)
 
     def _parts(self, group: Group) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,8 @@ from symreg.language.canonical import X, build, cost, n_constants
 from symreg.language.operators import COSTS, FUNCTIONS, OPERATORS, REAL
 from symreg.language.text import ONE, Nested
 from symreg.searching.exhaustive.families import Families, Sum
-from symreg.searching.variation import DEGREES, HIGHEST_EXPONENT, LOWEST_EXPONENT
+from symreg.searching.variation.limits import HIGHEST_EXPONENT, LOWEST_EXPONENT
+from symreg.searching.variation.types import DEGREES
 
 _LEAST_AROUND = 2
 """Least complexity that an operator and its other operand add."""
@@ -52,9 +53,7 @@ def placeholder(n: int) -> Nested:
 
 def numbered(u: Nested, first: int = 0) -> Nested:
     """The form with placeholders for its constants, in order of appearance."""
-    found: list[float] = []
-    _constants(u, found)
-    if all(value == placeholder(k)[1] for k, value in enumerate(found, first)):
+    if all(v == placeholder(k) for k, v in enumerate(_constants(u), first)):
         return u
     count = first
 
@@ -68,29 +67,18 @@ def numbered(u: Nested, first: int = 0) -> Nested:
     return visit(u)
 
 
-def _constants(u: Nested, found: list[float]) -> None:
-    """Collect the values of all constants, in order of appearance."""
+def _constants(u: Nested) -> list[Nested]:
+    """All constants, in order of appearance."""
     if u[0] == "const":
-        found.append(u[1])
-        return
-    for v in u[1:]:
-        if isinstance(v, tuple):
-            _constants(v, found)
+        return [u]
+    return [c for v in u[1:] if isinstance(v, tuple) for c in _constants(v)]
 
 
 class Functions:
     """All families of functions of one variable up to a complexity.
 
-    Parameters
-    ----------
-    grammar
-        What they are made of.
-    families
-        Normal forms, for all tables that are compared.
-    limit
-        Largest complexity.
-    sums
-        Whether sums are of use that are too large to be part of other functions.
+    Tables that are compared have their normal forms in common. ``sums`` tells whether sums are of
+    use that are too large to be part of other functions.
     """
 
     def __init__(self, grammar: Grammar, families: Families, limit: int, sums: bool = True) -> None:
@@ -170,12 +158,9 @@ class Functions:
             rest = level - COSTS[name]
             ordered = name in ("sub", "div")
             for size in range(1, rest if ordered else rest // 2 + 1):
-                same = size == rest - size and not ordered
-                pairs = (
-                    combinations_with_replacement(levels[size], 2)
-                    if same
-                    else product(levels[size], levels[rest - size])
-                )
+                pairs: Iterable[tuple[Nested, ...]] = product(levels[size], levels[rest - size])
+                if size == rest - size and not ordered:
+                    pairs = combinations_with_replacement(levels[size], 2)
                 for u, v in pairs:
                     yield build(name, u, numbered(v, n_constants(u)))
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 
-from symreg.fit.programs.batch import CodedTerm
-from symreg.language.canonical import cost, n_constants, terms_of, valued
+from symreg.language.canonical import cost, n_constants, terms_of
 from symreg.language.operators import COSTS, WEIGHT_COST
 from symreg.language.text import ONE, Nested
 from symreg.searching.exhaustive.families import Families, Mono, Sum
 from symreg.searching.exhaustive.forms import Forms, Group
 from symreg.searching.exhaustive.functions import ANGULAR, RADIAL, Functions, Grammar, numbered
 from symreg.searching.exhaustive.pieces import Pieces
+from symreg.searching.tasks import no_search_for_cycles
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS, TRIPLETS
 
@@ -24,6 +22,7 @@ LEAST_TERM = WEIGHT_COST + 1
 """Complexity of the simplest pair term."""
 
 
+@no_search_for_cycles()
 def list_forms(
     keys: Sequence[Key],
     limit: int,
@@ -38,15 +37,13 @@ def list_forms(
     ----------
     keys
         Kinds and species of terms; many-body terms are left out.
-    limit
-        Largest complexity of a form.
+    limit, pair_limit
+        Largest complexity of a form, and of one of pair terms alone; those with three-body terms
+        are fewer.
     term_limit
         Largest complexity of a pair term, weight included; by default as of a form. There are
         some 20 to 50 times as many terms for every 2 that it is raised, and all are listed before
         any is fitted: 11 takes seconds, 13 minutes and gigabytes.
-    pair_limit
-        Largest complexity of forms of pair terms alone; by default as of any form. Of forms with
-        three-body terms there are fewer.
     radial, angular
         What functions of the distance and the cosine are made of.
 
@@ -66,21 +63,7 @@ def list_forms(
         raise ValueError("forms without pair terms are not enumerated: they keep nothing apart")
     if term_limit < LEAST_TERM:
         raise ValueError(f"the largest complexity is {term_limit}; a pair term has {LEAST_TERM}")
-    with _no_search_for_cycles():
-        return Listing(keys, limit, term_limit, radial, angular).forms(pair_limit)
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    # Millions of tuples are made and kept, none of which refers to itself; looking for those that
-    # do took a quarter of the time.
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    return Listing(keys, limit, term_limit, radial, angular).forms(pair_limit)
 
 
 class Listing:
@@ -90,9 +73,7 @@ class Listing:
         self, keys: Sequence[Key], limit: int, term_limit: int, radial: Grammar, angular: Grammar
     ) -> None:
         self.keys, self.limit, self.term_limit = tuple(keys), limit, term_limit
-        self.families = Families()
-        self._spans: list[list[Mono]] = []
-        self._trees: list[Nested] = []
+        self.families, self._spans, self._trees = Families(), list[list[Mono]](), list[Nested]()
         self.groups = self._make_groups(radial, angular)
 
     def forms(self, pair_limit: int | None = None) -> Forms:
@@ -105,18 +86,10 @@ class Listing:
         pieces = Pieces.of(self._trees)
         return Forms(self.keys, self.limit, most, pieces, self.groups, flat, start)
 
-    def family(self, coded: CodedTerm) -> tuple[int, object]:
-        """A value that two terms share if they can be the same functions."""
-        tree = valued(coded.shape, coded.constants)
-        factors = tree[1:] if tree[0] == "product" else (tree,)
-        return coded.key, tuple(self.families.scaled(numbered(u)) for u in factors)
-
     def _make_groups(self, radial: Grammar, angular: Grammar) -> list[Group]:
         """Single terms, simplest first; fills the list of pieces."""
-        pair_keys, triplet_keys = (
-            [k for k, key in enumerate(self.keys) if key.over == wanted]
-            for wanted in (PAIRS, TRIPLETS)
-        )
+        pair_keys = [k for k, key in enumerate(self.keys) if key.over == PAIRS]
+        triplet_keys = [k for k, key in enumerate(self.keys) if key.over == TRIPLETS]
         largest = self.limit - LEAST_TERM
         most = largest - WEIGHT_COST - _PRODUCT - 1
         deepest = max(self.term_limit - WEIGHT_COST, most if triplet_keys else 0)
@@ -162,7 +135,7 @@ class Listing:
                 if len(monos) == 1:
                     cheapest.setdefault(monos[0], level)
                 found.append(numbered(split[0]))
-                self._spans.append([m for m in monos if self._is_closed(m)])
+                self._spans.append([m for m in monos if not self.families.fitted(((m, 1.0),))])
             yield level, found
 
     def _factors(self, functions: Functions, limit: int) -> Iterator[tuple[int, list[Nested]]]:
@@ -184,15 +157,9 @@ class Listing:
 
         ``addends`` is the normal form of ``u``, of which rewriting made the term.
         """
-        known = term == u
-        family = self.families.scaled_sum(addends if known else self.families.of(numbered(term)))
+        family = self.families.scaled(addends if term == u else self.families.of(numbered(term)))
         tied, addends = family
-        needless = self.families.fitted(addends) + tied < n_constants(term) + 1
-        if family in seen or needless:
+        if family in seen or self.families.fitted(addends) + tied < n_constants(term) + 1:
             return None
         seen.add(family)
         return [] if tied else [mono for mono, _ in addends]
-
-    def _is_closed(self, mono: Mono) -> bool:
-        """Whether no number in a term is fitted."""
-        return self.families.fitted(((mono, 1.0),)) == 0

@@ -6,25 +6,17 @@ and its angular factor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from symreg.fit.programs.batch import Batch, Encoded, decode, encoded
-from symreg.language.canonical import shaped, valued
+from symreg.arrays import Integers
+from symreg.fit.programs.batch import Batch, encoded
+from symreg.language.canonical import shaped
 from symreg.language.operators import CONST, PRODUCT
 from symreg.language.text import Nested
 from symreg.searching.exhaustive.starts import places
-
-Integers = NDArray[np.int64]
-
-_CONST = CONST
-_ARRAYS = (
-    *("code", "arg", "node_start", "place", "constant_start"),
-    *("addend_code", "addend_arg", "addend_start"),
-)
 
 
 class Constants(NamedTuple):
@@ -45,39 +37,22 @@ def ragged(first: Integers, count: Integers) -> Integers:
     return np.asarray(np.arange(total) + np.repeat(first - (ends - count), count))
 
 
-class Pieces:
-    """Encoded functions; number 0 is the ``product`` at the root of a separable function.
+class Pieces(NamedTuple):
+    """Encoded functions; number 0 is the ``product`` at the root of a separable function."""
 
-    Parameters
-    ----------
-    code, arg
-        Nodes of all functions in prefix order.
-    node_start
-        Where the nodes of each begin, shape (pieces + 1,).
-    place
-        Where each constant of all functions stands.
-    constant_start
-        Where the constants of each begin, shape (pieces + 1,).
-    addend_code, addend_arg, addend_start
-        Functions that constants are added to, encoded alike.
-    """
-
-    def __init__(
-        self,
-        code: Integers,
-        arg: Integers,
-        node_start: Integers,
-        place: Integers,
-        constant_start: Integers,
-        addend_code: Integers,
-        addend_arg: Integers,
-        addend_start: Integers,
-    ) -> None:
-        self.code, self.arg, self.node_start = code, arg, node_start
-        self.place, self.constant_start = place, constant_start
-        self.addend_code, self.addend_arg = addend_code, addend_arg
-        self.addend_start = addend_start
-        self.n_nodes, self.n_constants = np.diff(node_start), np.diff(constant_start)
+    code: Integers
+    arg: Integers
+    """Nodes of all functions in prefix order, shape (nodes,), as ``code``."""
+    node_start: Integers
+    """Where the nodes of each begin, shape (pieces + 1,)."""
+    place: Integers
+    """Where each constant of all functions stands."""
+    constant_start: Integers
+    """Where the constants of each begin, shape (pieces + 1,)."""
+    addend_code: Integers
+    addend_arg: Integers
+    addend_start: Integers
+    """Functions that constants are added to, encoded alike."""
 
     @staticmethod
     def of(trees: Sequence[Nested]) -> Pieces:
@@ -100,45 +75,23 @@ class Pieces:
             *others,
         )
 
-    def to_arrays(self) -> dict[str, Integers]:
-        """The arrays that the pieces consist of."""
-        return {name: getattr(self, name) for name in _ARRAYS}
-
-    @staticmethod
-    def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Pieces:
-        """Undo ``to_arrays``."""
-        return Pieces(*(arrays[name] for name in _ARRAYS))
-
-    def tree(self, pieces: Integers) -> Nested:
-        """The function of a term, constants 1."""
-        there = pieces[pieces >= 0]
-        one = np.zeros(1, dtype=np.int64)
-        batch, _ = self.batch(there, np.zeros_like(there), one, np.array([0, 1]))
-        ((coded,),) = decode(batch)
-        return valued(coded.shape, coded.constants)
-
     def batch(
         self, piece: Integers, term: Integers, block: Integers, term_start: Integers
     ) -> tuple[Batch, Constants]:
         """Candidates made of pieces, constants 1.
 
-        Parameters
-        ----------
-        piece, term
-            Number of each piece, and the term that it belongs to.
-        block
-            Kind and species of each term.
-        term_start
-            Where the terms of each candidate begin.
+        ``piece`` and ``term`` are the number of each piece and the term that it belongs to,
+        ``block`` the key of each term, ``term_start`` where the terms of each candidate begin.
         """
-        nodes = ragged(self.node_start[piece], self.n_nodes[piece])
-        constants = ragged(self.constant_start[piece], self.n_constants[piece])
-        constant_start = _starts(self.n_constants[piece], term, block.size)
-        node_start = _starts(self.n_nodes[piece], term, block.size)
-        before = np.cumsum(self.n_constants[piece]) - self.n_constants[piece]
-        shift = np.repeat(before - constant_start[term], self.n_nodes[piece])
+        n_nodes = self.node_start[piece + 1] - self.node_start[piece]
+        n_constants = self.constant_start[piece + 1] - self.constant_start[piece]
+        nodes = ragged(self.node_start[piece], n_nodes)
+        constants = ragged(self.constant_start[piece], n_constants)
+        node_start = _starts(n_nodes, term, block.size)
+        constant_start = _starts(n_constants, term, block.size)
+        shift = np.cumsum(n_constants) - n_constants - constant_start[term]
         code = self.code[nodes]
-        arg = self.arg[nodes] + np.where(code == _CONST, shift, 0)
+        arg = self.arg[nodes] + np.where(code == CONST, np.repeat(shift, n_nodes), 0)
         first = constant_start[term_start]
         candidate = np.repeat(np.arange(term_start.size - 1), np.diff(first))
         found = Constants(
@@ -151,9 +104,10 @@ class Pieces:
 def _encoded(trees: Sequence[Nested]) -> tuple[Integers, Integers, Integers]:
     """Codes, arguments and beginnings of functions of one variable each."""
     every = [encoded(shaped(tree)[0], alone=True) for tree in trees]
-    none = [Encoded(np.empty(0, np.int64), np.empty(0, np.int64))]
-    code, arg = (np.concatenate(part) for part in zip(*(every or none), strict=True))
-    starts = np.concatenate([[0], np.cumsum([len(one.code) for one in every])])
+    none = np.empty(0, np.int64)
+    code = np.concatenate([none, *(one.code for one in every)])
+    arg = np.concatenate([none, *(one.arg for one in every)])
+    starts = np.concatenate([[0], np.cumsum([one.code.size for one in every])])
     return code, arg, starts.astype(np.int64)
 
 

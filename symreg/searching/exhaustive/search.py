@@ -7,26 +7,22 @@ depends on nothing else; so neither the number of workers nor an interruption ch
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from symreg.files import write_arrays
-from symreg.fit.projected.fitter import Fitter
 from symreg.searching.exhaustive.examine import Examined, Examiner, ExamineSettings, best_of
 from symreg.searching.exhaustive.forms import Forms
-from symreg.searching.gate import Gate
-from symreg.searching.individuals import Individual, from_arrays, to_arrays
+from symreg.searching.individuals import Arrays, Individual, from_arrays, to_arrays
+from symreg.searching.selection import front
 from symreg.searching.tasks import AnyCrew, Source, WorkersLostError, kept
 from symreg.terms import Key
-
-Arrays = Mapping[str, NDArray[Any]]
 
 CHUNK = 1000
 """Places of forms in a chunk: a tenth of a second of work, more with triplets."""
@@ -55,7 +51,7 @@ class Tally:
     of: int = 0
     """Tells the list of forms, and how they are fitted, from others."""
 
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
+    def to_arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays, which ``from_arrays`` reads back to equal progress."""
         done = np.array([self.chunks, self.examined, self.of], dtype=np.int64)
         return {"done": done, **to_arrays(self.best)}
@@ -76,37 +72,38 @@ def plan(forms: Forms, size: int) -> list[Chunk]:
     ]
 
 
-class Exhaustive:
-    """A search through all forms.
+@dataclass(frozen=True)
+class Files:
+    """All that a worker needs to examine forms: the data and the forms are read from files."""
 
-    Parameters
-    ----------
-    forms
-        What there is to fit; its keys are those of the design.
-    fitter
-        Fits candidates to the data.
-    settings
-        How well.
-    gate
-        Tests whether individuals are physical.
-    crew, source, file
-        Examine chunks elsewhere, on data and forms from files. Without them they are examined
-        here, one after another.
+    source: Source
+    forms: str
+    """Path of the file that ``save_forms`` wrote."""
+    keys: tuple[Key, ...]
+    settings: ExamineSettings
+
+    def examiner(self) -> Examiner:
+        """Read them."""
+        fitter, gate = self.source.load()
+        return Examiner(load_forms(Path(self.forms), self.keys), fitter, self.settings, gate)
+
+
+@dataclass
+class Exhaustive:
+    """A search through all forms that an examiner has.
+
+    With a crew chunks are examined elsewhere, on data and forms from files, else one after another.
     """
 
-    def __init__(
-        self,
-        forms: Forms,
-        fitter: Fitter,
-        settings: ExamineSettings | None = None,
-        gate: Gate | None = None,
-        crew: AnyCrew | None = None,
-        source: Source | None = None,
-        file: str = "",
-    ) -> None:
-        self.here = Examiner(forms, fitter, settings, gate)
-        self.crew, self.source, self.file = crew, source, file
-        self.chunks = plan(forms, CHUNK)
+    here: Examiner
+    crew: AnyCrew | None = None
+    source: Source | None = None
+    file: str = ""
+
+    @cached_property
+    def chunks(self) -> list[Chunk]:
+        """All that there is to do."""
+        return plan(self.here.forms, CHUNK)
 
     @cached_property
     def identity(self) -> int:
@@ -116,20 +113,13 @@ class Exhaustive:
             found.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return int.from_bytes(found.digest()[:7], "big")
 
-    @property
-    def total(self) -> int:
-        """Forms that there are."""
-        return sum(self.here.forms.counts.values())
-
     def search(self, progress: Tally | None = None) -> Iterator[Tally]:
         """Yield the progress after every ``ROUND`` of chunks, until all are done.
 
         Raises
         ------
-        WorkersLostError
-            If some chunk is one that no worker survives.
-        ValueError
-            If the progress is that through another list of forms.
+        WorkersLostError, ValueError
+            If no worker survives some chunk; if the progress is that through another list of forms.
         """
         progress = progress or Tally(of=self.identity)
         if progress.of != self.identity:
@@ -145,21 +135,21 @@ class Exhaustive:
                 others = [i for i in best if i.complexity != chunk.complexity]
                 best = [*others, *best_of([*own, *found.best], self.here.settings.kept)]
                 count += found.count
-            progress = replace(
-                progress, chunks=progress.chunks + len(left), examined=count, best=tuple(best)
-            )
+            done = progress.chunks + len(left)
+            progress = replace(progress, chunks=done, examined=count, best=tuple(best))
             yield progress
 
     def front(self, progress: Tally) -> list[Individual]:
         """The front of all forms examined so far, constants polished, simplest first."""
-        return self.here.front(progress.best)
+        return front(self.here.polished(progress.best))
 
     def _examined(self, chunks: Sequence[Chunk], bars: Sequence[float]) -> list[Examined]:
         if self.crew is None:
             pairs = zip(chunks, bars, strict=True)
             return [self.here.examine(*chunk, bar) for chunk, bar in pairs]
-        same = self.source, self.file, self.here.forms.keys, self.here.settings
-        tasks = [(*same, *task) for task in zip(chunks, bars, strict=True)]
+        assert self.source is not None
+        files = Files(self.source, self.file, self.here.forms.keys, self.here.settings)
+        tasks = [(files, *task) for task in zip(chunks, bars, strict=True)]
         results = self.crew.run(work, tasks)
         for chunk, result in zip(chunks, results, strict=True):
             if result is None:
@@ -175,25 +165,10 @@ class Exhaustive:
         return max(errors) if len(errors) >= self.here.settings.kept else np.inf
 
 
-def examiner_from(
-    source: Source, file: str, keys: Sequence[Key], settings: ExamineSettings
-) -> Examiner:
-    """Examines forms of a file, on the data of a source."""
-    fitter, gate = source.load()
-    return Examiner(load_forms(Path(file), keys), fitter, settings, gate)
-
-
-def work(
-    source: Source,
-    file: str,
-    keys: Sequence[Key],
-    settings: ExamineSettings,
-    chunk: Chunk,
-    bar: float,
-) -> tuple[int, Arrays]:
+def work(files: Files, chunk: Chunk, bar: float) -> tuple[int, Arrays]:
     """Examine a chunk in a worker, on one thread: sums depend on the number of threads."""
     threadpool_limits(1)  # for good: other tasks of this process would have more again
-    found = kept(examiner_from, source, file, keys, settings).examine(*chunk, bar)
+    found = kept(Files.examiner, files).examine(*chunk, bar)
     return found.count, to_arrays(found.best)
 
 
@@ -206,13 +181,7 @@ def save_forms(path: Path, forms: Forms) -> None:
 
 
 def load_forms(path: Path, keys: Sequence[Key]) -> Forms:
-    """Read what ``save_forms`` wrote; the keys are those of the listing.
-
-    Raises
-    ------
-    ValueError, OSError
-        If the file is damaged, or of another format.
-    """
+    """Read what ``save_forms`` wrote, maybe a damaged file; the keys are those of the listing."""
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
     found = int(arrays.pop("format", 1))

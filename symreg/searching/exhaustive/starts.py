@@ -6,8 +6,8 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Booleans, Floats, Integers
 from symreg.fit.programs.batch import encoded
 from symreg.fit.programs.evaluation import evaluate
 from symreg.language import Shape
@@ -15,11 +15,7 @@ from symreg.language.canonical import n_constants
 from symreg.language.operators import FUNCTIONS, VARIABLE
 from symreg.language.text import Nested
 from symreg.language.tree import operands
-from symreg.searching.variation import HIGHEST_EXPONENT, LOWEST_EXPONENT
-from symreg.searching.variation.limits import LARGEST_CONSTANT
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from symreg.searching.variation.limits import HIGHEST_EXPONENT, LARGEST_CONSTANT, LOWEST_EXPONENT
 
 SCALE, RATE, EXPONENT, SHIFT = range(4)
 """Places of a constant: beside a function, as a factor of what an exponential holds, as an
@@ -43,12 +39,8 @@ _POINTS = 33
 
 
 def places(u: Nested, number_of: Callable[[Nested], int], inside: str = "") -> list[int]:
-    """Where each constant of a form stands, in order of appearance.
-
-    ``number_of`` numbers functions without constants.
-    """
-    found: list[int] = []
-    op, parts = u[0], operands(u)
+    """Where each constant of a form stands, in order; ``number_of`` numbers other functions."""
+    op, parts, found = u[0], operands(u), list[int]()
     for k, v in enumerate(parts):
         if v[0] != "const":
             below = op if op in (*FUNCTIONS, "powi", "pow", "div") else inside
@@ -103,15 +95,8 @@ class Starts:
 
     They are spread over what is sensible at each place. Most shifts c + u have no zero within the
     data: where they stand in a denominator or under a root no fit moves a pole through data.
-
-    Parameters
-    ----------
-    starts
-        Most starts of a form.
-    x_range
-        Smallest and largest reduced distance of the data.
-    code, arg, start
-        Encoded functions that constants are added to, in the order of their numbers.
+    ``starts`` is the most of a form; ``code``, ``arg`` and ``start`` are encoded functions that
+    constants are added to, in the order of their numbers.
     """
 
     def __init__(
@@ -139,7 +124,7 @@ class Starts:
         return np.asarray(self._table[place, self._bucket[number, start]])
 
 
-def are_sensible(place: Integers, constants: Floats) -> NDArray[np.bool_]:
+def are_sensible(place: Integers, constants: Floats) -> Booleans:
     """Whether constants are of sensible size, and exponents within the bounds of variation."""
     within = (constants >= LOWEST_EXPONENT) & (constants <= HIGHEST_EXPONENT)
     small = np.abs(constants) <= LARGEST_CONSTANT

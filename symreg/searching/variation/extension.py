@@ -24,15 +24,7 @@ LARGEST_INNER = 8
 
 
 def extend(tree: Nested, key: Key) -> Nested:
-    """A tree with one more constant, at random; the tree where there is no place for one.
-
-    Parameters
-    ----------
-    tree
-        Canonical nested form.
-    key
-        That of its term.
-    """
+    """A canonical tree with one more constant, at random, if there is a place for one."""
     places = list(_places(tree, OF_SUMS if key.is_function else _context(key.over)))
     if not places:
         return tree

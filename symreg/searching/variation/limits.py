@@ -46,7 +46,10 @@ def is_sane(coded: CodedTerm) -> bool:
     for value in constants:
         if not -LARGEST_CONSTANT <= value <= LARGEST_CONSTANT:
             return False
-    return fine and all(LOWEST_EXPONENT <= constants[k] <= HIGHEST_EXPONENT for k in exponents)
+    for k in exponents:  # a loop costs half of what ``all`` does, here as above
+        if not LOWEST_EXPONENT <= constants[k] <= HIGHEST_EXPONENT:
+            return False
+    return fine
 
 
 @lru_cache(maxsize=2**16)
@@ -67,16 +70,8 @@ STEEPEST_EMBEDDING = 4
 """Largest size of a power of sums."""
 
 
-def summands(tree: Nested) -> list[Nested]:
-    """Arguments of the sums in a function of sums, in order."""
-    return [node[2] for node in sums_in(tree)]
-
-
 def is_embedding(tree: Nested, most: int, overs: Collection[str]) -> bool:
-    """Whether a function of at most so many sums is finite for an atom without neighbours.
-
-    Sums may be over what is in ``overs``.
-    """
+    """Whether a function of so many sums, over some of ``overs``, is finite for an atom alone."""
     found = list(sums_in(tree))
     allowed = all(node[1][0] in overs for node in found)
     return allowed and 0 < len(found) <= most and math.isfinite(_alone(tree))

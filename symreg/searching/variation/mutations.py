@@ -34,26 +34,6 @@ def limit(tree: Nested) -> Nested:
     return build(*tree)
 
 
-def _point(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
-    """Another node of the same type."""
-    return gp.mutNodeReplacement(tree, trees.pset)[0]
-
-
-def _subtree(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
-    """Another subtree of the same type."""
-    return gp.mutUniform(tree, trees.expression, trees.pset)[0]
-
-
-def _insert(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
-    """A node above a subtree."""
-    return gp.mutInsert(tree, trees.pset)[0]
-
-
-def _shrink(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:  # noqa: ARG001
-    """An operand in place of its operator."""
-    return gp.mutShrink(tree)[0]
-
-
 def _constants(tree: gp.PrimitiveTree, trees: Trees) -> gp.PrimitiveTree:
     """Other constants: a little, to go on with a fit, or much, to begin elsewhere."""
     places = [k for k, node in enumerate(tree) if node.ret is Constant]
@@ -105,10 +85,12 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS_OF_TREES = (
-    Mutation("point", 0.08, _point),
-    Mutation("subtree", 0.08, _subtree),
-    Mutation("insert", 0.05, _insert),
-    Mutation("shrink", 0.07, _shrink),
+    Mutation("point", 0.08, lambda tree, trees: gp.mutNodeReplacement(tree, trees.pset)[0]),
+    Mutation(
+        "subtree", 0.08, lambda tree, trees: gp.mutUniform(tree, trees.expression, trees.pset)[0]
+    ),
+    Mutation("insert", 0.05, lambda tree, trees: gp.mutInsert(tree, trees.pset)[0]),
+    Mutation("shrink", 0.07, lambda tree, _: gp.mutShrink(tree)[0]),
     Mutation("constant", 0.08, _constants),
     Mutation("exponent", 0.10, _exponent),
     Mutation("shift", 0.07, _shift),

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from deap import gp
 
+from symreg.arrays import Floats
 from symreg.fit.programs.batch import CodedTerm, fits
 from symreg.language.canonical import build, shaped, terms_of, valued
-from symreg.language.operators import WEIGHT_COST
 from symreg.language.text import ONE, Nested
 from symreg.language.tree import mapped, operands
-from symreg.searching.individuals import Candidate, Individual, n_fitted
+from symreg.searching.individuals import Candidate, Individual, complexity, n_fitted, order_of
 from symreg.searching.randomness import random
 from symreg.searching.variation.extension import extend
-from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane, summands
+from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane
 from symreg.searching.variation.mutations import MUTATIONS_OF_TREES, limit
-from symreg.searching.variation.rates import MUTATIONS, OPERATORS, Floats
+from symreg.searching.variation.rates import MUTATIONS, OPERATORS
 from symreg.searching.variation.trees import Trees
 from symreg.searching.variation.types import Angular, Atomic, Radial, Separable, Triplet
 from symreg.terms import Key
@@ -28,6 +28,8 @@ from symreg.terms.term import sums_in
 
 MOST_TRIES = 400
 """Random individuals made for each that is within the limits; beyond it there are none."""
+_ROOTS = {FUNCTION: Atomic, TRIPLETS: Triplet}
+"""Types of trees that are no products, by what they are over; elsewhere they are radial."""
 _CHANGE = {row.name: row.change for row in MUTATIONS_OF_TREES}
 
 
@@ -49,7 +51,7 @@ def radial_parts(tree: Nested) -> list[Nested]:
     """Radial factor of a product, or those of what neighbour sums sum."""
     if tree[0] == "product":
         return [tree[1]]
-    return [_radial(part) for part in summands(tree)]
+    return [_radial(node[2]) for node in sums_in(tree)]
 
 
 def _radial(summand: Nested) -> Nested:
@@ -78,15 +80,12 @@ class Variation:
 
     Parameters
     ----------
-    settings
-        Limits and rates.
-    keys
-        Kinds and species that a term can have.
+    settings, keys
+        Limits and rates; kinds and species that a term can have.
     x_range
         Smallest and largest reduced distance of the data.
     overs
-        What terms of individuals are over; all by default. Where they may have pair terms they must
-        have one.
+        What terms are over; all by default. Where they may be pair terms there must be one.
     loans
         Functions of x that pair terms may borrow.
     """
@@ -99,24 +98,18 @@ class Variation:
         overs: Collection[str] | None = None,
         loans: Sequence[Nested] = (),
     ) -> None:
-        self.settings = settings
-        self.keys = tuple(keys)
-        there = {key.over for key in keys}
-        self.overs = [PAIRS, *(k.over for k in kinds() if k.over in there - {PAIRS})]
-        self.trees = Trees(x_range, self.overs)
-        self.loans = tuple(loans)
+        self.settings, self.keys, self.loans = settings, tuple(keys), tuple(loans)
+        there = {key.over for key in keys} - {PAIRS}
+        self.trees = Trees(x_range, [PAIRS, *(k.over for k in kinds() if k.over in there)])
         self._choice = [k for k, key in enumerate(keys) if overs is None or key.over in overs]
         self._overs = {self.keys[k].over for k in self._choice}
+        pairs = [k for k in self._choice if self.keys[k].over == PAIRS]
+        self._needed = frozenset(pairs or range(len(self.keys)))
+        """Keys of which a whole individual has one."""
         self._place = {self.keys[k].over: k for k in reversed(range(len(self.keys)))}
 
     def random(self, count: int, rng: np.random.Generator) -> list[tuple[CodedTerm, ...]]:
-        """Random individuals of one to three terms; with triplets, of one or two of each kind.
-
-        Raises
-        ------
-        ValueError
-            If hardly any is within the limits.
-        """
+        """Random individuals; a ``ValueError`` says which limit hardly any is within."""
         found: list[tuple[CodedTerm, ...]] = []
         with random.seeded(rng):
             for _ in range(MOST_TRIES * count):
@@ -136,7 +129,7 @@ class Variation:
         )
 
     def _drawn(self) -> list[Draft]:
-        """Random terms, as many of each kind as an individual begins with."""
+        """Random terms: one to three, or one or two of each kind."""
         if len(self._overs) > 1:
             keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
         else:
@@ -151,21 +144,11 @@ class Variation:
         return np.array([crossover, *((1 - crossover) * mutations / mutations.sum())])
 
     def vary(
-        self,
-        parents: Sequence[Individual],
-        rng: np.random.Generator,
-        rates: Floats | None = None,
+        self, parents: Sequence[Individual], rng: np.random.Generator, rates: Floats | None = None
     ) -> list[Candidate]:
-        """Offspring of each two parents in turn; some parents have none.
+        """Offspring of each two parents in turn; some have none.
 
-        Parameters
-        ----------
-        parents
-            An even number of them.
-        rng
-            The only source of randomness.
-        rates
-            Of ``OPERATORS``, shape (n,); the base rates unless given.
+        Rates are those of ``OPERATORS``, shape (n,); the base rates unless given.
         """
         limits = np.cumsum(self.base_rates if rates is None else rates).tolist()
         offspring = []
@@ -173,13 +156,11 @@ class Variation:
             for one, two in zip(parents[::2], parents[1::2], strict=True):
                 made = min(bisect(limits, random.random() * limits[-1]), len(OPERATORS) - 1)
                 if OPERATORS[made] == "crossover":
-                    coded_terms, born = (
-                        self._crossover(one.coded_terms, two.coded_terms),
-                        min(one.born, two.born),
-                    )
+                    child = self._crossover(one.coded_terms, two.coded_terms)
+                    born = min(one.born, two.born)
                 else:
-                    coded_terms, born = self._mutate(one.coded_terms, OPERATORS[made]), one.born
-                tidy = self._tidy(coded_terms)
+                    child, born = self._mutate(one.coded_terms, OPERATORS[made]), one.born
+                tidy = self._tidy(child)
                 if tidy:
                     offspring.append(Candidate(tidy, born, made))
         return offspring
@@ -189,17 +170,13 @@ class Variation:
         split = self._split(coded_terms)
         if not self.is_whole(split) or len(split) > self.settings.max_terms * len(self.keys):
             return ()
-        if self._exceeded(split):
+        n_nonlinear = sum([len(coded.constants) for coded in split])
+        if n_nonlinear > self.settings.max_nonlinear or self._exceeded(split):
             return ()
-        if sum([len(g.constants) for g in split]) > self.settings.max_nonlinear:
-            return ()
-        inherited = {coded for coded in coded_terms if isinstance(coded, CodedTerm)}
-        for coded in split:
-            if coded not in inherited and not self._is_allowed(coded):
+        for coded, inherited in split.items():
+            if not inherited and not self._is_allowed(coded):
                 return ()
-        if len(split) > 1:
-            split.sort(key=_order)
-        return tuple(split)
+        return tuple(sorted(split, key=order_of))
 
     def _is_allowed(self, coded: CodedTerm) -> bool:
         """Whether a new term is sane, and has a value for an atom alone if it is one of sums."""
@@ -207,34 +184,33 @@ class Variation:
             return False
         if not self.keys[coded.key].is_function:
             return True
-        tree = valued(coded.shape, coded.constants)
-        return is_embedding(tree, self.settings.max_sums, self.overs)
+        return is_embedding(draft(coded).tree, self.settings.max_sums, self.trees.overs)
 
-    def _split(self, coded_terms: Sequence[CodedTerm | Draft]) -> list[CodedTerm]:
-        """The terms that sums are made of, each of its kind and none twice."""
-        found: dict[CodedTerm, None] = {}
+    def _split(self, coded_terms: Sequence[CodedTerm | Draft]) -> dict[CodedTerm, bool]:
+        """The terms that sums are made of, each of its kind, and whether they are as they were."""
+        found: dict[CodedTerm, bool] = {}
         for coded in coded_terms:
             if isinstance(coded, CodedTerm):
-                found[coded] = None
+                found[coded] = True
                 continue
             for part in terms_of(coded.tree):
                 typed = self._typed(coded.key, part)
                 if typed is not None:
-                    found[typed] = None
-        return list(found)
+                    found.setdefault(typed, False)
+        return found
 
-    def _exceeded(self, coded_terms: Sequence[CodedTerm]) -> set[str]:
+    def _exceeded(self, coded_terms: Collection[CodedTerm]) -> set[str]:
         """Which limits of a run file the terms are beyond, by name."""
         found, most = set(), self.settings.max_constants
-        if sum([g.shape.cost + WEIGHT_COST for g in coded_terms]) > self.settings.max_complexity:
+        if complexity(coded_terms) > self.settings.max_complexity:
             found.add("max_complexity")
         if most and n_fitted(coded_terms) > most:
             found.add("max_constants")
         return found
 
-    def is_whole(self, coded_terms: Sequence[CodedTerm | Draft]) -> bool:
+    def is_whole(self, coded_terms: Iterable[CodedTerm]) -> bool:
         """Whether there is a term, and a pair term: a formula needs one to keep atoms apart."""
-        return bool(coded_terms) and (PAIRS not in self._overs or bool(self._pairs(coded_terms)))
+        return not self._needed.isdisjoint([coded.key for coded in coded_terms])
 
     def _pairs(self, coded_terms: Sequence[CodedTerm | Draft]) -> list[int]:
         """Where pair terms stand."""
@@ -243,8 +219,7 @@ class Variation:
     def _typed(self, key: int, tree: Nested) -> CodedTerm | None:
         """A coded term of its kind; None for nothing, or a function of sums that is not allowed.
 
-        A three-body function that is 1 is a product. A bare sum stands alone: over all atoms it is
-        what it is over.
+        A three-body function that is 1 is a product; a bare sum stands alone.
         """
         over = self.keys[key].over
         if over == FUNCTION:
@@ -259,20 +234,14 @@ class Variation:
         return CodedTerm(key, *shaped(tree))
 
     def _random_draft(self, key: int) -> Draft:
-        kind = self._root(key)
-        depth = random.choice((1, 2, 2, 3))
-        return Draft(key, self.trees.nested(self.trees.grow(kind, depth + (kind is Separable))))
+        kind = _ROOTS.get(self.keys[key].over, Radial)
+        if kind is Triplet and not (self.settings.general and random.random() < 0.5):
+            kind = Separable
+        depth = random.choice((1, 2, 2, 3)) + (kind is Separable)
+        return Draft(key, self.trees.nested(self.trees.grow(kind, depth)))
 
-    def _root(self, key: int) -> type:
-        """Type of a new tree."""
-        over = self.keys[key].over
-        if over != TRIPLETS:
-            return Atomic if over == FUNCTION else Radial
-        return Triplet if self.settings.general and random.random() < 0.5 else Separable
-
-    def _has_radial_part(self, coded: CodedTerm | Draft) -> bool:
-        root = coded.shape.root if isinstance(coded, CodedTerm) else coded.tree
-        return root[0] == "product" or self.keys[coded.key].is_function
+    def _has_radial_part(self, coded: CodedTerm) -> bool:
+        return coded.shape.root[0] == "product" or self.keys[coded.key].is_function
 
     def _mutate(self, coded_terms: Sequence[CodedTerm], name: str) -> list[CodedTerm | Draft]:
         changed: list[CodedTerm | Draft] = list(coded_terms)
@@ -282,7 +251,7 @@ class Variation:
         key = changed[place].key
         composed: list[int] = []
         if name in ("factor", "borrow"):
-            composed = [k for k, coded in enumerate(changed) if self._has_radial_part(coded)]
+            composed = [k for k, coded in enumerate(coded_terms) if self._has_radial_part(coded)]
         if name == "factor" and composed:
             self._replace_part(changed, random.choice(composed))
         elif name == "borrow" and (composed or self.loans) and self._pairs(changed):
@@ -314,7 +283,7 @@ class Variation:
             coded_terms[place] = Draft(key, ("product", tree[1], angular))
         else:
             inner = next(one for one in sums_in(tree) if _radial(one[2]) == chosen)
-            around = self.trees.embedded(self.trees.deap(inner))
+            around = self.trees.embedded(self.trees.deap(inner, Atomic))
             coded_terms[place] = Draft(key, self.trees.nested(around))
 
     def _borrow(self, coded_terms: list[CodedTerm | Draft], composed: Sequence[int]) -> None:
@@ -325,9 +294,8 @@ class Variation:
             place = random.choice(composed)
             key, tree = draft(coded_terms[place])
             part = random.choice(radial_parts(tree))
-            coded_terms[place] = Draft(
-                key, with_radial_part(tree, part, draft(coded_terms[pair]).tree)
-            )
+            lent = draft(coded_terms[pair]).tree
+            coded_terms[place] = Draft(key, with_radial_part(tree, part, lent))
             return
         parts = (part for k in composed for part in radial_parts(draft(coded_terms[k]).tree))
         radial = random.choice([*parts, *self.loans])
@@ -335,21 +303,18 @@ class Variation:
             coded_terms.append(Draft(coded_terms[pair].key, radial))
             return
         for k in [pair] if chance < 3 / 4 else pairs:
-            coded_terms[k] = Draft(
-                coded_terms[k].key, build("mul", draft(coded_terms[k]).tree, radial)
-            )
+            key, tree = draft(coded_terms[k])
+            coded_terms[k] = Draft(key, build("mul", tree, radial))
 
-    def _mutate_term(self, name: str, coded: CodedTerm | Draft) -> Draft:
+    def _mutate_term(self, name: str, coded: CodedTerm) -> Draft:
         changed = _CHANGE[name](self._deap(coded), self.trees)
         return Draft(coded.key, self.trees.nested(changed))
 
-    def _deap(self, coded: CodedTerm | Draft) -> gp.PrimitiveTree:
+    def _deap(self, coded: CodedTerm) -> gp.PrimitiveTree:
         """A term as DEAP has it."""
-        key, tree = draft(coded)
-        over = self.keys[key].over
-        if tree[0] == "product" or over == TRIPLETS:
-            return self.trees.deap(tree, Separable if tree[0] == "product" else Triplet)
-        return self.trees.deap(tree, Atomic if over == FUNCTION else Radial)
+        if coded.shape.root[0] == "product":
+            return self.trees.coded(coded, Separable)
+        return self.trees.coded(coded, _ROOTS.get(self.keys[coded.key].over, Radial))
 
     def _crossover(
         self, one: Sequence[CodedTerm], two: Sequence[CodedTerm]
@@ -369,7 +334,3 @@ class Variation:
             tree, _ = gp.cxOnePoint(self._deap(one[a]), self._deap(other))
             changed[a] = Draft(one[a].key, self.trees.nested(tree))
         return changed
-
-
-def _order(coded: CodedTerm) -> tuple[int, str, tuple[float, ...]]:
-    return coded.key, coded.shape.text, coded.constants

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symreg.arrays import Floats
 from symreg.searching.variation.mutations import MUTATIONS_OF_TREES
-
-Floats = NDArray[np.float64]
 
 MUTATIONS = (
     *((row.name, row.rate) for row in MUTATIONS_OF_TREES),
@@ -43,21 +41,16 @@ def no_credit() -> Floats:
 
 
 def counted(credit: Floats, fresh: Sequence[int], gains: Sequence[int]) -> Floats:
-    """Credit after one more generation.
+    """Credit, shape (n, 2), after one more generation.
 
-    Parameters
-    ----------
-    credit
-        That before, shape (n, 2).
-    fresh, gains
-        Indices of the operators that made what was fitted, and of those that made what was a gain;
-        negative ones stand for none.
+    ``fresh`` and ``gains`` are indices of the operators that made what was fitted and what was a
+    gain; -1 stands for none.
     """
-    columns = [
-        np.bincount(np.array([k for k in made if k >= 0], dtype=np.int64), minlength=len(credit))
-        for made in (fresh, gains)
+    counts = [
+        np.bincount(np.array(m, dtype=np.int64) + 1, minlength=1 + len(credit))
+        for m in (fresh, gains)
     ]
-    return MEMORY * credit + np.column_stack(columns)
+    return MEMORY * credit + np.column_stack(counts)[1:]
 
 
 def adapted(base: Floats, credit: Floats) -> Floats:
@@ -65,19 +58,11 @@ def adapted(base: Floats, credit: Floats) -> Floats:
 
     .. math:: p_k = f b_k + (1 - f) \frac{b_k q_k}{\sum_j b_j q_j}
 
-    with the floor f and the yields q: gains for each candidate, from counts with a prior of the
-    average yield. Without credit, or when all operators yield the same, the rates are the base
-    rates.
+    with the floor f, the base rates b, which sum to 1, and the yields q: gains for each candidate,
+    from counts with a prior of the average yield. Credit is candidates made by each operator and
+    how many of them were gains, shape (n, 2). Without it, or when all yield the same, the rates are
+    the base rates.
 
-    Parameters
-    ----------
-    base
-        Base rates, which sum to 1, shape (n,).
-    credit
-        Candidates made by each operator and how many of them were gains, shape (n, 2).
-
-    Examples
-    --------
     >>> base = np.array([0.5, 0.5])
     >>> adapted(base, np.array([[100.0, 50.0], [100.0, 0.0]])).round(3)
     array([0.65, 0.35])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from deap import gp
 
+from symreg.fit.programs.batch import CodedTerm
+from symreg.language import Shape
 from symreg.language.canonical import build, tree_of
 from symreg.language.operators import FUNCTIONS, OPERATORS
 from symreg.language.text import ONE, Nested
@@ -28,10 +31,8 @@ from symreg.searching.variation.types import (
     functions_of,
     primitive_set,
     random_constant,
-    root_of,
-    type_of_summand,
 )
-from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.kinds import PAIRS, kinds
 
 CHAINS = 0.4
 """Fraction of random subtrees that are compositions of functions of one variable."""
@@ -47,18 +48,11 @@ NEIGHBOURS = 12
 class Trees:
     """DEAP's trees of the primitive set: from nested forms and back, and made at random.
 
-    Parameters
-    ----------
-    x_range
-        Smallest and largest reduced distance of the data.
-    overs
-        What sums of functions may be over, the commonest first.
+    ``overs`` is what sums of functions may be over, the commonest first.
     """
 
     def __init__(self, x_range: tuple[float, float], overs: Sequence[str] = (PAIRS,)) -> None:
-        self.x_range = x_range
-        self.overs = tuple(overs)
-        self.pset = primitive_set()
+        self.x_range, self.overs, self.pset = x_range, tuple(overs), primitive_set()
         self._ephemeral = next(
             t for t in self.pset.terminals[Constant] if isinstance(t, gp.MetaEphemeral)
         )
@@ -66,21 +60,19 @@ class Trees:
             kind: {t.value: t for t in self.pset.terminals[kind]} for kind in EXPONENT.values()
         }
         self._likely = {
-            kind: (known, list(accumulate(1.0 / abs(e.value) for e in known)))
-            for kind in EXPONENT.values()
-            for known in [self.pset.terminals[kind]]
+            kind: list(accumulate(1.0 / abs(n) for n in known))
+            for kind, known in self.exponents.items()
         }
-        """Exponents of each type and sums of their likelihoods."""
+        """Sums of the likelihoods of the exponents of each type."""
         names = [name for of_kind in VARIABLES.values() for name in of_kind]
         self._variables = {name: self.pset.mapping[name] for name in names}
         self._leaves: dict[str, Nested] = {name: (name.partition("_")[0],) for name in names}
         self._leaves |= {"one" + suffix: ONE for suffix in SUFFIX.values()}
+        self._remembered = lru_cache(maxsize=2**14)(self._skeleton)
         self._places = {id(node) for node in self._variables.values()}
-        self._operators = {
-            primitive.name: _operator(primitive.name)
-            for of_type in self.pset.primitives.values()
-            for primitive in of_type
-        }
+        names = [node.name for of_type in self.pset.primitives.values() for node in of_type]
+        self._operators: dict[str, Nested] = {name: (name.partition("_")[0],) for name in names}
+        self._operators |= {SUMMED + k.over: ("sum", (k.over, k.name)) for k in kinds()}
 
     def constant(self, value: float) -> Any:
         """Node of a number."""
@@ -88,32 +80,47 @@ class Trees:
         node.value = value
         return node
 
-    def deap(self, tree: Nested, root: type | None = None) -> gp.PrimitiveTree:
-        """DEAP's tree of a nested form; its type is found unless given."""
-        nodes: list[Any] = []
-        mapping = self.pset.mapping
-
-        def visit(u: Nested, kind: type) -> None:
-            op, suffix = u[0], SUFFIX.get(kind, "")
-            if len(u) == 1:
-                nodes.append(mapping[op if op != "c" else "c" + suffix.replace("_c", "")])
-            elif op == "const" or (op == "int" and (u != ONE or kind is Constant)):
-                nodes.append(self.constant(float(u[1])))
-            elif op == "int":
-                nodes.append(mapping["one" + suffix])
-            elif op == "powi":
-                power = mapping["powi" + suffix]
-                exponent = power.args[0]
-                known = self.exponents[exponent].get(u[1])
-                nodes.extend((power, known or gp.Terminal(u[1], False, exponent)))
-                visit(u[2], kind)
-            else:
-                nodes.append(mapping[SUMMED + u[1][0] if op == "sum" else op + suffix])
-                for operand, needed in zip(operands(u), nodes[-1].args, strict=True):
-                    visit(operand, needed)
-
-        visit(tree, root or root_of(tree))
+    def deap(self, tree: Nested, root: type) -> gp.PrimitiveTree:
+        """DEAP's tree of a nested form of a type."""
+        nodes = list[Any]()
+        for place, value in self._append(tree, root, nodes):
+            nodes[place] = self.constant(float(value))
         return gp.PrimitiveTree(nodes)
+
+    def coded(self, coded: CodedTerm, root: type) -> gp.PrimitiveTree:
+        """DEAP's tree of a term, from what is remembered of its shape."""
+        nodes, places = self._remembered(coded.shape, root)
+        tree = gp.PrimitiveTree(nodes)
+        for place, number in places:
+            list.__setitem__(tree, place, self.constant(coded.constants[number]))
+        return tree
+
+    def _skeleton(self, shape: Shape, root: type) -> tuple[list[Any], list[tuple[int, int]]]:
+        """Nodes of a shape, and the place and number of each constant among them."""
+        nodes = list[Any]()
+        return nodes, list(self._append(shape.root, root, nodes))
+
+    def _append(self, u: Nested, kind: type, nodes: list[Any]) -> Iterator[tuple[int, Any]]:
+        """Append nodes of a nested form; yield the place and value of each constant to be set."""
+        mapping, op, suffix = self.pset.mapping, u[0], SUFFIX.get(kind, "")
+        if len(u) == 1:
+            nodes.append(mapping[op if op != "c" else "c" + suffix.replace("_c", "")])
+        elif op == "const":
+            nodes.append(None)
+            yield len(nodes) - 1, u[1]
+        elif op == "int":
+            one = u == ONE and kind is not Constant
+            nodes.append(mapping["one" + suffix] if one else self.constant(float(u[1])))
+        elif op == "powi":
+            power = mapping["powi" + suffix]
+            exponent = power.args[0]
+            known = self.exponents[exponent].get(u[1])
+            nodes.extend((power, known or gp.Terminal(u[1], False, exponent)))
+            yield from self._append(u[2], kind, nodes)
+        else:
+            nodes.append(mapping[SUMMED + u[1][0] if op == "sum" else op + suffix])
+            for operand, needed in zip(operands(u), nodes[-1].args, strict=True):
+                yield from self._append(operand, needed, nodes)
 
     def nested(self, tree: Sequence[Any]) -> Nested:
         """Nested form of DEAP's tree."""
@@ -160,10 +167,9 @@ class Trees:
         return nodes
 
     def _chain(self, kind: type) -> list[Any]:
-        """Random composition of functions of one variable, with shifts and scales in between.
+        """Random composition of functions of one variable, which growing node by node rarely makes.
 
-        Most radial and angular functions of the literature are such; growing node by node rarely
-        makes one of several links.
+        Most radial and angular functions of the literature are such, with shifts and scales.
         """
         if kind is Atomic:
             return self.embedded(self.neighbour_sum())
@@ -185,10 +191,8 @@ class Trees:
                 singular = link != "power" or exponent.value < 0
                 shift = self.random_shift(kind, singular and len(nodes) == 1)
                 nodes = [mapping["add" + suffix], shift, *nodes]
-            if link == "power":
-                nodes = [mapping["powi" + suffix], exponent, *nodes]
-            else:
-                nodes = [mapping[link + suffix], *nodes]
+            power = [mapping["powi" + suffix], exponent]
+            nodes = [*(power if link == "power" else [mapping[link + suffix]]), *nodes]
         return nodes
 
     def neighbour_sum(self) -> list[Any]:
@@ -197,10 +201,9 @@ class Trees:
         if len(self.overs) > 1 and random.random() < BENDS:
             over = random.choice(self.overs[1:]) if len(self.overs) > 2 else self.overs[1]
         head = self.pset.mapping[SUMMED + over]
-        if type_of_summand(kind_of(over)) is not Radial:
+        if head.args[0] is not Radial:
             return [head, *self.grow(head.args[0], 2)]
-        inner = self._chain(Radial) if random.random() < 0.7 else self.grow(Radial, 1)
-        return [head, *inner]
+        return [head, *(self._chain(Radial) if random.random() < 0.7 else self.grow(Radial, 1))]
 
     def embedded(self, nodes: list[Any]) -> list[Any]:
         """Random function of one variable of a neighbour sum, or of a function of it."""
@@ -219,10 +222,9 @@ class Trees:
                 exponent = random.choice(self.pset.terminals[EXPONENT[Atomic]])
                 nodes = [mapping["powi_a"], exponent, *nodes]
             else:
-                nodes = [mapping["add_a"], self.constant(size), *nodes]
-                inverse = self.exponents[EXPONENT[Atomic]][-1]
-                outer = [mapping["log_a"]] if link == "log" else [mapping["powi_a"], inverse]
-                nodes = [*outer, *nodes]
+                inverse = [mapping["powi_a"], self.exponents[EXPONENT[Atomic]][-1]]
+                outer = [mapping["log_a"]] if link == "log" else inverse
+                nodes = [*outer, mapping["add_a"], self.constant(size), *nodes]
         return nodes
 
     def _size(self, nodes: Sequence[Any]) -> float:
@@ -247,18 +249,10 @@ class Trees:
 
     def random_exponent(self, kind: type) -> Any:
         """An integer exponent, small ones more often."""
-        known, limits = self._likely[kind]
+        known, limits = self.pset.terminals[kind], self._likely[kind]
         return known[min(bisect(limits, random.random() * limits[-1]), len(known) - 1)]
 
     def random_variable(self, tree: gp.PrimitiveTree) -> int | None:
         """Where one of the variables stands, if there is any."""
         places = [k for k, node in enumerate(tree) if id(node) in self._places]
         return random.choice(places) if places else None
-
-
-def _operator(name: str) -> tuple[Any, ...]:
-    """The operator that a primitive builds, or a sum with its head."""
-    if name.startswith(SUMMED):
-        kind = kind_of(name.removeprefix(SUMMED))
-        return "sum", (kind.over, kind.name)
-    return (name.partition("_")[0],)

@@ -9,12 +9,9 @@ from typing import Any
 
 from deap import gp
 
-from symreg.language.canonical import X
 from symreg.language.operators import FUNCTIONS, OPERATORS, REAL
-from symreg.language.text import Nested
-from symreg.language.tree import nodes
 from symreg.searching.randomness import random
-from symreg.terms.kinds import Kind, kinds
+from symreg.terms.kinds import kinds
 
 
 class _StableType(type):
@@ -32,41 +29,24 @@ class _StableType(type):
         return cls._hash
 
 
-class Radial(metaclass=_StableType):
-    """A function of a reduced distance."""
-
-
-class Angular(metaclass=_StableType):
-    """A function of the cosine."""
-
-
-class Triplet(metaclass=_StableType):
-    """A function of both reduced distances and the cosine."""
-
-
-class Separable(metaclass=_StableType):
-    """A product of one radial factor for both neighbours and an angular factor."""
-
-
-class Atomic(metaclass=_StableType):
-    """A function of sums."""
-
-
-class Constant(Radial, Angular, Triplet, Atomic):
-    """A real number that is fitted."""
-
-
-class Integer(metaclass=_StableType):
-    """An integer exponent."""
-
-
-class Degree(metaclass=_StableType):
-    """A small positive exponent."""
-
-
-class Power(metaclass=_StableType):
-    """A small exponent of either sign."""
-
+Radial = _StableType("Radial", (), {})
+"""A function of a reduced distance."""
+Angular = _StableType("Angular", (), {})
+"""A function of the cosine."""
+Triplet = _StableType("Triplet", (), {})
+"""A function of both reduced distances and the cosine."""
+Separable = _StableType("Separable", (), {})
+"""A product of one radial factor for both neighbours and an angular factor."""
+Atomic = _StableType("Atomic", (), {})
+"""A function of sums."""
+Constant = _StableType("Constant", (Radial, Angular, Triplet, Atomic), {})
+"""A real number that is fitted."""
+Integer = _StableType("Integer", (), {})
+"""An integer exponent."""
+Degree = _StableType("Degree", (), {})
+"""A small positive exponent."""
+Power = _StableType("Power", (), {})
+"""A small exponent of either sign."""
 
 EXPONENTS = tuple(n for n in range(-14, 9) if n not in (0, 1))
 """Integer exponents of the primitive set."""
@@ -87,18 +67,12 @@ VARIABLES: dict[Any, tuple[str, ...]] = {
     Triplet: ("x1", "x2", "c_t"),
 }
 """Names of the leaves of each type; what follows the underscore only keeps names apart."""
-_ARITHMETIC = ("add", "sub", "mul", "div")
 
 
 def functions_of(kind: type) -> tuple[str, ...]:
     """Functions that are defined wherever an argument of this type may be."""
     everywhere = kind in (Radial, Atomic)
     return tuple(name for name in FUNCTIONS if everywhere or OPERATORS[name].domain == REAL)
-
-
-def type_of_summand(kind: Kind) -> type:
-    """Type of what a kind of sum sums: a function of a distance, or a product."""
-    return Radial if len(kind.variables) == 1 else Separable
 
 
 def random_constant() -> float:
@@ -112,7 +86,7 @@ def primitive_set() -> gp.PrimitiveSetTyped:
     pset = gp.PrimitiveSetTyped("symreg", [kind for _, kind in variables], Separable)
     pset.renameArguments(**{f"ARG{n}": name for n, (name, _) in enumerate(variables)})
     for kind, suffix in SUFFIX.items():
-        for name in _ARITHMETIC:
+        for name in ("add", "sub", "mul", "div"):
             pset.addPrimitive(operator.add, [kind, kind], kind, name=name + suffix)
         for name in functions_of(kind):
             pset.addPrimitive(operator.neg, [kind], kind, name=name + suffix)
@@ -122,23 +96,10 @@ def primitive_set() -> gp.PrimitiveSetTyped:
         pset.addPrimitive(operator.pow, [kind, Constant], kind, name="pow" + SUFFIX[kind])
     pset.addPrimitive(operator.mul, [Radial, Angular], Separable, name="product")
     for over in kinds():
-        name = SUMMED + over.over
-        pset.addPrimitive(operator.neg, [type_of_summand(over)], Atomic, name=name)
+        summand = Radial if len(over.variables) == 1 else Separable
+        pset.addPrimitive(operator.neg, [summand], Atomic, name=SUMMED + over.over)
     for kind, exponents in ((Integer, EXPONENTS), (Degree, DEGREES), (Power, POWERS)):
         for n in exponents:
             pset.addTerminal(n, kind)
     pset.addEphemeralConstant("constant", random_constant, Constant)
     return pset
-
-
-def root_of(tree: Nested) -> type:
-    """Type of a whole tree; a number alone counts as radial."""
-    if tree[0] == "product":
-        return Separable
-    found: type = Radial
-    for node in nodes(tree):
-        if node[0] == "sum":
-            return Atomic
-        if len(node) == 1 and node != X:
-            found = Triplet
-    return found
