@@ -67,6 +67,65 @@ def test_cutoff_must_be_positive():
         find_pairs(np.zeros((1, 3)), np.eye(3), EVERYWHERE, 0.0)
 
 
+# Shapes that a search does not survive by itself
+
+
+@pytest.mark.parametrize("far", [1e4, 1e6, 9e8])
+@pytest.mark.parametrize("direction", [[1, 0, 0], [1, 1, 0], [1, -1, 1]])
+def test_parts_of_a_cluster_may_be_any_distance_apart(far, direction):
+    dimer = np.array([[0, 0, 0], [0, 0, 2.0]])
+    pairs = find_pairs(
+        np.vstack([dimer, dimer + far * np.array(direction)]), np.zeros((3, 3)), NOWHERE, 8.0
+    )
+    assert list(zip(pairs.i, pairs.j, strict=True)) == [(0, 1), (1, 0), (2, 3), (3, 2)]
+    np.testing.assert_allclose(pairs.r, 2, rtol=1e-6)  # far out, seven digits are left
+
+
+def test_layers_of_a_slab_may_be_any_distance_apart():
+    slanted = np.array([[4.0, 0, 1], [0, 4, 1], [0, 0, 0]])
+    normal = np.cross(slanted[0], slanted[1]) / np.linalg.norm(np.cross(slanted[0], slanted[1]))
+    layers = np.array([np.zeros(3), 2 * normal, 1e6 * normal])
+    pbc = np.array([True, True, False])
+    near = find_pairs(layers[:2], slanted, pbc, 4.2)
+    far = find_pairs(layers, slanted, pbc, 4.2)
+    assert len(far) == len(near) + len(find_pairs(layers[:1], slanted, pbc, 4.2))
+    np.testing.assert_allclose(np.sort(far.r)[:2], 2)
+
+
+def test_cutoff_beyond_a_cluster_finds_all_of_its_pairs():
+    positions = np.random.default_rng(0).uniform(0, 5, (7, 3))
+    for r_cut in (20.0, 1e3, 1e9):
+        assert len(find_pairs(positions, np.zeros((3, 3)), NOWHERE, r_cut)) == 7 * 6
+
+
+@pytest.mark.parametrize(
+    ("positions", "cell", "pbc", "r_cut", "message"),
+    [
+        (np.zeros((1, 3)), np.eye(3), EVERYWHERE, 1e3, "within 1000 Å an atom has some 4.19e"),
+        (np.zeros((1, 3)), np.eye(3), EVERYWHERE, 1e9, "at most 20000 are allowed, so choose"),
+        (np.zeros((1, 3)), np.diag([1e-4, 5, 5]), EVERYWHERE, 5.0, "cell is as large as it should"),
+        (np.zeros((1, 3)), np.eye(3), np.array([True, True, False]), 1e5, "an atom has some 3.14e"),
+        (np.zeros((1, 3)), np.zeros((3, 3)), EVERYWHERE, 5.0, "along 3 directions, but .* zero"),
+        (np.zeros((1, 3)), np.ones((3, 3)), EVERYWHERE, 5.0, "parallel or not finite"),
+        (np.zeros((1, 3)), np.nan * np.eye(3), EVERYWHERE, 5.0, "parallel or not finite"),
+        (np.zeros((1, 3)), np.diag([4, 0, 4.0]), EVERYWHERE, 5.0, "give the whole cell, or set"),
+        (np.full((1, 3), np.nan), 9 * np.eye(3), EVERYWHERE, 5.0, "atom 0 is at .nan nan nan. Å"),
+        (np.array([[0, 0, 0], [1e300, 0, 0]]), np.eye(3), NOWHERE, 5.0, r"atom 1 is at \[1.e\+300"),
+        (np.zeros((1, 3)), np.diag([1e6, 4, 4]), EVERYWHERE, 4.0, "1e\\+06 Å long and 4 Å wide"),
+    ],
+)
+def test_shapes_that_cannot_be_searched_are_refused(positions, cell, pbc, r_cut, message):
+    with pytest.raises(ValueError, match=message):
+        find_pairs(positions, cell, pbc, r_cut)
+
+
+def test_message_about_a_shape_names_the_structure():
+    crystal = Atoms("Cu", cell=np.eye(3), pbc=True)
+    structures = from_atoms([crystal], sources=["a.xyz frame 7"])
+    with pytest.raises(ValueError, match=r"a.xyz frame 7 \(Cu\): within 1000 Å an atom has some"):
+        structure_pairs(structures, 0, 1e3)
+
+
 def test_chunks_of_triplets_hold_every_pair_of_neighbours_once():
     rng = np.random.default_rng(2)
     pairs = find_pairs(rng.uniform(0, 3, (6, 3)), np.diag([3.0, 3.0, 9.0]), EVERYWHERE, 2.0)

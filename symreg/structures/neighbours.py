@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.structures import Structures
-from symreg.structures.distances import closest_distances, image_search, nearest_neighbours
+from symreg.structures.distances import closest_distances, nearest_neighbours
+from symreg.structures.periodic import image_search
 
 __all__ = [
     "Pairs",
