@@ -144,7 +144,7 @@ def test_energies_that_disagree_stop_with_what_to_type(write):
     folder = write(DIMER.format(comment="energy=-1"), DIMER.format(comment="energy=-1 E=-2.5"))
     with pytest.raises(
         ValueError,
-        match=r"a.extxyz frame 1: two values for energy disagree: 'energy' \(calculator\) is -1 "
+        match=r"a.extxyz frame 1: two values for energy disagree: 'energy' \(info\) is -1 "
         r"but 'E' \(info\) is -2.5; choose one with \[data\] energy_key = \"energy\" or \"E\"",
     ):
         read(folder)
@@ -211,10 +211,11 @@ def test_fortran_exponents_are_read(write):
     assert from_atoms([Atoms("Ar", info={"E": "2.5d0"})]).energy.tolist() == [2.5]
 
 
-def test_fortran_exponents_among_the_forces_stop_with_the_file_name(write):
-    frame = DIMER.format(comment="energy=1").replace("-0.1", "-1.0D-01")
-    with pytest.raises(ValueError, match=r"a.extxyz: ASE cannot read it as extxyz .*1.0D\+02"):
-        read(write(frame))
+def test_fortran_exponents_are_read_among_the_forces(write):
+    structures, _ = read(
+        write(DIMER.format(comment="energy=1").replace("-0.1", "-1.0D-01")),
+    )
+    np.testing.assert_array_equal(structures.forces[:, 2], [0.1, -0.1])
 
 
 def test_labels_in_an_ase_database_are_found(tmp_path):
@@ -247,7 +248,7 @@ def test_frame_may_lack_its_energy_but_not_its_forces_too(write):
 
 def test_key_that_no_structure_has_stops_with_those_there_are(write):
     with pytest.raises(
-        ValueError, match=r'energy_key is "U", which no .* calculator: forces, energy'
+        ValueError, match=r'energy_key is "U", which no .* info: energy; arrays: forces'
     ):
         read(write(DIMER.format(comment="energy=1")), energy_key="U")
 
@@ -279,10 +280,26 @@ def test_file_that_holds_no_structures_stops(write, content):
         read(write(content))
 
 
-def test_lower_case_lattice_stops_instead_of_giving_a_cluster(write):
-    frame = CUBE.replace("Lattice", "lattice").format(comment="")
-    with pytest.raises(ValueError, match=r"its cell under 'lattice', which ASE ignores.*'Lattice'"):
-        read(write(frame))
+@pytest.mark.parametrize("key", ["lattice", "cell", "Box"])
+def test_cell_where_nobody_looks_stops_instead_of_giving_a_cluster(key):
+    atoms = Atoms("Ar", info={key: np.eye(3), "energy": 1.0})
+    with pytest.raises(ValueError, match=f"its cell under '{key}', where nobody .*'Lattice'"):
+        from_atoms([atoms])
+
+
+@pytest.mark.parametrize(
+    ("atoms", "message"),
+    [
+        (Atoms("Ar2", positions=[[0, 0, 0], [np.nan, 0, 0]]), r"position 1 is \[nan .* finite"),
+        (Atoms("Ar2", positions=[[0, 0, 0], [2e5, 0, 0]]), "position 1 .* within 100000 Å"),
+        (Atoms("Ar", cell=[1e6, 4, 4], pbc=True), "cell vector 0 is .* within 100000 Å"),
+        (Atoms("Ar", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True), "zero or parallel"),
+        (Atoms("Ar", cell=np.ones((3, 3)), pbc=True), "zero or parallel"),
+    ],
+)
+def test_geometry_that_cannot_be_meant_stops_with_the_frame(atoms, message):
+    with pytest.raises(ValueError, match=f"^structure 0.*{message}"):
+        from_atoms([atoms])
 
 
 def test_periodic_structure_needs_its_cell_vectors():

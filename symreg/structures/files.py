@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import bz2
 import glob
+import gzip
+import lzma
 import os
 import re
+import shutil
+import tempfile
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ase.db
 import ase.io
 from ase import Atoms
-from ase.io.extxyz import key_val_str_to_dict
 from ase.io.formats import filetype
 
+from symreg.structures.deepmd import is_deepmd, read_deepmd
+from symreg.structures.extxyz import read_extxyz
+from symreg.structures.json_sets import is_json_set, read_json_set
+from symreg.structures.mlip import BEGIN, read_mlip
+from symreg.structures.outputs import OPTIONS, add_free_energy, mark_unconverged, read_with_dpdata
 from symreg.structures.settings import SPLITS, DataSettings
 
-FORTRAN = re.compile(r"(\d\.\d*|\.\d+)[dD](?=[+-]?\d)")
-"""Mantissa of a Fortran double, as in 1.0D+02."""
-TENSOR = re.compile(r"\b(stress|virial)\s*=\s*[\"'{\[]([^\"'}\]]*)[\"'}\]]")
-"""A quoted tensor in the comment line of an extended XYZ file."""
-FULL_FROM_VOIGT = (0, 5, 4, 5, 1, 3, 4, 3, 2)
+COMPRESSED: Mapping[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+"""How to open a compressed file, by the end of its name."""
+HEAD = 65536
+"""Bytes from the beginning of a file that tell its kind."""
+CP2K_OUTPUT = re.compile(r"^ (?:CP2K\||DBCSR\|)", re.MULTILINE)
 
 
 def data_files(settings: DataSettings, folder: Path) -> dict[Path, int]:
@@ -53,40 +64,103 @@ def shown_path(path: Path, folder: Path) -> str:
     return str(path) if relative.startswith("..") else Path(relative).as_posix()
 
 
-def read_images(path: Path, name: str) -> list[Atoms]:
-    """Let ASE read all frames of a file.
+def read_images(path: Path, name: str, species: Sequence[str] = ()) -> list[Atoms]:
+    """Read all frames of a file or, for DeePMD-kit, a folder.
+
+    Extended XYZ, JSON of FitSNAP and mlearn, MLIP and DeePMD-kit are read here, outputs of CP2K
+    by dpdata, all else by ASE. Files may be compressed by gzip, bzip2 or xz.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What to call it in a message.
+    species
+        Elements of types 0, 1, ... where a file only numbers them.
 
     Raises
     ------
     ValueError
-        If ASE cannot read the file, or there is nothing in it.
+        If the file cannot be read, or there is nothing in it.
     """
-    kind = "a structure file"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters is checked here, frame by frame
-            kind = filetype(str(path))
-            images = _read_as(path, kind)
-    except Exception as error:
-        # ASE's readers raise whatever they stumble upon.
-        raise ValueError(
-            f"{name}: ASE cannot read it as {kind} ({type(error).__name__}: {error}); "
-            "look for a truncated frame, ***** or a Fortran exponent such as 1.0D+02"
-        ) from error
+    if path.is_dir():
+        return read_deepmd(path, name)
+    with _plain(path, name) as plain:
+        images = _read(plain, name, species)
     if not images:
         raise ValueError(f"{name} holds no structures; remove it from [data] or write it again")
     return images
 
 
+@contextmanager
+def _plain(path: Path, name: str) -> Iterator[Path]:
+    """Give a compressed file under the rest of its name in a folder that is removed afterwards."""
+    opened = COMPRESSED.get(path.suffix.lower())
+    if opened is None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="symreg-") as folder:
+        # FitSNAP's groups are folders, so that of the file is kept.
+        plain = Path(folder) / path.resolve().parent.name / path.stem
+        plain.parent.mkdir(exist_ok=True)
+        try:
+            with opened(path, "rb") as source, plain.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+            if getattr(error, "errno", None):
+                raise  # a full disk, not the file
+            raise ValueError(f"{name} is damaged ({error}); compress it again") from None
+        yield plain
+
+
+def _read(path: Path, name: str, species: Sequence[str]) -> list[Atoms]:
+    """Read a file that is not compressed."""
+    with path.open("rb") as file:
+        head = file.read(HEAD).decode("utf-8", errors="replace")
+    if not head:
+        raise ValueError(f"{name} is empty; remove it from [data] or write it again")
+    if path.suffix.lower() in (".xyz", ".extxyz"):
+        return read_extxyz(path, name)
+    if BEGIN in head:
+        return read_mlip(path, name, species)
+    if path.suffix.lower() == ".json" and is_json_set(head):
+        return read_json_set(path, name)
+    if CP2K_OUTPUT.search(head):
+        return read_with_dpdata(path, "cp2k/output", name)
+    return _read_with_ase(path, name)
+
+
+def _read_with_ase(path: Path, name: str) -> list[Atoms]:
+    """Let ASE read all frames of a file."""
+    kind = "a structure file"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is checked here, frame by frame
+            kind = filetype(str(path))
+            if kind == "extxyz":
+                return read_extxyz(path, name)
+            images = _read_as(path, kind)
+    except Exception as error:
+        # ASE's readers raise whatever they stumble upon.
+        if isinstance(error, ValueError) and str(error).startswith(name):
+            raise
+        raise ValueError(
+            f"{name}: ASE cannot read it as {kind} ({type(error).__name__}: {error}); "
+            "look for a truncated frame or *****, or write extended XYZ (a.xyz) instead"
+        ) from error
+    add_free_energy(images)
+    mark_unconverged(images, kind, path)
+    return images
+
+
 def _read_as(path: Path, kind: str) -> list[Atoms]:
-    """Read all frames, keeping what ASE would drop or stumble upon."""
+    """Read all frames, keeping what ASE would drop."""
     if kind in ("db", "json"):
         rows = ase.db.connect(path).select()
         return [row.toatoms(add_additional_information=True) for row in rows]
-    options: dict[str, Any] = {"do_not_split_by_at_sign": True}
-    if kind == "extxyz":
-        options["properties_parser"] = _comment_line
-    return list(ase.io.read(path, index=":", format=kind, **options))
+    options = dict(OPTIONS.get(kind, {}))
+    return list(ase.io.read(path, index=":", format=kind, do_not_split_by_at_sign=True, **options))
 
 
 def _matches(patterns: Sequence[str], folder: Path, setting: str) -> list[Path]:
@@ -94,8 +168,13 @@ def _matches(patterns: Sequence[str], folder: Path, setting: str) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         path = folder / Path(pattern).expanduser()
-        matches = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(str(path)))]
-        matches = [p for p in matches if p.is_file()]
+        found_here = [path] if path.exists() else map(Path, sorted(glob.glob(str(path))))
+        matches = [p for p in found_here if p.is_file() or is_deepmd(p)]
+        if not matches and path.is_dir():
+            raise ValueError(
+                f"'{pattern}' is a folder; name the files in it, as in \"{pattern}/*.xyz\" (only a "
+                "DeePMD-kit system, with type.raw and set.*/coord.npy, is named by its folder)"
+            )
         if not matches:
             raise FileNotFoundError(
                 f"no file matches '{pattern}' in {folder.resolve()}; "
@@ -103,17 +182,3 @@ def _matches(patterns: Sequence[str], folder: Path, setting: str) -> list[Path]:
             )
         found += matches
     return found
-
-
-def _comment_line(line: str) -> dict[str, Any]:
-    """Read a comment line of extended XYZ, with Fortran exponents and tensors of six numbers."""
-    plain = FORTRAN.sub(r"\1e", line)
-    return dict(key_val_str_to_dict(TENSOR.sub(_nine_numbers, plain)))
-
-
-def _nine_numbers(match: re.Match[str]) -> str:
-    """Write six numbers, xx yy zz yz xz xy, as the nine that ASE asks for."""
-    name, words = match[1], match[2].replace(",", " ").split()
-    if len(words) == 6:
-        words = [words[k] for k in FULL_FROM_VOIGT]
-    return f'{name}="{" ".join(words)}"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,25 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from symreg.structures.converged import is_converged
 from symreg.structures.data import Structures
-from symreg.structures.labels import Labels, available_keys, frame_info, read_labels
+from symreg.structures.labels import (
+    LIKELY_FORCES,
+    Labels,
+    available_keys,
+    frame_info,
+    read_labels,
+    unused_vectors,
+)
+from symreg.structures.periodic import FLAT
 from symreg.structures.settings import QUANTITIES, SPLITS
 from symreg.structures.split import trajectory_name
+from symreg.structures.units import declared_units
+
+LARGEST = 1e5
+"""Coordinate or component of a cell vector in Å beyond which a frame is refused."""
+CELL_KEYS = ("lattice", "cell", "box")
+"""Info keys that hold a cell which the reader of the file left there."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +42,8 @@ class Frame:
     labels: Labels
     group: str
     trajectory: str
+    converged: bool = True
+    """False where the file says that self-consistency was not reached."""
 
 
 def collect(
@@ -38,9 +56,10 @@ def collect(
 ) -> list[Frame]:
     """Check ASE structures and read their labels; frames of no named run belong to ``home``."""
     frames = []
-    for atoms, source in zip(images, sources, strict=True):
+    for image, source in zip(images, sources, strict=True):
+        info = frame_info(image)
+        atoms = _in_angstrom(image, info, source)
         _check_geometry(atoms, source)
-        info = frame_info(atoms)
         group = str(info.get(group_key, info.get("config_type", "all")))
         run = trajectory_name(info)
         frames.append(
@@ -48,9 +67,10 @@ def collect(
                 atoms=atoms,
                 source=source,
                 info=info,
-                labels=read_labels(atoms, source, keys),
+                labels=read_labels(image, source, keys),
                 group=group,
                 trajectory=f"{home}: {group}" if run is None else run,
+                converged=is_converged(info),
             )
         )
     return frames
@@ -65,6 +85,45 @@ def check_labelled(frames: Sequence[Frame]) -> None:
                 f"{available_keys(frame.atoms)}; name the right key, as in "
                 '[data] energy_key = "my_energy"'
             )
+
+
+def separate_unconverged(
+    frames: Sequence[Frame], keep: Sequence[str] = ()
+) -> tuple[list[Frame], list[Frame]]:
+    """Split frames into those to use and those left out since their SCF did not converge.
+
+    Parameters
+    ----------
+    frames
+        Frames as read.
+    keep
+        As in ``[data]``; with ``"unconverged"`` all are used.
+
+    Returns
+    -------
+    Frames to use, and frames to leave out and name, each in order.
+    """
+    if "unconverged" in keep:
+        return list(frames), []
+    return [f for f in frames if f.converged], [f for f in frames if not f.converged]
+
+
+def likely_forces(frames: Sequence[Frame]) -> dict[str, int]:
+    """Count the array keys that may be forces, in frames where none were found.
+
+    Returns
+    -------
+    Number of frames for each key. Names that speak of forces or gradients come first, then any
+    other array of three numbers per atom, such as ``For``, ``frc`` or ``gradient``; a gradient is
+    a force with the other sign.
+    """
+    found = Counter(
+        key
+        for frame in frames
+        if "forces" not in frame.labels.keys
+        for key in unused_vectors(frame.atoms)
+    )
+    return dict(sorted(found.items(), key=lambda item: not LIKELY_FORCES.search(item[0])))
 
 
 def from_atoms(
@@ -132,20 +191,38 @@ def assemble(frames: Sequence[Frame], split: Sequence[int]) -> Structures:
     )
 
 
+def _in_angstrom(atoms: Atoms, info: Mapping[str, Any], source: str) -> Atoms:
+    """Return the structure in Å, a copy without labels if its file declares another length."""
+    factor = declared_units(info, source, len(atoms)).factors.get("length", 1.0)
+    if factor == 1.0:
+        return atoms
+    scaled: Atoms = atoms.copy()
+    scaled.positions *= factor
+    scaled.cell *= factor
+    return scaled
+
+
 def _check_geometry(atoms: Atoms, source: str) -> None:
     """Stop at a frame whose geometry cannot be what its author meant."""
     if not len(atoms):
         raise ValueError(f"{source} has no atoms; drop it")
-    wrong = [key for key in atoms.info if str(key).lower() == "lattice"]
-    if wrong and not atoms.pbc.any():
+    wrong = [k for k, v in atoms.info.items() if str(k).lower() in CELL_KEYS and np.size(v) > 2]
+    if wrong and not atoms.pbc.any() and not atoms.cell.any():
         raise ValueError(
-            f"{source} has its cell under '{wrong[0]}', which ASE ignores, leaving a cluster; "
-            "write 'Lattice' instead"
+            f"{source} has its cell under '{wrong[0]}', where nobody looks, leaving a cluster; "
+            "write it under 'Lattice'"
         )
-    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
-        raise ValueError(f"{source} has a position or cell vector that is not finite; drop it")
+    for what, numbers in (("position", atoms.positions), ("cell vector", atoms.cell.array)):
+        good = np.abs(numbers) <= LARGEST
+        if not good.all():
+            row = int(np.argmin(good.all(axis=1)))
+            raise ValueError(
+                f"{source}: {what} {row} is {numbers[row]} Å; it must be finite and within "
+                f"{LARGEST:g} Å, so repair or drop the frame"
+            )
     periodic = atoms.cell.array[atoms.pbc]
-    if len(periodic) and np.linalg.matrix_rank(periodic) < len(periodic):
+    box = np.prod(np.linalg.norm(periodic, axis=1))
+    if not np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0)) > FLAT * box:
         raise ValueError(
             f"{source} is periodic along {len(periodic)} directions, but those cell vectors are "
             "zero or parallel; give the whole cell, or set pbc to F there"

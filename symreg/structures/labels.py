@@ -12,6 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from symreg.structures.settings import QUANTITIES
+from symreg.structures.units import Units, declared_units
 
 PREFIX = r"(?:(?:ref|reference|dft|qm|target|label)_)?"
 SUFFIX = r"(?:_(?:ref|dft))?"
@@ -19,10 +20,17 @@ NAMES = {
     "energy": re.compile(
         rf"{PREFIX}(?:(?:free_|total_|potential_)?energy|e|e_?tot){SUFFIX}", re.IGNORECASE
     ),
-    "forces": re.compile(rf"{PREFIX}forces?{SUFFIX}", re.IGNORECASE),
+    "forces": re.compile(rf"{PREFIX}(?:forces?|for){SUFFIX}", re.IGNORECASE),
     "stress": re.compile(rf"{PREFIX}(?:stress|virials?){SUFFIX}", re.IGNORECASE),
 }
 """Usual names. Those that carry a model's name, such as ``MACE_energy``, are predictions."""
+LIKELY_FORCES = re.compile(r"forc|frc|grad|^f$|^f_?xyz$|^d[eu]d[rx]", re.IGNORECASE)
+"""Array keys that may be forces by another name, or a gradient: forces with the other sign."""
+NOT_FORCES = re.compile(
+    r"momenta|velo|vel|velocit(?:y|ies)|disp\w*|.*mag\w*|.*dipoles?|.*spins?|v|scaled_positions",
+    re.IGNORECASE,
+)
+"""Array keys of three numbers per atom that are something else."""
 AGREEMENT = {"energy": 1e-4, "forces": 1e-4, "stress": 1e-6}
 """Largest difference that rounding in a text file explains, eV, eV/Å, eV/Å³."""
 
@@ -79,13 +87,14 @@ def read_labels(atoms: Atoms, source: str, keys: Mapping[str, str]) -> Labels:
         If two candidates disagree, or one is not finite or has the wrong shape.
     """
     places = _places(atoms, source)
+    declared = declared_units(dict(places)["info"], source, len(atoms))
     taken: dict[str, NDArray[np.float64]] = {}
     names: dict[str, str] = {}
     gap = 0.0
     for quantity in QUANTITIES:
         if quantity == "stress" and not atoms.pbc.all():
             continue  # without a volume there is no stress
-        found = list(_candidates(places, quantity, keys[quantity], atoms, source))
+        found = list(_candidates(places, quantity, keys[quantity], atoms, declared, source))
         if quantity == "energy":
             found, gap = _prefer_free_energy(found)
         if found:
@@ -109,6 +118,32 @@ def available_keys(atoms: Atoms) -> str:
     return "; ".join(parts) or "none"
 
 
+def unused_vectors(atoms: Atoms) -> list[str]:
+    """Return keys of arrays, three numbers per atom, that may be forces but are not taken as such.
+
+    Those whose names speak of forces or gradients come first. What names another thing, such as
+    momenta, is left out.
+
+    Examples
+    --------
+    >>> atoms = Atoms("Ar")
+    >>> atoms.arrays |= {"u": np.zeros((1, 3)), "gradient": np.ones((1, 3))}
+    >>> unused_vectors(atoms)
+    ['gradient', 'u']
+    """
+    results: Mapping[str, Any] = getattr(atoms.calc, "results", {}) or {}
+    found = [
+        str(key)
+        for key, value in {**atoms.arrays, **results}.items()
+        if np.shape(value) == (len(atoms), 3)
+        and np.asarray(value).dtype.kind == "f"
+        and key != "positions"
+        and not NAMES["forces"].fullmatch(str(key))
+        and not NOT_FORCES.fullmatch(str(key))
+    ]
+    return sorted(found, key=lambda key: not LIKELY_FORCES.search(key))
+
+
 def _places(atoms: Atoms, source: str) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the three dictionaries in which a label may be."""
     results: Mapping[str, Any] = getattr(atoms.calc, "results", {}) or {}
@@ -121,15 +156,27 @@ def _places(atoms: Atoms, source: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _candidates(
-    places: list[tuple[str, Mapping[str, Any]]], quantity: str, key: str, atoms: Atoms, source: str
+    places: list[tuple[str, Mapping[str, Any]]],
+    quantity: str,
+    key: str,
+    atoms: Atoms,
+    declared: Units,
+    source: str,
 ) -> Iterator[FoundLabel]:
     """Yield each value that may be the label, in our units."""
     for place, found in places:
         for name, value in found.items():
             wanted = name == key if key else NAMES[quantity].fullmatch(str(name))
-            if wanted and value is not None:
-                what = f"{source}: the {quantity} under key '{name}'"
-                yield FoundLabel(place, name, CONVERT[quantity](value, str(name), atoms, what))
+            if not wanted or value is None:
+                continue
+            what = f"{source}: the {quantity} under key '{name}'"
+            numbers = CONVERT[quantity](value, atoms, what)
+            if quantity == "stress" and "virial" in name.lower():
+                volume = atoms.get_volume() * declared.factor("length", what) ** 3
+                numbers = numbers * (-declared.factor("virial", what) / volume)
+            else:
+                numbers = numbers * declared.factor(quantity, what)
+            yield FoundLabel(place, name, numbers)
 
 
 def _prefer_free_energy(found: list[FoundLabel]) -> tuple[list[FoundLabel], float]:
@@ -181,14 +228,14 @@ def _numbers(value: Any, what: str) -> NDArray[np.float64]:
     return numbers
 
 
-def _energy(value: Any, _name: str, _atoms: Atoms, what: str) -> NDArray[np.float64]:
+def _energy(value: Any, _atoms: Atoms, what: str) -> NDArray[np.float64]:
     numbers = _numbers(value, what)
     if numbers.size != 1:
         raise ValueError(f"{what} has {numbers.size} numbers; a total energy is one")
     return numbers.reshape(())
 
 
-def _forces(value: Any, _name: str, atoms: Atoms, what: str) -> NDArray[np.float64]:
+def _forces(value: Any, atoms: Atoms, what: str) -> NDArray[np.float64]:
     numbers = _numbers(value, what)
     if numbers.shape != (len(atoms), 3):
         raise ValueError(
@@ -197,7 +244,7 @@ def _forces(value: Any, _name: str, atoms: Atoms, what: str) -> NDArray[np.float
     return numbers
 
 
-def _stress(value: Any, name: str, atoms: Atoms, what: str) -> NDArray[np.float64]:
+def _stress(value: Any, _atoms: Atoms, what: str) -> NDArray[np.float64]:
     numbers = _numbers(value, what)
     if numbers.size == 9:
         full = numbers.reshape(3, 3)
@@ -205,10 +252,10 @@ def _stress(value: Any, name: str, atoms: Atoms, what: str) -> NDArray[np.float6
         numbers = full[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
     if numbers.shape != (6,):
         raise ValueError(f"{what} has {numbers.size} numbers; a stress has 6 or 9")
-    return -numbers / atoms.get_volume() if "virial" in name.lower() else numbers
+    return numbers
 
 
-CONVERT: Mapping[str, Callable[[Any, str, Atoms, str], NDArray[np.float64]]] = {
+CONVERT: Mapping[str, Callable[[Any, Atoms, str], NDArray[np.float64]]] = {
     "energy": _energy,
     "forces": _forces,
     "stress": _stress,
