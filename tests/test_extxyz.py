@@ -41,7 +41,7 @@ def frame(header=HEADER, rows=ROWS, n=2):
         ("a = 1 b='two words' c=\"it's\"", {"a": 1, "b": "two words", "c": "it's"}),
         ('a="1.0D+02" b=run_1 c=1_2 d="T F"', {"a": 100.0, "b": "run_1", "c": "1_2", "d": [1, 0]}),
         (r'a="say \"x=1\"" b=x=y', {"a": 'say "x=1"', "b": "x=y"}),
-        ('"odd key"=3 empty="" energy=-1 energy=-2', {"odd key": 3, "empty": "", "energy": -1}),
+        ('"odd key"=3 empty="" energy energy=-1', {"odd key": 3, "empty": "", "energy": -1}),
         ('a="_JSON {\\"x\\": 1}"', {"a": {"x": 1}}),
     ],
 )
@@ -129,6 +129,7 @@ def test_keys_may_differ_from_frame_to_frame(tmp_path):
     ("text", "message"),
     [
         (frame("pbc=T " + HEADER + " PBC=F"), r"frame 0 has both pbc= and PBC=; remove one"),
+        (frame(HEADER + " energy=-2"), "frame 0 has both energy=-1 and energy=-2; remove one"),
         (frame(HEADER + ' pbc="T T"'), r"frame 0: pbc is .*three of T and F"),
         (frame(HEADER + " pbc=yes"), r"frame 0: pbc is 'yes'; it must be three of T and F"),
         (frame(HEADER.replace(" 0 4", " 4")), "frame 0: Lattice is .*nine numbers"),
@@ -192,6 +193,14 @@ def test_damaged_compressed_file_is_named(tmp_path, suffix):
     (tmp_path / f"a.xyz{suffix}").write_text("no such thing")
     with pytest.raises(ValueError, match=rf"a\.xyz\{suffix} is damaged"):
         read_images(tmp_path / f"a.xyz{suffix}", f"a.xyz{suffix}")
+
+
+def test_words_of_a_comment_are_no_labels(tmp_path):
+    text = "frames for training: the energy of a box, unit cell, stress" + HEADER.replace(
+        "Latt", " Latt"
+    )
+    (one,) = frames_of(tmp_path, frame(text))
+    assert one.labels.keys == {"energy": "energy", "forces": "forces"}
 
 
 # What a report can say

@@ -110,3 +110,10 @@ def test_unit_that_is_declared_twice_stops():
     units = {"energy-unit": "eV", "energy_unit": "Ry", "force-unit": "eV/A"}
     with pytest.raises(ValueError, match="declares the unit of its energy twice; remove energy_u"):
         from_atoms([crystal(energy=-2.0, **units)])
+
+
+@pytest.mark.parametrize("value", ["real", "kcal/mol", "atomic"])
+def test_units_of_nothing_in_particular_are_refused_unless_they_are_ours(value):
+    assert from_atoms([crystal(energy=-2.0, units="metal", unit=True)]).energy == -2
+    with pytest.raises(ValueError, match=f"says Units={value}, .* write energy-unit=, force-unit="):
+        from_atoms([crystal(energy=-2.0, Units=value)])

@@ -22,19 +22,34 @@ FORTRAN = re.compile(r"[dD](?=[+-]?\d+$)")
 LOGICAL = {"T": True, "TRUE": True, "F": False, "FALSE": False}
 
 
-def read_comment(line: str) -> dict[str, Any]:
-    """Return the pairs of a comment line; a key alone is true, and the first of two keys counts.
+def read_comment(line: str, where: str = "the comment line") -> dict[str, Any]:
+    """Return the pairs of a comment line; a key alone is true.
+
+    Parameters
+    ----------
+    line
+        The line.
+    where
+        What to call it in a message.
+
+    Raises
+    ------
+    ValueError
+        If a key has two values.
 
     Examples
     --------
     >>> read_comment("Energy = -1.5 pbc='T T F' name=run_2 tail")
     {'Energy': -1.5, 'pbc': [True, True, False], 'name': 'run_2', 'tail': True}
     """
-    found: dict[str, Any] = {}
+    words: dict[str, Any] = {}
+    texts: dict[str, str] = {}
     for match in PAIR.finditer(line):
-        value = match["value"]
-        found.setdefault(match["key"].strip('"'), True if value is None else _value(value))
-    return found
+        key, text = match["key"].strip('"'), match["value"]
+        words[key] = True
+        if text is not None and texts.setdefault(key, text) != text:
+            raise ValueError(f"{where} has both {key}={texts[key]} and {key}={text}; remove one")
+    return words | {key: _value(text) for key, text in texts.items()}
 
 
 def number(word: str) -> float:

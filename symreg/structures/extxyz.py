@@ -103,7 +103,7 @@ def _frame(comment: str, lines: Sequence[str], where: str, first_line: int) -> A
             "another file; name the output of CP2K instead, or write energy (eV) and forces "
             "(eV/Å) into one extended XYZ file (1 hartree is 27.211386 eV)"
         )
-    info = read_comment(comment)
+    info = read_comment(comment, where)
     named = _take(info, "properties", where)
     columns = _columns(PLAIN if named is None else str(named), where)
     width = columns[-1].first + columns[-1].width

@@ -25,7 +25,7 @@ from symreg.structures.settings import QUANTITIES, SPLITS
 from symreg.structures.split import trajectory_name
 from symreg.structures.units import declared_units
 
-LARGEST = 1e5
+LARGEST = 1e4
 """Coordinate or component of a cell vector in Å beyond which a frame is refused."""
 CELL_KEYS = ("lattice", "cell", "box")
 """Info keys that hold a cell which the reader of the file left there."""

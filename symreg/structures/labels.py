@@ -167,8 +167,8 @@ def _candidates(
     for place, found in places:
         for name, value in found.items():
             wanted = name == key if key else NAMES[quantity].fullmatch(str(name))
-            if not wanted or value is None:
-                continue
+            if not wanted or value is None or isinstance(value, bool):
+                continue  # a word alone in a comment line is true, and no label
             what = f"{source}: the {quantity} under key '{name}'"
             numbers = CONVERT[quantity](value, atoms, what)
             if quantity == "stress" and "virial" in name.lower():
@@ -214,8 +214,6 @@ def _numbers(value: Any, what: str) -> NDArray[np.float64]:
             value = [
                 float(re.sub("[dD]", "e", word)) for word in re.split(r"[\s,]+", value.strip())
             ]
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{what} is {value!r}, which is not a number") from None

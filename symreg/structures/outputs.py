@@ -55,7 +55,7 @@ def _outcar(text: str) -> list[bool]:
 
 
 def _vasprun(text: str) -> list[bool]:
-    """VASP: as many electronic steps as are allowed."""
+    """VASP: as many electronic steps as are allowed; it does not say if the last one sufficed."""
     nelm = re.findall(r'name="NELM"\s*>\s*(\d+)', text)
     most = int(nelm[-1]) if nelm else 10**9
     return [step.count("<scstep") < most for step in text.split("<calculation")[1:]]
@@ -114,13 +114,17 @@ def read_with_dpdata(path: Path, kind: str, name: str) -> list[Atoms]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data = dpdata.LabeledSystem(str(path), fmt=kind).data
+            return _structures(dpdata.LabeledSystem(str(path), fmt=kind).data)
     except Exception as error:
         # dpdata's readers raise whatever they stumble upon.
         raise ValueError(
             f"{name}: dpdata cannot read it as {kind} ({type(error).__name__}: {error}); convert "
             "it to extended XYZ"
         ) from error
+
+
+def _structures(data: Mapping[str, Any]) -> list[Atoms]:
+    """Turn arrays of dpdata into ASE structures."""
     symbols = [data["atom_names"][t] for t in data["atom_types"]]
     plural = {"energy": "energies", "force": "forces", "virial": "virials"}
     return [

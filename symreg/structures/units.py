@@ -10,7 +10,8 @@ from typing import Any
 from ase import units
 
 HEADER = re.compile(
-    r"(?P<of>energy|forces?|stress|virials?|lengths?|distances?|positions?)[-_ ]?units?",
+    r"(?P<of>energy|forces?|stress|virials?|lengths?|distances?|pos(?:itions?)?|cell|lattice)"
+    r"[-_ ]?units?",
     re.IGNORECASE,
 )
 """Keys that declare a unit."""
@@ -51,6 +52,8 @@ PRESSURE = {
     "bar": units.bar,
     "atm": 1.01325 * units.bar,
 }
+FAMILIAR = ("metal", "ev", "true")
+"""Values of a bare ``units`` that are ours: LAMMPS's name of them, or no value at all."""
 OURS = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³", "virial": "eV", "length": "Å"}
 """Units of what is not declared."""
 
@@ -94,6 +97,11 @@ def declared_units(info: Mapping[str, Any], source: str, n_atoms: int) -> Units:
     factors: dict[str, float] = {}
     foreign = ""
     for key, value in info.items():
+        if str(key).lower() in ("unit", "units") and str(value).lower() not in FAMILIAR:
+            raise ValueError(
+                f"{source} says {key}={value}, which leaves open of what; write energy-unit=, "
+                "force-unit=, stress-unit= and length-unit= instead"
+            )
         if not (match := HEADER.fullmatch(str(key))):
             continue
         quantity = QUANTITY.get(match["of"][0].lower(), "length")
