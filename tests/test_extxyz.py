@@ -203,6 +203,14 @@ def test_words_of_a_comment_are_no_labels(tmp_path):
     assert one.labels.keys == {"energy": "energy", "forces": "forces"}
 
 
+def test_energies_and_virials_of_single_atoms_are_not_those_of_the_frame(tmp_path):
+    header = HEADER.replace("forces:R:3", "forces:R:3:energy:R:1:virial:R:6")
+    rows = ROWS.replace("\n", " -0.5 1 2 3 4 5 6\n")
+    (one,) = frames_of(tmp_path, frame(header, rows))
+    assert one.labels.keys == {"energy": "energy", "forces": "forces"}
+    assert one.labels.energy == -1
+
+
 # What a report can say
 
 

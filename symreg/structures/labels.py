@@ -165,6 +165,8 @@ def _candidates(
 ) -> Iterator[FoundLabel]:
     """Yield each value that may be the label, in our units."""
     for place, found in places:
+        if place == "arrays" and quantity != "forces" and len(atoms) > 1 and not key:
+            continue  # energies and virials of single atoms are not those of the frame
         for name, value in found.items():
             wanted = name == key if key else NAMES[quantity].fullmatch(str(name))
             if not wanted or value is None or isinstance(value, bool):

@@ -95,8 +95,11 @@ BAD_DATA = {
         frame(distance=0.0),
         ["frame 0 (Ar2) has atoms 0 and 1 only 0.0000 Å apart; remove one of them"],
     ),
-    "empty file": ("", ["data.extxyz", "Empty file"]),
-    "truncated": (frame()[:-30], ["data.extxyz", "truncated frame"]),
+    "empty file": ("", ["data.extxyz is empty"]),
+    "truncated": (
+        frame()[:-30],
+        ["data.extxyz frame 0 says that it has 2 atoms, but the file ends after 1"],
+    ),
     "no pairs": (
         frame(distance=8.0),
         ["r_cut is 6.5 Å, but the closest atoms are 8 Å apart, so there are no pairs"],
