@@ -10,6 +10,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from symreg.versions import install
+
 
 def packages(*names: str, extra: str) -> None:
     """End the script unless all packages of an extra can be imported."""
@@ -17,7 +19,7 @@ def packages(*names: str, extra: str) -> None:
         for name in names:
             import_module(name)
     except ModuleNotFoundError as error:
-        sys.exit(f'{error.name} is not installed: pip install "symreg[{extra}]"')
+        sys.exit(f"{error.name} is not installed: {install(extra)}")
 
 
 def shared_data() -> Path:

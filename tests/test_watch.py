@@ -99,6 +99,8 @@ def test_tensorboard_that_is_not_installed_is_named_before_the_search(
 ):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     settings = search_settings(tmp_path / "run", tensorboard=True)
-    with pytest.raises(SettingsError, match=r'pip install "symreg\[tensorboard\]", or set it to'):
+    with pytest.raises(
+        SettingsError, match=r'pip install "symreg-potentials\[tensorboard\]", or set it to'
+    ):
         symreg.search(settings)
     assert not settings.folder.exists()

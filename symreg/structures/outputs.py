@@ -14,6 +14,7 @@ from ase import Atoms
 
 from symreg.structures.converged import FLAG
 from symreg.structures.deepmd import atoms_of_arrays
+from symreg.versions import install
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {"aims-output": {"non_convergence_ok": True}}
 """What ASE's readers of outputs need to be told."""
@@ -103,8 +104,8 @@ def read_with_dpdata(path: Path, kind: str, name: str) -> list[Atoms]:
     """
     if find_spec("dpdata") is None:
         raise ValueError(
-            f'{name} is of a kind, {kind}, that dpdata reads: pip install "symreg[formats]", or '
-            "convert the file to extended XYZ"
+            f"{name} is of a kind, {kind}, that dpdata reads: {install('formats')}, or convert the "
+            "file to extended XYZ"
         )
     import dpdata
 

@@ -1,7 +1,7 @@
 """Clusters: the workers of dask, on this machine, behind a scheduler, or as jobs of SLURM.
 
-Needs ``pip install "symreg[dask]"``. Workers read the data from the run folder, so all of them must
-see it; what travels are populations as flat arrays.
+Needs the extra ``dask``. Workers read the data from the run folder, so all of them must see it;
+what travels are populations as flat arrays.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from symreg import files
+from symreg.versions import install
 from symreg.workers.executors import LOST, ONE_THREAD, Engine, Preload
 
 ANSWER = 25.0
@@ -80,7 +81,7 @@ def _engine(name: str, cluster: Callable[[], Any], file: Path | None = None) -> 
         from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
     except ImportError:
-        raise ValueError('dask is not installed: pip install "symreg[dask]"') from None
+        raise ValueError(f"dask is not installed: {install('dask')}") from None
     return Engine(
         name,
         lambda preload: _connected(cluster, file, preload),

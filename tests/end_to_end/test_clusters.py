@@ -19,7 +19,7 @@ from symreg.runs import open_run
 from symreg.searching.tasks import Source, versions_here
 from symreg.workers import cluster
 
-pytest.importorskip("distributed", reason='needs pip install "symreg[dask]"')
+pytest.importorskip("distributed", reason='needs pip install "symreg-potentials[dask]"')
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("front_only"),

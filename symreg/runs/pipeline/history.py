@@ -24,6 +24,7 @@ from symreg.searching.individuals import from_arrays, structure
 from symreg.searching.islands import State
 from symreg.searching.variation import OPERATORS
 from symreg.terms import Expression
+from symreg.versions import install
 
 
 class History:
@@ -127,8 +128,8 @@ def check_tensorboard() -> None:
         import tensorboardX  # noqa: F401
     except ImportError:
         raise SettingsError(
-            "[output] tensorboard is true, but tensorboardX is not installed: pip install "
-            '"symreg[tensorboard]", or set it to false'
+            "[output] tensorboard is true, but tensorboardX is not installed: "
+            f"{install('tensorboard')}, or set it to false"
         ) from None
 
 
