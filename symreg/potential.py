@@ -259,14 +259,16 @@ class Potential:
                 f"version {VERSION}: install a newer symreg"
             )
         try:
-            formula, history = Formula.from_dict(record), dict(record.get("provenance", {}))
+            formula, history = Formula.from_dict(record), record.get("provenance", {})
+            if not isinstance(history, Mapping):
+                raise ValueError(f"provenance is a {type(history).__name__}, not names with values")
             rows = record.get("covariance")
             matrix = (
                 None if rows is None else [[number_from(value) for value in row] for row in rows]
             )
             if matrix is not None and len({len(row) for row in matrix}) != 1:
                 raise ValueError("rows of the covariance matrix differ in length")
-            return Potential(formula, history, None if matrix is None else np.array(matrix))
+            return Potential(formula, dict(history), None if matrix is None else np.array(matrix))
         except KeyError as error:
             raise ValueError(f"the key {error} is missing") from None
         except (TypeError, AttributeError, OverflowError) as error:

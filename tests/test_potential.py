@@ -212,6 +212,10 @@ def test_missing_file_is_an_oserror(tmp_path):
             lambda record: record | {"terms": [record["terms"][0] | {"weight": float("nan")}]},
             "weight of the term Ar-Ar: x\\^-11.7 is nan; it must be a number from -1e\\+100",
         ),
+        (
+            lambda record: record | {"terms": [record["terms"][0] | {"term": "Ar-Ar: a²*x"}]},
+            "formula cannot be read: unexpected character",
+        ),
         (lambda record: record | {"covariance": [[1.0]]}, "the formula has 5 constants"),
         (lambda record: record | {"covariance": [[1.0], [1.0, 2.0]]}, "differ in length"),
         (lambda record: record | {"covariance": 3.0}, "wrong type"),
@@ -240,6 +244,7 @@ def test_broken_file_is_refused_with_its_name(argon, tmp_path, change, message):
         ({"e0": {"Ar": True}}, "e0 of Ar is True; it must be a number"),
         ({"r0": 10**400}, r"r0 is 1000.*; it must be a number from 0\.001 to 1000 Å"),
         ({"r0": 1e300}, r"r0 is 1e\+300; it must be a number from 0\.001 to 1000 Å"),
+        ({"provenance": [1]}, "provenance is a list, not names with values"),
         ({"r_lo": "3"}, "r_lo is '3'; it must be a number from 0 to 100 Å"),
         ({"r_lo_pairs": {"Ar-Ar": 1e9}}, "r_lo of Ar-Ar is 1000000000.0; it must be"),
         ({"cutoff": {"kind": "none", "r_cut": 1e9}}, "r_cut of a cutoff is 1000000000.0; it must"),

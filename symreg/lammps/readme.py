@@ -34,14 +34,19 @@ def readme_text(
     formula: Formula, routes: list[Route], parity: Parity, provenance: Mapping[str, Any]
 ) -> str:
     """The whole file, in Markdown."""
-    known = {k: v for k, v in provenance.items() if k not in ("citation", "constants")}
+    constants = provenance.get("constants")
+    table = (
+        constants if isinstance(constants, list | tuple) and all(map(_is_row, constants)) else ()
+    )
+    told = ("citation", "constants") if table else ("citation",)
+    known = {k: v for k, v in provenance.items() if k not in told}
     blocks = [
         [f"# {'-'.join(formula.species)}"],
         _formula_lines(formula),
         _range_lines(formula, routes[0]),
         _parity_lines(parity),
         (RUN + _route_text(routes)).splitlines(),
-        _constants_lines(provenance.get("constants") or ()),
+        _constants_lines(table),
         ["## Where it comes from\n", *_bullets(known)] if known else [],
         [f"## Citation\n\n{one_line(provenance.get('citation', 'none given'))}"],
     ]
@@ -171,6 +176,15 @@ def _route_text(routes: list[Route]) -> str:
             name = f"potential-{route.style}.mod` is the same potential"
             text += f"- `{name if n else 'potential.mod` computes it'} {says}.\n"
     return text + "".join(way_of(route.style).notes(route) for route in routes)
+
+
+def _is_row(entry: Any) -> bool:
+    """Whether text from outside is what a search knows of a constant."""
+    if not isinstance(entry, Mapping) or not {"name", "value"} <= set(entry):
+        return False
+    others = [entry.get(name) for name in ("low", "high", "standard_error")]
+    numbers = [entry["value"], *(number for number in others if number is not None)]
+    return all(isinstance(number, int | float) for number in numbers)
 
 
 def _constants_lines(constants: Sequence[Mapping[str, Any]]) -> list[str]:

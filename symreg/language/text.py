@@ -21,7 +21,8 @@ ONE: Nested = ("int", 1)
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<real>\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)"
-    r"|(?P<int>\d+)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/^()]))"
+    r"|(?P<int>\d+)|(?P<name>[A-Za-z_]\w*)|(?P<mark>\*\*|[-+*/^()]))",
+    re.ASCII,  # names are such as Python, C++ and LAMMPS have
 )
 _SUMS = tuple(f"s{n}" for n in range(1, 100))  # variables of a function of sums
 _DEPTH = 80  # 8 calls each: Python allows 1000

@@ -124,6 +124,15 @@ def test_provenance_does_not_break_out_of_its_line(formulas, style, tmp_path):
         assert not any("UNITS: real" in line for line in lines)
 
 
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize("constants", [3, [3], [{"name": "w1"}], [{"name": "w1", "value": "1"}]])
+def test_constants_of_a_file_that_are_no_table_are_told_as_they_stand(argon, tmp_path, constants):
+    export(argon, tmp_path, style="lepton", provenance={"constants": constants})
+    text = (tmp_path / "README.md").read_text()
+    assert f"- constants: {constants}" in text
+    assert "| name |" not in text
+
+
 @pytest.mark.lammps
 def test_the_table_of_sw_begins_at_the_domain_and_closer_atoms_stop_lammps(formulas, tmp_path):
     formula = formulas["sw"]
