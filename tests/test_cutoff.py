@@ -124,3 +124,9 @@ def test_settings_that_make_no_function_are_refused(settings, message):
 
 def test_onset_is_no_matter_where_there_is_none():
     assert Cutoff(kind="cosine", r_cut=3.0, r_on=9.0).value(np.array([1.0])) > 0
+
+
+@pytest.mark.parametrize("r_cut", [1e3, np.inf, np.nan, 0.0, -1.0])
+def test_a_radius_within_which_nobody_can_list_neighbours_is_refused(r_cut):
+    with pytest.raises(ValueError, match="it must be greater than 0, and at most 100 Å"):
+        Cutoff(kind="none", r_cut=r_cut)
