@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from symreg.structures import DataSettings, read_structures
-from symreg.structures.comments import read_comment
 from symreg.structures.files import read_images
+from symreg.structures.formats.comments import read_comment
 from symreg.structures.frames import collect, likely_forces, separate_unconverged
 
 KEYS = {"energy": "", "forces": "", "stress": ""}

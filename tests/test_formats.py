@@ -254,7 +254,7 @@ def test_output_of_cp2k_that_did_not_converge_is_named(tmp_path):
 
 
 def test_without_dpdata_what_to_install_is_said(monkeypatch):
-    monkeypatch.setattr("symreg.structures.outputs.find_spec", lambda _: None)
+    monkeypatch.setattr("symreg.structures.formats.outputs.find_spec", lambda _: None)
     with pytest.raises(
         ValueError, match=r'cp2k.out is of .* pip install "symreg-potentials\[formats\]"'
     ):

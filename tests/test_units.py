@@ -4,7 +4,7 @@ from ase import Atoms
 from ase.units import Bohr, GPa, Hartree, Rydberg, kcal, mol
 
 from symreg.structures import from_atoms
-from symreg.structures.units import unit_factor
+from symreg.structures.formats.units import unit_factor
 
 
 def crystal(**info):

@@ -22,11 +22,16 @@ import ase.io
 from ase import Atoms
 from ase.io.formats import filetype
 
-from symreg.structures.deepmd import is_deepmd, read_deepmd
-from symreg.structures.extxyz import read_extxyz
-from symreg.structures.json_sets import is_json_set, read_json_set
-from symreg.structures.mlip import BEGIN, read_mlip
-from symreg.structures.outputs import OPTIONS, add_free_energy, mark_unconverged, read_with_dpdata
+from symreg.structures.formats.deepmd import is_deepmd, read_deepmd
+from symreg.structures.formats.extxyz import read_extxyz
+from symreg.structures.formats.json_sets import is_json_set, read_json_set
+from symreg.structures.formats.mlip import BEGIN, read_mlip
+from symreg.structures.formats.outputs import (
+    OPTIONS,
+    add_free_energy,
+    mark_unconverged,
+    read_with_dpdata,
+)
 from symreg.structures.settings import SPLITS, DataSettings
 
 COMPRESSED: Mapping[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from symreg.structures.converged import is_converged
 from symreg.structures.data import Structures
+from symreg.structures.formats.converged import is_converged
+from symreg.structures.formats.units import declared_units
 from symreg.structures.labels import (
     LIKELY_FORCES,
     Labels,
@@ -23,7 +24,6 @@ from symreg.structures.labels import (
 from symreg.structures.periodic import FLAT
 from symreg.structures.settings import QUANTITIES, SPLITS
 from symreg.structures.split import trajectory_name
-from symreg.structures.units import declared_units
 
 LARGEST = 1e4
 """Coordinate or component of a cell vector in Å beyond which a frame is refused."""

@@ -11,8 +11,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from symreg.structures.formats.units import Units, declared_units
 from symreg.structures.settings import QUANTITIES
-from symreg.structures.units import Units, declared_units
 
 PREFIX = r"(?:(?:ref|reference|dft|qm|target|label)_)?"
 SUFFIX = r"(?:_(?:ref|dft))?"

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from symreg.structures.converged import FLAG
-from symreg.structures.deepmd import atoms_of_arrays
+from symreg.structures.formats.converged import FLAG
+from symreg.structures.formats.deepmd import atoms_of_arrays
 from symreg.versions import install
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {"aims-output": {"non_convergence_ok": True}}

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from symreg.structures.comments import LOGICAL, number, read_comment
+from symreg.structures.formats.comments import LOGICAL, number, read_comment
 
 PLAIN = "species:S:1:pos:R:3"
 """Columns of a file that does not name them."""

@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.units import bar
 from numpy.typing import NDArray
 
-from symreg.structures.units import unit_factor
+from symreg.structures.formats.units import unit_factor
 
 STYLES = {
     "electronvolt": "eV",

@@ -1,0 +1,1 @@
+"""Formats that people keep structures in, each with its own traps."""
