@@ -95,7 +95,7 @@ def known_forms_markdown() -> str:
 def cutoffs_markdown() -> str:
     """The cutoff functions, as the docstring of their class lists them."""
     text = inspect.getdoc(Cutoff) or ""
-    return _markdown(text[text.index("With ") : text.index("Raises\n")])
+    return _markdown(text[text.index("With ") : text.index("A ``ValueError``")])
 
 
 PIECES: Mapping[str, Callable[[], str]] = {

@@ -1,4 +1,5 @@
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,10 +73,22 @@ def step(epoch, message=""):
 def test_every_command_is_listed_in_the_order_of_use():
     output = command("--help").output
     names = [
-        *("demo", "init", "run", "resume", "stop", "watch", "show", "fit", "validate", "export"),
+        *(
+            "demo",
+            "init",
+            "data",
+            "run",
+            "resume",
+            "stop",
+            "watch",
+            "show",
+            "fit",
+            "validate",
+            "export",
+        ),
         *("slurm-script", "doctor"),
     ]
-    places = [output.index(f" {name} ") for name in names]
+    places = [re.search(rf"(?m)^\W*{name} ", output).start() for name in names]
     assert places == sorted(places)
 
 

@@ -9,7 +9,8 @@ import pytest
 from symreg.structures import DataSettings, read_structures
 from symreg.structures.files import read_images
 from symreg.structures.formats.comments import read_comment
-from symreg.structures.frames import collect, likely_forces, separate_unconverged
+from symreg.structures.frames import collect
+from symreg.structures.labels import unused_vectors
 
 KEYS = {"energy": "", "forces": "", "stress": ""}
 HEADER = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1'
@@ -217,9 +218,8 @@ def test_energies_and_virials_of_single_atoms_are_not_those_of_the_frame(tmp_pat
 def test_arrays_that_may_be_forces_are_listed_likely_ones_first(tmp_path):
     header = "Properties=species:S:1:pos:R:3:aux:R:3:momenta:R:3:gradient:R:3:tags:I:3 energy=1"
     rows = "Ar 0 0 0 1 1 1 2 2 2 3 3 3 4 4 4\n"
-    unlabelled = frame(header, rows, n=1)
-    frames = frames_of(tmp_path, unlabelled + unlabelled.replace("gradient", "frc") + frame())
-    assert list(likely_forces(frames).items()) == [("gradient", 1), ("frc", 1), ("aux", 2)]
+    (one,) = frames_of(tmp_path, frame(header, rows, n=1))
+    assert unused_vectors(one.atoms) == ["gradient", "aux"]
 
 
 @pytest.mark.parametrize(
@@ -235,9 +235,6 @@ def test_arrays_that_may_be_forces_are_listed_likely_ones_first(tmp_path):
         ("not_converged=F", True),
     ],
 )
-def test_frames_that_did_not_converge_are_separated_unless_kept(tmp_path, flag, converged):
-    frames = frames_of(tmp_path, frame() + frame(f"{HEADER} {flag}"))
-    used, left_out = separate_unconverged(frames)
-    assert [f.source for f in left_out] == ([] if converged else ["a.xyz frame 1"])
-    assert len(used) + len(left_out) == 2
-    assert separate_unconverged(frames, ["unconverged"]) == (frames, [])
+def test_a_frame_says_that_it_did_not_converge(tmp_path, flag, converged):
+    one, other = frames_of(tmp_path, frame() + frame(f"{HEADER} {flag}"))
+    assert (one.converged, other.converged) == (True, converged)

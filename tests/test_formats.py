@@ -13,7 +13,7 @@ from ase.units import GPa, Hartree, Rydberg
 
 from symreg.structures import DataSettings, read_structures
 from symreg.structures.files import read_images
-from symreg.structures.frames import collect, separate_unconverged
+from symreg.structures.frames import collect
 
 GOLDEN = Path(__file__).parent / "golden" / "formats"
 PRESSURE = -0.1 * GPa * np.array([-16.02176634, -16.02176634, -32.04353268, 2, 3, 1])
@@ -55,9 +55,12 @@ def test_outputs_give_free_energies_and_stresses_in_our_sign(name, energy, stres
 
 @pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml", "silicon.pwo", "aims.out", "gpaw.txt"])
 def test_the_frame_of_an_output_whose_cycle_did_not_converge_is_left_out(name):
-    used, left_out = separate_unconverged(frames_of(GOLDEN / name))
-    assert [f.source for f in used] == [f"{name} frame 0"]
-    assert [f.source for f in left_out] == [f"{name} frame 1"]
+    assert [f.converged for f in frames_of(GOLDEN / name)] == [True, False]
+    structures, report = read_structures(DataSettings(train=(name,)), GOLDEN)
+    assert structures.source == (f"{name} frame 0",)
+    assert report.left_out["unconverged"] == (1, f"{name}@1")
+    kept, _ = read_structures(DataSettings(train=(name,), keep=("unconverged",)), GOLDEN)
+    assert len(kept) == 2
 
 
 def test_one_failed_cycle_marks_all_frames_where_they_cannot_be_matched(tmp_path):
@@ -185,6 +188,7 @@ def system(tmp_path):
 
 def test_system_of_deepmd_is_read_by_its_folder(system):
     structures, report = read_structures(DataSettings(train=("water",)), system.parent)
+    structures = structures.taken(np.argsort(structures.source))
     assert structures.source == ("water frame 0", "water frame 1")
     assert structures.group == ("water", "water")
     assert structures.formula(0) == "MoSe"

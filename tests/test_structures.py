@@ -238,7 +238,8 @@ def test_frame_may_lack_its_energy_but_not_its_forces_too(write):
     bare = CUBE.format(comment="bandgap=3").replace("energy=-1.5 ", "")
     structures, report = read(write(DIMER.format(comment=""), DIMER.format(comment="energy=1")))
     np.testing.assert_array_equal(structures.energy, [np.nan, 1.0])
-    assert "1 structures have no energy, the first a.extxyz frame 0" in report.notes
+    lacking = "1 structures have no energy, the first a.extxyz frame 0"
+    assert any(note.startswith(lacking) for note in report.notes)
     with pytest.raises(
         ValueError,
         match=r"frame 1 has neither .* it has info: bandgap; .* \[data\] energy_key = \"my_energy",
@@ -261,11 +262,11 @@ def test_file_that_is_missing_is_named(tmp_path):
         read(tmp_path, "si*.xyz")
 
 
-def test_globs_and_several_files_are_read_once_each_in_order(write):
+def test_globs_and_several_files_are_read_once_each(write):
     for name in ("b.extxyz", "a.extxyz"):
         folder = write(DIMER.format(comment="energy=1"), name=name)
     structures, _ = read(folder, "b.extxyz", "*.extxyz", validation_fraction=0)
-    assert structures.source == ("b.extxyz frame 0", "a.extxyz frame 0")
+    assert sorted(structures.source) == ["a.extxyz frame 0", "b.extxyz frame 0"]
 
 
 def test_file_in_two_splits_stops(write):
@@ -309,7 +310,7 @@ def test_periodic_structure_needs_its_cell_vectors():
 
 def test_two_atoms_in_one_place_stop(write):
     with pytest.raises(
-        ValueError, match=r"frame 0 \(Ar2\) has atoms 0 and 1 only 0.0001 Å apart; remove one"
+        ValueError, match=r"a.extxyz frame 0 has two atoms only 0.0001 Å apart; remove one"
     ):
         read(write(DIMER.format(comment="energy=1").replace("3.8", "0.0001")))
 
@@ -341,7 +342,10 @@ def test_one_atom_crystal_is_not_an_isolated_atom():
         ({"train": "a.xyz"}, r"\[data\] train is a text"),
         ({"validation_fraction": 1.5}, r"\[data\] validation_fraction is 1.5; it must be"),
         ({"validation_fraction": float("nan")}, r"\[data\] validation_fraction is nan"),
-        ({"split": "time"}, r"\[data\] split is 'time'; it must be one of 'trajectory', 'block'"),
+        (
+            {"split": "time"},
+            r"\[data\] split is 'time'; it must be one of 'trajectory', 'group', 'block'",
+        ),
         ({"weights": {"bulk": -1.0}}, r"\[data.weights\] bulk is -1; a weight must be 0"),
     ],
 )

@@ -103,20 +103,58 @@ def init(
     """Write a commented run file for the structures in a folder."""
     from symreg.config import template
     from symreg.files import write_text
+    from symreg.structures import DataSettings, data_in, proposals, survey_structures
 
     path = folder / "run.toml"
     if path.exists():
         raise FileExistsError(f"{path} exists; it was left as it is")
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
-    found = sorted({p.name for pattern in _DATA for p in folder.glob(pattern) if p.is_file()})
-    write_text(path, template(found))
-    named = f" with {', '.join(found)}" if found else "; no data files found, so name them in it"
-    typer.echo(f"wrote {path}{named}")
+    found = data_in(folder)
+    lines, proposed = [], {}
+    if found["train"]:
+        try:
+            train, validation, test = (tuple(found[use]) for use in _FOR)
+            settings = DataSettings(train=train, validation=validation, test=test)
+            facts, _ = survey_structures(settings, folder)
+            proposed = {name: (value, why) for name, value, why in proposals(facts)}
+        except (ValueError, OSError) as error:
+            lines.append(f"no run can begin yet: {error}")
+    write_text(path, template(found, proposed))
+    shown = "; ".join(f"{', '.join(found[use])}{_FOR[use]}" for use in _FOR if found[use])
+    named = f"with {shown}" if shown else "; no data files found, so name them in it"
+    typer.echo(f"wrote {path} {named}".replace(" ;", ";"))
     typer.echo(f"then: symreg run {path}")
+    lines += [f"proposed {name} = {value:g}: {why}" for name, (value, why) in proposed.items()]
+    for line in lines:
+        typer.echo(line)
 
 
-_DATA = ("*.extxyz", "*.xyz", "*.traj", "*.db", "*vasprun.xml", "*OUTCAR")
+_FOR = {"train": "", "validation": " for validation", "test": " for the test"}
+
+
+@app.command()
+def data(
+    files: Annotated[list[str], typer.Argument(help="Files of structures, or one run file.")],
+    changes: SetOption = None,
+) -> None:
+    """Say what is in files of structures, and what a fit to them would stumble over."""
+    from pathlib import PurePath
+
+    from symreg import config
+    from symreg.structures.proposals import use_of
+
+    if len(files) == 1 and files[0].endswith(".toml"):
+        settings = config.load(files[0], _overrides(changes))
+    else:
+        by_use: dict[str, list[str]] = {}
+        for name in files:
+            by_use.setdefault(use_of(PurePath(PurePath(name).name)), []).append(name)
+        record = {"data": by_use if "train" in by_use else {"train": files}}
+        settings = config.from_dict(record, overrides=_overrides(changes))
+    from symreg.runs import pipeline
+
+    typer.echo(pipeline.data(settings))
 
 
 @app.command()

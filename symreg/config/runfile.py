@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from symreg.config.settings import Settings, SettingsError, toml_value
+from symreg.structures.settings import LISTS
 
 TABLES: dict[str, type[Any]] = {
     name: table for name, table in get_type_hints(Settings).items() if name != "base"
@@ -72,7 +73,7 @@ def from_dict(
         _override(changed, name, text)
     tables = {name: dict(_table(name, table)) for name, table in changed.items()}
     data = tables.setdefault("data", {})
-    for name in ("train", "validation", "test", "species", "leave_out"):
+    for name in LISTS:
         if isinstance(data.get(name), str):
             data[name] = [data[name]]
     if not data.get("train"):
@@ -197,23 +198,51 @@ def dumps(settings: Settings, folder: str | Path | None = None) -> str:
     return "\n".join(lines)
 
 
-def template(files: Sequence[str] = ()) -> str:
+_LIMITS = {
+    "max_force": "eV/angstrom; structures with larger forces are left out; 0: none",
+    "max_energy": "eV/atom above the lowest of like composition, likewise",
+    "min_distance": "angstrom; structures with closer atoms, likewise",
+}
+
+
+def template(
+    files: Sequence[str] | Mapping[str, Sequence[str]] = (),
+    proposed: Mapping[str, tuple[float, str]] | None = None,
+) -> str:
     """Text of a commented run file for data files in the same folder.
 
+    Parameters
+    ----------
+    files
+        Files to train with, or files by use: ``train``, ``validation``, ``test``.
+    proposed
+        Values of filters of ``[data]``, and their reasons.
+
+    Examples
+    --------
     >>> from_dict(tomllib.loads(template(["argon.extxyz"]))).data.train
     ('argon.extxyz',)
     """
-    train = toml_value(list(files) or ["my.extxyz"])
+    use = files if isinstance(files, Mapping) else {"train": files}
+    lists = {name: toml_value(list(use.get(name, ()))) for name in ("validation", "test")}
+    train = toml_value(list(use["train"]) or ["my.extxyz"])
+    limits = {name: (proposed or {}).get(name, (0.0, text)) for name, text in _LIMITS.items()}
+    filters = "\n".join(
+        f"{f'{name} = {value}':<30} # {reason}" for name, (value, reason) in limits.items()
+    )
     return f"""\
 # A symreg run. Keys left out take the values shown here. Start it with `symreg run` and this file.
 [data]
 train = {train}  # files ASE reads, or globs, relative to this file
-validation = []                # files; when empty, a part of train is set aside:
-split = "trajectory"           # "trajectory" (frames of one run stay together), "block", "random"
+{f"validation = {lists['validation']}":<30} # files; when empty, a part of train is set aside:
+split = "trajectory"           # whole runs; or "group" (whole groups), "block", "random"
 validation_fraction = 0.2
-test = []                      # files used once, at the end
+# validation_groups = ["melt"] # groups that validate whole
+{f"test = {lists['test']}":<30} # files used once, at the end
 group_key = "group"            # info key that names a structure's group
-# leave_out = ["isolated_atom"] # groups that are not used
+{filters}
+# leave_out = ["isolated_atom", "a.extxyz@3"] # groups, and single frames, that are not used
+# keep = ["zero_labels"]       # used although all zero; "unconverged" likewise
 # weights = {{ dimers = 2.0 }}   # weight of each group in the loss, 1 where absent
 # energy_key = "REF_energy"    # keys of the labels; the usual names are found without
 # forces_key = "REF_forces"

@@ -139,6 +139,11 @@ class TermSettings:
         fits = self.r_cut_three_body is None or _positive(self.r_cut_three_body)
         _require(self, "[terms] r_cut_three_body", fits, "a length in Å above 0")
 
+    def n_functions(self, species: int) -> int:
+        """Functions of distances, triplets and sums that so many elements need."""
+        pairs = species * (species + 1) // 2
+        return pairs + species * pairs * bool(self.three_body) + species * self.many_body
+
     @property
     def cutoff_function(self) -> Cutoff:
         """The cutoff function with its radii."""

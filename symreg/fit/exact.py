@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from symreg.arrays import Floats, Integers
 from symreg.fit.sums.base import Addends, Around, Parts, SumKind, run
 from symreg.structures import Structures
 from symreg.structures.neighbours import Pairs, structure_pairs
-from symreg.terms import Expression, Key, Term
+from symreg.terms import Expression, Key, Sum, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import kind_of
 from symreg.terms.lengths import Lengths
@@ -35,7 +35,18 @@ class Prediction:
 
 
 class ExactPath:
-    """Predictions for structures; cutoff functions and lengths in Å are those of ``Lengths``."""
+    """Sums over all pairs and triplets, the oracle of the projected design.
+
+    Parameters
+    ----------
+    structures
+        The data.
+    cutoff, r0, cutoff_three_body, r_lo
+        As of ``Lengths``, in Å. Below ``r_lo`` pairs meet a wall, and distances in all other terms
+        come to rest, as in the finished formula; without it formulas hold as they stand.
+    r_lo_pairs
+        Where the wall of single pairs of elements begins instead, such as ``Ga-As``, in Å.
+    """
 
     def __init__(
         self,
@@ -44,11 +55,13 @@ class ExactPath:
         r0: float,
         cutoff_three_body: Cutoff | None = None,
         r_lo: float | None = None,
+        r_lo_pairs: Mapping[str, float] | None = None,
     ) -> None:
         self.structures = structures
         self.lengths = Lengths(cutoff, cutoff_three_body, r0, r_lo or 0.0)
         self.reach: float = max(c.r_cut for c in (cutoff, cutoff_three_body) if c)
-        self._kinds: dict[str, SumKind] = {}
+        self.r_lo_pairs = dict(r_lo_pairs or {})
+        self._kinds: dict[tuple[str, float], SumKind] = {}
         self._kept: dict[int, Pairs] = {}
         self._n_kept = 0
 
@@ -91,17 +104,19 @@ class ExactPath:
         energies, forces, virial = totals
         return energies, forces[:, :, 0], virial[:, :, 0]
 
-    def kind(self, over: str) -> SumKind:
-        """A kind of sum with these lengths."""
-        if over not in self._kinds:
-            self._kinds[over] = kind_of(over).discoverer(self.lengths)
-        return self._kinds[over]
+    def kind(self, over: str, r_lo: float | None = None) -> SumKind:
+        """A kind of sum with these lengths, the beginning of the domain apart."""
+        begin = self.lengths.r_lo if r_lo is None else r_lo
+        if (over, begin) not in self._kinds:
+            lengths = replace(self.lengths, r_lo=begin)
+            self._kinds[over, begin] = kind_of(over).discoverer(lengths)
+        return self._kinds[over, begin]
 
     def _add_alone(self, expression: Expression, key: Key, around: Around, totals: Totals) -> None:
         """Add the sums of one key that stand alone: the energy is their value."""
         parts = [(term.tree, weight) for term, weight in expression.of(key)]
         energies, *changes = totals
-        for addends in self._addends(key.over, parts, key.species, around, alone=True):
+        for addends in self._addends(key, parts, around, alone=True):
             energies += addends.sums(energies.size)
             addends.add_forces(np.ones(energies.size), *changes)
 
@@ -112,21 +127,22 @@ class ExactPath:
         energies, *changes = totals
         densities = np.zeros((len(term.sums), energies.size))
         for density, one in zip(densities, term.sums, strict=True):
-            for addends in self._addends(one.over, [(one.tree, 1.0)], one.species, around):
+            for addends in self._addends(one, [(one.tree, 1.0)], around):
                 density += addends.sums(energies.size)
         energy, by_sum = run(term.of, *densities)
         energies[centres] += weight * energy[centres]
         with np.errstate(invalid="ignore"):  # of an atom alone F may have no finite slope
             pulls = np.where(centres, weight * by_sum, 0.0)
         for pull, one in zip(pulls, term.sums, strict=True):
-            for addends in self._addends(one.over, [(one.tree, 1.0)], one.species, around):
+            for addends in self._addends(one, [(one.tree, 1.0)], around):
                 addends.add_forces(pull, *changes)
 
     def _addends(
-        self, over: str, parts: Parts, species: Sequence[str], around: Around, alone: bool = False
+        self, key: Key | Sum, parts: Parts, around: Around, alone: bool = False
     ) -> Iterator[Addends]:
-        members = [self.structures.species.index(name) for name in species]
-        return self.kind(over).addends(parts, members, around, alone)
+        members = [self.structures.species.index(name) for name in key.species]
+        begin = self.r_lo_pairs.get(str(key)) if alone else None
+        return self.kind(key.over, begin).addends(parts, members, around, alone)
 
     def _pairs(self, s: int) -> Pairs:
         pairs = self._kept.get(s)

@@ -4,9 +4,11 @@ from symreg.structures.crystals import crystals
 from symreg.structures.data import Structures, data_hash
 from symreg.structures.distances import isolated_atoms
 from symreg.structures.frames import from_atoms
-from symreg.structures.report import DataReport, read_structures
+from symreg.structures.proposals import data_in, proposals
+from symreg.structures.report import DataReport, read_structures, survey_structures
 from symreg.structures.settings import QUANTITIES, SPLITS, DataSettings
 from symreg.structures.split import bootstrap_blocks
+from symreg.structures.words import in_words
 
 __all__ = [
     "QUANTITIES",
@@ -17,7 +19,11 @@ __all__ = [
     "bootstrap_blocks",
     "crystals",
     "data_hash",
+    "data_in",
     "from_atoms",
+    "in_words",
     "isolated_atoms",
+    "proposals",
     "read_structures",
+    "survey_structures",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -90,23 +92,51 @@ class Structures:
         keep = np.asarray(mask, dtype=bool)
         if keep.shape != (len(self),):
             raise ValueError(f"mask has shape {keep.shape}; it must be ({len(self)},)")
-        atoms = np.repeat(keep, self.n_atoms)
-        chosen = np.flatnonzero(keep)
+        return self.taken(np.flatnonzero(keep))
+
+    def taken(self, chosen: NDArray[np.int64]) -> Structures:
+        """Return the structures with these numbers, in this order; ``species`` stays whole."""
+        sizes = self.n_atoms[chosen]
+        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        atoms = np.arange(start[-1]) + np.repeat(self.start[chosen] - start[:-1], sizes)
         return Structures(
             species=self.species,
-            start=np.concatenate([[0], np.cumsum(self.n_atoms[keep])]).astype(np.int64),
+            start=start,
             kind=self.kind[atoms],
             positions=self.positions[atoms],
-            cell=self.cell[keep],
-            pbc=self.pbc[keep],
-            energy=self.energy[keep],
+            cell=self.cell[chosen],
+            pbc=self.pbc[chosen],
+            energy=self.energy[chosen],
             forces=self.forces[atoms],
-            stress=self.stress[keep],
+            stress=self.stress[chosen],
             group=tuple(self.group[s] for s in chosen),
             trajectory=tuple(self.trajectory[s] for s in chosen),
-            split=self.split[keep],
+            split=self.split[chosen],
             source=tuple(self.source[s] for s in chosen),
         )
+
+    def with_species(self, species: Sequence[str]) -> Structures:
+        """Return the same structures with elements numbered as in ``species``."""
+        number = np.full(len(self.species), -1)
+        for k, name in enumerate(self.species):
+            number[k] = species.index(name) if name in species else -1
+        return replace(self, species=tuple(species), kind=number[self.kind])
+
+
+def join_structures(parts: Sequence[Structures]) -> Structures:
+    """Lay structures one after the other; elements are numbered anew."""
+    species = sorted({name for part in parts for name in part.species})
+    parts = [part.with_species(species) for part in parts]
+    sizes = np.concatenate([part.n_atoms for part in parts])
+    joined: dict[str, Any] = {
+        "species": tuple(species),
+        "start": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+    }
+    for name in (entry.name for entry in fields(Structures) if entry.name not in joined):
+        values = [getattr(part, name) for part in parts]
+        whole = isinstance(values[0], tuple)
+        joined[name] = tuple(x for v in values for x in v) if whole else np.concatenate(values)
+    return Structures(**joined)
 
 
 def data_hash(structures: Structures) -> str:

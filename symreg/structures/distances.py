@@ -8,32 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from vesin import NeighborList
 
 from symreg.structures.data import Structures
+from symreg.structures.periodic import image_search
 
 SEARCH_RADII = (2.5, 4.0, 6.0, 9.0)
 """Radii in Å tried one after the other; atoms further apart than the last do not interact."""
+NEAR = 3.5
+"""Distance in Å within which most atoms have a neighbour."""
 OVERLAP = 0.1
 """Distance in Å below which two atoms stand in one place by mistake."""
 VACUUM = 6.0
 """Distance in Å without a neighbour that makes an atom an isolated one."""
-
-
-def image_search(
-    positions: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    pbc: NDArray[np.bool_],
-    radius: float,
-    quantities: str,
-    *,
-    full: bool,
-) -> tuple[NDArray[Any], ...]:
-    """Run vesin; ``quantities`` are its letters, ``full`` asks for i -> j and j -> i."""
-    # One thread: the order of pairs must not depend on the machine, and workers fill the cores.
-    search = NeighborList(cutoff=radius, full_list=full, n_threads=1)
-    found = search.compute(positions, cell, pbc, quantities)
-    return tuple(a.view(np.int64) if a.dtype == np.uint64 else a for a in found)
 
 
 def closest_pairs(
@@ -83,10 +69,26 @@ def nearest_neighbours(structures: Structures, farthest: float) -> NDArray[np.fl
     for s in range(len(structures)):
         of_atom = nearest[structures.atoms_of(s)]
         for radius in [r for r in SEARCH_RADII if r < farthest] + [farthest]:
-            i, d = _search(structures, s, radius, "id", full=True)
+            i, d = search(structures, s, radius, "id", full=True)
             np.minimum.at(of_atom, i, d)
             if np.isfinite(of_atom).all():
                 break
+    return nearest
+
+
+def nearest_of_each_kind(structures: Structures, s: int, r_cut: float) -> NDArray[np.float64]:
+    """Distances in Å from each atom to its nearest neighbour of each element, (n, species).
+
+    They are inf beyond 9 Å, or beyond ``r_cut`` where that is longer.
+    """
+    kind = structures.kind[structures.atoms_of(s)]
+    nearest = np.full((kind.size, len(structures.species)), np.inf)
+    present = np.unique(kind)
+    for radius in (NEAR, VACUUM, max(SEARCH_RADII[-1], r_cut)):
+        i, j, d = search(structures, s, radius, "ijd", full=True)
+        np.minimum.at(nearest, (i, kind[j]), d)
+        if np.isfinite(nearest[:, present]).all():
+            break
     return nearest
 
 
@@ -94,32 +96,14 @@ def isolated_atoms(structures: Structures) -> NDArray[np.bool_]:
     """Tell which structures are one atom without a neighbour within 6 Å, images included, (S,)."""
     lone = np.zeros(len(structures), dtype=bool)
     for s in np.flatnonzero(structures.n_atoms == 1):
-        lone[s] = _search(structures, int(s), VACUUM, "i", full=True)[0].size == 0
+        lone[s] = search(structures, int(s), VACUUM, "i", full=True)[0].size == 0
     return lone
 
 
-def check_overlaps(structures: Structures) -> dict[tuple[str, str], float]:
-    """Return ``closest_distances``, or stop where two atoms stand in one place.
-
-    Raises
-    ------
-    ValueError
-        If two atoms are closer than 0.1 Å.
-    """
-    found = closest_pairs(structures)
-    for d, s, i, j in found.values():
-        if d < OVERLAP:
-            raise ValueError(
-                f"{structures.source[s]} ({structures.formula(s)}) has atoms {i} and {j} only "
-                f"{d:.4f} Å apart; remove one of them, or drop the structure"
-            )
-    return {pair: d for pair, (d, *_) in found.items()}
-
-
-def _search(
+def search(
     structures: Structures, s: int, radius: float, quantities: str, *, full: bool
 ) -> tuple[NDArray[Any], ...]:
-    """Search in structure ``s``."""
+    """Run ``image_search`` in structure ``s``."""
     atoms = structures.atoms_of(s)
     cell, pbc = structures.cell[s], structures.pbc[s]
     return image_search(structures.positions[atoms], cell, pbc, radius, quantities, full=full)
@@ -129,7 +113,7 @@ def _closest_in(
     structures: Structures, s: int, radius: float
 ) -> Iterator[tuple[tuple[str, str], float, int, int]]:
     """Yield the closest two atoms of each pair of elements in structure ``s``."""
-    i, j, d = _search(structures, s, radius, "ijd", full=False)
+    i, j, d = search(structures, s, radius, "ijd", full=False)
     kind = structures.kind[structures.atoms_of(s)]
     ends = np.sort(np.stack([kind[i], kind[j]]), axis=0)
     pair_number = ends[0] * len(structures.species) + ends[1]

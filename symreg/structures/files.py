@@ -36,6 +36,11 @@ from symreg.structures.settings import SPLITS, DataSettings
 
 COMPRESSED: Mapping[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """How to open a compressed file, by the end of its name."""
+XYZ = (".xyz", ".extxyz")
+PORTION = 8_000_000
+"""Bytes of extended XYZ from which on a file is read in portions of that size."""
+LINE = 80
+"""Bytes that an atom takes, about."""
 HEAD = 65536
 """Bytes from the beginning of a file that tell its kind."""
 CP2K_OUTPUT = re.compile(r"^ (?:CP2K\||DBCSR\|)", re.MULTILINE)
@@ -67,6 +72,25 @@ def shown_path(path: Path, folder: Path) -> str:
     """Return a path as the user would write it."""
     relative = os.path.relpath(path.resolve(), folder.resolve())
     return str(path) if relative.startswith("..") else Path(relative).as_posix()
+
+
+def read_portions(path: Path, name: str, species: Sequence[str] = ()) -> Iterator[list[Atoms]]:
+    """Read all frames of a file as ``read_images`` does; long ones of extended XYZ in portions."""
+    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    if plain.suffix.lower() not in XYZ or path.stat().st_size < PORTION:
+        yield read_images(path, name, species)
+        return
+    with _plain(path, name) as whole:
+        portion: list[Atoms] = []
+        size = 0
+        for atoms in read_extxyz(whole, name):
+            portion.append(atoms)
+            size += len(atoms)
+            if size * LINE > PORTION:
+                yield portion
+                portion, size = [], 0
+        if portion:
+            yield portion
 
 
 def read_images(path: Path, name: str, species: Sequence[str] = ()) -> list[Atoms]:
@@ -125,8 +149,8 @@ def _read(path: Path, name: str, species: Sequence[str]) -> list[Atoms]:
         head = file.read(HEAD).decode("utf-8", errors="replace")
     if not head:
         raise ValueError(f"{name} is empty; remove it from [data] or write it again")
-    if path.suffix.lower() in (".xyz", ".extxyz"):
-        return read_extxyz(path, name)
+    if path.suffix.lower() in XYZ:
+        return list(read_extxyz(path, name))
     if BEGIN in head:
         return read_mlip(path, name, species)
     if path.suffix.lower() == ".json" and is_json_set(head):
@@ -144,7 +168,7 @@ def _read_with_ase(path: Path, name: str) -> list[Atoms]:
             warnings.simplefilter("ignore")  # what matters is checked here, frame by frame
             kind = filetype(str(path))
             if kind == "extxyz":
-                return read_extxyz(path, name)
+                return list(read_extxyz(path, name))
             images = _read_as(path, kind)
     except Exception as error:
         # ASE's readers raise whatever they stumble upon.

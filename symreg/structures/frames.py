@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,10 @@ from symreg.structures.data import Structures
 from symreg.structures.formats.converged import is_converged
 from symreg.structures.formats.units import declared_units
 from symreg.structures.labels import (
-    LIKELY_FORCES,
     Labels,
     available_keys,
     frame_info,
     read_labels,
-    unused_vectors,
 )
 from symreg.structures.periodic import FLAT
 from symreg.structures.settings import QUANTITIES, SPLITS
@@ -85,45 +82,6 @@ def check_labelled(frames: Sequence[Frame]) -> None:
                 f"{available_keys(frame.atoms)}; name the right key, as in "
                 '[data] energy_key = "my_energy"'
             )
-
-
-def separate_unconverged(
-    frames: Sequence[Frame], keep: Sequence[str] = ()
-) -> tuple[list[Frame], list[Frame]]:
-    """Split frames into those to use and those left out since their SCF did not converge.
-
-    Parameters
-    ----------
-    frames
-        Frames as read.
-    keep
-        As in ``[data]``; with ``"unconverged"`` all are used.
-
-    Returns
-    -------
-    Frames to use, and frames to leave out and name, each in order.
-    """
-    if "unconverged" in keep:
-        return list(frames), []
-    return [f for f in frames if f.converged], [f for f in frames if not f.converged]
-
-
-def likely_forces(frames: Sequence[Frame]) -> dict[str, int]:
-    """Count the array keys that may be forces, in frames where none were found.
-
-    Returns
-    -------
-    Number of frames for each key. Names that speak of forces or gradients come first, then any
-    other array of three numbers per atom, such as ``For``, ``frc`` or ``gradient``; a gradient is
-    a force with the other sign.
-    """
-    found = Counter(
-        key
-        for frame in frames
-        if "forces" not in frame.labels.keys
-        for key in unused_vectors(frame.atoms)
-    )
-    return dict(sorted(found.items(), key=lambda item: not LIKELY_FORCES.search(item[0])))
 
 
 def from_atoms(

@@ -1,212 +1,247 @@
-"""Look for labels and structures that cannot be right."""
+"""Look for labels and structures that cannot be right, or of which a fit must know."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from numpy.typing import NDArray
 
+from symreg.structures.consistency import CLEAR_STEP, check_units
 from symreg.structures.data import Structures
-from symreg.structures.distances import isolated_atoms, nearest_neighbours
+from symreg.structures.facts import Facts, facts_of
+from symreg.structures.findings import Finding, at, listed
 from symreg.structures.settings import SPLITS
 
 OUTLIER = 10.0
 """Robust standard deviations from the median energy that make an outlier."""
-REACH = 9.0
-"""Distance in Å up to which neighbours are looked for."""
 SQUEEZED = 0.9
 """A structure whose closest atoms are nearer than this part of its group's median is squeezed."""
 LARGE_FORCE = 100.0
 """Force in eV/Å beyond which a structure is of little use to a fit."""
-SMALL_STRAIN, LARGE_STRAIN = 1e-4, 0.1
-"""Strains between which the work of the stress is compared with the energy."""
-SMALL_SHIFT, LARGE_SHIFT = 1e-3, 0.5
-"""Displacements in Å between which the work of the forces is compared with the energy."""
-STILL = 0.05
-"""Largest displacement in Å, apart from the strain, where the work of the stress is compared."""
-ENOUGH = 4
-"""Pairs of structures that make a median worth a warning."""
-CLEAR_STEP = 1e-3
-"""Change of energy in eV/atom that stands clear of DFT noise."""
-UNITS = {
-    "forces": {"Ha/bohr": 1 / 51.422067, "Ry/bohr": 1 / 25.711034, "kcal/mol/Å": 23.060548},
-    "stress": {"kBar": 1602.1766, "GPa": 160.21766, "Ha/bohr³": 1 / 183.63154, "bar": 1602176.6},
-}
-"""Units met in the wild: their size in ours is one over this."""
+NET_FORCE = 0.005
+"""Sum of forces over the number of atoms in eV/Å that is more than rounding."""
+DEEP = 0.4
+"""Part of the sum of covalent radii below which the cores of two atoms overlap."""
+LABELS_PER_FUNCTION = 20
+"""Labels below which a function of a distance is hardly determined."""
+TRAIN = SPLITS.index("train")
 
 
-@dataclass(frozen=True)
-class Step:
-    """Two structures so similar that one turns into the other by a small step from a to b."""
+def lint(
+    structures: Structures | Facts, r_cut: float = 6.0, functions: int = 1
+) -> tuple[list[str], list[str]]:
+    """Return notes on what was checked, and warnings on what looks wrong.
 
-    energy: float
-    """Change of energy in eV/atom."""
-    forces: float
-    """Change that the forces foretell, eV/atom."""
-    stress: float
-    """Change that the stresses foretell, eV/atom."""
-    shift: float
-    """Largest displacement in Å apart from the strain."""
-    strain: float
-    """Largest component of the strain."""
-
-
-def lint(structures: Structures) -> tuple[list[str], list[str]]:
-    """Return notes on what was checked, and warnings on what looks wrong."""
-    notes = _lone_atoms(structures)
-    found = [*_duplicates(structures), *_outliers(structures), *_large_forces(structures)]
-    steps = list(_steps(structures))
-    moved = [x for x in steps if x.strain < SMALL_STRAIN and SMALL_SHIFT < x.shift < LARGE_SHIFT]
-    strained = [x for x in steps if SMALL_STRAIN < x.strain < LARGE_STRAIN and x.shift < STILL]
-    works = {
-        "forces": [(x.forces, x.energy) for x in moved],
-        "stress": [(x.stress, x.energy - x.forces) for x in strained],
-    }
-    for quantity, pairs in works.items():
-        ratios = [w / e for w, e in pairs if np.isfinite(w + e) and abs(e) > CLEAR_STEP]
-        if len(ratios) >= ENOUGH:
-            notes.append(
-                f"{quantity} compared with energies over {len(ratios)} pairs of structures"
-            )
-            found += _judge(quantity, float(np.median(ratios)), len(ratios))
-    return notes, found
+    Parameters
+    ----------
+    structures
+        The data, or what is known of them.
+    r_cut
+        Cutoff radius in Å.
+    functions
+        Functions that the run asks for.
+    """
+    facts = facts_of(structures, r_cut) if isinstance(structures, Structures) else structures
+    notes, warnings = check(facts, r_cut, functions)
+    return [x.text for x in notes], [x.text for x in warnings]
 
 
-def _judge(quantity: str, ratio: float, count: int) -> list[str]:
-    """Warn if a label, integrated, gives ``ratio`` times the change of energy."""
-    if 0.5 < ratio < 2:
-        return []
-    looks = "the energies may be of another calculation"
-    if abs(ratio) < 1e-3:
-        looks = "it is zero or in a far larger unit"
-    elif 0.5 < -ratio < 2:
-        looks = "its sign is the opposite one"
-    for unit, size in UNITS[quantity].items():
-        if 0.75 < abs(ratio) / size < 1.33:
-            sign = " with the opposite sign" if ratio < 0 else ""
-            looks = f"it looks like {unit}{sign}"
-    wanted = "eV/Å³, tension positive" if quantity == "stress" else "eV/Å"
-    return [
-        f"{quantity} does not fit the energies: over {count} pairs of similar structures it "
-        f"foretells {ratio:.4g} times the change of energy; {looks}; "
-        f"{quantity} must be in {wanted}"
-    ]
+def check(facts: Facts, r_cut: float, functions: int) -> tuple[list[Finding], list[Finding]]:
+    """Return what ``lint`` does, in parts."""
+    compared, differ = check_units(facts)
+    notes = [*_lone_atoms(facts), *_loose_atoms(facts, r_cut), *_net_forces(facts)]
+    notes += [*_ruling_groups(facts), *compared]
+    warnings = [*_duplicates(facts), *_outliers(facts), *_large_forces(facts), *_overlaps(facts)]
+    warnings += [*differ, *_strangers(facts, r_cut), *_few_labels(facts, functions)]
+    return notes, warnings
 
 
-def _steps(structures: Structures) -> Iterator[Step]:
-    """Yield steps between structures that follow each other in their file or in volume."""
-    alike: dict[bytes, list[int]] = {}
-    for s in np.flatnonzero(np.isfinite(structures.energy)).tolist():
-        kind = structures.kind[structures.atoms_of(s)]
-        alike.setdefault(kind.tobytes() + structures.pbc[s].tobytes(), []).append(s)
-    volume = structures.volume
-    for members in alike.values():
-        by_volume = sorted(members, key=lambda s: float(volume[s]))
-        pairs = {*itertools.pairwise(members), *itertools.pairwise(by_volume)}
-        yield from (_step(structures, a, b) for a, b in sorted(pairs))
-
-
-def _step(structures: Structures, a: int, b: int) -> Step:
-    """Compare two structures of like atoms, by the trapezoidal rule."""
-    atoms_a, atoms_b = structures.atoms_of(a), structures.atoms_of(b)
-    cell_a, cell_b = structures.cell[a], structures.cell[b]
-    shift = structures.positions[atoms_b] - structures.positions[atoms_a]
-    strain = np.zeros((3, 3))
-    if structures.pbc[a].all():
-        scaled = structures.positions[atoms_b] @ np.linalg.inv(cell_b)
-        scaled -= structures.positions[atoms_a] @ np.linalg.inv(cell_a)
-        shift = (scaled - np.round(scaled)) @ (0.5 * (cell_a + cell_b))
-        gradient = np.linalg.solve(cell_a, cell_b) - np.linalg.solve(cell_b, cell_a)
-        strain = 0.25 * (gradient + gradient.T)  # the logarithmic strain, to second order
-    elif not np.allclose(cell_a, cell_b):
-        strain += np.inf
-    shift -= shift.mean(axis=0)
-    n = len(shift)
-    still = np.abs(shift).max() < SMALL_SHIFT
-    force = structures.forces[atoms_a] + structures.forces[atoms_b]
-    virial = structures.volume[[a, b]] @ structures.stress[[a, b]]
-    # A shear stands twice in the strain tensor and once in the stress of six numbers.
-    voigt = strain[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] * [1, 1, 1, 2, 2, 2]
-    return Step(
-        energy=float(structures.energy[b] - structures.energy[a]) / n,
-        forces=0.0 if still else -0.5 * float((force * shift).sum()) / n,
-        stress=0.5 * float(virial @ voigt) / n if np.isfinite(strain).all() else np.nan,
-        shift=float(np.abs(shift).max()),
-        strain=float(np.abs(strain).max()),
-    )
-
-
-def _lone_atoms(structures: Structures) -> list[str]:
+def _lone_atoms(facts: Facts) -> Iterator[Finding]:
     """Tell one-atom crystals from isolated atoms."""
-    crystals = (structures.n_atoms == 1) & ~isolated_atoms(structures)
-    if not crystals.any():
-        return []
-    return [f"{crystals.sum()} one-atom cells are crystals, not isolated atoms"]
-
-
-def _duplicates(structures: Structures) -> Iterator[str]:
-    """Warn of structures that occur more than once, above all in different splits."""
-    seen: dict[bytes, int] = {}
-    twins, leaks = [], []
-    for s in range(len(structures)):
-        atoms = structures.atoms_of(s)
-        numbers = np.concatenate([structures.positions[atoms], structures.cell[s]])
-        key = (np.round(numbers, 6) + 0.0).tobytes() + structures.kind[atoms].tobytes()
-        first = seen.setdefault(key + structures.pbc[s].tobytes(), s)
-        if first != s:
-            pair = f"{structures.source[first]} and {structures.source[s]}"
-            twins.append(pair)
-            if structures.split[first] != structures.split[s]:
-                where = " and ".join(SPLITS[structures.split[x]] for x in (first, s))
-                leaks.append(f"{pair} ({where})")
-    if twins:
-        yield f"{len(twins)} structures occur twice, such as {twins[0]}"
-    if leaks:
-        yield (
-            f"{len(leaks)} structures occur in two splits, such as {leaks[0]}: "
-            "errors there are not those of unseen data"
+    crystals = (facts.n_atoms == 1) & ~facts.lone
+    if crystals.any():
+        yield Finding(
+            f"{crystals.sum()} one-atom cells are crystals, not isolated atoms",
+            "e0 does not come from them",
         )
 
 
-def _outliers(structures: Structures) -> Iterator[str]:
+def _loose_atoms(facts: Facts, r_cut: float) -> Iterator[Finding]:
+    """Tell of atoms that no formula can say anything of."""
+    loose = (facts.loose > 0) & ~facts.lone
+    if loose.any():
+        whole = np.count_nonzero(loose & (facts.loose == facts.n_atoms))
+        yield Finding(
+            f"{loose.sum()} structures have atoms without a neighbour within {r_cut:g} Å, "
+            f"{whole} of them no others; the first is {facts.source[int(np.argmax(loose))]}",
+            "of such atoms a formula gives e0 and no force",
+        )
+
+
+def _net_forces(facts: Facts) -> Iterator[Finding]:
+    """Tell of forces that do not sum to zero."""
+    net = np.nan_to_num(facts.net)
+    if net.max() > NET_FORCE:
+        yield Finding(
+            f"the forces of {np.count_nonzero(net > NET_FORCE)} structures do not sum to zero, by "
+            f"up to {net.max():.2g} eV/Å per atom, in {facts.source[int(np.argmax(net))]}",
+            "no potential can follow them closer than that",
+        )
+
+
+def _ruling_groups(facts: Facts) -> Iterator[Finding]:
+    """Name a small group whose forces outweigh all others."""
+    names, number = np.unique(facts.group, return_inverse=True)
+    squares = np.bincount(number, weights=facts.squares)
+    atoms = np.bincount(number, weights=facts.n_atoms)
+    top = int(np.argmax(squares))
+    if names.size > 1 and squares[top] > 0.5 * squares.sum() and atoms[top] < 0.2 * atoms.sum():
+        rms = np.sqrt(np.array([squares[top], squares.sum() - squares[top]]))
+        rms /= np.sqrt([atoms[top], atoms.sum() - atoms[top]])
+        yield Finding(
+            f"forces of group '{names[top]}' are {rms[0]:.3g} eV/Å in the root mean square, those "
+            f"of all other groups {rms[1]:.2g}",
+            "the error of forces is mostly that of this group",
+            f"[data.weights] {names[top]} = 0.1 lessens it",
+        )
+
+
+def _duplicates(facts: Facts) -> Iterator[Finding]:
+    """Warn of structures that occur more than once, above all in different splits."""
+    seen: dict[bytes, int] = {}
+    twins, leaks = [], []
+    for s, digest in enumerate(facts.digest):
+        first = seen.setdefault(digest, s)
+        if first != s:
+            pair = f"{facts.source[first]} and {facts.source[s]}"
+            twins.append((pair, s))
+            if facts.split[first] != facts.split[s]:
+                where = " and ".join(SPLITS[facts.split[x]] for x in (first, s))
+                leaks.append((f"{pair} ({where})", s))
+    if twins:
+        yield Finding(
+            f"{len(twins)} structures occur twice, such as {twins[0][0]}",
+            "each counts as often as it occurs",
+            f'[data] leave_out = ["{at(facts.source[twins[0][1]])}", ...] leaves single ones out',
+        )
+    if leaks:
+        yield Finding(
+            f"{len(leaks)} structures occur in two splits, such as {leaks[0][0]}",
+            "errors there are not those of unseen data",
+            f'leave one out, as in [data] leave_out = ["{at(facts.source[leaks[0][1]])}"]',
+        )
+
+
+def _outliers(facts: Facts) -> Iterator[Finding]:
     """Warn of energies far from others of the same group and composition.
 
     An energy that is high where atoms are squeezed together is what physics wants.
     """
-    per_atom = structures.energy / structures.n_atoms
-    closest = np.minimum.reduceat(nearest_neighbours(structures, REACH), structures.start[:-1])
-    alike: dict[tuple[str, ...], list[int]] = {}
-    for s in np.flatnonzero(np.isfinite(per_atom)).tolist():
-        counts = np.bincount(structures.kind[structures.atoms_of(s)])
-        parts = np.round(counts / structures.n_atoms[s], 3)
-        alike.setdefault((structures.group[s], *map(str, parts)), []).append(s)
+    alike: dict[tuple[str, int], list[int]] = {}
+    for s in np.flatnonzero(np.isfinite(facts.energy)).tolist():
+        alike.setdefault((facts.group[s], int(facts.composition[s])), []).append(s)
     far: list[tuple[float, int]] = []
     for members in alike.values():
-        above = per_atom[members] - np.median(per_atom[members])
-        gaps = np.abs(above)
-        squeezed = (above > 0) & (closest[members] < SQUEEZED * np.median(closest[members]))
+        above = facts.per_atom[members] - np.median(facts.per_atom[members])
+        gaps, closest = np.abs(above), facts.nearest[members]
+        squeezed = (above > 0) & (closest < SQUEEZED * np.median(closest))
         # Not the median gap: half of a group may well be hot and the other half cold.
         spread = max(float(np.quantile(gaps, 0.8)) / 1.2816, CLEAR_STEP)
         odd = (gaps > OUTLIER * spread) & ~squeezed
         far += [(float(gaps[k]), members[k]) for k in np.flatnonzero(odd)]
     if far:
-        farthest, at = max(far)
-        yield (
+        farthest, s = max(far)
+        yield Finding(
             f"{len(far)} energies are far from the rest of their group; the farthest, "
-            f"{structures.source[at]}, by {farthest:.4g} eV/atom"
+            f"{facts.source[s]}, by {farthest:.4g} eV/atom",
+            "one such energy outweighs many others",
+            f'look at it, or set [data] leave_out = ["{at(facts.source[s])}"]',
         )
 
 
-def _large_forces(structures: Structures) -> Iterator[str]:
+def _large_forces(facts: Facts) -> Iterator[Finding]:
     """Warn of forces that would rule the fit."""
-    size = np.nan_to_num(np.linalg.norm(structures.forces, axis=1))
+    train = facts.split == TRAIN
+    size = np.where(train, np.nan_to_num(facts.force), 0.0)
     if size.max() > LARGE_FORCE:
-        atom = int(np.argmax(size))
-        s = int(np.searchsorted(structures.start, atom, side="right")) - 1
-        yield (
-            f"{np.count_nonzero(size > LARGE_FORCE)} forces exceed {LARGE_FORCE:g} eV/Å; the "
-            f"largest, {size.max():.4g} eV/Å, is on atom {atom - structures.start[s]} of "
-            f"{structures.source[s]}"
+        large = size > LARGE_FORCE
+        share = facts.squares[large].sum() / facts.squares[train].sum()
+        yield Finding(
+            f"{large.sum()} structures have forces beyond {LARGE_FORCE:g} eV/Å; the largest, "
+            f"{size.max():.4g} eV/Å, is in {facts.source[int(np.argmax(size))]}",
+            f"they make {100 * share:.3g} % of the sum of squares and rule the fit",
+            f"[data] max_force = {LARGE_FORCE:g} leaves them out",
+        )
+
+
+def _deep(facts: Facts) -> NDArray[np.bool_]:
+    """Tell which of the facts' pairs have atoms whose cores overlap."""
+    radius = np.array([covalent_radii[atomic_numbers[name]] for name in facts.species])
+    reach = DEEP * (radius[facts.pairs["a"]] + radius[facts.pairs["b"]])
+    deep: NDArray[np.bool_] = facts.pairs["closest"] < reach
+    return deep
+
+
+def overlapping(facts: Facts) -> NDArray[np.bool_]:
+    """Tell which structures have atoms whose cores overlap, shape (S,)."""
+    found = np.zeros(len(facts), dtype=bool)
+    found[facts.pairs["structure"][_deep(facts)]] = True
+    return found
+
+
+def _overlaps(facts: Facts) -> Iterator[Finding]:
+    """Warn of atoms whose cores overlap, in training: others are outside of it."""
+    facts = facts.subset(facts.split == TRAIN)
+    inside = overlapping(facts)
+    if inside.any():
+        deep = facts.pairs[_deep(facts)]
+        worst = deep[np.argmin(deep["closest"])]
+        names = f"{facts.species[worst['a']]} and {facts.species[worst['b']]}"
+        closest = np.floor(10 * facts.nearest[~inside].min(initial=np.inf)) / 10
+        cure = f"[data] min_distance = {closest:g}" if np.isfinite(closest) else "leave_out"
+        yield Finding(
+            f"atoms overlap in {inside.sum()} structures; the closest, {names}, are "
+            f"{worst['closest']:.3g} Å apart in {facts.source[worst['structure']]}",
+            "their energies and forces are huge, and few codes compute them right",
+            f"{cure} leaves them out",
+        )
+
+
+def _strangers(facts: Facts, r_cut: float) -> Iterator[Finding]:
+    """Warn of pairs of elements that never meet in the training structures."""
+    train = facts.split == TRAIN
+    closest = {pair: reach[0] for pair, reach in facts.ranges(train).items()}
+    present = sorted(facts.elements_of(train))
+    every = [(a, b) for p, a in enumerate(present) for b in present[p:]]
+    if not any(d < r_cut for d in closest.values()):
+        return  # a run says so, and stops
+    never = [pair for pair in every if not closest.get(pair, np.inf) < r_cut]
+    if never:
+        known = [(closest[pair], pair) for pair in never if np.isfinite(closest.get(pair, np.inf))]
+        cure = "add structures in which they meet"
+        if known:
+            cure += f", or set [terms] r_cut above {min(known)[0]:.4g}"
+        yield Finding(
+            f"no atoms of {listed(['-'.join(pair) for pair in never], quote='')} come within "
+            f"{r_cut:g} Å of each other in training",
+            "nothing can be learnt of them: formulas have no interaction between them, and LAMMPS "
+            "files are not written",
+            cure,
+        )
+
+
+def _few_labels(facts: Facts, functions: int) -> Iterator[Finding]:
+    """Warn where labels can hardly determine the functions asked for."""
+    train = facts.split == TRAIN
+    forces = 3 * int(facts.n_atoms[train & np.isfinite(facts.force)].sum())
+    count = int(np.isfinite(facts.energy[train]).sum()) + forces
+    count += int(np.isfinite(facts.stress[train]).sum())
+    if count < LABELS_PER_FUNCTION * functions:
+        asked = f"{functions} functions are" if functions > 1 else "one function is"
+        yield Finding(
+            f"training has {count} labels, and {asked} asked for",
+            "a fit to so few follows their accidents",
+            "add structures or forces, or ask for less in [terms]",
         )

@@ -10,7 +10,11 @@ QUANTITIES = ("energy", "forces", "stress")
 """Labels that a structure may carry."""
 SPLITS = ("train", "validation", "test")
 """Uses of structures; ``Structures.split`` counts in this order."""
-SPLIT_KINDS = ("trajectory", "block", "random")
+SPLIT_KINDS = ("trajectory", "group", "block", "random")
+ZERO_LABELS, UNCONVERGED = KEEP = ("zero_labels", "unconverged")
+"""What is left out unless ``keep`` names it."""
+LISTS = ("train", "validation", "test", "validation_groups", "species", "leave_out", "keep")
+"""Settings that hold several texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +28,26 @@ class DataSettings:
     test: tuple[str, ...] = ()
     """Files for the test that is made once, at the end."""
     split: str = "trajectory"
-    """How validation is set aside: whole trajectories, contiguous blocks, or random structures."""
+    """How validation is set aside: whole trajectories, whole groups, contiguous blocks, or random
+    structures."""
     validation_fraction: float = 0.2
     """Part of the ``train`` structures set aside, from 0 up to but not including 1."""
+    validation_groups: tuple[str, ...] = ()
+    """Groups of ``train`` that validate whole."""
     group_key: str = "group"
     """Info key that holds the name of a structure's group; else ``config_type`` is taken."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of each group in the loss, 1 where absent."""
     leave_out: tuple[str, ...] = ()
-    """Groups that are not used at all, as if they were not in the files."""
+    """Groups, and single frames as ``FILE@INDEX``, that are not used, as if not in the files."""
+    max_force: float = 0.0
+    """Structures with a larger force on an atom in eV/Å are left out; 0: none."""
+    max_energy: float = 0.0
+    """Structures of so many eV/atom above the lowest of like composition are left out; 0: none."""
+    min_distance: float = 0.0
+    """Structures with closer atoms, in Å, are left out; 0: none."""
+    keep: tuple[str, ...] = ()
+    """What is used although it looks wrong: ``zero_labels``, ``unconverged``."""
     species: tuple[str, ...] = ()
     """Elements that may occur; any when empty."""
     energy_key: str = ""
@@ -49,7 +64,7 @@ class DataSettings:
         """Reject settings that cannot run, before any file is read."""
         if not self.train:
             raise ValueError('[data] train is empty; name a file, as in train = ["silicon.extxyz"]')
-        for name in ("train", "validation", "test", "species", "leave_out"):
+        for name in LISTS:
             if isinstance(getattr(self, name), str):
                 raise ValueError(f"[data] {name} is a text; it must be a list of texts")
         if self.split not in SPLIT_KINDS:
@@ -60,6 +75,14 @@ class DataSettings:
                 f"[data] validation_fraction is {self.validation_fraction:g}; "
                 "it must be at least 0 and less than 1"
             )
+        for name in ("max_force", "max_energy", "min_distance"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"[data] {name} is {value:g}; it must be 0 (none) or greater")
+        for name in self.keep:
+            if name not in KEEP:
+                known = ", ".join(f"'{entry}'" for entry in KEEP)
+                raise ValueError(f"[data] keep names '{name}'; it may name {known}")
         for group, weight in self.weights.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symreg.structures.data import Structures
+from symreg.structures.findings import listed
 
 SNAPSHOT = re.compile(
     r"\b(?:snapshot|frame|step|image|configuration)[\s_#:]*\d+(?:\s*(?:of|/)\s*\d+)?(?:\s+of\b)?",
     re.IGNORECASE,
 )
 """A number that tells apart the frames of one run, as in "Snapshot 3 of 20 of AIMD at 300 K"."""
+
+MANY = 5
+"""Groups from which on it is worth to hold whole ones out."""
 
 
 def trajectory_name(info: Mapping[str, Any]) -> str | None:
@@ -28,7 +32,11 @@ def trajectory_name(info: Mapping[str, Any]) -> str | None:
 
 
 def choose_validation(
-    group: Sequence[str], trajectory: Sequence[str], kind: str, fraction: float
+    group: Sequence[str],
+    trajectory: Sequence[str],
+    kind: str,
+    fraction: float,
+    pinned: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], list[str]]:
     """Set aside a part of every group for validation.
 
@@ -38,9 +46,12 @@ def choose_validation(
         Names for each structure, length S.
     kind
         ``trajectory`` takes whole trajectories, and contiguous blocks where a group has too few;
-        ``block`` takes contiguous blocks; ``random`` takes single structures.
+        ``group`` takes whole groups; ``block`` takes contiguous blocks; ``random`` takes single
+        structures.
     fraction
-        Part to set aside of each group.
+        Part to set aside of each group, or of all where whole groups are taken.
+    pinned
+        Structures that stay in training, shape (S,).
 
     Returns
     -------
@@ -48,30 +59,52 @@ def choose_validation(
     """
     rng = np.random.default_rng(0)
     chosen = np.zeros(len(group), dtype=bool)
-    blocked = []
-    for name, members in _strata(group, trajectory, whole=kind == "trajectory").items():
+    stays = np.zeros(len(group), dtype=bool) if pinned is None else pinned
+    runs = group if kind == "group" else trajectory
+    blocked, whole = [], 0
+    for name, members in _strata(group, trajectory, kind).items():
         wanted = min(round(fraction * members.size), members.size - 1)
-        if wanted == 0:
+        if wanted <= 0:
             continue
+        free = members[~stays[members]]
         if kind == "random":
-            taken = rng.permutation(members)[:wanted]
+            taken = rng.permutation(members)
+            taken = taken[~stays[taken]][:wanted]
         elif kind == "block":
-            taken = _blocks(members, wanted)
+            taken = _blocks(free, min(wanted, free.size))
         else:
-            taken = _whole_trajectories(members, trajectory, wanted, rng)
-            if taken.size == 0:
+            taken = _whole_trajectories(members, runs, wanted, rng, stays)
+            whole += len({runs[s] for s in taken})
+            if taken.size == 0 and kind == "trajectory":
                 blocked.append(name)
-                taken = _blocks(members, wanted)
+                taken = _blocks(free, min(wanted, free.size))
         chosen[taken] = True
+    return chosen, _notes(chosen, runs, kind, whole, blocked, fraction)
+
+
+def _notes(
+    chosen: NDArray[np.bool_],
+    runs: Sequence[str],
+    kind: str,
+    whole: int,
+    blocked: Sequence[str],
+    fraction: float,
+) -> list[str]:
+    """Say what was set aside."""
     notes = []
     if blocked:
         notes.append(
-            f"too few trajectories to set whole ones aside in {_listed(blocked)}: "
+            f"too few trajectories to set whole ones aside in {listed(blocked)}: "
             "validation takes contiguous blocks there"
+            + ('; [data] split = "group" holds whole groups out' * (len(blocked) >= MANY))
         )
+    if whole:
+        names = sorted({runs[s] for s in np.flatnonzero(chosen).tolist()})
+        noun = "groups" if kind == "group" else "trajectories"
+        notes.append(f"validation takes {whole} whole {noun}: {listed(names)}")
     if fraction > 0 and not chosen.any():
-        notes.append(f"too few structures ({len(group)}) to set any aside for validation")
-    return chosen, notes
+        notes.append(f"too few structures ({chosen.size}) to set any aside for validation")
+    return notes
 
 
 def bootstrap_blocks(structures: Structures, n: int = 20, most: int = 100) -> NDArray[np.int64]:
@@ -111,22 +144,33 @@ def _indices(names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
 
 
 def _strata(
-    group: Sequence[str], trajectory: Sequence[str], *, whole: bool
+    group: Sequence[str], trajectory: Sequence[str], kind: str
 ) -> dict[str, NDArray[np.int64]]:
-    """Return the members of each group; if ``whole``, a trajectory stays in its first group."""
-    if not whole:
+    """Return the members of each group; whole trajectories stay in their first group."""
+    if kind == "group":
+        return {"all": np.arange(len(group))}
+    if kind != "trajectory":
         return _indices(group)
     home: dict[str, str] = {}
     return _indices([home.setdefault(t, g) for g, t in zip(group, trajectory, strict=True)])
 
 
 def _whole_trajectories(
-    members: NDArray[np.int64], trajectory: Sequence[str], wanted: int, rng: np.random.Generator
+    members: NDArray[np.int64],
+    trajectory: Sequence[str],
+    wanted: int,
+    rng: np.random.Generator,
+    stays: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Return trajectories drawn until no further one brings their sum closer to ``wanted``."""
+    """Return trajectories drawn until no further one brings their sum closer to ``wanted``.
+
+    One with a structure that stays in training is not drawn.
+    """
     runs = [members[where] for where in _indices([trajectory[s] for s in members]).values()]
     taken: list[int] = []
     for r in rng.permutation(len(runs)):
+        if stays[runs[r]].any():
+            continue
         after = len(taken) + runs[r].size
         if after < members.size and abs(after - wanted) < abs(len(taken) - wanted):
             taken.extend(runs[r])
@@ -143,9 +187,3 @@ def _blocks(members: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
     return np.concatenate(
         [s[a : a + size] for s, a, size in zip(sections, starts, sizes, strict=True)]
     )
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    """Return the first few names, quoted."""
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

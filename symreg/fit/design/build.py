@@ -26,6 +26,7 @@ from symreg.terms.lengths import Lengths
 
 MARGIN = 0.95
 """The grid begins at this fraction of the closest distance."""
+NO_LABELS = "no training structure has a label that the loss counts; see [loss]"
 _BUFFERED_ROWS = 2048
 
 
@@ -64,10 +65,13 @@ class Accumulator:
 
     def add(self, structures: Structures, s: int, bootstrap_block: int) -> None:
         """Add every label of one structure."""
+        split = SPLITS[structures.split[s]]
+        if split != "train" and self._is_outside(structures, s):
+            return  # polynomials mean nothing there; the exact path tells the error
         kind = structures.kind[structures.atoms_of(s)]
         energy, forces, virial = self.rows(structures, s)
         n = kind.size
-        where = structures.group[s], SPLITS[structures.split[s]], bootstrap_block
+        where = structures.group[s], split, bootstrap_block
         free_atoms = np.bincount(kind, minlength=len(self.design.species))
         target = structures.energy[s]
         if self.design.fixed_e0 is not None:
@@ -80,6 +84,12 @@ class Accumulator:
         if structures.pbc[s].all():
             volume = abs(np.linalg.det(structures.cell[s]))
             self._keep(("stress", *where), self._without_e0(virial / volume, structures.stress[s]))
+
+    def _is_outside(self, structures: Structures, s: int) -> bool:
+        """Whether two atoms of a structure are closer than where the grid of their pair begins."""
+        one = closest_distances(structures.taken(np.array([s])), self.reach)
+        begins = {grid.key.species: grid.r_lo for grid in self.design.pair_grids}
+        return any(d < begins.get(pair, 0.0) for pair, d in one.items())
 
     def rows(self, structures: Structures, s: int) -> tuple[Floats, Floats, Floats]:
         """Contributions of columns to energy, forces (n, 3) and virial (6) of one structure."""
@@ -153,8 +163,11 @@ def _felt(design: Design, k: int) -> tuple[NodeGrid, Floats]:
 
 
 def _lowest_distances(structures: Structures, cutoff: Cutoff) -> dict[tuple[str, str], float]:
-    """Where the grid of each pair of species begins in Å; only those that come into reach."""
-    closest = closest_distances(structures, max(cutoff.r_cut, NEIGHBOUR_REACH))
+    """Where the grid of each pair of species begins in Å, by training; only those in reach."""
+    train = structures.subset(structures.split == SPLITS.index("train"))
+    if not len(train):
+        raise ValueError(NO_LABELS)
+    closest = closest_distances(train, max(cutoff.r_cut, NEIGHBOUR_REACH))
     every = combinations_with_replacement(structures.species, 2)
     present = [pair for pair in every if closest.get(pair, np.inf) < cutoff.r_cut]
     if not present:
@@ -175,7 +188,9 @@ def build_design(
     many_body: bool = False,
     n_nodes: int | None = None,
 ) -> Design:
-    """Project all structures, one at a time; ``loss`` to ``group_weights`` are as of ``Design``.
+    """Project structures of training, and those of other splits that lie inside its distances.
+
+    They go one at a time; ``loss`` to ``group_weights`` are as of ``Design``.
 
     With ``many_body`` formulas may hold many-body terms; the design itself is of the others. Each
     pair of species has ``n_nodes``, by default what r^-12 needs.
@@ -213,7 +228,7 @@ def build_design(
         accumulator.add(structures, s, int(block))
     finished = accumulator.finish()
     if not finished.quantities:
-        raise ValueError("no training structure has a label that the loss counts; see [loss]")
+        raise ValueError(NO_LABELS)
     return finished
 
 

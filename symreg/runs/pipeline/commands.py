@@ -6,6 +6,7 @@ import difflib
 from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
+from textwrap import fill
 
 from ase import Atoms
 
@@ -21,6 +22,7 @@ from symreg.runs.pipeline.preparation import Prepared, baselines, cautions, floo
 from symreg.runs.pipeline.searching import OnProgress, search
 from symreg.runs.pipeline.stopping import limits_in_words
 from symreg.structures import crystals as crystals_in
+from symreg.structures import in_words, survey_structures
 
 
 def demo(
@@ -51,22 +53,38 @@ def dry_run(settings: Settings) -> str:
     seeds.check(settings)
     prepared = prepare(settings)
     report, design = prepared.report, prepared.design
-    counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
-    labels = ", ".join(f"{n} with {quantity}" for quantity, n in report.labels.items())
+    told = list(in_words(report, settings.data))
+    noticed = [line for line in told if line[0] in ("note", "warning")]
     lines = [
-        f"structures  {counts}; {labels}",
+        *(f"{name:<11} {text}" for name, text in told if (name, text) not in noticed),
         f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
         f"design      {design.n_nodes} nodes for each of {len(design.pair_keys)} pairs of species",
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
     for name, found in baselines(prepared).items():
         lines.append(f"baseline    {name}: error {found.error:.4g}, {found.n_constants} constants")
-    lines += [f"note        {text}" for text in report.notes]
-    lines += [f"warning     {text}" for text in (*report.warnings, *cautions(prepared))]
+    lines += [f"{name:<11} {text}" for name, text in noticed]
+    lines += [f"warning     {text}" for text in cautions(prepared)]
     mode, limits = mode_of(settings), settings.search
     ends = " or ".join(filter(None, [*limits_in_words(limits), mode.end]))
     lines.append(f"search      {mode.plan()}, {limits.workers} workers, until {ends}")
     return "\n".join([*lines, f"output      {settings.folder}"])
+
+
+def data(settings: Settings) -> str:
+    """Say all that a run would notice of its data; they need not fit into memory.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a file or label is unusable.
+    """
+    terms = settings.terms
+    _, report = survey_structures(
+        settings.data, settings.base, r_cut=terms.r_cut, functions=terms.n_functions
+    )
+    lines = (f"{name:<11} {text}" for name, text in in_words(report, settings.data))
+    return "\n".join(fill(line, 100, subsequent_indent=" " * 12) for line in lines)
 
 
 def validate(folder: str | Path) -> str:

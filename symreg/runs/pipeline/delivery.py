@@ -131,7 +131,8 @@ def quick_record(prepared: Prepared, candidate: Contender, number: int) -> Membe
     else:
         e0 = prepared.fitter.e0(expression) if prepared.design.n_e0 else np.empty(0)
         found = prepared.design.rmse(e0, prepared.fitter.coordinates(expression))
-    return replace(record, errors={split: by.rmse_alone() for split, by in found.items()})
+    shown = {split: by.rmse_alone() for split, by in found.items() if split != "test"}
+    return replace(record, errors=shown)
 
 
 def _description(prepared: Prepared, candidate: Contender, number: int) -> MemberRecord:
@@ -178,8 +179,7 @@ def _known(values: Floats) -> list[float | None]:
 
 def formula(prepared: Prepared, expression: Expression) -> Formula:
     """The closed form of an expression fitted to the data."""
-    pairs = map(str, prepared.design.pair_keys)
-    begins = dict(zip(pairs, map(float, prepared.design.r_lo), strict=True))
+    begins = prepared.begins
     return Formula(
         expression=expression,
         r0=prepared.r0,

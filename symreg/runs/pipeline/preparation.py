@@ -20,7 +20,7 @@ from symreg.records import ProductFloor
 from symreg.runs.records import Baseline, FloorRecord
 from symreg.searching.gate import Gate
 from symreg.searching.tasks import gate_of
-from symreg.structures import DataReport, Structures, read_structures
+from symreg.structures import SPLITS, DataReport, Structures, read_structures
 from symreg.structures.neighbours import nearest_neighbour_mean
 from symreg.terms import Expression, Term
 from symreg.terms.cutoff import Cutoff
@@ -73,8 +73,16 @@ class Prepared:
 
     @cached_property
     def exact(self) -> ExactPath:
-        """Sums over all pairs and triplets."""
-        return ExactPath(self.structures, self.cutoff, self.r0, self.cutoff_three_body)
+        """Sums over all pairs and triplets, with the walls of the finished formula."""
+        begins = self.begins
+        lengths = self.cutoff, self.r0, self.cutoff_three_body
+        return ExactPath(self.structures, *lengths, min(begins.values()), begins)
+
+    @property
+    def begins(self) -> dict[str, float]:
+        """Where the domain of each pair of species begins in Å, by the training data."""
+        pairs = map(str, self.design.pair_keys)
+        return dict(zip(pairs, map(float, self.design.r_lo), strict=True))
 
     @cached_property
     def products(self) -> tuple[ProductFloor, ...]:
@@ -121,10 +129,12 @@ def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
 
     A ValueError or OSError if the data cannot be used with these settings.
     """
-    structures, report = read_structures(settings.data, settings.base)
     terms = settings.terms
-    cutoffs = terms.cutoff_function, terms.cutoff_function_three_body
-    r0 = nearest_neighbour_mean(structures) if isinstance(terms.r0, str) else float(terms.r0)
+    structures, report = read_structures(
+        settings.data, settings.base, r_cut=terms.r_cut, functions=terms.n_functions
+    )
+    train = structures.subset(structures.split == SPLITS.index("train"))
+    r0 = nearest_neighbour_mean(train) if isinstance(terms.r0, str) else float(terms.r0)
     fixed_e0 = _fixed_e0(settings, report)
     build = build_design if design_file is None else partial(load_or_build_design, design_file)
     cutoffs = terms.cutoff_function, terms.cutoff_function_three_body
@@ -158,6 +168,10 @@ def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None
     return {name: float(known[name] or 0.0) for name in report.species}
 
 
+HIGH_FLOOR = 10.0
+"""Floor that no good data have with fitting terms."""
+
+
 def cautions(prepared: Prepared) -> list[str]:
     """Warnings of what these settings cannot promise."""
     found, kind, edge = [], prepared.cutoff.kind, f"{prepared.cutoff.r_cut:g} Å"
@@ -168,6 +182,7 @@ def cautions(prepared: Prepared) -> list[str]:
             f'cutoff = "{kind}" has one continuous derivative: a root of a sum makes forces jump '
             f"at {edge}; septic does not"
         )
+    found += high_floor(prepared)
     alone = prepared.report.isolated_atoms
     unknown = [name for name in prepared.report.species if alone.get(name) is None]
     if prepared.fixed_e0 is None and unknown:
@@ -176,6 +191,18 @@ def cautions(prepared: Prepared) -> list[str]:
             "between structures are certain, the cohesive energy is not"
         )
     return found
+
+
+def high_floor(prepared: Prepared) -> list[str]:
+    """A warning if no formula of the terms asked for can describe the data."""
+    floor = prepared.lowest_floor
+    if prepared.design.many_body or not floor > HIGH_FLOOR:
+        return []
+    return [
+        f"the floor is {floor:.4g}: no formula of these terms comes nearer to the data than that "
+        "many sigmas; either [terms] allows too little, or labels are wrong: see what is said of "
+        "the data, or `symreg data`"
+    ]
 
 
 def floor_lines(prepared: Prepared) -> list[str]:

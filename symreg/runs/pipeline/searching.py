@@ -19,11 +19,19 @@ from symreg.runs.pipeline import checkpoint, seeds
 from symreg.runs.pipeline.delivery import deliver
 from symreg.runs.pipeline.history import History, check_tensorboard, tensorboard
 from symreg.runs.pipeline.modes import mode_of
-from symreg.runs.pipeline.preparation import Prepared, cautions, floor_lines, floor_record, prepare
+from symreg.runs.pipeline.preparation import (
+    Prepared,
+    cautions,
+    floor_lines,
+    floor_record,
+    high_floor,
+    prepare,
+)
 from symreg.runs.pipeline.stopping import Stop, limit_reached
 from symreg.runs.records import Progress
 from symreg.searching.islands import State
 from symreg.searching.tasks import Source, WorkersLostError, labels_beside
+from symreg.structures import in_words
 from symreg.workers.executors import Crew, Engine, given, processes
 
 OnProgress = Callable[[Progress], None]
@@ -138,6 +146,8 @@ class _Search:
             for message in deliver(prepared, self.folder, state.front):
                 self._tell(message)
             self._publish(prepared)
+            for warning in high_floor(prepared):
+                self._tell(f"warning: {warning}")
         self.folder.finish("finished" if finished else "interrupted")
         return open_run(self.folder.path)
 
@@ -174,7 +184,10 @@ class _Search:
         self.folder.update_manifest(data_hash=report.data_hash, status="running")
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
         self._tell(f"read structures: {counts}; r0 = {prepared.r0:.5g} Å")
-        for warning in (*report.warnings, *cautions(prepared)):
+        for name, text in in_words(report, self.settings.data):
+            if name != "structures":
+                self._tell(f"{name}: {text}")
+        for warning in cautions(prepared):
             self._tell(f"warning: {warning}")
         files.write_json(self.folder.path / "floor.json", floor_record(prepared).to_dict())
         self.progress = replace(self.progress, floor_error=prepared.lowest_floor)

@@ -38,8 +38,8 @@ class Column:
     width: int
 
 
-def read_extxyz(path: Path, name: str) -> list[Atoms]:
-    """Read all frames of an extended XYZ file.
+def read_extxyz(path: Path, name: str) -> Iterator[Atoms]:
+    """Read the frames of an extended XYZ file, one after another.
 
     ``Lattice``, ``Properties`` and ``pbc`` are known in any case. Labels stay under their names,
     in ``info`` and ``arrays``; there is no calculator.
@@ -57,7 +57,7 @@ def read_extxyz(path: Path, name: str) -> list[Atoms]:
         If a frame is not what its header says; the message names file, frame and line.
     """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return list(_frames(file, name, path.stat().st_size))
+        yield from _frames(file, name, path.stat().st_size)
 
 
 def _frames(file: TextIO, name: str, size: int) -> Iterator[Atoms]:
