@@ -14,6 +14,8 @@ from symreg.arrays import Floats, Integers
 
 _ROW = np.array([0, 1, 2, 1, 0, 0])
 _COLUMN = np.array([0, 1, 2, 2, 2, 1])
+WIDE = 7
+"""Functions from which on a loop over them pays."""
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -33,20 +35,93 @@ def add_pairs(
     Each of P directed pairs, there from both of its atoms, has a distance in Å and a direction
     (P, 3); it adds a value in eV to its centre, which feels its slope in eV/Å, shapes (P, D).
     """
-    width = slope.shape[1]
-    for p in range(r.size):  # no views of rows: for few functions they take most of the time
-        centre = i[p]
+    width, first = slope.shape[1], 0
+    pull = np.empty(r.size if width < WIDE else 0)
+    while first < r.size:
+        centre, last = i[first], end_of_centre(i, first)
         row = owner[centre]
         if row < energies.shape[0]:
+            for p in range(first, last):
+                for d in range(width):
+                    energies[row, d] += value[p, d]
+        if width < WIDE:
             for d in range(width):
-                energies[row, d] += value[p, d]
+                for p in range(first, last):
+                    pull[p - first] = slope[p, d]
+                add_function(first, last, centre, row, r, unit, pull, d, forces, virial)
+        else:
+            _add_many(first, last, centre, row, r, unit, slope, forces, virial)
+        first = last
+
+
+@njit(inline="always", error_model="numpy")
+def end_of_centre(i: Integers, first: int) -> int:
+    """Where the pairs of the centre of pair ``first`` end, which stand together."""
+    last = first + 1
+    while last < i.size and i[last] == i[first]:
+        last += 1
+    return last
+
+
+@njit(inline="always", error_model="numpy")
+def add_function(
+    first: int,
+    last: int,
+    centre: int,
+    row: int,
+    r: Floats,
+    unit: Floats,
+    pull: Floats,
+    d: int,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """Add forces and virials of function ``d`` for the pairs of a centre, its slopes in ``pull``.
+
+    Sums stay in registers: for few functions that is faster than a loop over them.
+    """
+    x = y = z = xx = yy = zz = yz = xz = xy = 0.0
+    for p in range(first, last):
+        u, v, w, f = unit[p, 0], unit[p, 1], unit[p, 2], pull[p - first]
+        x += u * f
+        y += v * f
+        z += w * f
+        if row < virial.shape[0]:
+            half = 0.5 * r[p] * f
+            xx += half * u * u
+            yy += half * v * v
+            zz += half * w * w
+            yz += half * v * w
+            xz += half * u * w
+            xy += half * u * v
+    for c, force in enumerate((x, y, z)):
+        forces[centre, c, d] += force
+    if row < virial.shape[0]:
+        for n, work in enumerate((xx, yy, zz, yz, xz, xy)):
+            virial[row, n, d] += work
+
+
+@njit(inline="always", error_model="numpy")
+def _add_many(
+    first: int,
+    last: int,
+    centre: int,
+    row: int,
+    r: Floats,
+    unit: Floats,
+    slope: Floats,
+    forces: Floats,
+    virial: Floats,
+) -> None:
+    """Add forces and virials of the pairs of a centre, all functions side by side."""
+    for p in range(first, last):
         for c in range(3):
-            for d in range(width):
+            for d in range(slope.shape[1]):
                 forces[centre, c, d] += unit[p, c] * slope[p, d]
         if row < virial.shape[0]:
             for n in range(6):
                 factor = 0.5 * r[p] * unit[p, _ROW[n]] * unit[p, _COLUMN[n]]
-                for d in range(width):
+                for d in range(slope.shape[1]):
                     virial[row, n, d] += factor * slope[p, d]
 
 

@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from symreg.arrays import Floats, Integers
-from symreg.fit.forces import add_pairs
+from symreg.fit.forces import add_function, add_pairs, end_of_centre
 from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes, relative_tail
 from symreg.fit.programs.batch import encoded
 from symreg.fit.programs.elementary import FASTMATH
@@ -37,8 +37,6 @@ TAIL_ALLOWED = 1e-6
 """A function with a larger relative tail is not what its node values say."""
 TABLE = 512
 """Points of the table in which pairs look up the slopes of what is summed."""
-CHUNK = 4096
-"""Pairs whose slopes are computed together: they then stay in the cache."""
 
 
 class PairAddends(Addends):
@@ -163,8 +161,7 @@ class PairRows(SumRows):
 
     def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
         """By slopes from a table."""
-        table, change = (np.ascontiguousarray(part.T) for part in (state @ self.table.T, by_sum))
-        _add_pulls(self.pairs, self.chosen.owner, table, change, forces, virial)
+        _add_pulls(self.pairs, self.chosen.owner, state @ self.table.T, by_sum, forces, virial)
 
     def resolved(self, variants: Variants) -> bool:
         """By the tail of its Chebyshev coefficients."""
@@ -230,28 +227,25 @@ def _add_pulls(
 ) -> None:
     """Add forces (N, 3, D) and virials (S', 6, D) of D variants of a function of a sum.
 
-    ``table`` holds slopes of what is summed in 1/Å, shape (T, D), ``by_sum`` the derivatives by the
-    sum of every atom, shape (N, D).
+    ``table`` holds slopes of what is summed in 1/Å, shape (D, T), ``by_sum`` the derivatives by the
+    sum of every atom, shape (D, N).
     """
-    variants = table.shape[1]
-    pull, none = np.empty((CHUNK, variants)), np.empty((0, variants))
-    for first in range(0, pairs.r.size, CHUNK):
-        last = min(first + CHUNK, pairs.r.size)
-        for p in range(first, last):
-            b, weight = pairs.at[p], pairs.weight[p]
-            here, there = by_sum[pairs.i[p]], by_sum[pairs.j[p]]
-            one, two = table[b], table[b + np.uint32(1)]
-            three, four = table[b + np.uint32(2)], table[b + np.uint32(3)]
-            out = pull[p - first]
-            for d in range(variants):
-                slope = weight[0] * one[d] + weight[1] * two[d]
-                slope += weight[2] * three[d] + weight[3] * four[d]
-                out[d] = slope * (here[d] + there[d])
-        some = pull[: last - first]
-        add_pairs(
-            pairs.i[first:last], pairs.r[first:last], pairs.unit[first:last], owner,
-            some, some, none, forces, virial,
-        )  # fmt: skip
+    first, pull = 0, np.empty(pairs.r.size)
+    while first < pairs.r.size:
+        centre, last = pairs.i[first], end_of_centre(pairs.i, first)
+        for d in range(table.shape[0]):
+            here = by_sum[d, centre]
+            for p in range(first, last):
+                b = pairs.at[p]
+                slope = pairs.weight[p, 0] * table[d, b]
+                slope += pairs.weight[p, 1] * table[d, b + np.uint32(1)]
+                slope += pairs.weight[p, 2] * table[d, b + np.uint32(2)]
+                slope += pairs.weight[p, 3] * table[d, b + np.uint32(3)]
+                pull[p - first] = slope * (here + by_sum[d, pairs.j[p]])
+            add_function(
+                first, last, centre, owner[centre], pairs.r, pairs.unit, pull, d, forces, virial
+            )
+        first = last
 
 
 def _slopes(low: float, cutoff: Cutoff, m: int) -> Floats:
