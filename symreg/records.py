@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
@@ -76,11 +76,20 @@ class Errors(Record):
     """Mean absolute error; None where it was not computed."""
     n: int | None = None
     """Number of labels; None where they were not counted."""
+    label_rms: float | None = None
+    """Root mean square of the labels, which is the RMSE of zero forces and of zero stress; of
+    energies their spread about one energy per composition of the split. None where it is not known:
+    in older files, or of energies if no composition occurs twice."""
+
+    def is_worse_than_none(self, sigma: float) -> bool:
+        """Whether predicting nothing would be better, by more than a sigma in squares."""
+        return self.label_rms is not None and self.rmse > math.hypot(self.label_rms, sigma)
 
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> Errors:
         """Undo ``to_dict``."""
-        return Errors(number_from(record["rmse"]), record.get("mae"), record.get("n"))
+        others = (record.get(name) for name in ("mae", "n", "label_rms"))
+        return Errors(number_from(record["rmse"]), *others)
 
 
 @dataclass(frozen=True)
@@ -102,9 +111,24 @@ class SplitErrors(Record):
         return None if found is None or math.isnan(found.rmse) else found
 
     def rmse_alone(self) -> SplitErrors:
-        """RMSE of all structures alone, which the front of a search under way tells."""
-        known = {quantity: Errors(found.rmse) for quantity, found in self.by_quantity().items()}
-        return SplitErrors(**known)
+        """RMSE of all structures beside their labels, as the front of a search under way has it."""
+        known = self.by_quantity().items()
+        return SplitErrors(**{q: Errors(one.rmse, label_rms=one.label_rms) for q, one in known})
+
+    def beside(self, labels: SplitErrors | None) -> SplitErrors:
+        """The errors with the root mean squares of labels that other errors of them carry."""
+        if labels is None:
+            return self
+        known = {
+            quantity: replace(found, label_rms=getattr(other, "label_rms", None))
+            for quantity, found in self.by_quantity().items()
+            for other in [getattr(labels, quantity)]
+        }
+        theirs = labels.groups or {}
+        groups = self.groups and {
+            name: part.beside(theirs.get(name)) for name, part in self.groups.items()
+        }
+        return replace(self, **known, groups=groups)
 
     def by_quantity(self) -> dict[str, Errors]:
         """All errors that are known, groups apart."""

@@ -65,6 +65,7 @@ def step(epoch, message=""):
         candidates_per_second=8000.0,
         lowest_error=0.4,
         floor_error=0.08,
+        doubts=(),
         front=[(5, 2.5, "0.01*x^-12"), (9, 0.4, "0.01*(x^-12 - 2*x^-6)")],
         message=message,
     )

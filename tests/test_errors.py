@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from symreg.fit.errors import errors, training_loss
+from symreg.fit.errors import errors, label_sizes, training_loss
 from symreg.fit.exact import Prediction
 from symreg.fit.loss import LossSettings
+from symreg.records import Errors
 from symreg.structures import from_atoms
 
 LOSS = LossSettings(sigma_energy=0.01, sigma_forces=0.2, sigma_stress=0.5)
@@ -33,17 +34,21 @@ def test_errors_are_those_of_a_calculation_by_hand():
     found = errors(labelled(), FOUND)["train"]
     # energies 0.02 and -0.01 eV/atom
     assert dict(found.energy) == pytest.approx(
-        {"rmse": np.sqrt((4e-4 + 1e-4) / 2), "mae": 0.015, "n": 2}
+        {"rmse": np.sqrt((4e-4 + 1e-4) / 2), "mae": 0.015, "n": 2, "label_rms": 0.0}
     )
-    assert dict(found.groups["b"].energy) == pytest.approx({"rmse": 0.01, "mae": 0.01, "n": 1})
+    assert dict(found.groups["b"].energy) == pytest.approx(
+        {"rmse": 0.01, "mae": 0.01, "n": 1, "label_rms": 0.0}
+    )
     assert dict(found.forces) == pytest.approx(
-        {"rmse": np.sqrt((2 * 0.09 + 0.36) / 12), "mae": 1.2 / 12, "n": 12}
+        {"rmse": np.sqrt((2 * 0.09 + 0.36) / 12), "mae": 1.2 / 12, "n": 12, "label_rms": 0.0}
     )
     assert dict(found.groups["a"].forces) == pytest.approx(
-        {"rmse": np.sqrt(0.18 / 6), "mae": 0.1, "n": 6}
+        {"rmse": np.sqrt(0.18 / 6), "mae": 0.1, "n": 6, "label_rms": 0.0}
     )
     # the dimer has a stress label, but no stress
-    assert dict(found.stress) == pytest.approx({"rmse": np.sqrt(5 / 6), "mae": 0.5, "n": 6})
+    assert dict(found.stress) == pytest.approx(
+        {"rmse": np.sqrt(5 / 6), "mae": 0.5, "n": 6, "label_rms": 0.0}
+    )
     assert found.groups["b"].stress is None
 
 
@@ -103,3 +108,37 @@ def test_prediction_that_is_not_a_number_is_no_absent_label(name):
 def test_structures_without_a_group_do_not_stand_for_all():
     named, unnamed = errors(labelled(group=("a", "all")), FOUND), errors(labelled(), FOUND)
     assert named["train"].by_quantity() == unnamed["train"].by_quantity()
+
+
+def test_errors_stand_beside_the_root_mean_square_of_their_labels():
+    #         E per atom: 1 and 3 of Ar2 and Ar (one composition), 7 of ArKr alone in its own
+    pair = [[0, 0, 0], [0, 0, 3]]
+    atoms = [Atoms("Ar2", pair), Atoms("Ar"), Atoms("ArKr", pair)]
+    for one, energy, group in zip(atoms, (2.0, 3.0, 14.0), "aab", strict=True):
+        one.info.update(energy=energy, group=group)
+        one.arrays["forces"] = np.tile([0.0, 3.0, -4.0], (len(one), 1))
+    found = label_sizes(from_atoms(atoms))["train"]
+    assert found.energy.label_rms == pytest.approx(1.0)  # about 2 eV/atom
+    assert found.groups["b"].energy.label_rms is None  # one energy has no spread
+    assert found.forces.label_rms == pytest.approx(np.sqrt(25 / 3))
+    assert found.groups["a"].forces.label_rms == pytest.approx(np.sqrt(25 / 3))
+    assert found.stress is None
+
+
+def test_groups_are_measured_about_the_energies_of_the_whole_split():
+    images = [Atoms("Ar") for _ in range(4)]
+    for one, energy, group in zip(images, (1.0, 1.0, 3.0, 3.0), "aabb", strict=True):
+        one.info.update(energy=energy, group=group)
+        one.arrays["forces"] = np.zeros((1, 3))
+    found = label_sizes(from_atoms(images))["train"]
+    assert found.groups["a"].energy.label_rms == pytest.approx(1.0)
+    assert found.energy.label_rms == pytest.approx(1.0)
+
+
+def test_an_error_is_worse_than_none_only_above_its_labels_and_a_sigma():
+    assert Errors(0.3, label_rms=0.2).is_worse_than_none(0.1)
+    assert not Errors(0.21, label_rms=0.2).is_worse_than_none(0.1)
+    assert not Errors(0.3, label_rms=0.4).is_worse_than_none(0.1)
+    assert not Errors(0.05, label_rms=0.0).is_worse_than_none(0.1)  # forces of perfect crystals
+    assert Errors(0.3, label_rms=0.0).is_worse_than_none(0.1)  # labels that are missing
+    assert not Errors(9.9).is_worse_than_none(0.1)  # of an older file

@@ -9,6 +9,7 @@ from ase.build import bulk
 
 import symreg
 from symreg import files
+from symreg.checks.report import Check, PhysicsReport
 from symreg.runs import RunFolder, open_run, pipeline
 from symreg.runs.pipeline import delivery
 from symreg.runs.pipeline.history import History
@@ -291,10 +292,20 @@ def test_validation_repeats_errors_and_checks(copied_run):
     for member in open_run(copied_run).front:
         assert f"member {member.number}: {member.expression}" in shown
         assert f"{member.errors['train']['energy']['rmse']:.4g} eV/atom" in shown
-    assert shown.count("RMSE train") == shown.count("RMSE validation")
+    assert shown.count("RMSE train:") == shown.count("RMSE validation:")
     assert "ok   " in shown
     checks = json.loads((copied_run / "potentials" / "1" / "validation.json").read_text())
     assert checks["checks"]
+    assert checks["errors"]["train"]["groups"]["bulk"]["forces"]["label_rms"] > 0
+
+
+def test_validation_ends_with_a_count_of_the_checks_that_fail(copied_run, monkeypatch):
+    failing = PhysicsReport((Check("wall", True, "ok"), Check("dimer", False, "no minimum")))
+    monkeypatch.setattr(pipeline.commands, "check", lambda *_: failing)
+    n = len(open_run(copied_run).front)
+    members = ", ".join(f"{number} (1)" for number in range(1, n + 1))
+    last = pipeline.validate(copied_run).splitlines()[-1]
+    assert last == f"{n} checks FAIL, by member: {members}"
 
 
 def test_an_atom_alone_in_a_box_is_no_crystal():

@@ -69,7 +69,8 @@ def headline(now: Progress) -> str:
     if now.lowest_error is not None:
         parts.append(f"lowest error {now.lowest_error:.4g}")
     if now.floor_error is not None:
-        parts.append(f"floor {now.floor_error:.4g}")
+        doubtful = " (doubtful: see the warnings)" if now.doubts else ""
+        parts.append(f"floor {now.floor_error:.4g}{doubtful}")
     if now.seconds_left is not None:
         parts.append(f"{_duration(now.seconds_left)} left")
     return ", ".join(parts)
@@ -105,7 +106,8 @@ def table(now: Progress) -> Group:
     if now.floor_error is not None:
         floor = Text("the best of smooth terms without neighbour sums", style="dim")
         drawn.add_row("floor", f"{now.floor_error:.4g}", floor)
-    return Group(Text(headline(now), style="bold"), Text(state_of_search(now)), drawn)
+    doubts = [Text(f"warning: {doubt}", style="bold red") for doubt in now.doubts]
+    return Group(Text(headline(now), style="bold"), Text(state_of_search(now)), *doubts, drawn)
 
 
 def follow(folder: Path, report: Callable[[Progress], None], *, once: bool = False) -> str:

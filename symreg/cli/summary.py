@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from symreg.records import Errors, labelled
+from symreg.records import ALL, Errors, labelled
 from symreg.runs.results import in_words
+from symreg.runs.trust import HIGH, worse_in_words
 
 if TYPE_CHECKING:
     from symreg.runs import Member, Run
@@ -26,8 +27,10 @@ def summary(run: Run, complexity: int | None = None) -> str:
     if failed := [check["name"] for check in member.checks if not check["passed"]]:
         text = f"physics   {len(failed)} of {len(member.checks)} checks fail: {', '.join(failed)}; "
         parts.append(_wrapped(f"{text}`symreg validate {run.folder}` says why"))
+    parts += [_wrapped(f"worse     {text}") for text in worse_in_words(member.record.worse or ())]
     if member.parity:
         parts.append(parity_text(member.parity))
+    parts += [_wrapped(f"WARNING   {doubt}") for doubt in run.doubts]
     page = run.folder / "report.html"
     parts.append(f"results   {page if page.exists() else run.folder}")
     if run.manifest.get("status") == "interrupted":
@@ -42,15 +45,20 @@ def _wrapped(text: str) -> str:
 
 
 def front_text(run: Run, chosen: Member) -> str:
-    """All members as a table; the chosen one is marked, the floors are the last rows."""
+    """All members as a table; the chosen and the unfit are marked, floors are the last rows."""
     head = f"  {'member':>6} {'complexity':>10} {'constants':>9} {'error':>9}  formula"
     lines = [f"{head}, x = r/r0, eV"]
     for m in run.front:
-        mark = "*" if m.number == chosen.number else " "
+        mark = ("*" if m.number == chosen.number else "") + ("!" if m.unfit else "")
         numbers = f"{m.number:>6} {m.complexity:>10} {m.n_constants:>9} {m.error:>9.4g}"
-        lines.append(f"{mark} {numbers}  {m.expression}")
+        lines.append(f"{mark:<2}{numbers}  {m.expression}")
     for name, floor in run.front.floors.items():
-        lines.append(f"  {'floor':>6} {' ' * 17}    {floor:>9.4g}  the best of {name}")
+        high = f": doubtful, above {HIGH:g} sigmas" if run.floor.doubts and floor > HIGH else ""
+        lines.append(f"  {'floor':>6} {' ' * 17}    {floor:>9.4g}  the best of {name}{high}")
+    if any(m.unfit for m in run.front):
+        lines.append(
+            "!         not fit for use: many sigmas wrong, or worse than predicting nothing"
+        )
     return "\n".join(lines)
 
 
@@ -78,13 +86,7 @@ def member_text(run: Run, member: Member) -> str:
             lines.append(f"          triplets: cosine c of the angle at the centre, {far}")
     if member.constants:
         lines.append(_wrapped(f"constants {', '.join(map(_constant, member.constants))}"))
-    quantities = labelled(member.errors.values())
-    units = [f"{quantity} ({unit})" for quantity, unit in quantities.items()]
-    lines.append(f"errors    {_error_row('RMSE / MAE', units)}")
-    for split, errors in member.errors.items():
-        cells = [_rmse_mae(errors.of(quantity)) for quantity in quantities]
-        if any(cells):
-            lines.append(f"          {_error_row(split, cells)}")
+    lines += _error_lines(member)
     if found := run.floor_of(member):
         name, floor = found
         of = f" of {name}" if len(run.front.floors) > 1 else ""
@@ -93,14 +95,30 @@ def member_text(run: Run, member: Member) -> str:
     return "\n".join(lines)
 
 
-def _error_row(title: str, cells: Sequence[str]) -> str:
-    return f"{title:<11}{''.join(f'{cell:<22}' for cell in cells)}".rstrip()
+def _error_lines(member: Member) -> list[str]:
+    """A table of errors beside their labels, by split, and by group where there are several."""
+    quantities = labelled(member.errors.values())
+    units = [f"{quantity} ({unit})" for quantity, unit in quantities.items()]
+    rows = [["RMSE / MAE (labels)", *units]]
+    for split, errors in member.errors.items():
+        groups = errors.groups or {}
+        for group, part in {ALL: errors, **(groups if len(groups) > 1 else {})}.items():
+            cells = [_rmse_mae(part.of(quantity)) for quantity in quantities]
+            if any(cells):
+                rows.append([split if group == ALL else f"  {group}", *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    note = "labels: their root mean square, of energies about one energy per composition"
+    return [f"{'' if n else 'errors':<10}{line}" for n, line in enumerate([*lines, note])]
 
 
 def _rmse_mae(errors: Errors | None) -> str:
     if errors is None:
         return ""
-    return f"{errors.rmse:.3g} / {'–' if errors.mae is None else f'{errors.mae:.3g}'}"
+    mae, labels = (
+        "–" if value is None else f"{value:.3g}" for value in (errors.mae, errors.label_rms)
+    )
+    return f"{errors.rmse:.3g} / {mae} ({labels})"
 
 
 def _constant(constant: FittedConstant) -> str:

@@ -12,6 +12,7 @@ from symreg.lammps.route import Route, one_line
 from symreg.lammps.routes import way_of
 from symreg.lammps.specimens import type_names
 from symreg.lammps.table import FORCE_ERROR, R_MIN
+from symreg.records import UNITS
 from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import PAIRS, kind_of
@@ -38,14 +39,18 @@ def readme_text(
     table = (
         constants if isinstance(constants, list | tuple) and all(map(_is_row, constants)) else ()
     )
-    told = ("citation", "constants") if table else ("citation",)
+    errors = provenance.get("errors")
+    told = {"citation", "unfit", *(["constants"] if table else []), *(["errors"] if errors else [])}
     known = {k: v for k, v in provenance.items() if k not in told}
+    unfit = provenance.get("unfit")
     blocks = [
         [f"# {'-'.join(formula.species)}"],
+        [f"**Not fit for use: {one_line(unfit)}.**"] if unfit else [],
         _formula_lines(formula),
         _range_lines(formula, routes[0]),
-        _parity_lines(parity),
+        _parity_lines(formula, parity),
         (RUN + _route_text(routes)).splitlines(),
+        _error_lines(errors) if isinstance(errors, Mapping) else [],
         _constants_lines(table),
         ["## Where it comes from\n", *_bullets(known)] if known else [],
         [f"## Citation\n\n{one_line(provenance.get('citation', 'none given'))}"],
@@ -120,7 +125,7 @@ def _range_lines(formula: Formula, route: Route) -> list[str]:
     return lines
 
 
-def _parity_lines(parity: Parity) -> list[str]:
+def _parity_lines(formula: Formula, parity: Parity) -> list[str]:
     lines = ["## Measured in LAMMPS\n"]
     if parity.routes:
         lines += [
@@ -137,6 +142,9 @@ def _parity_lines(parity: Parity) -> list[str]:
         alone = "" if dimer is None else f", of two atoms alone {_number(dimer)} eV/Å"
         knots = f"Splines of {splines.knots} knots"
         lines.append(_predicted(knots, splines, splines.promise, alone))
+        if dimer is not None and not dimer < splines.promise:
+            pairs = ", ".join("-".join(pair) for pair in formula.species_pairs)
+            lines.append(f"Dimers of {pairs} miss it: two atoms with no others near.")
         if splines.largest_sum is not None:
             largest = splines.largest_sum
             lines.append(f"F is tabulated up to a sum of {largest:.4g}, and straight beyond.")
@@ -202,6 +210,32 @@ def _constants_lines(constants: Sequence[Mapping[str, Any]]) -> list[str]:
         shown = "unknown" if error is None or not math.isfinite(error) else f"{error:.2g}"
         lines.append(f"| {one_line(entry['name'])} | {entry['value']:.8g} | {shown} | {interval} |")
     return lines if constants else []
+
+
+def _error_lines(errors: Mapping[str, Any]) -> list[str]:
+    """A table of errors beside the root mean square of their labels, by split and group."""
+    lines = [
+        "## Errors\n",
+        "Root mean squares; of energies the labels' is about one energy per composition.\n",
+        "| structures | quantity | RMSE | MAE | RMS of labels |",
+        "|---|---|---|---|---|",
+    ]
+    begin = len(lines)
+    for split, every in errors.items():
+        for group, part in {"": every, **_table(every, "groups")}.items():
+            where = one_line(f"{split}, group {group}" if group else split)
+            for quantity, unit in UNITS.items():
+                if found := _table(part, quantity):
+                    values = (found.get(name) for name in ("rmse", "mae", "label_rms"))
+                    cells = (f"{v:.4g}" if isinstance(v, float) else "unknown" for v in values)
+                    lines.append(f"| {where} | {quantity} ({unit}) | {' | '.join(cells)} |")
+    return lines if len(lines) > begin else []
+
+
+def _table(record: Any, key: str) -> Mapping[str, Any]:
+    """A table of a record that a file may have spoiled; empty where there is none."""
+    found = record.get(key) if isinstance(record, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _bullets(values: Mapping[str, Any], indent: str = "") -> list[str]:

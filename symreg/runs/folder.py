@@ -174,13 +174,13 @@ class RunFolder:
         ordered = sorted(members, key=lambda member: member.complexity)
         files.write_json(self.path / "front.json", [member.to_dict() for member in ordered])
         splits = [s for s in SPLITS if s != "test" or any("test" in m.errors for m in members)]
-        measured = [(q, m, s) for m in ("rmse", "mae") for s in splits for q in UNITS]
+        measured = [(q, m, s) for m in ("rmse", "mae", "label_rms") for s in splits for q in UNITS]
         rows = []
         for member in ordered:
             row: dict[str, object] = {name: getattr(member, name) for name in COLUMNS}
             row |= {"_".join(words): _measured(member, *words) for words in measured}
-            rows.append({**row, "expression": member.expression})
-        columns = [*COLUMNS, *map("_".join, measured), "expression"]
+            rows.append({**row, "unfit": member.unfit, "expression": member.expression})
+        columns = [*COLUMNS, *map("_".join, measured), "unfit", "expression"]
         files.write_rows(self.path / "front.csv", rows, columns)
 
     def log(self, message: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from symreg.arrays import Floats
 from symreg.records import Floor, ProductFloor, Record, SplitErrors, names_of, number_from
+from symreg.runs.trust import Lowest, Worse
 from symreg.terms import Expression
 
 ANY_TERMS = "any smooth pair and three-body terms"
@@ -67,6 +68,10 @@ class MemberRecord(Record):
     """Of ``constants``, in their units, shape (W + K, W + K); it stands in ``potential.json``."""
     simplified: str | None = None
     """The formula that SymPy found to be simpler, if it did; its potential is the one written."""
+    unfit: str | None = None
+    """Why it is not fit for use; None if nothing speaks against it."""
+    worse: tuple[Worse, ...] | None = None
+    """Where predicting nothing would be better; None in older files."""
 
     @property
     def is_delivered(self) -> bool:
@@ -95,6 +100,8 @@ class MemberRecord(Record):
             names, entries = names_of(FittedConstant), read["constants"]
             constants = (FittedConstant(*map(entry.get, names)) for entry in entries)
             read["constants"] = tuple(constants)
+        if read["worse"] is not None:
+            read["worse"] = tuple(map(Worse.from_dict, read["worse"]))
         if read["correlation"] is not None:
             read["correlation"] = np.array(read["correlation"], dtype=float)
         return MemberRecord(**read)
@@ -131,6 +138,9 @@ class FloorRecord(Floor):
     """Floors of one, two, ... separable products; None without three-body terms."""
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     """Known forms fitted to these data, by name."""
+    doubts: tuple[str, ...] | None = None
+    """Why no formula of these data can be trusted, as far as the floor tells; None in older
+    files."""
 
     def named(self) -> dict[str, float]:
         """Lowest training errors by what reaches them; one that a finer grid lowers is left out."""
@@ -142,6 +152,18 @@ class FloorRecord(Floor):
             found[ANY_TERMS] = self.error
         return found
 
+    def lowest(self) -> Lowest:
+        """The lowest training error of smooth terms or of a known form."""
+        by_name: dict[str, Floor | ProductFloor]
+        by_name = {floor_name(0): self.pair or self, ANY_TERMS: self}
+        by_name |= {floor_name(one.products): one for one in self.products or ()}
+        found = [
+            Lowest(name, error, by_name[name].rmse.get("train"))
+            for name, error in self.named().items()
+        ]
+        found += [Lowest(name, one.error, None) for name, one in self.baselines.items()]
+        return min(found, key=lambda one: one.error)
+
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Undo ``to_dict``; an empty record is that of a run that has not begun."""
@@ -152,6 +174,8 @@ class FloorRecord(Floor):
             parts["products"] = tuple(map(ProductFloor.from_dict, record["products"]))
         known = record.get("baselines", {}).items()
         parts["baselines"] = {name: Baseline.from_dict(one) for name, one in known}
+        if "doubts" in record:
+            parts["doubts"] = tuple(record["doubts"])
         return super().from_dict(parts)
 
 
@@ -195,6 +219,8 @@ class Progress(Record):
     lowest_error: float | None = None
     """Of all that was found; members of the front are those that are worth their complexity."""
     floor_error: float | None = None
+    doubts: tuple[str, ...] = ()
+    """Why no formula of these data can be trusted, as far as the floor tells."""
     front: list[FrontLine] = field(default_factory=list)
     """Simplest first."""
     message: str = ""
@@ -204,4 +230,4 @@ class Progress(Record):
         """Undo ``to_dict``; what a file does not have is as before the first epoch."""
         known = {name: record[name] for name in names_of(Progress) if name in record}
         front = [FrontLine(*line) for line in record.get("front", [])]
-        return Progress(**{**known, "front": front})
+        return Progress(**{**known, "front": front, "doubts": tuple(record.get("doubts", ()))})

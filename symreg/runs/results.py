@@ -16,6 +16,7 @@ from symreg import files
 from symreg.records import SplitErrors
 from symreg.runs.folder import FORMAT
 from symreg.runs.records import ANY_TERMS, FittedConstant, FloorRecord, MemberRecord, floor_name
+from symreg.runs.trust import far_from_floor
 from symreg.terms.kinds import TRIPLETS
 from symreg.versions import versions
 
@@ -73,6 +74,11 @@ class Member:
     def errors(self) -> Mapping[str, SplitErrors]:
         """``errors[split][quantity]["rmse"]`` in eV/atom, eV/Å, eV/Å³; ``"mae"``, ``"n"`` too."""
         return self.record.errors
+
+    @property
+    def unfit(self) -> str | None:
+        """Why it is not fit for use; None if its errors speak not against it."""
+        return self.record.unfit
 
     @property
     def constants(self) -> list[FittedConstant]:
@@ -168,10 +174,13 @@ class Front(Sequence[Member]):
         """Draw the front as a table and a figure."""
         chosen = recommended(self)
         head = ("complexity", "constants", "error", "formula, x = r/r0, eV")
+        doubts = "".join(f"<p><b>{escape(doubt)}</b></p>" for doubt in self._known.doubts or ())
         rows = [f"<tr>{''.join(f'<th>{title}</th>' for title in head)}</tr>"]
         for m in self:
             style = ' style="font-weight:bold"' if m is chosen else ""
             formula = f"<code>{escape(m.expression)}</code>"
+            if m.unfit:
+                formula += f"<br>not fit for use: {escape(m.unfit)}"
             cells = (m.complexity, m.n_constants, f"{m.error:.4g}", formula)
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
         for name, floor in self.floors.items():
@@ -181,7 +190,7 @@ class Front(Sequence[Member]):
         self.plot().savefig(stream, format="png", dpi=100)
         image = base64.b64encode(stream.getvalue()).decode("ascii")
         figure = f'<img alt="front" src="data:image/png;base64,{image}">'
-        return f"<table>{''.join(rows)}</table>{figure}"
+        return f"{doubts}<table>{''.join(rows)}</table>{figure}"
 
     def plot(self) -> Figure:
         """Draw error against complexity, with floors, known forms and the recommended member."""
@@ -226,12 +235,19 @@ def recommended(front: Sequence[Member]) -> Member | None:
     With the logarithm of the error over complexity, the knee lies farthest below the straight
     line from the simplest member to the most accurate one (Satopaa et al., Proc. ICDCS Workshops,
     166, 2011). Where none lies below it by a factor of ``KNEE``, it is the most accurate one.
-    Members that have no term for a pair of species that others describe are passed over.
+    Members that have no term for a pair of species that others describe are passed over, and so
+    are those that are not fit for use, if any is.
     """
     if not front:
         return None
     described = [len(member.record.terms.keys()) for member in front]
     front = [m for m, n in zip(front, described, strict=True) if n == max(described)]
+    chosen = _knee(front)
+    fit = [m for m in front if not m.unfit]
+    return _knee(fit) if chosen.unfit and fit else chosen
+
+
+def _knee(front: Sequence[Member]) -> Member:
     first, last = front[0], front[-1]
     if last.error <= 0 or len(front) == 1:
         return last
@@ -273,6 +289,24 @@ class Run:
             name = floor_name(len(triplets))
         return (name, self.front.floors[name]) if name in self.front.floors else None
 
+    @property
+    def doubts(self) -> list[str]:
+        """Why its formulas should not be trusted: the floor, how far they are from it, errors."""
+        found = list(self.floor.doubts or ())
+        if not self.front:
+            return found
+        best = min(self.front, key=lambda member: member.error)
+        of = self.floor_of(best)
+        if of is not None and far_from_floor(best.error, of[1]):
+            found.append(
+                f"the most accurate formula has {best.error / of[1]:.3g} times the floor of "
+                f"{of[0]}: search longer, or raise [terms] max_complexity"
+            )
+        chosen = self.best()
+        if chosen.unfit:
+            found.append(f"member {chosen.number} is not fit for use: {chosen.unfit}")
+        return found
+
     @cached_property
     def settings(self) -> Settings:
         """The settings, read from ``run.toml``."""
@@ -283,6 +317,7 @@ class Run:
     def best(self, complexity: int | None = None) -> Member:
         """Return the recommended member, the knee of the front, or the best up to a complexity.
 
+        Its ``unfit`` says why, if no member is fit for use.
         A ValueError if the front is empty, or has no member that simple.
         """
         chosen = recommended(self.front)

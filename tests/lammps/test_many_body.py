@@ -146,6 +146,7 @@ def test_the_readme_names_what_is_no_number(tmp_path, monkeypatch):
     export(formula_of(PAIR, *SMOOTH), tmp_path, style="eam", provenance={"training_error": np.nan})
     text = (tmp_path / "README.md").read_text()
     assert "of two atoms alone not finite eV/Å. This misses the promise" in text
+    assert "Dimers of Cu-Cu miss it" in text
     assert "training_error: unknown" in text
     assert "nan" not in text.lower()
 

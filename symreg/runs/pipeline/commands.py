@@ -8,19 +8,27 @@ from importlib.resources import files as resources
 from pathlib import Path
 from textwrap import fill
 
-from ase import Atoms
-
-from symreg import config, files
+from symreg import config
 from symreg.checks import check
+from symreg.checks.report import PhysicsReport
 from symreg.config import Settings
 from symreg.fit.errors import errors
-from symreg.records import UNITS
+from symreg.records import ALL
 from symreg.runs import Member, Run, open_run
 from symreg.runs.pipeline import seeds
+from symreg.runs.pipeline.delivery import write_validation
 from symreg.runs.pipeline.modes import mode_of
-from symreg.runs.pipeline.preparation import Prepared, baselines, cautions, floor_lines, prepare
+from symreg.runs.pipeline.preparation import (
+    Prepared,
+    cautions,
+    floor_lines,
+    floor_record,
+    label_line,
+    prepare,
+)
 from symreg.runs.pipeline.searching import OnProgress, search
 from symreg.runs.pipeline.stopping import limits_in_words
+from symreg.runs.trust import told, verdict, worse_in_words
 from symreg.structures import crystals as crystals_in
 from symreg.structures import in_words, survey_structures
 
@@ -59,12 +67,15 @@ def dry_run(settings: Settings) -> str:
         *(f"{name:<11} {text}" for name, text in told if (name, text) not in noticed),
         f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
         f"design      {design.n_nodes} nodes for each of {len(design.pair_keys)} pairs of species",
+        f"labels      {label_line(prepared)}",
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
-    for name, found in baselines(prepared).items():
+    floor = floor_record(prepared)
+    for name, found in floor.baselines.items():
         lines.append(f"baseline    {name}: error {found.error:.4g}, {found.n_constants} constants")
     lines += [f"{name:<11} {text}" for name, text in noticed]
-    lines += [f"warning     {text}" for text in cautions(prepared)]
+    warnings = *cautions(prepared), *(floor.doubts or ())
+    lines += [f"warning     {text}" for text in warnings]
     mode, limits = mode_of(settings), settings.search
     ends = " or ".join(filter(None, [*limits_in_words(limits), mode.end]))
     lines.append(f"search      {mode.plan()}, {limits.workers} workers, until {ends}")
@@ -97,19 +108,31 @@ def validate(folder: str | Path) -> str:
     if not run.front:
         raise ValueError(f"{folder} has no front yet; `symreg resume {folder}`")
     prepared = prepare(run.settings)
-    crystals = crystals_in(prepared.structures)
-    return "\n".join(_validate_member(prepared, member, crystals) for member in run.front)
+    crystals, lines = crystals_in(prepared.structures), []
+    failed: dict[int, int] = {}
+    for member in run.front:
+        report = check(member.potential.formula, crystals)
+        lines += _validate_member(prepared, member, report)
+        failed[member.number] = sum(not one.passed for one in report.checks)
+    members = ", ".join(f"{number} ({count})" for number, count in failed.items() if count)
+    found = f"{sum(failed.values())} checks FAIL, by member: {members}"
+    return "\n".join([*lines, found if members else "all checks passed"])
 
 
-def _validate_member(prepared: Prepared, member: Member, crystals: list[Atoms]) -> str:
+def _validate_member(prepared: Prepared, member: Member, report: PhysicsReport) -> list[str]:
+    """Compute the errors of a member again, write them with the checks, and tell both."""
     formula = member.potential.formula
-    prediction = prepared.exact.predict(formula.expression, formula.e0)
-    report = check(formula, crystals)
-    files.write_json(member.folder / "validation.json", report.to_dict())
+    found = errors(prepared.structures, prepared.exact.predict(formula.expression, formula.e0))
+    judged = verdict(found, prepared.settings.loss)
+    write_validation(member.folder / "validation.json", report, found, judged)
     lines = [f"member {member.number}: {member.expression}"]
-    for split, by in errors(prepared.structures, prediction).items():
-        parts = [f"{q} {found.rmse:.4g} {UNITS[q]}" for q, found in by.by_quantity().items()]
-        lines.append(f"  RMSE {split}: {', '.join(parts)}")
+    for split, by in found.items():
+        for group, part in {ALL: by, **(by.groups or {})}.items():
+            where = split if group == ALL else f"{split}, group {group}"
+            parts = [f"{q} {told(q, one)}" for q, one in part.by_quantity().items()]
+            lines.append(f"  RMSE {where}: {'; '.join(parts)}")
+    if judged.unfit:
+        lines.append(f"  NOT fit for use: {judged.unfit}")
+    lines += [f"  {text}" for text in worse_in_words(judged.worse)]
     marks = {True: "ok  ", False: "FAIL"}
-    lines += [f"  {marks[one.passed]} {one.name}: {one.detail}" for one in report.checks]
-    return "\n".join(lines)
+    return [*lines, *(f"  {marks[one.passed]} {one.name}: {one.detail}" for one in report.checks)]

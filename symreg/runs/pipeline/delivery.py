@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,17 @@ import numpy as np
 from symreg import __version__, files
 from symreg.arrays import Floats
 from symreg.checks import check
+from symreg.checks.report import PhysicsReport
 from symreg.fit.errors import errors, training_loss
 from symreg.fit.intervals import intervals
 from symreg.formula import Formula
 from symreg.formula.simplify import Rewriter, shorten, simplify
 from symreg.potential import Potential
+from symreg.records import SplitErrors
 from symreg.runs.folder import RunFolder, now
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.runs.records import FittedConstant, MemberRecord
+from symreg.runs.trust import Verdict, verdict
 from symreg.searching.individuals import Individual, terms_from
 from symreg.terms import Expression
 from symreg.terms.kinds import PAIRS, TRIPLETS
@@ -130,9 +134,11 @@ def quick_record(prepared: Prepared, candidate: Contender, number: int) -> Membe
         found = errors(prepared.structures, prediction)
     else:
         e0 = prepared.fitter.e0(expression) if prepared.design.n_e0 else np.empty(0)
-        found = prepared.design.rmse(e0, prepared.fitter.coordinates(expression))
-    shown = {split: by.rmse_alone() for split, by in found.items() if split != "test"}
-    return replace(record, errors=shown)
+        every = prepared.design.rmse(e0, prepared.fitter.coordinates(expression))
+        found = {split: by.beside(prepared.labels[split]) for split, by in every.items()}
+    found.pop("test", None)
+    judged = verdict(found, prepared.settings.loss)._asdict()
+    return replace(record, errors={s: by.rmse_alone() for s, by in found.items()}, **judged)
 
 
 def _description(prepared: Prepared, candidate: Contender, number: int) -> MemberRecord:
@@ -162,10 +168,12 @@ def member_record(
     resampled = () if expression.has_functions else prepared.resampled
     found = intervals(prepared.fitter, expression, resampled)
     named = Potential(formula(prepared, expression)).constants
+    found_errors = errors(prepared.structures, prediction)
     spreads = map(_known, (found.standard_error, found.low, found.high))
     return replace(
         record,
-        errors=errors(prepared.structures, prediction),
+        errors=found_errors,
+        **verdict(found_errors, design.loss)._asdict(),
         exact_difference=abs(design.error(exact) - error),
         constants=tuple(map(FittedConstant, named, named.values(), *spreads)),
         correlation=found.correlation,
@@ -205,9 +213,27 @@ def _write_member(
     history = provenance(prepared, written)
     potential = Potential(formula(prepared, written.terms), history, written.covariance)
     where = f"potentials/{record.number}"
-    files.write_json(folder.path / f"{where}/validation.json", check(potential.formula).to_dict())
+    judged, checked = Verdict(written.unfit, written.worse or ()), check(potential.formula)
+    write_validation(folder.path / f"{where}/validation.json", checked, written.errors, judged)
     potential.save(folder.path / where / "potential.json")
     return None if written is record else written.expression
+
+
+def write_validation(
+    path: Path, report: PhysicsReport, found: Mapping[str, SplitErrors], judged: Verdict
+) -> None:
+    """Write checks, errors beside their labels, and where predicting nothing would be better."""
+    known = {"errors": {split: by.to_dict() for split, by in found.items()}}
+    judgement = {"unfit": judged.unfit, "worse": [one.to_dict() for one in judged.worse]}
+    files.write_json(path, {**report.to_dict(), **known, **judgement})
+
+
+def measured(record: MemberRecord) -> dict[str, Any]:
+    """Errors of a formula for its own file, and why it is not fit for use, if so."""
+    known: dict[str, Any] = {"training_error": record.error}
+    if record.unfit:
+        known["unfit"] = record.unfit
+    return {**known, "errors": {split: by.to_dict() for split, by in record.errors.items()}}
 
 
 def provenance(prepared: Prepared, record: MemberRecord) -> dict[str, Any]:
@@ -222,10 +248,7 @@ def provenance(prepared: Prepared, record: MemberRecord) -> dict[str, Any]:
             "structures": dict(prepared.report.structures),
         },
         "seed": prepared.settings.search.seed,
-        "training_error": record.error,
         "floor": prepared.design.floor.error,
-        "errors": {
-            split: replace(by, groups=None).to_dict() for split, by in record.errors.items()
-        },
+        **measured(record),
         "constants": [constant.to_dict() for constant in record.constants or ()],
     }

@@ -18,10 +18,11 @@ from symreg.fit.solve.solver import Columns, solve
 from symreg.formula.simplify import tree_to_sympy
 from symreg.language import Tree, parse
 from symreg.potential import Potential
-from symreg.records import UNITS
-from symreg.runs.pipeline.delivery import agrees, formula, member_record
-from symreg.runs.pipeline.preparation import Prepared, prepare
-from symreg.runs.records import MemberRecord
+from symreg.records import ALL
+from symreg.runs.pipeline.delivery import agrees, formula, measured, member_record
+from symreg.runs.pipeline.preparation import Prepared, doubts, prepare
+from symreg.runs.records import FloorRecord, MemberRecord
+from symreg.runs.trust import told, worse_in_words
 from symreg.terms import Expression, Term
 
 STARTS = 40
@@ -41,6 +42,8 @@ class FitResult:
     """Errors and the rest, as of members of a front."""
     floor: float
     """The lowest training error of any smooth pair term."""
+    doubts: tuple[str, ...] = ()
+    """Why no formula of these data can be trusted."""
 
     def text(self) -> str:
         """Describe the fit in a few lines."""
@@ -55,16 +58,23 @@ class FitResult:
             known = f"± {spread:.1g}" if np.isfinite(spread) else "(not determined by the data)"
             lines.append(f"          {name} = {value:.8g} {known}")
         for split, errors in self.record.errors.items():
-            parts = [
-                f"{name} {found.rmse:.4g} {UNITS[name]} (MAE {found.mae:.4g})"
-                for name, found in errors.by_quantity().items()
-            ]
-            lines.append(f"RMSE      {split}: {', '.join(parts)}")
+            for group, part in {ALL: errors, **(errors.groups or {})}.items():
+                parts = [
+                    f"{name} {told(name, found)} (MAE {found.mae:.4g})"
+                    for name, found in part.by_quantity().items()
+                ]
+                where = split if group == ALL else f"{split}, group {group}"
+                lines.append(f"RMSE      {where}: {'; '.join(parts)}")
         error = self.record.error
         ratio = error / self.floor if self.floor else np.inf
         lines.append(f"floor     training error {error:.4g} is {ratio:.3g} times the floor")
         e0 = ", ".join(f"{name} {value:.6g} eV" for name, value in formula.e0.items())
-        return "\n".join([*lines, f"e0        {e0}"])
+        lines.append(f"e0        {e0}")
+        lines += [f"worse     {text}" for text in worse_in_words(self.record.worse or ())]
+        lines += [f"WARNING   {doubt}" for doubt in self.doubts]
+        if self.record.unfit:
+            lines.append(f"WARNING   the formula is not fit for use: {self.record.unfit}")
+        return "\n".join(lines)
 
 
 def fit(text: str, settings: Settings, *, variable: str = "r") -> FitResult:
@@ -104,11 +114,12 @@ def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
     spread = np.sqrt(np.diag(covariance)[1:])
     return FitResult(
         formula=text,
-        potential=Potential(formula(prepared, expression), {"training_error": error}, covariance),
+        potential=Potential(formula(prepared, expression), measured(record), covariance),
         constants=dict(zip(names, fitted.constants, strict=True)),
         standard_errors=dict(zip(names, map(float, spread), strict=True)),
         record=record,
         floor=prepared.design.floor.error,
+        doubts=tuple(doubts(prepared, FloorRecord(**vars(prepared.design.floor)))),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
 from symreg.fit.design import Design, build_design, load_or_build_design, product_floors
+from symreg.fit.errors import label_sizes
 from symreg.fit.exact import ExactPath
 from symreg.fit.intervals import bootstrap
 from symreg.fit.projected.fitter import AS_IT_IS, Fitter
 from symreg.fit.rows import Labelled
-from symreg.records import ProductFloor
+from symreg.records import UNITS, ProductFloor, SplitErrors
 from symreg.runs.records import Baseline, FloorRecord
+from symreg.runs.trust import floor_doubts, rank_doubts, told
 from symreg.searching.gate import Gate
 from symreg.searching.tasks import gate_of
 from symreg.structures import SPLITS, DataReport, Structures, read_structures
@@ -89,6 +91,11 @@ class Prepared:
         """The floors of one, two, ... separable products; none without three-body terms."""
         with threadpool_limits(1):
             return () if self.design.triplets is None else product_floors(self.design)
+
+    @cached_property
+    def labels(self) -> dict[str, SplitErrors]:
+        """Root mean squares of labels by split and group, beside which errors are told."""
+        return label_sizes(self.structures)
 
     @property
     def forms(self) -> tuple[Form, ...]:
@@ -168,10 +175,6 @@ def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None
     return {name: float(known[name] or 0.0) for name in report.species}
 
 
-HIGH_FLOOR = 10.0
-"""Floor that no good data have with fitting terms."""
-
-
 def cautions(prepared: Prepared) -> list[str]:
     """Warnings of what these settings cannot promise."""
     found, kind, edge = [], prepared.cutoff.kind, f"{prepared.cutoff.r_cut:g} Å"
@@ -182,7 +185,6 @@ def cautions(prepared: Prepared) -> list[str]:
             f'cutoff = "{kind}" has one continuous derivative: a root of a sum makes forces jump '
             f"at {edge}; septic does not"
         )
-    found += high_floor(prepared)
     alone = prepared.report.isolated_atoms
     unknown = [name for name in prepared.report.species if alone.get(name) is None]
     if prepared.fixed_e0 is None and unknown:
@@ -193,26 +195,14 @@ def cautions(prepared: Prepared) -> list[str]:
     return found
 
 
-def high_floor(prepared: Prepared) -> list[str]:
-    """A warning if no formula of the terms asked for can describe the data."""
-    floor = prepared.lowest_floor
-    if prepared.design.many_body or not floor > HIGH_FLOOR:
-        return []
-    return [
-        f"the floor is {floor:.4g}: no formula of these terms comes nearer to the data than that "
-        "many sigmas; either [terms] allows too little, or labels are wrong: see what is said of "
-        "the data, or `symreg data`"
-    ]
-
-
 def floor_lines(prepared: Prepared) -> list[str]:
     """The floor in words, and what general and separable three-body terms add if asked for."""
     design = prepared.design
     lines = [f"{design.pair_floor.error:.4g}: the lowest error of any smooth pair terms"]
     if design.triplets is not None:
         radius = f"{design.triplets.cutoff.r_cut:g} Å"
-        forces = design.floor.rmse["train"].forces
-        shown = "" if forces is None else f", training forces {forces.rmse:.3g} eV/Å"
+        forces = design.floor.rmse["train"].beside(prepared.labels["train"]).forces
+        shown = "" if forces is None else f", training forces {told('forces', forces)}"
         if prepared.lowest_floor != design.floor.error:
             shown = f" ({design.floor.error_coarser:.2g} on a coarser grid: too few data to tell)"
         lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
@@ -226,12 +216,32 @@ def floor_lines(prepared: Prepared) -> list[str]:
 def floor_record(prepared: Prepared) -> FloorRecord:
     """The floors of the data and known forms fitted to them."""
     triplets = prepared.design.triplets is not None
-    return FloorRecord(
+    record = FloorRecord(
         **vars(prepared.design.floor),
         pair=prepared.design.pair_floor if triplets else None,
         products=prepared.products if triplets else None,
         baselines=baselines(prepared),
     )
+    return replace(record, doubts=tuple(doubts(prepared, record)))
+
+
+def doubts(prepared: Prepared, record: FloorRecord) -> Iterator[str]:
+    """Say what is wrong with the floor."""
+    design, lowest = prepared.design, record.lowest()
+    if lowest.train is not None:
+        lowest = lowest._replace(train=lowest.train.beside(prepared.labels["train"]))
+    yield from floor_doubts(lowest, design.loss)
+    columns = design.training.matrix[:, : design.n_pair_values]
+    sizes = np.linalg.norm(columns, axis=0)
+    rank = int(np.linalg.matrix_rank(columns / np.where(sizes > 0, sizes, 1.0)))
+    yield from rank_doubts(rank, design.n_pair_values, design.n_labels)
+
+
+def label_line(prepared: Prepared) -> str:
+    """Root mean squares of the training labels in words, which errors are to be compared with."""
+    known = prepared.labels["train"].by_quantity().items()
+    parts = [f"{q} {e.label_rms:.3g} {UNITS[q]}" for q, e in known if e.label_rms is not None]
+    return f"{', '.join(parts)}: root mean squares, of energies about one for each composition"
 
 
 def baselines(prepared: Prepared) -> dict[str, Baseline]:

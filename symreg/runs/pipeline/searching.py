@@ -24,7 +24,7 @@ from symreg.runs.pipeline.preparation import (
     cautions,
     floor_lines,
     floor_record,
-    high_floor,
+    label_line,
     prepare,
 )
 from symreg.runs.pipeline.stopping import Stop, limit_reached
@@ -146,8 +146,6 @@ class _Search:
             for message in deliver(prepared, self.folder, state.front):
                 self._tell(message)
             self._publish(prepared)
-            for warning in high_floor(prepared):
-                self._tell(f"warning: {warning}")
         self.folder.finish("finished" if finished else "interrupted")
         return open_run(self.folder.path)
 
@@ -189,10 +187,16 @@ class _Search:
                 self._tell(f"{name}: {text}")
         for warning in cautions(prepared):
             self._tell(f"warning: {warning}")
-        files.write_json(self.folder.path / "floor.json", floor_record(prepared).to_dict())
-        self.progress = replace(self.progress, floor_error=prepared.lowest_floor)
+        floor = floor_record(prepared)
+        files.write_json(self.folder.path / "floor.json", floor.to_dict())
+        lowest = prepared.lowest_floor
+        doubts = floor.doubts or ()
+        self.progress = replace(self.progress, floor_error=lowest, doubts=doubts)
+        self._tell(f"labels {label_line(prepared)}")
         for line in floor_lines(prepared):
             self._tell(f"floor {line}")
+        for doubt in doubts:
+            self._tell(f"warning: {doubt}")
         return prepared
 
     def _check_epochs(self, state: State) -> None:
@@ -262,3 +266,5 @@ class _Search:
         except ValueError as error:
             self._tell(f"no LAMMPS files: {error}")
         report.write(run, prepared.structures)
+        for doubt in run.doubts:
+            self.folder.log(f"warning: {doubt}")

@@ -17,9 +17,10 @@ from symreg.arrays import Floats
 from symreg.files import write_bytes, write_text
 from symreg.formula import FormulaCalculator
 from symreg.language import Tree
-from symreg.records import ALL, Errors, SplitErrors, labelled
+from symreg.records import ALL, UNITS, Errors, SplitErrors, labelled
 from symreg.runs import plots
 from symreg.runs.results import in_words
+from symreg.runs.trust import worse_in_words
 from symreg.structures import SPLITS, Structures
 from symreg.terms import Expression
 
@@ -184,6 +185,9 @@ def _content(run: Run, member: Member) -> dict[str, Any]:
     return {
         "run": run,
         "member": member,
+        "doubts": run.doubts,
+        "worse": list(worse_in_words(member.record.worse or ())),
+        "labels": _label_rms(member, "validation"),
         "lines": list(formula_lines(member.record.terms)),
         "latex": member.potential.latex() if path.exists() else "",
         "floor": run.floor_of(member),
@@ -234,6 +238,12 @@ def _factors(tree: Tree, number: str) -> tuple[str, list[Line]]:
 def _validation_rmse(errors: Mapping[str, SplitErrors], quantity: str) -> float | None:
     found = errors["validation"].of(quantity) if "validation" in errors else None
     return None if found is None else found.rmse
+
+
+def _label_rms(member: Member, split: str) -> dict[str, float | None]:
+    """Root mean squares of the labels of a split, which are the same for all members."""
+    found = {q: member.errors[split].of(q) if split in member.errors else None for q in UNITS}
+    return {quantity: None if e is None else e.label_rms for quantity, e in found.items()}
 
 
 def _error_rows(member: Member, quantities: list[str]) -> Iterator[ErrorRow]:
