@@ -164,7 +164,7 @@ def test_demo_and_resume_print_the_same_summary(pipeline, small_run, tmp_path):
     pipeline.demo = lambda *words, **_: pipeline.calls.append(words) or open_run(small_run)
     pipeline.resume = lambda folder, **_: open_run(folder)
     shown = command("show", small_run).output
-    assert command("resume", small_run).output == shown
+    assert command("resume", small_run).output.startswith(shown)
     assert command("demo").output == shown
     assert command("demo", "silicon", tmp_path / "new").output == shown
     assert pipeline.calls == [("argon", None), ("silicon", tmp_path / "new")]
@@ -201,14 +201,23 @@ def test_fit_reads_r_in_angstrom_and_hands_the_settings_on(pipeline):
 
 def test_fit_writes_potential_and_lammps_files_where_told(pipeline, tmp_path):
     written = []
-    potential = SimpleNamespace(
-        export_lammps=lambda folder: written.append(folder) or {"status": "not run"},
-        save=written.append,
-    )
+
+    def export(folder, style):
+        if style not in ("table", "lepton"):
+            raise ValueError(f"style '{style}' cannot")
+        written.append(folder)
+        return {"status": f"not run: {style}"}
+
+    potential = SimpleNamespace(export_lammps=export, save=written.append)
     pipeline.fit = lambda *_, **__: SimpleNamespace(text=lambda: "eps = 1", potential=potential)
     output = command("fit", "eps*r^-6", "a.extxyz", "--to", str(tmp_path)).output
-    assert written == [tmp_path, tmp_path / "potential.json"]
-    assert output.splitlines() == ["eps = 1", "LAMMPS    not run", f"files: {tmp_path}"]
+    assert written == [tmp_path / name for name in ("potential.json", "table", "lepton")]
+    lines = output.splitlines()
+    assert lines[:3] == ["eps = 1", "LAMMPS    not run: table", "LAMMPS    not run: lepton"]
+    assert lines[3:] == [
+        *(f"no {style:<6} style '{style}' cannot" for style in styles()[3:]),
+        f"files: {tmp_path}",
+    ]
 
 
 def test_export_takes_the_recommended_member_unless_told(small_run, tmp_path, monkeypatch):
@@ -273,8 +282,10 @@ def test_the_summary_says_what_a_sum_is_where_a_formula_has_one(small_run):
 
 
 def test_validate_prints_what_the_checks_found(pipeline, small_run):
-    pipeline.validate = lambda folder: f"all checks of {Path(folder).name} passed"
-    assert command("validate", small_run).output == "all checks of argon passed\n"
+    pipeline.validate = lambda folder, number: f"all of {Path(folder).name}, {number}"
+    assert command("validate", small_run).output == "all of argon, None\n"
+    assert command("validate", small_run, "--member", 3).output == "all of argon, 3\n"
+    assert command("validate", small_run, "--complexity", 10).output == "all of argon, 1\n"
 
 
 def test_the_summary_says_what_lammps_measured_or_why_not(small_run):

@@ -33,7 +33,7 @@ QUICK = {
     "minutes = 10.0 ": "epochs = 1",
     "population_size = 400": "population_size = 40",
     "islands = 4": "islands = 1",
-    "generations_per_epoch = 10": "generations_per_epoch = 5",
+    'generations_per_epoch = "auto"': "generations_per_epoch = 5",
     "max_complexity = 60": "max_complexity = 15",
 }
 """Replacements that make the run file that `symreg init` writes one of seconds."""

@@ -44,8 +44,8 @@ def test_watching_ends_with_the_search(argon_run):
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ("interrupted", "stopped before its end; `symreg resume"),
-        ("running", "its process has ended before its time; `symreg resume"),
+        ("interrupted", "stopped before its end; continue it with `symreg resume"),
+        ("running", "its process has ended before its time; continue it with `symreg resume"),
     ],
 )
 def test_a_search_that_is_no_more_is_told_from_one_that_goes_on(small_run, status, said):

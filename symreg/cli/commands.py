@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,9 @@ import typer
 from typer.core import TyperGroup
 
 from symreg import __version__
+from symreg.cli.choosing import ComplexityOption, MemberOption, chosen
+from symreg.cli.formulas import FormulaCommand
+from symreg.cli.lines import folded
 
 if TYPE_CHECKING:
     from symreg.runs import Run
@@ -47,6 +51,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as in search.seed=3."),
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Move a run that lies there aside, once you name it.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="With --overwrite: without being asked.")]
 DaskLocal = Annotated[
     int | None, typer.Option(metavar="N", help="Use N workers of dask on this machine.")
 ]
@@ -89,11 +97,14 @@ def demo(
     folder: Annotated[
         Path | None, typer.Argument(help="Where to put the run; argon-demo and the like if absent.")
     ] = None,
+    overwrite: OverwriteOption = False,
+    yes: YesOption = False,
 ) -> None:
     """Find a formula for argon, silicon or copper, from DFT to LAMMPS, in a minute or two."""
     from symreg.runs import pipeline
 
-    _show_search(partial(pipeline.demo, name, folder))
+    with _room(folder or Path(f"{name}-demo"), [], overwrite, yes):
+        _show_search(partial(pipeline.demo, name, folder))
 
 
 @app.command()
@@ -164,6 +175,8 @@ def run(
         bool, typer.Option("--dry-run", help="Read the data, print the plan, search nothing.")
     ] = False,
     changes: SetOption = None,
+    overwrite: OverwriteOption = False,
+    yes: YesOption = False,
     dask_local: DaskLocal = None,
     dask_scheduler_file: DaskFile = None,
     dask_slurm: DaskSlurm = None,
@@ -179,21 +192,46 @@ def run(
         typer.echo(pipeline.dry_run(settings))
         return
     engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
-    _show_search(partial(pipeline.search, settings, executor=engine))
+    data, seeds = settings.data, settings.search.seeds_from
+    names = [*data.train, *data.validation, *data.test, *filter(None, [seeds])]
+    needed = [run_file, *(settings.base / name for name in names)]
+    with _room(settings.folder, needed, overwrite, yes):
+        _show_search(partial(pipeline.search, settings, executor=engine))
+
+
+def _room(
+    folder: Path, needed: list[Path], overwrite: bool, yes: bool
+) -> AbstractContextManager[None]:
+    """Move a run aside, if that is asked for."""
+    if not overwrite:
+        return nullcontext()
+    from symreg.cli.overwriting import room_for
+
+    return room_for(folder, needed, yes=yes)
 
 
 @app.command()
 def resume(
     folder: RunFolderArgument,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", help="Go on to N epochs in all, also if finished.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="M", help="Or to M minutes in all.")
+    ] = None,
     dask_local: DaskLocal = None,
     dask_scheduler_file: DaskFile = None,
     dask_slurm: DaskSlurm = None,
 ) -> None:
-    """Continue a run that was interrupted, to the same end."""
+    """Continue a run that was interrupted, to the same end; or a finished one, further."""
+    from symreg.cli.advice import going_further
     from symreg.runs import pipeline
 
     engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
-    _show_search(partial(pipeline.resume, folder, executor=engine))
+    further = "" if epochs or minutes else going_further(folder)
+    _show_search(partial(pipeline.resume, folder, epochs=epochs, minutes=minutes, executor=engine))
+    if further:
+        typer.echo(folded(further))
 
 
 def _show_search(search: Callable[..., Run]) -> None:
@@ -203,7 +241,7 @@ def _show_search(search: Callable[..., Run]) -> None:
 
     with progress() as report:
         finished = search(on_progress=report)
-    typer.echo(summary(finished))
+    typer.echo(folded(summary(finished)))
 
 
 def _engine(local: int | None, file: Path | None, slurm: int | None) -> Engine | None:
@@ -235,28 +273,31 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Print how it stands, and end.")] = False,
 ) -> None:
     """Follow a search that runs elsewhere, until it ends; Ctrl-C ends the watching alone."""
-    from symreg.cli.live import follow, progress
+    from symreg.cli.live import follow, in_lines, progress
 
-    with progress() as report:
-        end = follow(folder, report, once=once)
-    typer.echo(end)
+    if once:
+        end = follow(
+            folder, lambda now: typer.echo(folded(now.message or in_lines(now))), once=True
+        )
+    else:
+        with progress() as report:
+            end = follow(folder, report)
+    typer.echo(folded(end))
 
 
 @app.command()
 def show(
-    folder: RunFolderArgument,
-    complexity: Annotated[
-        int | None, typer.Option(help="Show the best formula up to this complexity.")
-    ] = None,
+    folder: RunFolderArgument, member: MemberOption = None, complexity: ComplexityOption = None
 ) -> None:
-    """Print the front of a run and its recommended formula."""
+    """Print the front of a run and its recommended formula, or another."""
     from symreg.cli.summary import summary
     from symreg.runs import open_run
 
-    typer.echo(summary(open_run(folder), complexity))
+    found = open_run(folder)
+    typer.echo(folded(summary(found, chosen(found, member, complexity) if found.front else None)))
 
 
-@app.command()
+@app.command(cls=FormulaCommand)
 def fit(
     formula: Annotated[str, typer.Argument(help="As in 'eps*((s/r)^12 - (s/r)^6)'.")],
     data: Annotated[list[str], typer.Argument(help="Files of structures.")],
@@ -268,7 +309,8 @@ def fit(
         str, typer.Option(help="none, septic, cosine, poet or stillinger_weber.")
     ] = "septic",
     to: Annotated[
-        Path | None, typer.Option(help="Folder for potential.json and LAMMPS files.")
+        Path | None,
+        typer.Option(help="Folder for potential.json, and LAMMPS files of every style in its own."),
     ] = None,
     changes: SetOption = None,
 ) -> None:
@@ -279,31 +321,36 @@ def fit(
     settings = config.from_dict(record, overrides=_overrides(changes))
     from symreg.runs import pipeline
 
-    found = pipeline.fit(formula, settings, variable=variable)
-    typer.echo(found.text())
+    found = pipeline.fit(formula.strip(), settings, variable=variable)
+    typer.echo(folded(found.text()))
     if to is not None:
-        from symreg.cli.summary import parity_text
+        from symreg.cli.every_style import export_every_style
 
-        typer.echo(parity_text(found.potential.export_lammps(to)))
         found.potential.save(to / "potential.json")
+        for line in export_every_style(found.potential, to):
+            typer.echo(folded(line))
         typer.echo(f"files: {to}")
 
 
 @app.command()
-def validate(folder: RunFolderArgument) -> None:
-    """Repeat the physics checks of a run's formulas."""
-    from symreg.runs import pipeline
+def validate(
+    folder: RunFolderArgument, member: MemberOption = None, complexity: ComplexityOption = None
+) -> None:
+    """Repeat the physics checks of a run's formulas, or of one of them."""
+    from symreg.runs import open_run, pipeline
 
-    typer.echo(pipeline.validate(folder))
+    alone = None
+    if member is not None or complexity is not None:
+        alone = chosen(open_run(folder), member, complexity).number
+    typer.echo(folded(pipeline.validate(folder, alone)))
 
 
 @app.command(context_settings={"allow_extra_args": True})
 def export(
     context: typer.Context,
     folder: RunFolderArgument,
-    member: Annotated[
-        int | None, typer.Option(help="Which member; the recommended one if left out.")
-    ] = None,
+    member: MemberOption = None,
+    complexity: ComplexityOption = None,
     style: Annotated[
         str,
         typer.Option(
@@ -326,10 +373,9 @@ def export(
     from symreg.cli.summary import parity_text
     from symreg.runs import open_run
 
-    found = open_run(folder)
-    chosen = found.best() if member is None else found.member(member)
-    target = to or chosen.folder / "lammps"
-    typer.echo(parity_text(chosen.potential.export_lammps(target, style=style)))
+    exported = chosen(open_run(folder), member, complexity)
+    target = to or exported.folder / "lammps"
+    typer.echo(folded(parity_text(exported.potential.export_lammps(target, style=style))))
     typer.echo(f"LAMMPS files: {target}")
 
 

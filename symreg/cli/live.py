@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from symreg.cli.advice import going_on
 from symreg.files import read_json
 from symreg.runs import RunFolder, open_run
 from symreg.runs.records import Progress
@@ -21,6 +22,7 @@ INTERVAL = 1.0
 """Seconds between two looks at a search that runs elsewhere."""
 OPERATORS = 5
 """Operators that the live table names, those with the largest gains."""
+FLOOR = "the best of smooth terms without neighbour sums"
 ROWS = 15
 """Members that the live table shows; of a longer front it leaves out the simplest."""
 
@@ -97,17 +99,28 @@ def state_of_search(now: Progress) -> str:
 
 def table(now: Progress) -> Group:
     """Draw the front with the floor as its last line."""
-    drawn = Table(box=None, pad_edge=False)
-    drawn.add_column("complexity", justify="right")
-    drawn.add_column("error", justify="right")
-    drawn.add_column("formula, x = r/r0, eV", no_wrap=True, overflow="ellipsis")
+    # Formulas are given what numbers leave: only a column with a ratio yields to the others.
+    drawn = Table(box=None, pad_edge=False, expand=True)
+    drawn.add_column("complexity", justify="right", no_wrap=True)
+    drawn.add_column("error", justify="right", no_wrap=True)
+    drawn.add_column("formula, x = r/r0, eV", no_wrap=True, overflow="ellipsis", ratio=1)
     for complexity, error, expression in now.front[-ROWS:]:
         drawn.add_row(str(complexity), f"{error:.4g}", Text(expression))
     if now.floor_error is not None:
-        floor = Text("the best of smooth terms without neighbour sums", style="dim")
+        floor = Text(FLOOR, style="dim")
         drawn.add_row("floor", f"{now.floor_error:.4g}", floor)
     doubts = [Text(f"warning: {doubt}", style="bold red") for doubt in now.doubts]
     return Group(Text(headline(now), style="bold"), Text(state_of_search(now)), *doubts, drawn)
+
+
+def in_lines(now: Progress) -> str:
+    """What the table says, of the whole front, in lines that can be kept or searched."""
+    rows = [(str(complexity), error, text) for complexity, error, text in now.front]
+    if now.floor_error is not None:
+        rows.append(("floor", now.floor_error, FLOOR))
+    lines = [f"{name:>10}  {error:>9.4g}  {text}" for name, error, text in rows]
+    head = f"{'complexity':>10}  {'error':>9}  formula, x = r/r0, eV"
+    return "\n".join([headline(now), *filter(None, [state_of_search(now)]), head, *lines])
 
 
 def follow(folder: Path, report: Callable[[Progress], None], *, once: bool = False) -> str:
@@ -144,5 +157,5 @@ def _end(folder: Path, status: object, owner: str) -> str:
     if status == "finished":
         return f"finished; see it with `symreg show {folder}`"
     if status == "interrupted":
-        return f"stopped before its end; `symreg resume {folder}` continues it"
-    return f"its process has ended before its time; `symreg resume {folder}` continues it"
+        return f"stopped before its end; {going_on(open_run(folder))}"
+    return f"its process has ended before its time; {going_on(open_run(folder))}"

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from symreg.cli.advice import going_on
+from symreg.cli.lines import columns
 from symreg.records import ALL, Errors, labelled
 from symreg.runs.results import in_words
 from symreg.runs.trust import HIGH, worse_in_words
@@ -15,11 +17,11 @@ if TYPE_CHECKING:
     from symreg.runs.records import FittedConstant
 
 
-def summary(run: Run, complexity: int | None = None) -> str:
-    """Describe a run and one of its members: the recommended, or the best up to a complexity."""
+def summary(run: Run, chosen: Member | None = None) -> str:
+    """Describe a run and one of its members, the recommended one unless another is chosen."""
     if not run.front:
-        return f"{run.folder} has no front yet; continue it with `symreg resume {run.folder}`"
-    member = run.best(complexity)
+        return f"{run.folder} has no front yet; {going_on(run)}"
+    member = chosen or run.best()
     parts = [front_text(run, member), *_sums_lines(run)]
     if run.front.baselines:
         parts.append(_wrapped(f"known     {in_words(run.front.compare())}"))
@@ -34,14 +36,16 @@ def summary(run: Run, complexity: int | None = None) -> str:
     page = run.folder / "report.html"
     parts.append(f"results   {page if page.exists() else run.folder}")
     if run.manifest.get("status") == "interrupted":
-        parts.append(f"stopped before its end; continue it with `symreg resume {run.folder}`")
+        parts.append(f"stopped before its end; {going_on(run)}")
     if run.manifest.get("status") == "running":
         parts.append(f"its search has not ended; see `symreg watch {run.folder}`")
     return "\n".join(parts)
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 96, subsequent_indent=" " * 10)
+    width = min(columns() or 96, 96)
+    indent = " " * 10
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def front_text(run: Run, chosen: Member) -> str:

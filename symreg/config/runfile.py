@@ -275,7 +275,7 @@ mode = "evolution"             # "exhaustive": every form of one or two terms up
 # seeds_from = "other-run"     # start from the front of another run
 population_size = 400          # per island
 islands = 4                    # not tied to workers
-generations_per_epoch = 10
+generations_per_epoch = "auto" # by a count of work, for epochs of 5 to 30 s; or a number
 seed = 0
 minutes = 10.0                 # or epochs = 20, which one seed reproduces exactly; target = 0.5
 # stagnation = 20              # stop after so many epochs without a better formula

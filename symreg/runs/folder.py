@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class RunFolder:
                 found = f"is being searched by {owner}; watch it with `symreg watch {path}`"
             else:
                 found = f"holds an unfinished run; continue it with `symreg resume {path}`"
-            raise FileExistsError(f"{path} {found}, or {choose}")
+            raise FileExistsError(f"{path} {found}, move it aside with --overwrite, or {choose}")
         others = [name for name in BEGINNING if (path / name).exists()]
         if others and "manifest.json" not in others:
             raise FileExistsError(f"{path} holds a {others[0]} but no run; {choose}")
@@ -145,6 +146,40 @@ class RunFolder:
         """Add to ``manifest.json``."""
         path = self.path / "manifest.json"
         files.write_json(path, {**files.read_json(path, {}), **entries})
+
+    def note_start(self, data_hash: str, reproducible: bool) -> None:
+        """Note that a search begins or goes on, and whether its seed gives the same front again.
+
+        With a limit of time an epoch may end after any generation: the front depends on the speed
+        of the machine, and remains so.
+        """
+        before = files.read_json(self.path / "manifest.json", {}).get("reproducible_by_seed", True)
+        self.update_manifest(
+            data_hash=data_hash, status="running", reproducible_by_seed=before and reproducible
+        )
+
+    def require_movable(self, needed: Sequence[Path]) -> None:
+        """Refuse what ``move_aside`` should not move, ``needed`` files in the folder among it."""
+        manifest = self.path / "manifest.json"
+        record = files.read_json(manifest, {}) if manifest.is_file() else {}
+        if "symreg" not in record.get("versions", {}):
+            raise FileExistsError(f"{self.path} holds no run of symreg; it was left as it is")
+        if owner := self.owner():
+            raise BlockingIOError(
+                f"{self.path} is being searched by {owner}; end it with `symreg stop {self.path}`"
+            )
+        for path in (*needed, Path.cwd()):
+            if path.resolve().is_relative_to(self.path.resolve()):
+                raise FileExistsError(
+                    f"{self.path} holds {path}, which is in use; choose another [output] folder"
+                )
+
+    def move_aside(self) -> Path:
+        """Rename the folder to the first of ``NAME-1``, ``NAME-2``, ... that is free."""
+        place = self.path.absolute()
+        names = (place.with_name(f"{place.name}-{n}") for n in count(1))
+        aside = next(path for path in names if not path.exists())
+        return place.rename(aside)
 
     def discard(self) -> None:
         """Remove what ``create`` wrote, for a run that could not begin; other files stay."""

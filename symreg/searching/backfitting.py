@@ -8,9 +8,11 @@ Assoc. 76, 817, 1981).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from time import time
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from symreg.fit.programs.batch import CodedTerm
 from symreg.fit.projected.fitter import Fitter
 from symreg.searching.gate import Gate
 from symreg.searching.individuals import Candidate, Individual, n_fitted
-from symreg.searching.island import UNGUARDED, EvolutionSettings, Guard, Island
+from symreg.searching.island import UNGUARDED, EvolutionSettings, Generation, Guard, Island
 from symreg.searching.selection import front, survivors, without_duplicates
 from symreg.searching.variation import VariationSettings
 from symreg.searching.variation.operators import draft, radial_parts
@@ -110,26 +112,36 @@ class Backfitting:
         rng: np.random.Generator,
         first: int = 1,
         credit: Floats | None = None,
+        deadline: float = math.inf,
     ) -> tuple[list[Individual], int, Floats]:
-        """One after the other; the population, the candidates fitted, the operators' credit."""
+        """One after the other; the population, the candidates fitted, the operators' credit.
+
+        No generation begins after the deadline, in seconds of ``time.time()``.
+        """
         credit = no_credit() if credit is None else credit
         whole, alone = self.parts(individuals)
         count = 0
         if self.alone is not None and alone:
-            for generation in self.alone.evolve(alone, generations, rng, first, credit):
+            evolution = self.alone.evolve(alone, generations, rng, first, credit)
+            for generation in _until(deadline, evolution):
                 alone, count = generation.population, count + generation.candidates
                 credit = generation.credit
-            completed, candidates = self._completed(alone, CHEAPER * generations, rng)
+            completed, candidates = self._completed(alone, CHEAPER * generations, rng, deadline)
             every = without_duplicates([*whole, *self.whole.chosen(whole, completed)])
             whole, count = survivors(every, self.settings.population_size), count + candidates
-        for generation in self.whole.evolve(whole, generations, rng, first, credit):
+        evolution = self.whole.evolve(whole, generations, rng, first, credit)
+        for generation in _until(deadline, evolution):
             whole, count = generation.population, count + generation.candidates
             credit = generation.credit
         best = [i for i in front(whole) if self.whole.fitter.is_direct(i.coded_terms)]
         return [*whole, *self.whole.polished(best), *alone], count, credit
 
     def _completed(
-        self, alone: Sequence[Individual], generations: int, rng: np.random.Generator
+        self,
+        alone: Sequence[Individual],
+        generations: int,
+        rng: np.random.Generator,
+        deadline: float,
     ) -> tuple[list[Individual], int]:
         """Whole individuals: other terms that are held, and the best pair terms around them.
 
@@ -156,9 +168,15 @@ class Backfitting:
             # Too little complexity is left, or nothing that pair terms could do, or what is held
             # cannot be decomposed.
             return [], count
-        for generation in island.evolve(population, generations, rng):
+        for generation in _until(deadline, island.evolve(population, generations, rng)):
             population, count = generation.population, count + generation.candidates
         candidates = [
             Candidate((*i.coded_terms, *held.coded_terms), held.born) for i in front(population)
         ]
         return self.whole.fit(candidates), count
+
+
+def _until(deadline: float, generations: Iterator[Generation]) -> Iterator[Generation]:
+    """Generations that begin before a moment."""
+    while time() < deadline and (generation := next(generations, None)) is not None:
+        yield generation

@@ -4,11 +4,13 @@ The last of several islands explores: it learns from none and begins anew after 
 lengths, for descendants of one family soon fill a population. Its best go to the first.
 
 An epoch is a pure function of a population, the seed and the data. So the result depends neither
-on the number of workers nor on which of them computed what, and an epoch can be run again.
+on the number of workers nor on which of them computed what, and an epoch can be run again. A
+deadline, after which no generation begins, is the one thing that makes it depend on a clock.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,11 +80,13 @@ def run_epoch(
     population: Arrays | None,
     migrants: Arrays | None,
     seeds: Sequence[tuple[CodedTerm, ...]] = (),
+    deadline: float = math.inf,
 ) -> Epoch:
     """One epoch of one island; the population it ends with and the candidates it fitted.
 
     Number, epoch and the seed of the settings determine all random numbers. Without a population
-    it begins with a random one, seeds among it; migrants are individuals of another island.
+    it begins with a random one, seeds among it; migrants are individuals of another island. The
+    deadline is in seconds of ``time.time()``, for workers have no other clock in common.
     """
     rng = np.random.default_rng([settings.seed, number, epoch])
     generations = settings.generations_per_epoch
@@ -93,7 +97,7 @@ def run_epoch(
         individuals, begun = island.survivors([*from_arrays(population), *arrived]), 0
         credit = population.get("credit")
     individuals, count, credit = island.evolve(
-        individuals, generations, rng, epoch * generations + 1, credit
+        individuals, generations, rng, epoch * generations + 1, credit, deadline
     )
     return {**to_arrays(individuals), "credit": credit}, begun + count
 
@@ -103,7 +107,7 @@ class Islands:
 
     With a crew epochs run elsewhere, on data from a source, else here, one after another. Seeds are
     put into the first populations; a state that a search goes on from has its own. Without a fitter
-    and a gate the design alone fits candidates.
+    and a gate the design alone fits candidates. No generation begins after the deadline.
     """
 
     def __init__(
@@ -115,8 +119,10 @@ class Islands:
         source: Source | None = None,
         fitter: Fitter | None = None,
         gate: Gate | None = None,
+        deadline: float = math.inf,
     ) -> None:
         self.settings, self.seeds, self.crew, self.source = settings, tuple(seeds), crew, source
+        self.deadline = deadline
         fitter = fitter or Fitter(design)
         self.here = Backfitting(fitter, settings.evolution, settings.variation, gate)
 
@@ -154,7 +160,7 @@ class Islands:
                 own = None
             if state.populations and self.settings.islands > 1 and not explores:
                 migrants = to_arrays(self.here.front(from_arrays(state.populations[number - 1])))
-            tasks.append((number, state.epoch, own, migrants, state.seeds))
+            tasks.append((number, state.epoch, own, migrants, state.seeds, self.deadline))
         guard = Guard(frozenset(state.quarantined))
         if self.crew is None:
             here = self.here.guarded(guard)

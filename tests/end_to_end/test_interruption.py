@@ -270,7 +270,7 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(argon_run, set
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "write_arrays", full)
+        patch.setattr(files, "write_arrays", full)
         with pytest.raises(OSError, match="No space left"):
             symreg.resume(settings.folder)
     assert front_csv(symreg.resume(settings.folder).folder) == front_csv(argon_run.folder)
@@ -297,6 +297,98 @@ def test_fewer_epochs_than_are_done_are_refused(interrupted):
     (interrupted / "run.toml").write_text(fewer, encoding="utf-8")
     with pytest.raises(ValueError, match="epochs is 1, but the run has done 2 already"):
         symreg.resume(interrupted)
+
+
+def test_a_finished_run_goes_on_as_a_longer_one_would_have(argon_run, search_settings, tmp_path):
+    settings = search_settings(tmp_path / "run", epochs=1)
+    symreg.search(settings)
+    said = CliRunner().invoke(app, ["resume", str(settings.folder)], env={"COLUMNS": "200"}).output
+    assert "the run is finished, after 1 epochs" in said
+    assert f"`symreg resume {settings.folder} --epochs 2`" in said
+    shown = CliRunner().invoke(app, ["resume", str(settings.folder), "--epochs", "2"])
+    assert shown.exit_code == 0, shown.output
+    assert front_csv(settings.folder) == front_csv(argon_run.folder)
+    run = open_run(settings.folder)
+    assert (run.settings.search.epochs, run.manifest["status"]) == (2, "finished")
+    assert run.manifest["reproducible_by_seed"] is True
+    rows = files.read_rows(run.folder / "generations.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert front_csv(symreg.resume(run.folder).folder) == front_csv(argon_run.folder)
+
+
+def test_an_interrupted_run_may_be_sent_further_too(argon_run, search_settings, tmp_path):
+    settings = search_settings(tmp_path / "run", epochs=9)
+    with pytest.raises(StoppedError):
+        symreg.search(settings, on_progress=stop_when(lambda p: p.epoch == 1 and not p.message))
+    symreg.resume(settings.folder, epochs=2)
+    assert front_csv(settings.folder) == front_csv(argon_run.folder)
+
+
+def test_a_finished_run_is_left_alone_where_it_cannot_go_on(argon_run, tmp_path):
+    folder = shutil.copytree(argon_run.folder, tmp_path / "run")
+    text = (folder / "run.toml").read_text(encoding="utf-8")
+    moved = text.replace(argon_run.settings.data.train[0], str(argon_run.settings.base / "x"))
+    assert moved != text
+    data = (argon_run.settings.base / argon_run.settings.data.train[0]).resolve()
+    (folder / "run.toml").write_text(
+        text.replace(argon_run.settings.data.train[0], str(data)), encoding="utf-8"
+    )
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "lock"}
+    for limits, said in [
+        ({"epochs": 1}, "epochs is 1, but the run has done 2 already"),
+        ({"epochs": 2}, "the run has done 2 epochs in .* minutes, and ends by 2 epochs"),
+        ({"minutes": 1e-6}, "and ends by 1e-06 minutes; limits are counted from its beginning"),
+        ({"minutes": -1.0}, "minutes is -1; it must be above 0"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            symreg.resume(folder, **limits)
+    shutil.move(folder / "checkpoint" / "state.npz", tmp_path)
+    (folder / "checkpoint" / "previous.npz").unlink()
+    with pytest.raises(ValueError, match="holds no checkpoint that it could go on from"):
+        symreg.resume(folder, epochs=3)
+    for path in before.keys() - {folder / "checkpoint" / f"{n}.npz" for n in ("state", "previous")}:
+        assert path.read_bytes() == before[path], path
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_minutes_are_kept_in_the_midst_of_an_epoch(search_settings, tmp_path, workers):
+    settings = search_settings(tmp_path / "run", generations_per_epoch=10**6, workers=workers)
+    limits = replace(settings.search, epochs=None, minutes=0.02)
+    began = time.monotonic()
+    run = symreg.search(replace(settings, search=limits))
+    assert time.monotonic() - began < 60
+    assert len(run.front) > 0
+    assert run.manifest["status"] == "finished"
+    assert run.manifest["reproducible_by_seed"] is False
+    spent = files.read_json(run.folder / "progress.json")["seconds"] / 60
+    further = symreg.resume(run.folder, minutes=spent + 0.02)
+    assert files.read_json(run.folder / "progress.json")["epoch"] == 2
+    assert further.manifest["reproducible_by_seed"] is False
+
+
+def test_show_advises_no_resume_where_the_checkpoint_is_refused(interrupted):
+    path = interrupted / "run.toml"
+    text = path.read_text(encoding="utf-8")
+
+    def shown():
+        return CliRunner().invoke(app, ["show", str(interrupted)], env={"COLUMNS": "200"}).output
+
+    assert f"continue it with `symreg resume {interrupted}`" in shown()
+    path.write_text(text.replace("population_size = 40", "population_size = 41"), encoding="utf-8")
+    said = shown()
+    assert "`symreg resume" not in said
+    assert "it cannot be continued: " in said
+    assert "population_size is 41, but the run was searched with 40" in " ".join(said.split())
+
+
+def test_a_refused_checkpoint_leaves_every_file_as_it_was(interrupted):
+    path = interrupted / "run.toml"
+    text = path.read_text(encoding="utf-8").replace("r_cut = 6.5", "r_cut = 6.4")
+    path.write_text(text, encoding="utf-8")
+    before = {p: p.read_bytes() for p in interrupted.rglob("*") if p.is_file() and p.name != "lock"}
+    with pytest.raises(ValueError, match="r_cut is"):
+        symreg.resume(interrupted)
+    assert {p: p.read_bytes() for p in before} == before
 
 
 def test_a_run_of_a_newer_version_is_refused(interrupted):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from symreg import __version__, files
 from symreg.config import TABLES, Settings, to_dict, toml_value
 from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder
+from symreg.runs.pipeline.stopping import refuse_limits
 from symreg.searching.individuals import Individual, from_arrays, to_arrays
 from symreg.searching.islands import State
 
@@ -115,6 +116,15 @@ def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
     Where the last checkpoint is damaged, or was never written, the one before it is taken. A
     CheckpointError if none is whole, or they are of a newer version, other data or settings.
     """
+    found, last = _find(folder, origin), folder.path / CHECKPOINT
+    if found is not None and found[2] and last.exists():
+        # Or it would become the one before, in place of this one.
+        last.replace(last.with_name("damaged.npz"))
+    return found
+
+
+def _find(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
+    """What ``read`` returns; nothing is written."""
     paths = [folder.path / name for name in (CHECKPOINT, PREVIOUS)]
     found = [path for path in paths if path.exists()]
     problem = f"{paths[0]} is missing"
@@ -131,13 +141,26 @@ def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
             raise CheckpointError(f"{folder.path / 'run.toml'}: {difference}")
         if path == paths[0]:
             return state, header["seconds"], ""
-        if paths[0].exists():  # or it would become the one before, in place of this one
-            paths[0].replace(paths[0].with_name("damaged.npz"))
         said = f"{problem}; going on from the one before, epoch {state.epoch}"
         return state, header["seconds"], said
     if found:
         raise CheckpointError(f"{problem}; remove {folder.checkpoint} to begin anew")
     return None
+
+
+def refusal(folder: Path, settings: Settings) -> str:
+    """Why a run cannot go on from its checkpoint, in words; empty if it can, or begins anew.
+
+    Whether the data are those of the run is not looked at: it takes their reading.
+    """
+    manifest = files.read_json(folder / "manifest.json", {})
+    origin = Origin.of(settings, manifest.get("data_hash", ""))
+    try:
+        if found := _find(RunFolder(folder), origin):
+            refuse_limits(settings.search, *found[:2], goes_further=False)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -98,25 +98,26 @@ def data(settings: Settings) -> str:
     return "\n".join(fill(line, 100, subsequent_indent=" " * 12) for line in lines)
 
 
-def validate(folder: str | Path) -> str:
+def validate(folder: str | Path, number: int | None = None) -> str:
     """Check every member of a run again: errors in all splits, dimers, walls and crystals.
 
-    The results replace ``validation.json`` of each member. A ValueError or OSError if there is no
-    run, or its data cannot be read any more.
+    Or the one of that ``number`` alone. The results replace ``validation.json`` of each. A
+    ValueError or OSError if there is no run or member, or the data cannot be read any more.
     """
     run = open_run(folder)
     if not run.front:
         raise ValueError(f"{folder} has no front yet; `symreg resume {folder}`")
+    members = run.front if number is None else [run.member(number)]
     prepared = prepare(run.settings)
     crystals, lines = crystals_in(prepared.structures), []
     failed: dict[int, int] = {}
-    for member in run.front:
+    for member in members:
         report = check(member.potential.formula, crystals)
         lines += _validate_member(prepared, member, report)
         failed[member.number] = sum(not one.passed for one in report.checks)
-    members = ", ".join(f"{number} ({count})" for number, count in failed.items() if count)
-    found = f"{sum(failed.values())} checks FAIL, by member: {members}"
-    return "\n".join([*lines, found if members else "all checks passed"])
+    listed = ", ".join(f"{number} ({count})" for number, count in failed.items() if count)
+    found = f"{sum(failed.values())} checks FAIL, by member: {listed}"
+    return "\n".join([*lines, found if listed else "all checks passed"])
 
 
 def _validate_member(prepared: Prepared, member: Member, report: PhysicsReport) -> list[str]:

@@ -51,7 +51,8 @@ class History:
             FrontLine(c.expression.complexity, c.error, c.expression.text(named=named))
             for c in candidates
         ]
-        progress = replace(self._progress(state, before, seconds), front=front)
+        generations = self.mode.generations(prepared)
+        progress = replace(self._progress(state, before, seconds, generations), front=front)
         # Before its checkpoint a line is dropped on resuming; after it a line could be lost.
         row = {
             "epoch": progress.epoch,
@@ -69,14 +70,16 @@ class History:
         files.write_json(self.folder.path / "progress.json", progress.to_dict())
         return progress
 
-    def _progress(self, state: State, before: Progress, seconds: float) -> Progress:
+    def _progress(
+        self, state: State, before: Progress, seconds: float, generations: int
+    ) -> Progress:
         forms, limits = self.mode.n_forms, self.mode.settings.search
         rate = (state.candidates - before.candidates) / max(seconds - before.seconds, 1e-9)
         remaining = (forms - state.candidates) / max(rate, 1e-9) if forms else None
         return replace(
             before,
             epoch=state.epoch,
-            generation=state.epoch * self.mode.generations,
+            generation=state.epoch * generations,
             seconds=seconds,
             seconds_left=seconds_left(limits, state, seconds, remaining),
             candidates=state.candidates,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from typing import ClassVar
 
 from symreg.config import Settings
 from symreg.runs.pipeline import seeds
+from symreg.runs.pipeline.pace import automatic_generations
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.runs.pipeline.stopping import Tell
 from symreg.searching.exhaustive.examine import Examiner
@@ -46,14 +48,15 @@ class Evolution:
         limits = self.settings.search
         return f"{limits.islands} islands of {limits.population_size}"
 
-    @property
-    def generations(self) -> int:
+    def generations(self, prepared: Prepared) -> int:
         """Generations of an epoch."""
-        return self.settings.search.generations_per_epoch
+        given = self.settings.search.generations_per_epoch
+        return automatic_generations(prepared) if isinstance(given, str) else given
 
-    def preload(self, source: Source) -> Preload:
+    def preload(self, prepared: Prepared, source: Source) -> Preload:
         """Work of every worker before its first task: it reads the design."""
-        return partial(kept, backfitting_from, source, island_settings(self.settings))
+        settings = island_settings(self.settings, self.generations(prepared))
+        return partial(kept, backfitting_from, source, settings)
 
     def states(
         self,
@@ -62,22 +65,32 @@ class Evolution:
         source: Source,
         state: State | None,
         tell: Tell,  # noqa: ARG002
+        deadline: float = math.inf,
     ) -> Iterator[State]:
-        """Yield the state after every epoch; without one to go on from, begin with known forms."""
+        """Yield the state after every epoch; without one to go on from, begin with known forms.
+
+        An epoch ends after the generation under way at the deadline, in seconds of ``time.time()``.
+        """
         beginning = []
         if state is None:
             beginning = [*seeds.of_known_forms(prepared), *seeds.of_another_run(prepared)]
-        settings, fitter, gate = island_settings(self.settings), prepared.fitter, prepared.gate
-        islands = Islands(prepared.design, settings, beginning, crew, source, fitter, gate)
+        settings = island_settings(self.settings, self.generations(prepared))
+        fitter, gate = prepared.fitter, prepared.gate
+        islands = Islands(
+            prepared.design, settings, beginning, crew, source, fitter, gate, deadline
+        )
         return islands.search(state)
 
 
-def island_settings(settings: Settings) -> IslandSettings:
-    """Settings of islands, evolution and variation that a run file holds."""
-    search = settings.search
+def island_settings(settings: Settings, generations: int = 10) -> IslandSettings:
+    """Settings of islands, evolution and variation that a run file holds.
+
+    Epochs have so many ``generations`` where the file leaves their number to the data.
+    """
+    search, given = settings.search, settings.search.generations_per_epoch
     return IslandSettings(
         islands=search.islands,
-        generations_per_epoch=search.generations_per_epoch,
+        generations_per_epoch=generations if isinstance(given, str) else given,
         seed=search.seed,
         evolution=EvolutionSettings(population_size=search.population_size),
         variation=VariationSettings(
@@ -116,19 +129,28 @@ class Exhaustion:
     n_forms: int = 0
     """Number of forms to examine, known once the search has begun."""
     end: ClassVar[str] = "all are fitted"
-    generations: ClassVar[int] = 0
     counts_earlier: ClassVar[bool] = False
 
     def plan(self) -> str:
         """Say up to which complexity forms are fitted."""
         return f"all forms up to complexity {self.settings.search.exhaustive_complexity}"
 
-    def preload(self, source: Source) -> Preload:  # noqa: ARG002
+    def generations(self, prepared: Prepared) -> int:  # noqa: ARG002
+        """Generations of an epoch: there are none."""
+        return 0
+
+    def preload(self, prepared: Prepared, source: Source) -> Preload:  # noqa: ARG002
         """Work of every worker before its first task: none."""
         return tuple
 
     def states(
-        self, prepared: Prepared, crew: Crew | None, source: Source, state: State | None, tell: Tell
+        self,
+        prepared: Prepared,
+        crew: Crew | None,
+        source: Source,
+        state: State | None,
+        tell: Tell,
+        deadline: float = math.inf,  # noqa: ARG002
     ) -> Iterator[State]:
         """Yield the state after every round of chunks, until all forms are examined.
 

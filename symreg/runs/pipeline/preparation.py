@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -131,15 +131,21 @@ class Prepared:
         return self.gate is None or not self.gate.broken(expression)
 
 
-def prepare(settings: Settings, design_file: Path | None = None) -> Prepared:
+def prepare(
+    settings: Settings,
+    design_file: Path | None = None,
+    accept: Callable[[DataReport], object] = id,
+) -> Prepared:
     """Read the structures and project them; ``design_file`` keeps the design.
 
+    Called before anything is written, ``accept`` may refuse what was read with an error of its own.
     A ValueError or OSError if the data cannot be used with these settings.
     """
     terms = settings.terms
     structures, report = read_structures(
         settings.data, settings.base, r_cut=terms.r_cut, functions=terms.n_functions
     )
+    accept(report)
     train = structures.subset(structures.split == SPLITS.index("train"))
     r0 = nearest_neighbour_mean(train) if isinstance(terms.r0, str) else float(terms.r0)
     fixed_e0 = _fixed_e0(settings, report)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 from threadpoolctl import threadpool_limits
 
@@ -27,11 +28,11 @@ from symreg.runs.pipeline.preparation import (
     label_line,
     prepare,
 )
-from symreg.runs.pipeline.stopping import Stop, limit_reached
+from symreg.runs.pipeline.stopping import Stop, limit_reached, refuse_limits
 from symreg.runs.records import Progress
 from symreg.searching.islands import State
 from symreg.searching.tasks import Source, WorkersLostError, labels_beside
-from symreg.structures import in_words
+from symreg.structures import DataReport, in_words
 from symreg.workers.executors import Crew, Engine, given, processes
 
 OnProgress = Callable[[Progress], None]
@@ -84,23 +85,54 @@ def search(
 def resume(
     folder: str | Path,
     *,
+    epochs: int | None = None,
+    minutes: float | None = None,
     on_progress: OnProgress | None = None,
     executor: Executor | Engine | None = None,
 ) -> Run:
     """Continue an interrupted run to the end that it would have had; a finished one is returned.
 
-    ``on_progress`` and ``executor`` are as for ``search``. A ValueError or OSError if there is no
-    run, or its data, settings or checkpoint are not what they were.
+    Parameters
+    ----------
+    folder
+        The run folder.
+    epochs, minutes
+        Other limits in place of those of ``[search]``, counted from the beginning of the run; with
+        them a finished run goes on too. The front is that of a run which had these epochs at once.
+    on_progress, executor
+        As for ``search``.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no run, its data, settings or checkpoint are not what they were, or it has
+        come to these limits already.
     """
-    run = open_run(folder)
-    if run.manifest.get("status") == "finished":
+    run, longer = open_run(folder), epochs is not None or minutes is not None
+    settings, finished = run.settings, run.manifest.get("status") == "finished"
+    if longer:
+        settings = _with_limits(run, epochs, minutes)
+    elif finished:
         return run
-    if run.settings.output.tensorboard:
+    if settings.output.tensorboard:
         check_tensorboard()
     held = RunFolder(Path(folder))
     with held.held(), threadpool_limits(1):
-        continued = _Search(run.settings, held, on_progress or _ignore, executor)
-        return continued.run(continued.prepare())
+        continued = _Search(settings, held, on_progress or _ignore, executor, goes_further=longer)
+        prepared = continued.prepare()
+        if longer:
+            files.write_text(held.path / "run.toml", config.dumps(settings, held.path))
+        return continued.run(prepared)
+
+
+def _with_limits(run: Run, epochs: int | None, minutes: float | None) -> Settings:
+    """The settings of a run with other limits, if it can go on."""
+    if run.settings.search.mode == "exhaustive" and run.manifest.get("status") == "finished":
+        raise ValueError(
+            f"{run.folder} has fitted every form; raise [search] exhaustive_complexity in a new run"
+        )
+    limits = replace(run.settings.search, epochs=epochs, minutes=minutes)
+    return replace(run.settings, search=limits)
 
 
 def _ignore(progress: Progress) -> None:
@@ -116,9 +148,11 @@ class _Search:
         folder: RunFolder,
         on_progress: OnProgress,
         executor: Executor | Engine | None = None,
+        goes_further: bool = False,
     ) -> None:
         self.settings = settings
         self.folder = folder
+        self.goes_further = goes_further  # than it was to go: from a checkpoint, and past it
         self.on_progress = on_progress
         self.engine = given(executor) if isinstance(executor, Executor) else executor
         self.mode = mode_of(settings, folder.checkpoint)
@@ -168,18 +202,11 @@ class _Search:
 
     def prepare(self) -> Prepared:
         """Read and project the data; write what is known of them."""
-        prepared = prepare(self.settings, self.design_file)
-        report = prepared.report
-        # Before anything is written: the data may not be those of the run any more.
-        self.origin = checkpoint.Origin.of(self.settings, report.data_hash)
-        found = checkpoint.read(self.folder, self.origin)
-        self.folder.clear_history(found[0].epoch if found else 0)
-        if found:
-            self.before = found[:2]
-            self._tell(found[2] or f"going on from epoch {found[0].epoch}")
-            self._check_epochs(found[0])
+        prepared = prepare(self.settings, self.design_file, self._accept)
+        report, state = prepared.report, self.before[0]
+        self.folder.clear_history(state.epoch if state else 0)
         files.write_json(self.folder.path / "data.json", report.to_dict())
-        self.folder.update_manifest(data_hash=report.data_hash, status="running")
+        self.folder.note_start(report.data_hash, self.settings.search.minutes is None)
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
         self._tell(f"read structures: {counts}; r0 = {prepared.r0:.5g} Å")
         for name, text in in_words(report, self.settings.data):
@@ -199,21 +226,30 @@ class _Search:
             self._tell(f"warning: {doubt}")
         return prepared
 
-    def _check_epochs(self, state: State) -> None:
-        most = self.settings.search.epochs
-        if most is not None and most < state.epoch:
-            raise ValueError(
-                f"[search] epochs is {most}, but the run has done {state.epoch} already; its front "
-                f"is not that of {most} epochs: set epochs to {state.epoch} or more"
-            )
+    def _accept(self, report: DataReport) -> None:
+        """Take up the checkpoint, if there is one and these are the data of the run."""
+        self.origin = checkpoint.Origin.of(self.settings, report.data_hash)
+        found = checkpoint.read(self.folder, self.origin)
+        if found is None:
+            if (
+                self.goes_further
+                and open_run(self.folder.path).manifest.get("status") == "finished"
+            ):
+                raise ValueError(f"{self.folder.path} holds no checkpoint that it could go on from")
+            return
+        self.before = state, seconds = found[:2]
+        counted = seconds if self.mode.counts_earlier else 0.0
+        refuse_limits(self.settings.search, state, counted, self.goes_further)
+        self._tell(found[2] or f"going on from epoch {state.epoch}")
 
     def _search(self, prepared: Prepared, state: State | None, spent: float) -> tuple[State, bool]:
         """Run epochs until a limit or a request to stop; whether nothing is left to ``resume``."""
         began, limits = monotonic(), self.settings.search
         counted = spent if self.mode.counts_earlier else 0.0
+        left = math.inf if limits.minutes is None else 60.0 * limits.minutes - counted
         if state is not None and limit_reached(limits, state, counted):
             return state, True
-        with closing(self._states(prepared, state)) as states:
+        with closing(self._states(prepared, state, time() + left)) as states:
             for state in states:
                 passed = monotonic() - began
                 self._record(prepared, state, passed + spent)
@@ -225,7 +261,9 @@ class _Search:
         assert state is not None  # there is at least one form
         return state, True
 
-    def _states(self, prepared: Prepared, state: State | None) -> Generator[State, None, None]:
+    def _states(
+        self, prepared: Prepared, state: State | None, deadline: float
+    ) -> Generator[State, None, None]:
         """The state after every epoch, for ever, or until there is nothing more to examine."""
         if prepared.design.many_body:
             prepared.labelled.save(labels_beside(self.design_file))
@@ -233,10 +271,11 @@ class _Search:
         with ExitStack() as stack:
             crew = None
             if self.engine is not None:
-                preload = self.mode.preload(source)
+                preload = self.mode.preload(prepared, source)
                 crew = stack.enter_context(Crew(self.engine, self._tell, preload))
             try:
-                yield from self.mode.states(prepared, crew, source, state, self._tell)
+                found = self.mode.states(prepared, crew, source, state, self._tell, deadline)
+                yield from found
             except WorkersLostError as error:
                 raise OSError(
                     f"{error}; set workers lower in {self.folder.path / 'run.toml'} and resume"

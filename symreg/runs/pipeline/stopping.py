@@ -40,6 +40,23 @@ def limit_reached(limits: SearchSettings, state: State, seconds: float) -> str:
     return ""
 
 
+def refuse_limits(limits: SearchSettings, state: State, seconds: float, goes_further: bool) -> None:
+    """Raise a ValueError where limits end a search before it goes on, though it was to go further.
+
+    That is also where it has done more epochs than it may have: its front is another.
+    """
+    if limits.epochs is not None and limits.epochs < state.epoch:
+        raise ValueError(
+            f"[search] epochs is {limits.epochs}, but the run has done {state.epoch} already; its "
+            f"front is not that of {limits.epochs} epochs: set epochs to {state.epoch} or more"
+        )
+    if goes_further and (limit := limit_reached(limits, state, seconds)):
+        raise ValueError(
+            f"the run has done {state.epoch} epochs in {seconds / 60:.3g} minutes, and ends by "
+            f"{limit}; limits are counted from its beginning: ask for more, or change [search]"
+        )
+
+
 def seconds_left(
     limits: SearchSettings, state: State, seconds: float, remaining: float | None = None
 ) -> float | None:
