@@ -1,10 +1,16 @@
+import copy
 import errno
 import json
+import math
 import os
+import pickle
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
 import symreg
 from symreg import config, files
@@ -318,3 +324,62 @@ def test_a_record_that_lacks_an_entry_is_named(old_run):
     files.write_json(old_run / "front.json", front)
     with pytest.raises(OSError, match=r"front\.json is damaged: .*complexity"):
         open_run(old_run)
+
+
+# Copies and tables
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize(
+    "way", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
+def test_runs_and_fronts_are_copied_and_pickled_used_or_not(argon_run, used, way):
+    run = open_run(argon_run.folder)
+    if used:
+        run._repr_html_()
+        for member in run.front:
+            calculator = member.potential.calculator()
+            crystal = bulk("Ar", "fcc", a=5.4)
+            crystal.calc = calculator
+            crystal.get_potential_energy()
+            member.potential.sympy(), member.potential.latex()
+        assert run.settings.search.epochs == 2
+    again = way(run)
+    assert again == run
+    assert again.best().potential == run.best().potential
+    front = way(run.front)
+    assert front == run.front
+    assert repr(front) == repr(run.front)
+    assert front.floors == run.front.floors
+    assert [str(c) for c in front.compare()] == [str(c) for c in run.front.compare()]
+    assert way(run.front[1]) == run.front[1] != run.front[0]
+    assert way(run.front[1:]) == run.front[1:] != run.front
+
+
+def test_a_front_becomes_a_table_of_pandas_with_the_columns_of_front_csv(argon_run):
+    pandas = pytest.importorskip("pandas")
+    table, file = argon_run.front.to_pandas(), pandas.read_csv(argon_run.folder / "front.csv")
+    pandas.testing.assert_frame_equal(table, file, check_dtype=False, rtol=1e-9)
+    assert table["stress_mae_validation"].dtype == float
+
+
+def test_without_pandas_a_front_says_what_to_install(small_run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        open_run(small_run).front.to_pandas()
+
+
+def test_a_front_is_tabulated_as_its_file_is(small_run):
+    table = []
+    fake = SimpleNamespace(DataFrame=lambda rows, columns: table.append((rows, columns)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pandas", fake)
+        open_run(small_run).front.to_pandas()
+    ((rows, columns),) = table
+    lines = files.read_rows(small_run / "front.csv")
+    assert columns == list(lines[0])
+    for row, line in zip(rows, lines, strict=True):
+        assert row["expression"] == line["expression"]
+        assert row["error"] == float(line["error"])
+        assert math.isnan(row["stress_rmse_train"])
+        assert line["stress_rmse_train"] == ""

@@ -16,15 +16,12 @@ from rich.text import Text
 from symreg.cli.advice import going_on
 from symreg.files import read_json
 from symreg.runs import RunFolder, open_run
+from symreg.runs.progress import ROWS, headline, state_of_search
 from symreg.runs.records import Progress
 
 INTERVAL = 1.0
 """Seconds between two looks at a search that runs elsewhere."""
-OPERATORS = 5
-"""Operators that the live table names, those with the largest gains."""
 FLOOR = "the best of smooth terms without neighbour sums"
-ROWS = 15
-"""Members that the live table shows; of a longer front it leaves out the simplest."""
 
 
 @contextmanager
@@ -57,44 +54,6 @@ def _lines(console: Console) -> Callable[[Progress], None]:
             console.print(headline(now), markup=False, soft_wrap=True)
 
     return show
-
-
-def headline(now: Progress) -> str:
-    """One line: where the search is, how fast it goes, and how far it is from the floor."""
-    parts = [f"epoch {now.epoch}", f"{now.seconds:.0f} s"]
-    if not now.forms:
-        parts.insert(1, f"generation {now.generation}")
-    if now.candidates:
-        rate = f"{now.candidates_per_second:,.0f}/s"
-        of = f"of {now.forms:,} forms" if now.forms else "candidates"
-        parts.append(f"{now.candidates:,} {of} ({rate})")
-    if now.lowest_error is not None:
-        parts.append(f"lowest error {now.lowest_error:.4g}")
-    if now.floor_error is not None:
-        doubtful = " (doubtful: see the warnings)" if now.doubts else ""
-        parts.append(f"floor {now.floor_error:.4g}{doubtful}")
-    if now.seconds_left is not None:
-        parts.append(f"{_duration(now.seconds_left)} left")
-    return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    """Write a time to two figures or so, as in ``45 s``, ``3.2 min`` or ``2.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def state_of_search(now: Progress) -> str:
-    """One line: who computes, how varied the populations are, and which operators gain."""
-    parts = [now.workers] if now.workers else []
-    if now.diversity:
-        parts.append(f"diversity {now.diversity:.2f}")
-    gains = sorted(now.operators.items(), key=lambda entry: -entry[1])
-    if gains:
-        shown = ", ".join(f"{name} {share:.2%}" for name, share in gains[:OPERATORS])
-        parts.append(f"gains: {shown}")
-    return "; ".join(parts)
 
 
 def table(now: Progress) -> Group:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from symreg.cli.advice import going_on
 from symreg.cli.lines import columns
 from symreg.records import ALL, Errors, labelled
+from symreg.runs.records import BOTH
 from symreg.runs.results import in_words
 from symreg.runs.trust import HIGH, worse_in_words
 
@@ -90,6 +91,8 @@ def member_text(run: Run, member: Member) -> str:
             lines.append(f"          triplets: cosine c of the angle at the centre, {far}")
     if member.constants:
         lines.append(_wrapped(f"constants {', '.join(map(_constant, member.constants))}"))
+    if member.refitted:
+        lines.append(f"delivered {BOTH}; errors are of those above")
     lines += _error_lines(member)
     if found := run.floor_of(member):
         name, floor = found

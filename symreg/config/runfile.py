@@ -186,7 +186,9 @@ def dumps(settings: Settings, folder: str | Path | None = None) -> str:
     if folder is not None:
         for name in ("train", "validation", "test"):
             record["data"][name] = [
-                path if os.path.isabs(path) else os.path.relpath(settings.base / path, folder)
+                path
+                if os.path.isabs(path) and not Path(path).is_relative_to(folder)
+                else os.path.relpath(settings.base / path, folder)
                 for path in record["data"][name]
             ]
         if seeds := record["search"]["seeds_from"]:
@@ -238,6 +240,7 @@ train = {train}  # files ASE reads, or globs, relative to this file
 split = "trajectory"           # whole runs; or "group" (whole groups), "block", "random"
 validation_fraction = 0.2
 # validation_groups = ["melt"] # groups that validate whole
+refit = "all"                  # constants delivered: fitted to validation too; or "train"
 {f"test = {lists['test']}":<30} # files used once, at the end
 group_key = "group"            # info key that names a structure's group
 {filters}

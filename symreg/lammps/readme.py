@@ -51,7 +51,7 @@ def readme_text(
         _parity_lines(formula, parity),
         (RUN + _route_text(routes)).splitlines(),
         _error_lines(errors) if isinstance(errors, Mapping) else [],
-        _constants_lines(table),
+        _constants_lines(table, provenance.get("fit", "")),
         ["## Where it comes from\n", *_bullets(known)] if known else [],
         [f"## Citation\n\n{one_line(provenance.get('citation', 'none given'))}"],
     ]
@@ -195,11 +195,12 @@ def _is_row(entry: Any) -> bool:
     return all(isinstance(number, int | float) for number in numbers)
 
 
-def _constants_lines(constants: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A table of the fitted constants: weights w in eV, constants c without unit."""
+def _constants_lines(constants: Sequence[Mapping[str, Any]], fit: object) -> list[str]:
+    """A table of the fitted constants, ``fit`` their label: weights w in eV, c without unit."""
     lines = [
         "## Constants\n",
-        "Weights w in eV; constants c have no unit. 95 % intervals are from a bootstrap.\n",
+        "Weights w in eV; constants c have no unit. 95 % intervals are from a bootstrap.",
+        f"These are {one_line(fit)}.\n" if fit else "",
         "| name | value | standard error | 95 % interval |",
         "|---|---|---|---|",
     ]

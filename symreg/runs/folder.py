@@ -208,19 +208,24 @@ class RunFolder:
         """Write ``front.json`` and ``front.csv``, simplest first."""
         ordered = sorted(members, key=lambda member: member.complexity)
         files.write_json(self.path / "front.json", [member.to_dict() for member in ordered])
-        splits = [s for s in SPLITS if s != "test" or any("test" in m.errors for m in members)]
-        measured = [(q, m, s) for m in ("rmse", "mae", "label_rms") for s in splits for q in UNITS]
-        rows = []
-        for member in ordered:
-            row: dict[str, object] = {name: getattr(member, name) for name in COLUMNS}
-            row |= {"_".join(words): _measured(member, *words) for words in measured}
-            rows.append({**row, "unfit": member.unfit, "expression": member.expression})
-        columns = [*COLUMNS, *map("_".join, measured), "unfit", "expression"]
+        columns, rows = front_table(ordered)
         files.write_rows(self.path / "front.csv", rows, columns)
 
     def log(self, message: str) -> None:
         """Add a line with the time to ``log.txt``."""
         files.append_text(self.path / "log.txt", f"{now()} {message}\n")
+
+
+def front_table(members: Sequence[MemberRecord]) -> tuple[list[str], list[dict[str, object]]]:
+    """Columns and rows of ``front.csv``."""
+    splits = [s for s in SPLITS if s != "test" or any("test" in m.errors for m in members)]
+    measured = [(q, m, s) for m in ("rmse", "mae", "label_rms") for s in splits for q in UNITS]
+    rows = []
+    for member in members:
+        row: dict[str, object] = {name: getattr(member, name) for name in COLUMNS}
+        row |= {"_".join(words): _measured(member, *words) for words in measured}
+        rows.append({**row, "unfit": member.unfit, "expression": member.expression})
+    return [*COLUMNS, *map("_".join, measured), "unfit", "expression"], rows
 
 
 def _locked(stream: IO[str]) -> bool:

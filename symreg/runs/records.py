@@ -10,12 +10,16 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from symreg.arrays import Floats
+from symreg.files import plain
 from symreg.records import Floor, ProductFloor, Record, SplitErrors, names_of, number_from
 from symreg.runs.trust import Lowest, Worse
 from symreg.terms import Expression
 
 ANY_TERMS = "any smooth pair and three-body terms"
 """Terms that reach the lowest floor of runs with three-body terms."""
+
+TRAINING, BOTH = "constants fitted to training", "constants fitted to training and validation"
+"""Labels of potentials, in their provenance."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,12 @@ class MemberRecord(Record):
     """Why it is not fit for use; None if nothing speaks against it."""
     worse: tuple[Worse, ...] | None = None
     """Where predicting nothing would be better; None in older files."""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all that files have of two members is the same."""
+        if not isinstance(other, MemberRecord):
+            return NotImplemented
+        return bool(plain(self.to_dict()) == plain(other.to_dict()))
 
     @property
     def is_delivered(self) -> bool:

@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING, Any, overload
 
 from symreg import files
 from symreg.records import SplitErrors
-from symreg.runs.folder import FORMAT
-from symreg.runs.records import ANY_TERMS, FittedConstant, FloorRecord, MemberRecord, floor_name
+from symreg.runs.folder import FORMAT, front_table
+from symreg.runs.records import (
+    ANY_TERMS,
+    BOTH,
+    FittedConstant,
+    FloorRecord,
+    MemberRecord,
+    floor_name,
+)
 from symreg.runs.trust import far_from_floor
 from symreg.terms.kinds import TRIPLETS
 from symreg.versions import versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
     from symreg.config import Settings
     from symreg.potential import Potential
@@ -82,12 +90,12 @@ class Member:
 
     @property
     def constants(self) -> list[FittedConstant]:
-        """Fitted constants: ``name``, ``value``, ``standard_error``, ``low``, ``high``."""
+        """Fitted to training: ``name``, ``value``, ``standard_error``, ``low``, ``high``."""
         return list(self.record.constants or ())
 
     @cached_property
     def potential(self) -> Potential:
-        """The potential, read from its folder; an OSError if the run has not written it."""
+        """The potential of ``potential.json``; an OSError if the run has not written it."""
         path = self.folder / "potential.json"
         # The file may be of an earlier front while a search is under way.
         if not self.record.is_delivered or not path.exists():
@@ -97,6 +105,16 @@ class Member:
         from symreg.potential import Potential
 
         return Potential.load(path)
+
+    @property
+    def refitted(self) -> bool:
+        """Whether its potential, and so checks and LAMMPS files, have constants of their own.
+
+        They are fitted to training and validation together; ``errors`` and ``constants`` are those
+        of training alone.
+        """
+        record = files.read_json(self.folder / "potential.json", {})  # without formulas: fast
+        return self.record.is_delivered and record.get("provenance", {}).get("fit") == BOTH
 
     @property
     def checks(self) -> list[Mapping[str, Any]]:
@@ -166,6 +184,15 @@ class Front(Sequence[Member]):
     def __len__(self) -> int:
         return len(self._members)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether members, floors and known forms are the same."""
+        if not isinstance(other, Front):
+            return NotImplemented
+        known = files.plain(self._known.to_dict()), files.plain(other._known.to_dict())
+        return self._members == other._members and known[0] == known[1]
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         lines = [f"{m.complexity:4d}  {m.error:<10.4g}  {m.expression}" for m in self]
         return "\n".join(["complexity  error  expression", *lines])
@@ -204,6 +231,22 @@ class Front(Sequence[Member]):
             recommended=None if chosen is None else self._members.index(chosen),
             baselines={n: (b.complexity, b.error) for n, b in self.baselines.items()},
         )
+
+    def to_pandas(self) -> DataFrame:
+        """Give the front as a ``pandas.DataFrame``, with the columns of ``front.csv``.
+
+        An ImportError, which says what to install, if there is no pandas.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise ImportError(
+                "Front.to_pandas needs pandas, which is not installed: `pip install pandas`; "
+                "without it, front.csv in the run folder holds the same"
+            ) from None
+        columns, rows = front_table([member.record for member in self])
+        known = [{k: math.nan if v is None else v for k, v in row.items()} for row in rows]
+        return DataFrame(known, columns=columns)
 
     def compare(self) -> list[Comparison]:
         """Every known form beside the best member no more complex; the most accurate come first."""

@@ -247,8 +247,11 @@ def _forces(value: Any, atoms: Atoms, what: str) -> NDArray[np.float64]:
 def _stress(value: Any, _atoms: Atoms, what: str) -> NDArray[np.float64]:
     numbers = _numbers(value, what)
     if numbers.size == 9:
-        full = numbers.reshape(3, 3)
-        full = 0.5 * (full + full.T)
+        # Read by columns, and of two entries that differ by rounding the first, as ASE does: so
+        # structures that it has read have the very stress that their file has here.
+        full = numbers if numbers.ndim == 2 else numbers.reshape(3, 3).T
+        alike = np.isclose(full, full.T, rtol=1e-9, atol=0.0)
+        full = np.where(alike, full, 0.5 * (full + full.T))
         numbers = full[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
     if numbers.shape != (6,):
         raise ValueError(f"{what} has {numbers.size} numbers; a stress has 6 or 9")

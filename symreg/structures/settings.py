@@ -11,6 +11,7 @@ QUANTITIES = ("energy", "forces", "stress")
 SPLITS = ("train", "validation", "test")
 """Uses of structures; ``Structures.split`` counts in this order."""
 SPLIT_KINDS = ("trajectory", "group", "block", "random")
+REFITS = ("all", "train")
 ZERO_LABELS, UNCONVERGED = KEEP = ("zero_labels", "unconverged")
 """What is left out unless ``keep`` names it."""
 LISTS = ("train", "validation", "test", "validation_groups", "species", "leave_out", "keep")
@@ -60,6 +61,10 @@ class DataSettings:
     Under a name with ``virial`` it is a virial in eV, which is minus stress times volume.
     """
 
+    refit: str = "all"
+    """Data that constants of ``potential.json`` are fitted to: ``train``, or ``all`` for training
+    and validation together; the front and its errors stay those of training alone."""
+
     def __post_init__(self) -> None:
         """Reject settings that cannot run, before any file is read."""
         if not self.train:
@@ -70,6 +75,9 @@ class DataSettings:
         if self.split not in SPLIT_KINDS:
             kinds = ", ".join(f"'{kind}'" for kind in SPLIT_KINDS)
             raise ValueError(f"[data] split is '{self.split}'; it must be one of {kinds}")
+        if self.refit not in REFITS:
+            kinds = " or ".join(f"'{kind}'" for kind in REFITS)
+            raise ValueError(f"[data] refit is '{self.refit}'; it must be {kinds}")
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(
                 f"[data] validation_fraction is {self.validation_fraction:g}; "

@@ -242,6 +242,14 @@ def test_a_resume_names_the_setting_that_differs(interrupted, old, new, said):
         symreg.resume(interrupted)
 
 
+def test_a_resumed_run_may_deliver_other_constants(interrupted):
+    text = (interrupted / "run.toml").read_text(encoding="utf-8")
+    assert 'refit = "all"' in text
+    changed = text.replace('refit = "all"', 'refit = "train"')
+    (interrupted / "run.toml").write_text(changed, encoding="utf-8")
+    assert symreg.resume(interrupted).settings.data.refit == "train"
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_the_checkpoint_before_is_used_when_the_last_is_not_whole(argon_run, settings, damage):
     with pytest.raises(StoppedError):
@@ -612,6 +620,52 @@ def test_a_search_in_a_notebook_can_be_interrupted_and_keeps_its_front(search_se
     assert shown.splitlines()[-1].startswith("front of ")
     assert shown.splitlines()[-1].endswith("interrupted")
     assert len(open_run(settings.folder).front) > 0
+
+
+CELL = """
+import ase.io
+import symreg
+run = symreg.search({tables}, train=ase.io.read({data!r}, ":"))
+print("front of", len(run.front), run.manifest["status"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_notebook_shows_one_table_and_its_stop_button_gives_the_front(
+    search_settings, argon_file, tmp_path
+):
+    manager = pytest.importorskip("jupyter_client.manager")
+    tables = config.to_dict(search_settings(tmp_path / "run", workers=2, epochs=2000))
+    kernel, client = manager.start_new_kernel()
+    displays, shown, last = [], [], ""
+
+    def see(message):
+        nonlocal last
+        kind, content = message["msg_type"], message["content"]
+        if kind == "display_data":
+            displays.append(content["transient"]["display_id"])
+        elif kind == "update_display_data":
+            assert content["transient"]["display_id"] == displays[0]
+            if "epoch 1," in content["data"]["text/plain"] and not any(
+                "epoch 1," in s for s in shown
+            ):
+                kernel.interrupt_kernel()
+            shown.append(content["data"]["text/plain"] + content["data"]["text/html"])
+        last = content.get("text", last)
+
+    try:
+        cell = CELL.format(tables={**tables, "data": {}}, data=str(argon_file))
+        client.execute_interactive(cell, output_hook=see, timeout=120)
+    finally:
+        client.stop_channels()
+        kernel.shutdown_kernel(now=True)
+    assert len(displays) == 1
+    assert "<table>" in shown[-1]
+    assert "stopping after this epoch" in shown[-1]
+    assert last.startswith("front of ")
+    assert last.strip().endswith("interrupted")
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_a_run_goes_on_from_the_seeds_that_it_began_with(argon_run, search_settings, tmp_path):

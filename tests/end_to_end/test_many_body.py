@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 
 import ase.io
 import numpy as np
@@ -14,7 +15,9 @@ from threadpoolctl import threadpool_limits
 
 import symreg
 from symreg import files
+from symreg.formula import FormulaCalculator
 from symreg.runs import RunFolder
+from symreg.runs.pipeline.delivery import formula
 from symreg.runs.pipeline.preparation import baselines, cautions, prepare
 from symreg.terms import Expression, expression_of
 
@@ -100,20 +103,34 @@ def test_every_member_computes_its_errors_and_passes_the_gate(run, copper_file):
     validated = set(names[prepared.structures.split == 1])
     assert any(has_sums(member) for member in run.front)
     for member in run.front:
-        potential = member.potential
+        fitted = formula(prepared, member.record.terms)
         squares = []
         for atoms in images:
             if atoms.info["trajectory"] in validated:
-                labels, atoms.calc = atoms.calc.results, potential.calculator()
+                labels, atoms.calc = atoms.calc.results, FormulaCalculator(fitted)
                 gap = atoms.get_potential_energy() - labels["energy"]
                 squares.append((gap / len(atoms)) ** 2)
                 atoms.calc = SinglePointCalculator(atoms, **labels)
-        written = potential.provenance["errors"]["validation"]["energy"]["rmse"]
+        written = member.errors["validation"]["energy"]["rmse"]
         assert math.sqrt(np.mean(squares)) == pytest.approx(written, rel=1e-5)
-        assert prepared.gate.broken(potential.formula.expression) == []
+        for terms in (member.record.terms, member.potential.formula.expression):
+            assert prepared.gate.broken(terms) == []
         if has_sums(member):
             names = [check["name"] for check in validation(member)["checks"]]
             assert "neighbour sums of an atom alone" in names
+
+
+@pytest.mark.slow
+def test_constants_of_sums_are_fitted_to_training_and_validation_together(run):
+    prepared = prepare(run.settings)
+    joined = prepared.with_validation()
+    assert any(member.refitted and has_sums(member) for member in run.front)
+    for member in filter(lambda member: member.refitted, run.front):
+        delivered = joined.error(member.potential.formula.expression)
+        assert delivered <= 1.002 * joined.error(member.record.terms)
+    again = pickle.loads(pickle.dumps(run))
+    assert again == run
+    assert again.best().potential == run.best().potential
 
 
 def validation(member):

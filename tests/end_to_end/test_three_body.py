@@ -151,7 +151,8 @@ def test_a_written_potential_computes_what_was_fitted(silicon_settings, silicon_
 
 @pytest.mark.slow
 def test_every_member_of_a_run_computes_its_errors(silicon_settings, silicon_file, tmp_path, shape):
-    settings = silicon_settings(tmp_path / "run", three_body=shape, max_complexity=35)
+    changes = {"three_body": shape, "max_complexity": 35, "refit": "train"}
+    settings = silicon_settings(tmp_path / "run", **changes)
     run = symreg.search(settings)
     structures = prepare(settings).structures
     assert any(kinds_of(member) == {PAIRS, TRIPLETS} for member in run.front)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,17 @@ class Design:
     def n_labels(self) -> int:
         """Number of training labels that the loss counts."""
         return sum(self.counts[cell] for cell in self._scales)
+
+    def with_validation(self) -> Design:
+        """The design whose training labels are those of training and validation together."""
+        cells: dict[Cell, Floats] = {}
+        counts: dict[Cell, int] = {}
+        for (quantity, group, split, block), matrix in self.cells.items():
+            cell = quantity, group, "train" if split == "validation" else split, block
+            both = [cells[cell], matrix] if cell in cells else [matrix]
+            cells[cell] = triangle(both, self.columns)
+            counts[cell] = counts.get(cell, 0) + self.counts[quantity, group, split, block]
+        return replace(self, cells=cells, counts=counts, floors=None)
 
     @cached_property
     def block_triangles(self) -> list[Floats]:

@@ -21,10 +21,11 @@ from symreg.searching.islands import State
 
 FORMAT = 6
 FREE = {
-    "data": ("train", "validation", "test"),  # the data themselves are compared
+    # The data themselves are compared, and the constants delivered are fitted at the end.
+    "data": ("train", "validation", "test", "refit"),
     "search": ("minutes", "epochs", "target", "stagnation", "workers", "seeds_from"),
 }
-"""Settings that a resumed run may change: where things lie, and when to stop."""
+"""Settings that a resumed run may change: where things lie, when to stop, what is delivered."""
 _TABLES = {table: kind for table, kind in TABLES.items() if table != "output"}
 
 

@@ -26,8 +26,10 @@ from symreg.runs.pipeline.preparation import (
     label_line,
     prepare,
 )
-from symreg.runs.pipeline.searching import OnProgress, search
+from symreg.runs.pipeline.searching import search
 from symreg.runs.pipeline.stopping import limits_in_words
+from symreg.runs.progress import OnProgress
+from symreg.runs.records import BOTH, TRAINING
 from symreg.runs.trust import told, verdict, worse_in_words
 from symreg.structures import crystals as crystals_in
 from symreg.structures import in_words, survey_structures
@@ -122,11 +124,15 @@ def validate(folder: str | Path, number: int | None = None) -> str:
 
 def _validate_member(prepared: Prepared, member: Member, report: PhysicsReport) -> list[str]:
     """Compute the errors of a member again, write them with the checks, and tell both."""
-    formula = member.potential.formula
-    found = errors(prepared.structures, prepared.exact.predict(formula.expression, formula.e0))
+    terms, e0 = member.potential.formula.expression, member.potential.formula.e0
+    if member.refitted:  # to the structures whose errors are to be told
+        terms, e0 = member.record.terms, member.record.e0 or e0
+    found = errors(prepared.structures, prepared.exact.predict(terms, e0))
     judged = verdict(found, prepared.settings.loss)
     write_validation(member.folder / "validation.json", report, found, judged)
     lines = [f"member {member.number}: {member.expression}"]
+    if member.refitted:
+        lines.append(f"  RMSE of {TRAINING}; checks of {BOTH}")
     for split, by in found.items():
         for group, part in {ALL: by, **(by.groups or {})}.items():
             where = split if group == ALL else f"{split}, group {group}"

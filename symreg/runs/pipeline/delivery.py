@@ -23,7 +23,7 @@ from symreg.potential import Potential
 from symreg.records import SplitErrors
 from symreg.runs.folder import RunFolder, now
 from symreg.runs.pipeline.preparation import Prepared
-from symreg.runs.records import FittedConstant, MemberRecord
+from symreg.runs.records import BOTH, TRAINING, FittedConstant, MemberRecord
 from symreg.runs.trust import Verdict, verdict
 from symreg.searching.individuals import Individual, terms_from
 from symreg.terms import Expression
@@ -73,9 +73,14 @@ def pareto(candidates: Sequence[Contender]) -> list[Contender]:
 
 
 def _shortened(prepared: Prepared, expression: Expression) -> Expression:
-    simple, slack = _simplified(prepared, expression, use_sympy=False), _slack(prepared)
-    short = shorten(simple, refit_linear=prepared.fitter.weigh, error=prepared.error, slack=slack)
+    simple = _simplified(prepared, expression, use_sympy=False)
+    short = _short(prepared, simple)
     return short if prepared.is_physical(short) else simple
+
+
+def _short(prepared: Prepared, expression: Expression) -> Expression:
+    fitter, slack = prepared.fitter, _slack(prepared)
+    return shorten(expression, refit_linear=fitter.weigh, error=prepared.error, slack=slack)
 
 
 def _simplified(prepared: Prepared, expression: Expression, **how: Any) -> Expression:
@@ -102,7 +107,8 @@ def deliver(
     """
     if (folder.path / "potentials").exists():  # of an earlier front, beside other formulas
         shutil.rmtree(folder.path / "potentials")
-    records = []
+    records: list[MemberRecord] = []
+    refits = Refits(prepared)
     with Rewriter() as rewriter:
         for number, candidate in enumerate(tidy(prepared, individuals), 1):
             record = member_record(prepared, candidate.expression, candidate.error, number)
@@ -115,9 +121,42 @@ def deliver(
             if not prepared.is_physical(candidate.expression):
                 yield f"left out {record.expression}: its short constants break the gate"
                 continue
-            simplified = _write_member(prepared, folder, record, rewriter)
+            simplified = _write_member(prepared, folder, record, rewriter, refits)
             records.append(replace(record, simplified=simplified))
     folder.write_front(records)
+    if refits.failed:
+        yield (
+            f"of member {', '.join(map(str, refits.failed))} {TRAINING} alone are delivered: those "
+            "fitted to validation too break the gate, or cannot be computed on the projected design"
+        )
+
+
+class Refits:
+    """Constants of members fitted to training and validation together, where that is wanted."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        wanted = prepared.settings.data.refit == "all" and prepared.report.structures["validation"]
+        self.joined = prepared.with_validation() if wanted else None
+        self.failed: list[int] = []
+        """Members whose constants stay those of the training data."""
+
+    def record(self, record: MemberRecord) -> MemberRecord | None:
+        """The member with such constants, short ones; None if not wanted, or if they fail."""
+        if self.joined is None:
+            return None
+        try:
+            fitted = self.joined.refit(record.terms)
+        except ValueError:  # with validation too there are more labels than memory can hold
+            fitted = None
+        if fitted is not None:
+            short = _short(self.joined, fitted)
+            chosen = short if self.joined.is_physical(short) else fitted
+            error = self.joined.error(chosen)
+            found = member_record(self.joined, chosen, error, record.number)
+            if agrees(self.joined, found):
+                return found
+        self.failed.append(record.number)
+        return None
 
 
 def agrees(prepared: Prepared, record: MemberRecord) -> bool:
@@ -185,13 +224,15 @@ def _known(values: Floats) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
-def formula(prepared: Prepared, expression: Expression) -> Formula:
-    """The closed form of an expression fitted to the data."""
+def formula(
+    prepared: Prepared, expression: Expression, e0: Mapping[str, float] | None = None
+) -> Formula:
+    """The closed form of an expression; energies of free atoms in eV fit best unless given."""
     begins = prepared.begins
     return Formula(
         expression=expression,
         r0=prepared.r0,
-        e0=prepared.e0(expression),
+        e0=prepared.e0(expression) if e0 is None else e0,
         species=prepared.structures.species,
         cutoff=prepared.cutoff,
         cutoff_three_body=prepared.cutoff_three_body,
@@ -201,21 +242,26 @@ def formula(prepared: Prepared, expression: Expression) -> Formula:
 
 
 def _write_member(
-    prepared: Prepared, folder: RunFolder, record: MemberRecord, rewriter: Rewriter | None
+    prepared: Prepared,
+    folder: RunFolder,
+    record: MemberRecord,
+    rewriter: Rewriter | None,
+    refits: Refits | None = None,
 ) -> str | None:
-    """Simplify with SymPy, check the physics, write the potential; the formula, if simpler."""
+    """Simplify with SymPy, fit to all data, check, write the potential; the formula, if simpler."""
     simpler = _simplified(prepared, record.terms, rewriter=rewriter)
     written = record
     if simpler != record.terms:
         # It has constants of its own, so errors and intervals of its own.
         own = member_record(prepared, simpler, prepared.error(simpler), record.number)
         written = own if agrees(prepared, own) else record
-    history = provenance(prepared, written)
-    potential = Potential(formula(prepared, written.terms), history, written.covariance)
+    refitted = None if refits is None else refits.record(written)
+    history, given = provenance(prepared, written, refitted), refitted or written
+    closed = formula(prepared, given.terms, given.e0)
     where = f"potentials/{record.number}"
-    judged, checked = Verdict(written.unfit, written.worse or ()), check(potential.formula)
+    judged, checked = Verdict(written.unfit, written.worse or ()), check(closed)
     write_validation(folder.path / f"{where}/validation.json", checked, written.errors, judged)
-    potential.save(folder.path / where / "potential.json")
+    Potential(closed, history, given.covariance).save(folder.path / where / "potential.json")
     return None if written is record else written.expression
 
 
@@ -230,14 +276,20 @@ def write_validation(
 
 def measured(record: MemberRecord) -> dict[str, Any]:
     """Errors of a formula for its own file, and why it is not fit for use, if so."""
-    known: dict[str, Any] = {"training_error": record.error}
+    known: dict[str, Any] = {"errors_of": TRAINING, "training_error": record.error}
     if record.unfit:
         known["unfit"] = record.unfit
     return {**known, "errors": {split: by.to_dict() for split, by in record.errors.items()}}
 
 
-def provenance(prepared: Prepared, record: MemberRecord) -> dict[str, Any]:
-    """Where a formula comes from, for its own file and for those who use it."""
+def provenance(
+    prepared: Prepared, record: MemberRecord, refitted: MemberRecord | None = None
+) -> dict[str, Any]:
+    """Where a formula comes from, for its own file and for those who use it.
+
+    Errors are those of the record; constants, if they are ``refitted`` to more data, the new ones.
+    """
+    kept = record if refitted is None else refitted
     return {
         "date": now()[:10],
         "contributor": f"symreg {__version__}",
@@ -249,6 +301,7 @@ def provenance(prepared: Prepared, record: MemberRecord) -> dict[str, Any]:
         },
         "seed": prepared.settings.search.seed,
         "floor": prepared.design.floor.error,
+        "fit": TRAINING if refitted is None else BOTH,
         **measured(record),
-        "constants": [constant.to_dict() for constant in record.constants or ()],
+        "constants": [constant.to_dict() for constant in kept.constants or ()],
     }

@@ -21,7 +21,7 @@ from symreg.potential import Potential
 from symreg.records import ALL
 from symreg.runs.pipeline.delivery import agrees, formula, measured, member_record
 from symreg.runs.pipeline.preparation import Prepared, doubts, prepare
-from symreg.runs.records import FloorRecord, MemberRecord
+from symreg.runs.records import TRAINING, FloorRecord, MemberRecord
 from symreg.runs.trust import told, worse_in_words
 from symreg.terms import Expression, Term
 
@@ -112,9 +112,10 @@ def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
     # The weight is 1, and no constant: what it would be is in the formula.
     covariance = covariance_of(prepared.fitter, expression, weights_fitted=False)
     spread = np.sqrt(np.diag(covariance)[1:])
+    history = {"fit": TRAINING, **measured(record)}
     return FitResult(
         formula=text,
-        potential=Potential(formula(prepared, expression), measured(record), covariance),
+        potential=Potential(formula(prepared, expression), history, covariance),
         constants=dict(zip(names, fitted.constants, strict=True)),
         standard_errors=dict(zip(names, map(float, spread), strict=True)),
         record=record,

@@ -121,6 +121,13 @@ class Prepared:
         loss = self.fitter.loss(expression)
         return self.design.error(loss) if np.isfinite(loss) else np.inf
 
+    def with_validation(self) -> Prepared:
+        """The same data with what was set aside for validation among the training data."""
+        split, validation = self.structures.split, SPLITS.index("validation")
+        joined = np.where(split == validation, SPLITS.index("train"), split)
+        structures = replace(self.structures, split=joined)
+        return replace(self, structures=structures, design=self.design.with_validation())
+
     def refit(self, expression: Expression) -> Expression | None:
         """The expression with all constants fitted; None when it is not valid or physical."""
         fitted, loss = self.fitter.refit(expression.terms)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, time
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -18,6 +19,7 @@ from symreg.config import Settings
 from symreg.runs import Run, RunFolder, open_run
 from symreg.runs.pipeline import checkpoint, seeds
 from symreg.runs.pipeline.delivery import deliver
+from symreg.runs.pipeline.given import Data, Given
 from symreg.runs.pipeline.history import History, check_tensorboard, tensorboard
 from symreg.runs.pipeline.modes import mode_of
 from symreg.runs.pipeline.preparation import (
@@ -29,32 +31,39 @@ from symreg.runs.pipeline.preparation import (
     prepare,
 )
 from symreg.runs.pipeline.stopping import Stop, limit_reached, refuse_limits
+from symreg.runs.progress import OnProgress, default_progress, ignore
 from symreg.runs.records import Progress
 from symreg.searching.islands import State
 from symreg.searching.tasks import Source, WorkersLostError, labels_beside
 from symreg.structures import DataReport, in_words
 from symreg.workers.executors import Crew, Engine, given, processes
 
-OnProgress = Callable[[Progress], None]
-
 
 def search(
-    settings: Settings | str | Path,
+    settings: Settings | Mapping[str, Any] | str | Path,
     *,
+    train: Data | None = None,
+    validation: Data | None = None,
+    test: Data | None = None,
     on_progress: OnProgress | None = None,
     executor: Executor | Engine | None = None,
 ) -> Run:
     """Search for formulas; the finished run.
 
-    Ctrl-C, SIGTERM, a terminal that closes and ``symreg stop`` end the search after the epoch under
-    way; the front is then delivered as usual, and ``resume`` continues.
+    Ctrl-C, SIGTERM, the stop button of a notebook, a terminal that closes and ``symreg stop`` end
+    the search after the epoch under way; the front is then delivered as usual, and ``resume``
+    continues.
 
     Parameters
     ----------
     settings
-        Settings, or the path of a run file.
+        Settings, the path of a run file, or a dictionary of tables as a run file has them.
+    train, validation, test
+        Lists of ``ase.Atoms``, or files, in place of those that the settings name. Labels are in
+        calculator, ``info`` or ``arrays``, as in files. The run folder keeps the structures, as
+        ``train.extxyz`` and so on.
     on_progress
-        Called with what happens; by default nothing is told.
+        Called with what happens; by default a notebook shows it, and nothing is told elsewhere.
     executor
         Computes the epochs of the islands: any ``concurrent.futures.Executor`` whose workers see
         the run folder; by default as many processes as ``[search] workers``. The result is the
@@ -62,20 +71,22 @@ def search(
 
     Raises
     ------
-    ValueError, OSError
+    ValueError, TypeError, OSError
         If the settings or the data cannot be used, or the run folder cannot be written.
     """
-    if not isinstance(settings, Settings):
-        settings = config.load(settings)
+    given_here = Given(settings, {"train": train, "validation": validation, "test": test})
+    settings = given_here.settings
     if settings.output.tensorboard:
         check_tensorboard()
     seeds.check(settings)
     folder = RunFolder.check(settings)
+    given_here.check(folder)
     with folder.held(), threadpool_limits(1):  # with more threads sums would not be reproducible
         RunFolder.create(settings)
-        started = _Search(settings, folder, on_progress or _ignore, executor)
+        started = _Search(settings, folder, on_progress or default_progress(), executor)
         try:
-            prepared = started.prepare()
+            with given_here.kept(folder):
+                prepared = started.prepare()
         except (ValueError, OSError, KeyboardInterrupt):
             folder.discard()
             raise
@@ -118,7 +129,8 @@ def resume(
         check_tensorboard()
     held = RunFolder(Path(folder))
     with held.held(), threadpool_limits(1):
-        continued = _Search(settings, held, on_progress or _ignore, executor, goes_further=longer)
+        tell = on_progress or default_progress()
+        continued = _Search(settings, held, tell, executor, goes_further=longer)
         prepared = continued.prepare()
         if longer:
             files.write_text(held.path / "run.toml", config.dumps(settings, held.path))
@@ -133,10 +145,6 @@ def _with_limits(run: Run, epochs: int | None, minutes: float | None) -> Setting
         )
     limits = replace(run.settings.search, epochs=epochs, minutes=minutes)
     return replace(run.settings, search=limits)
-
-
-def _ignore(progress: Progress) -> None:
-    """Tell nobody."""
 
 
 class _Search:
@@ -165,11 +173,13 @@ class _Search:
         self.before: tuple[State | None, float] = (None, 0.0)
         self.stop = Stop(folder)
         self.history = History(folder, self.mode)
-        self.scalars: OnProgress = _ignore
+        self.scalars: OnProgress = ignore
+        self.has_begun = False
 
     def run(self, prepared: Prepared) -> Run:
         """Search and deliver."""
         state, spent = self.before
+        self.has_begun = True
         with self.stop.by_signals(self._tell, self._fall_silent), ExitStack() as stack:
             stack.enter_context(threadpool_limits(1))  # again: of libraries loaded since, too
             if self.settings.output.tensorboard:
@@ -184,12 +194,16 @@ class _Search:
         return open_run(self.folder.path)
 
     def _fall_silent(self) -> None:
-        self.on_progress = _ignore
+        self.on_progress = ignore
 
     def _show(self, progress: Progress) -> None:
         """Hand on what happens, until the terminal that shows it is gone; then end the search."""
         try:
             self.on_progress(progress)
+        except KeyboardInterrupt:
+            if self.stop.is_asked() or not self.has_begun:  # twice, or there is no front yet
+                raise
+            self.stop.ask()
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.EIO):
                 raise
