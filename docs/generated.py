@@ -19,6 +19,7 @@ from symreg.language.operators import COSTS, WEIGHT_COST
 from symreg.terms import known
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import kinds
+from symreg.typed import hints_of, ranges_in
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -41,6 +42,10 @@ _WRITTEN = {
     "sum": "`sum(u)`, over the neighbours of an atom",
 }
 """How people write the operators that are no functions; the others are written ``name(u)``."""
+
+
+HEAD = ("key", "default", "range of numbers", "meaning")
+"""Of a table of settings."""
 
 
 def tables_of_settings() -> dict[str, type[Any]]:
@@ -68,10 +73,11 @@ def settings_markdown() -> str:
     for name, settings in tables_of_settings().items():
         meanings = described(settings)
         rows = [
-            (f"`{field.name}`", _default(field), meanings[field.name]) for field in fields(settings)
+            (f"`{field.name}`", _default(field), _range(settings, field), meanings[field.name])
+            for field in fields(settings)
         ]
         said = _markdown(inspect.getdoc(settings) or "").split("\n\n")[0]
-        parts.append(f"## `[{name}]`\n\n{said}\n\n{_table(('key', 'default', 'meaning'), rows)}")
+        parts.append(f"## `[{name}]`\n\n{said}\n\n{_table(HEAD, rows)}")
     return "\n\n".join(parts)
 
 
@@ -113,6 +119,11 @@ def _markdown(docstring: str) -> str:
     """A docstring in reStructuredText as Markdown: literals, and mathematics in a line."""
     text = re.sub(r"``(.+?)``", r"`\1`", inspect.cleandoc(docstring), flags=re.DOTALL)
     return re.sub(r":math:`(.+?)`", r"$\1$", text, flags=re.DOTALL)
+
+
+def _range(settings: type[Any], field: Field[Any]) -> str:
+    """The range that is checked, in words; empty for what is no number."""
+    return " and ".join(map(str, ranges_in(hints_of(settings)[field.name])))
 
 
 def _default(field: Field[Any]) -> str:

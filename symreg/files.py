@@ -14,6 +14,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+DEEPEST = 50
+"""Levels of JSON that is read; no file of symreg's has ten."""
+
 
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step.
@@ -98,9 +101,31 @@ def read_json(path: Path, absent: Any = None) -> Any:
     if absent is not None and not path.exists():
         return absent
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise OSError(f"{path} is damaged: {error}") from None
+        raise OSError(f"{path} is damaged: {one_line(error)}") from None
+
+
+def parse_json(text: str) -> Any:
+    """Read JSON; a ``ValueError`` of one line where it is none, or nested without end."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [found] if isinstance(found, dict | list) else []
+    for _ in range(DEEPEST):
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [v for values in inner for v in values if isinstance(v, dict | list)]
+        if not level:
+            return found
+    raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+
+
+def one_line(words: object, most: int = 200) -> str:
+    """Words of others on one line, shortened where they are many: for messages that quote them."""
+    text = " ".join(str(words).split())
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

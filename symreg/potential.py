@@ -7,16 +7,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from symreg.arrays import Floats
-from symreg.files import plain, write_text
+from symreg.files import one_line, parse_json, plain, write_text
 from symreg.formula import Formula, FormulaCalculator
 from symreg.formula.by_hand import by_hand
-from symreg.records import number_from
 from symreg.terms.cutoff import Cutoff
+from symreg.typed import Range, typed
 
 FORMAT = "symreg-potential"
 VERSION = 2
@@ -237,9 +237,9 @@ class Potential:
             If it holds no potential, or one written by a newer symreg.
         """
         try:
-            record = json.loads(Path(path).read_text(encoding="utf-8"))
+            record = parse_json(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{path} is no JSON file: {error}") from None
+            raise ValueError(f"{path} is no JSON file: {one_line(error)}") from None
         try:
             return Potential.from_dict(record)
         except ValueError as error:
@@ -250,26 +250,19 @@ class Potential:
         """Undo ``to_dict``; ``ValueError`` where that is impossible."""
         if not isinstance(record, Mapping) or record.get("format") != FORMAT:
             raise ValueError(f'this is no potential; one says "format": "{FORMAT}"')
-        version = record.get("version")
-        if not isinstance(version, int) or version < 1:
-            raise ValueError(f"version is {version!r}; it must be an integer from 1 on")
-        if version > VERSION:
+        around = typed(_Around, record)
+        if around.version > VERSION:
             raise ValueError(
-                f"it was written in version {version} of the format; this symreg reads up to "
-                f"version {VERSION}: install a newer symreg"
+                f"it was written in version {around.version} of the format; this symreg reads up "
+                f"to version {VERSION}: install a newer symreg"
             )
-        try:
-            formula, history = Formula.from_dict(record), record.get("provenance", {})
-            if not isinstance(history, Mapping):
-                raise ValueError(f"provenance is a {type(history).__name__}, not names with values")
-            rows = record.get("covariance")
-            matrix = (
-                None if rows is None else [[number_from(value) for value in row] for row in rows]
-            )
-            if matrix is not None and len({len(row) for row in matrix}) != 1:
-                raise ValueError("rows of the covariance matrix differ in length")
-            return Potential(formula, dict(history), None if matrix is None else np.array(matrix))
-        except KeyError as error:
-            raise ValueError(f"the key {error} is missing") from None
-        except (TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(f"a value has the wrong type: {error}") from None
+        return Potential(Formula.from_dict(record), around.provenance, around.covariance)
+
+
+@dataclass(frozen=True)
+class _Around:
+    """All of a file but the formula."""
+
+    version: Annotated[int, Range(1, 10**9)]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    covariance: Floats | None = None

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
+from symreg.typed import typed, values_of
+
 UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
 """Quantities that have labels, and the units of their errors."""
 UNCERTAIN = 1.5
@@ -24,6 +26,16 @@ class Record(Mapping[str, Any]):
         named = {name: getattr(self, name) for name in names_of(type(self))}
         kept = {name: v for name, v in named.items() if self.keeps_none or v is not None}
         return {name: _plain(value) for name, value in kept.items()}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Undo ``to_dict``; a ``ValueError`` names the entry that is missing or of a wrong kind."""
+        return cls.from_data(record, "")
+
+    @classmethod
+    def from_data(cls, record: Any, key: str) -> Self:
+        """Read what stands below a key of a file."""
+        return cls(**values_of(cls, record, key))
 
     def __getitem__(self, name: str) -> Any:
         return self.to_dict()[name]
@@ -50,22 +62,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def number_from(value: float | None) -> float:
-    """Read a number of a file, where null stands for one that is not finite, as NaN."""
-    return math.nan if value is None else float(value)
-
-
-def number_in(value: Any, key: str, low: float, high: float, unit: str = "") -> float:
-    """A number of a file within bounds; ``ValueError`` names its key and what was expected."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and low <= value <= high):
-        shown = repr(value)
-        shown = shown if len(shown) < 40 else f"{shown[:20]}..."
-        wanted = f"a number from {low:g} to {high:g}{unit and f' {unit}'}"
-        raise ValueError(f"{key} is {shown}; it must be {wanted}")
-    return float(value)
-
-
 @dataclass(frozen=True)
 class Errors(Record):
     """Errors of one quantity over all its labels, in the unit that ``UNITS`` gives."""
@@ -84,12 +80,6 @@ class Errors(Record):
     def is_worse_than_none(self, sigma: float) -> bool:
         """Whether predicting nothing would be better, by more than a sigma in squares."""
         return self.label_rms is not None and self.rmse > math.hypot(self.label_rms, sigma)
-
-    @staticmethod
-    def from_dict(record: Mapping[str, Any]) -> Errors:
-        """Undo ``to_dict``."""
-        others = (record.get(name) for name in ("mae", "n", "label_rms"))
-        return Errors(number_from(record["rmse"]), *others)
 
 
 @dataclass(frozen=True)
@@ -135,15 +125,6 @@ class SplitErrors(Record):
         found = {quantity: self.of(quantity) for quantity in UNITS}
         return {quantity: errors for quantity, errors in found.items() if errors is not None}
 
-    @staticmethod
-    def from_dict(record: Mapping[str, Any]) -> SplitErrors:
-        """Undo ``to_dict``."""
-        known = {q: Errors.from_dict(record[q]) for q in UNITS if record.get(q)}
-        groups = record.get("groups")
-        if groups is not None:
-            groups = {name: SplitErrors.from_dict(by) for name, by in groups.items()}
-        return SplitErrors(**known, groups=groups)
-
 
 def labelled(splits: Iterable[SplitErrors]) -> dict[str, str]:
     """Quantities that have errors in some split, with their units."""
@@ -179,6 +160,10 @@ def rmse_table(errors: Mapping[str, SplitErrors]) -> dict[str, Any]:
     return table
 
 
+_Table = Mapping[str, Mapping[str, float]]
+"""RMSE by quantity and group."""
+
+
 @dataclass(frozen=True)
 class _Lowest(Record):
     error: float
@@ -191,16 +176,21 @@ class _Lowest(Record):
         return {**super().to_dict(), "rmse": rmse_table(self.rmse)}
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """Undo ``to_dict``."""
-        known = {name: value for name, value in record.items() if value is not None}
+    def from_data(cls, record: Any, key: str) -> Self:
+        """Read what stands below a key of a file, where errors are a table."""
+        written = typed(dict[str, Any], record, key)
+        name = f"{key}.rmse" if key else "rmse"
+        table = typed(dict[str, _Table], written.get("rmse") or {}, name)
+        for split, quantities in table.items():
+            if quantities and not any(ALL in groups for groups in quantities.values()):
+                raise ValueError(f"{name}.{split} has no errors of the group '{ALL}'")
         found = {
             (split, quantity, group): Errors(rmse)
-            for split, quantities in known.get("rmse", {}).items()
-            for quantity, groups in quantities.items()
-            for group, rmse in groups.items()
+            for split, quantities in table.items()
+            for quantity in UNITS
+            for group, rmse in quantities.get(quantity, {}).items()
         }
-        return cls(**{**known, "rmse": by_split(found)})
+        return cls(**values_of(cls, {**written, "rmse": {}}, key) | {"rmse": by_split(found)})
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def test_run_searches_and_prints_front_formula_floor_and_place(pipeline, run_fil
 
 
 def test_a_dry_run_searches_nothing(pipeline, run_file):
-    pipeline.dry_run = lambda settings: f"would search {settings.data.train[0]}"
+    pipeline.dry_run = lambda settings, **_: f"would search {settings.data.train[0]}"
     assert command("run", run_file, "--dry-run").output == "would search argon.extxyz\n"
 
 

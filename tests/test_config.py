@@ -1,11 +1,13 @@
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from symreg import config
 from symreg.config import DataSettings, SearchSettings, SettingsError, TermSettings
 from symreg.runs.pipeline.modes import island_settings
+from symreg.typed import hints_of, ranges_in
 
 
 @pytest.fixture
@@ -66,8 +68,8 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
         ("[search]\nr_cut = 3.0", "[search] has no setting 'r_cut'; it belongs to [terms]"),
         ("[serach]\nseed = 1", "there is no table [serach]; did you mean [search]?"),
         ('[terms]\nr_cut = "5"', '[terms] r_cut is "5"; it must be a number'),
-        ("[terms]\nr_cut = -1.0", "[terms] r_cut is -1; it must be a length in Å above 0"),
-        ("[terms]\nr_cut = nan", "[terms] r_cut is nan; it must be a length in Å above 0"),
+        ("[terms]\nr_cut = -1.0", "[terms] r_cut is -1; it must be from 0.1 to 100 Å"),
+        ("[terms]\nr_cut = nan", "[terms] r_cut is nan; it must be from 0.1 to 100 Å"),
         ("[terms]\nr_on = 7.0", "onset radius is 7 Å; it must lie between 0"),
         ("[terms]\nr_on = 4.0\ncutoff_onset = 0.5", "both cutoff_onset and r_on"),
         ('[terms]\ncutoff = "quintic"', "[terms] cutoff is 'quintic'; it must be one of none"),
@@ -77,7 +79,7 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
             '[terms]\nthree_body = "separable"\nmax_complexity = 12',
             "[terms] max_complexity is 12; it must be at least 20, or there is nothing to search",
         ),
-        ("[terms]\nmax_complexity = 2", "[terms] max_complexity is 2; it must be at least 3, or"),
+        ("[terms]\nmax_complexity = 2", "[terms] max_complexity is 2; it must be from 3 to 1,000"),
         ('[terms]\nthree_body = "any"', '[terms] three_body is "any"; it must be "separable",'),
         ("[terms]\nr_cut_three_body = 4.0", "[terms] r_cut_three_body has no effect without"),
         ('[terms]\ncutoff_three_body = "none"', "[terms] cutoff_three_body has no effect without"),
@@ -89,7 +91,7 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
         ),
         (
             "[terms]\nthree_body = true\nr_cut_three_body = 0.0",
-            "[terms] r_cut_three_body is 0; it must be a length in Å above 0",
+            "[terms] r_cut_three_body is 0; it must be from 0.1 to 100 Å",
         ),
         ("[terms]\nmany_body = true\nmax_complexity = 19", "max_complexity is 19"),
         ("[terms]\nmax_constants = 0", "max_constants is 0"),
@@ -100,12 +102,15 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
             "[terms] max_constants is 2; it must be at least 3: pair and three-body and many-body "
             "terms have a weight each",
         ),
-        ("[terms]\nmax_sums = 0", "[terms] max_sums is 0; it must be between 1 and 9"),
-        ("[terms]\nmax_sums = 10", "[terms] max_sums is 10; it must be between 1 and 9"),
+        ("[terms]\nmax_sums = 0", "[terms] max_sums is 0; it must be from 1 to 9"),
+        ("[terms]\nmax_sums = 10", "[terms] max_sums is 10; it must be from 1 to 9"),
         ("[terms]\nmax_sums = 1.5", "[terms] max_sums is 1.5; it must be an integer"),
         ("[terms]\npair = false", "every formula needs pair terms"),
-        ("[loss]\nsigma_forces = 0", "[loss] sigma_forces is 0; it must be above 0"),
-        ("[loss]\nsigma_stress = -1", "must be above 0, or 0 to leave stresses out"),
+        (
+            "[loss]\nsigma_forces = 0",
+            "[loss] sigma_forces is 0; it must be from 1e-08 to 10000 eV/Å",
+        ),
+        ("[loss]\nsigma_stress = -1", "to 10000 eV/Å³, or 0 to leave stresses out"),
         ('[search]\nmode = "exhaust"', 'is "exhaust"; it must be "evolution" or "exhaustive"'),
         (
             '[search]\nmode = "exhaustive"\nepochs = 3',
@@ -123,12 +128,30 @@ def test_an_onset_in_angstrom_takes_the_place_of_the_fraction(run_file):
             '[search]\nmode = "exhaustive"\n[terms]\nmax_constants = 3',
             "[terms] max_constants has no effect in the exhaustive mode",
         ),
-        ("[search]\nstagnation = 0", "[search] stagnation is 0; it must be at least 1"),
-        ("[search]\nworkers = -2", "[search] workers is -2; it must be at least 1"),
+        (
+            "[search]\nstagnation = 0",
+            "[search] stagnation is 0; it must be from 1 to 1,000,000,000",
+        ),
+        ("[search]\nworkers = -2", "[search] workers is -2; it must be from 1 to 1,024"),
         ("[search]\nseed = 1.5", "[search] seed is 1.5; it must be an integer"),
         ("[search]\nseed = true", "[search] seed is true; it must be an integer"),
-        ("[search]\nworkers = 0", "[search] workers is 0; it must be at least 1"),
-        ("[search]\nminutes = 0.0", "[search] minutes is 0; it must be above 0"),
+        ("[search]\nworkers = 0", "[search] workers is 0; it must be from 1 to 1,024"),
+        ("[search]\nminutes = 0.0", "[search] minutes is 0; it must be from 1e-06 to 1e+06"),
+        ("[search]\npopulation_size = 1000000000", "is 1000000000; it must be from 4 to 100,000"),
+        ("[search]\nislands = 1000000", "[search] islands is 1000000; it must be from 1 to 10,000"),
+        (
+            "[search]\nislands = 9999\npopulation_size = 100000",
+            "[search] islands is 9999; it must be at most 20 with population_size = 100000",
+        ),
+        ("[search]\nmax_memory = inf", "[search] max_memory is inf; it must be from 0.01 to"),
+        ("[search]\ntarget = nan", "[search] target is nan; it must be from 1e-12 to 1e+12"),
+        ("[search]\nseed = -1", "[search] seed is -1; it must be from 0 to 1e+18"),
+        ("[search]\nexhaustive_complexity = 40", "exhaustive_complexity is 40; it must be from 3"),
+        ("[loss]\nsigma_energy = 1e-300", "[loss] sigma_energy is 1e-300; it must be from 1e-08"),
+        ("[terms]\nr0 = 1e300", "[terms] r0 is 1e+300; it must be from 0.001 to 1000 Å"),
+        ("[terms]\ne0 = { Ar = inf }", "[terms.e0] Ar is inf; it must be from -1e+08 to 1e+08 eV"),
+        ("[terms]\ncutoff_onset = 1.0", "is 1; it must be from 0 up to but not including 1"),
+        ("[data.weights]\nbulk = nan", "[data.weights] bulk is nan; it must be from 0 to 1e+06"),
         ('[output]\nfolder = ""', '[output] folder is ""; it must be the name of a folder'),
         ("seed = ", "argon.toml is not valid TOML: Invalid value (at line 3"),
     ],
@@ -203,7 +226,7 @@ def test_the_template_holds_the_defaults(tmp_path):
 
 
 def test_settings_built_in_python_are_checked_when_built():
-    with pytest.raises(ValueError, match="population_size is 1; it must be at least 4"):
+    with pytest.raises(ValueError, match="population_size is 1; it must be from 4 to 100,000"):
         SearchSettings(population_size=1)
     with pytest.raises(ValueError, match="r_cut is 0"):
         TermSettings(r_cut=0.0)
@@ -254,3 +277,28 @@ def test_three_body_settings_read_back_equal(run_file):
     text = DATA + "[terms]\nthree_body = true\nr_cut_three_body = 3.9\n"
     settings = run_file(text)
     assert config.from_dict(tomllib.loads(config.dumps(settings)), settings.base) == settings
+
+
+def test_every_number_of_a_run_file_has_a_range():
+    for table in config.TABLES.values():
+        for name, hint in hints_of(table).items():
+            if numbers_in(hint):
+                assert ranges_in(hint), f"{table.__name__}.{name} has no range"
+
+
+def numbers_in(hint):
+    return hint in (int, float) or any(numbers_in(part) for part in get_args(hint))
+
+
+def test_numbers_far_outside_their_ranges_are_refused_in_one_line(run_file):
+    for name, table in config.TABLES.items():
+        for key, hint in hints_of(table).items():
+            for value in ("nan", "inf", "-1e300", "1e300", "9" * 400) if ranges_in(hint) else ():
+                written = f"{{ Ar = {value} }}" if key in ("e0", "weights") else value
+                text = f"{key} = {written}\n"
+                head = DATA if name == "data" else f"{DATA}[{name}]\n"
+                with pytest.raises(SettingsError) as caught:
+                    run_file(head + text)
+                message = str(caught.value)
+                assert key in message, (key, value)
+                assert len(message) < 300, (key, value)

@@ -154,3 +154,8 @@ def test_the_potential_of_a_fit_computes_the_labels(fitted, argon_images):
 
 def test_a_fit_writes_nothing(fitted):
     assert list(fitted[1].iterdir()) == []
+
+
+def test_a_power_of_a_constant_that_turns_complex_is_no_traceback(search_settings):
+    found = pipeline.fit("exp(1e-320/(sigma^sigma)) + r", search_settings("nowhere"))
+    assert found.record.error > 0

@@ -1,6 +1,7 @@
 """Spoiled inputs end in an answer or in words; the long run is ``tests/fuzzing/fuzz.py``."""
 
 import random
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,16 @@ from fuzz import BAD, outcomes
 from kinds import KINDS, Kind, WrongEndError, refusal
 from mutations import json_spoiled, spoiled
 
-INPUTS = 60
+INPUTS = 25
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_spoiled_inputs_end_in_an_answer_or_in_words(kind):
-    ended = list(outcomes(kind, range(INPUTS), seconds=60))
+def test_spoiled_inputs_end_in_an_answer_or_in_words():
+    ended = list(outcomes(product(KINDS, range(INPUTS)), seconds=60))
     assert [outcome for outcome in ended if outcome.said in BAD] == []
-    assert len({outcome.said for outcome in ended}) == 2, "all ended alike: nothing was tried"
+    for kind in KINDS:
+        said = {outcome.said for outcome in ended if outcome.kind == kind}
+        assert "answer" in said, f"of {kind} nothing got through"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from symreg import config
 from symreg.config import DataSettings
 from symreg.runs.pipeline.preparation import prepare
 from symreg.structures import data_hash, from_atoms, read_structures
-from symreg.structures.formats.writing import write_extxyz
+from symreg.structures.writing import write_extxyz
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ase")
 

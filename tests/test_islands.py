@@ -101,6 +101,23 @@ def test_a_checkpoint_holds_a_state_exactly(argon_design, states, tmp_path):
     assert signature(last) == signature(states[1])
 
 
+def test_a_checkpoint_whose_terms_lack_constants_or_keys_is_refused(argon_design, states, tmp_path):
+    folder = RunFolder(tmp_path)
+    checkpoint.write(folder, states[0], 12.5, ORIGIN)
+    path = tmp_path / "checkpoint" / "state.npz"
+    with np.load(path) as file:
+        whole = {name: file[name] for name in file.files}
+    starts = whole["island0_constant_start"].copy()
+    starts[1:-1] = 0
+    for damage, message in [
+        ({"island0_constant_start": starts}, "a term of . constants has"),
+        ({"island0_key": whole["island0_key"] + 1}, "a term has the key 1; there are 1"),
+    ]:
+        np.savez(path, **{**whole, **damage})
+        with pytest.raises(checkpoint.CheckpointError, match=message):
+            checkpoint.read(folder, ORIGIN, len(argon_design.keys))
+
+
 def test_checkpoints_and_processes_keep_three_body_terms_to_the_last_bit(silicon_design, tmp_path):
     variation = VariationSettings(max_complexity=40, general=True)
     settings = IslandSettings(**{**vars(SETTINGS), "variation": variation})

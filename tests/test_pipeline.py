@@ -314,7 +314,8 @@ def test_progress_tells_every_epoch_and_what_happens(search_settings, tmp_path):
     told = []
     symreg.search(search_settings(tmp_path / "run"), on_progress=told.append)
     messages = [progress.message for progress in told]
-    assert "read structures: 14 train, 4 validation" in messages[0]
+    assert "projecting the data takes 51 MB for 1 pair of species" in messages[0]
+    assert "read structures: 14 train, 4 validation" in messages[1]
     assert any("floor" in message for message in messages)
     epochs = [progress for progress in told if not progress.message]
     assert [progress.epoch for progress in epochs] == [1, 2]
@@ -383,8 +384,17 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(search_settings, tmp_path):
     text = pipeline.dry_run(search_settings(tmp_path / "run"))
     assert "structures  14 train, 4 validation; 18 with energy, 18 with forces" in text
     assert "floor" in text
+    assert "memory      projecting the data takes 51 MB for 1 pair of species" in text
     assert "Lennard-Jones" in text
     assert "2 islands of 40, 1 workers, until 2 epochs" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_much_memory_is_refused_before_anything_is_written(search_settings, tmp_path):
+    settings = search_settings(tmp_path / "run", max_memory=0.02)
+    for started in (pipeline.dry_run, symreg.search):
+        with pytest.raises(ValueError, match=r"max_memory allows 0\.02 GB: raise it, make"):
+            started(settings)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -179,12 +179,12 @@ def test_missing_file_is_an_oserror(tmp_path):
         (lambda record: record | {"format": "other"}, "this is no potential"),
         (lambda record: record | {"version": 3}, "install a newer symreg"),
         (lambda record: record | {"version": "1"}, "version is '1'"),
-        (lambda record: {k: v for k, v in record.items() if k != "r0"}, "key 'r0' is missing"),
+        (lambda record: {k: v for k, v in record.items() if k != "r0"}, "has no entry 'r0'"),
         (
             lambda record: record | {"r0": None},
-            "r0 is None; it must be a number from 0.001 to 1000 Å",
+            "r0 is null; it must be a number from 0.001 to 1000 Å",
         ),
-        (lambda record: record | {"e0": 3}, "wrong type"),
+        (lambda record: record | {"e0": 3}, "e0 is 3; it must be an object with entries"),
         (lambda record: record | {"r_lo": 20.0}, "r_lo is 20 Å"),
         (
             lambda record: (
@@ -210,7 +210,7 @@ def test_missing_file_is_an_oserror(tmp_path):
         ),
         (
             lambda record: record | {"terms": [record["terms"][0] | {"weight": float("nan")}]},
-            "weight of the term Ar-Ar: x\\^-11.7 is nan; it must be a number from -1e\\+100",
+            r"terms\[0\].weight is nan; it must be a number from -1e\+100",
         ),
         (
             lambda record: record | {"terms": [record["terms"][0] | {"term": "Ar-Ar: a²*x"}]},
@@ -218,7 +218,7 @@ def test_missing_file_is_an_oserror(tmp_path):
         ),
         (lambda record: record | {"covariance": [[1.0]]}, "the formula has 5 constants"),
         (lambda record: record | {"covariance": [[1.0], [1.0, 2.0]]}, "differ in length"),
-        (lambda record: record | {"covariance": 3.0}, "wrong type"),
+        (lambda record: record | {"covariance": 3.0}, "covariance is 3; it must be a list"),
     ],
 )
 def test_broken_file_is_refused_with_its_name(argon, tmp_path, change, message):
@@ -237,18 +237,18 @@ def test_broken_file_is_refused_with_its_name(argon, tmp_path, change, message):
             "species 'x\\|\\|\\(touch pwned\\);#' is no chemical",
         ),
         ({"species": ["Ar\nshell rm"]}, r"species 'Ar\\nshell rm' is no chemical element"),
-        ({"species": [["Ar"]]}, "wrong type"),
+        ({"species": [["Ar"]]}, r"species\[0\] is \['Ar'\]; it must be a text"),
         ({"e0": {"Ar": -0.1, "$(x)": 0.0}}, r"species '\$\(x\)' is no chemical element"),
-        ({"e0": {"Ar": float("nan")}}, "e0 of Ar is nan; it must be a number from -1e"),
-        ({"e0": {"Ar": 10**400}}, r"e0 of Ar is 10000000000000000000\.\.\.; it must be"),
-        ({"e0": {"Ar": True}}, "e0 of Ar is True; it must be a number"),
+        ({"e0": {"Ar": float("nan")}}, "e0.Ar is nan; it must be a number from -1e"),
+        ({"e0": {"Ar": 10**400}}, r"e0.Ar is 10+\.\.\.; it must be"),
+        ({"e0": {"Ar": True}}, "e0.Ar is true; it must be a number"),
         ({"r0": 10**400}, r"r0 is 1000.*; it must be a number from 0\.001 to 1000 Å"),
         ({"r0": 1e300}, r"r0 is 1e\+300; it must be a number from 0\.001 to 1000 Å"),
         ({"provenance": [1]}, "provenance is a list, not names with values"),
         ({"r_lo": "3"}, "r_lo is '3'; it must be a number from 0 to 100 Å"),
-        ({"r_lo_pairs": {"Ar-Ar": 1e9}}, "r_lo of Ar-Ar is 1000000000.0; it must be"),
-        ({"cutoff": {"kind": "none", "r_cut": 1e9}}, "r_cut of a cutoff is 1000000000.0; it must"),
-        ({"cutoff": {"kind": "none", "r_cut": 10**400}}, "r_cut of a cutoff is 1000.*it must"),
+        ({"r_lo_pairs": {"Ar-Ar": 1e9}}, r"r_lo_pairs.Ar-Ar is 1e\+09; it must be"),
+        ({"cutoff": {"kind": "none", "r_cut": 1e9}}, r"cutoff.r_cut is 1e\+09; it must"),
+        ({"cutoff": {"kind": "none", "r_cut": 10**400}}, "cutoff.r_cut is 1000.*it must"),
     ],
 )
 def test_no_text_or_number_of_a_file_goes_unchecked(argon, tmp_path, change, message):

@@ -346,7 +346,7 @@ def test_one_atom_crystal_is_not_an_isolated_atom():
             {"split": "time"},
             r"\[data\] split is 'time'; it must be one of 'trajectory', 'group', 'block'",
         ),
-        ({"weights": {"bulk": -1.0}}, r"\[data.weights\] bulk is -1; a weight must be 0"),
+        ({"weights": {"bulk": -1.0}}, r"\[data.weights\] bulk is -1; it must be from 0"),
     ],
 )
 def test_settings_that_cannot_run_are_refused(settings, message):

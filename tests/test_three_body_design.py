@@ -271,7 +271,7 @@ def reordered(structures, order):
 
 @pytest.mark.usefixtures("coarse")
 def test_memory_is_that_of_one_structure_and_a_few_triangles(silicon, monkeypatch):
-    monkeypatch.setattr(building, "_BUFFERED_ROWS", 100)
+    monkeypatch.setattr(building, "BUFFERED_ROWS", 100)
     monkeypatch.setattr(building, "bootstrap_blocks", lambda s, **_: np.zeros(len(s), int))
     most = []
     add = building._Triangle.add

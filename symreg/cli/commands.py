@@ -189,7 +189,7 @@ def run(
     from symreg.runs import pipeline
 
     if dry_run:
-        typer.echo(pipeline.dry_run(settings))
+        typer.echo(pipeline.dry_run(settings, tell=partial(typer.echo, err=True)))
         return
     engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
     data, seeds = settings.data, settings.search.seeds_from

@@ -135,9 +135,9 @@ def _constant(constant: FittedConstant) -> str:
 
 def parity_text(parity: Mapping[str, Any]) -> str:
     """One line: how far LAMMPS is from the formula, or why that is not known."""
-    if parity.get("forces_max") is None:
+    energy, forces = (parity.get(f"{name}_max") for name in ("energy_per_atom", "forces"))
+    if energy is None or forces is None:
         return f"LAMMPS    {parity.get('status', 'not run')}"
-    energy, forces = parity["energy_per_atom_max"], parity["forces_max"]
     return (
         f"LAMMPS    {parity.get('lammps_version')}, pair_style {parity.get('style')}: differs from "
         f"the formula by at most {energy:.1e} eV/atom and {forces:.1e} eV/Å"

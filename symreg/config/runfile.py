@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from symreg.config.settings import Settings, SettingsError, toml_value
+from symreg.files import one_line
 from symreg.structures.settings import LISTS
 
 TABLES: dict[str, type[Any]] = {
@@ -164,7 +165,8 @@ def _messages(error: ValidationError) -> str:
             continue
         table, key = (*entry["loc"], "")[:2]
         kind = _KINDS.get(entry["type"], entry["msg"].removeprefix("Input should be "))
-        needed.setdefault(f"[{table}] {key} is {toml_value(entry['input'])}", []).append(kind)
+        shown = one_line(toml_value(entry["input"]), 60)
+        needed.setdefault(f"[{table}] {key} is {shown}", []).append(kind)
     return "\n".join(
         f"{what}; it must be {' or '.join(dict.fromkeys(kinds))}" if kinds else what
         for what, kinds in needed.items()
@@ -283,6 +285,7 @@ seed = 0
 minutes = 10.0                 # or epochs = 20, which one seed reproduces exactly; target = 0.5
 # stagnation = 20              # stop after so many epochs without a better formula
 workers = 2
+# max_memory = 8.0             # GB that the projected data may take
 
 [output]
 folder = "run"                 # relative to this file

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from symreg.fit.loss import LossSettings
 from symreg.structures.settings import DataSettings
-from symreg.terms.cutoff import Cutoff
+from symreg.terms.cutoff import LARGEST, Cutoff, Length
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
+from symreg.terms.lengths import E0, R0
+from symreg.typed import Range, check_ranges
 
 SMALLEST, SMALLEST_OTHERS = 3, 20
 """Least ``max_complexity``: of one pair term, and of some choice of pair and other terms."""
-MOST_SUMS = 9
-"""Largest ``max_sums``."""
+MOST_INDIVIDUALS = 2_000_000
+"""Individuals on all islands together; each takes a kilobyte or so."""
+Radius = Annotated[float, Range(0.1, LARGEST, "Å")]
+Complexity = Annotated[int, Range(SMALLEST, 1000)]
+Epochs = Annotated[int, Range(1, 10**9)]
 
 
 class SettingsError(ValueError):
@@ -41,10 +46,6 @@ def _require(settings: object, name: str, fits: bool, needed: str) -> None:
         raise SettingsError(f"{name} is {shown}; it must be {needed}")
 
 
-def _positive(value: float) -> bool:
-    return math.isfinite(value) and value > 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class TermSettings:
     """Terms that a formula may be made of. Read from the ``[terms]`` table."""
@@ -55,35 +56,35 @@ class TermSettings:
     """Three-body terms psi(r_ij / r0, r_ik / r0, cos): ``separable``, ``general`` or false."""
     many_body: bool = False
     """Many-body terms F(S_1, ...), each S the sum of a function of r / r0 over neighbours."""
-    r_cut: float = 6.0
+    r_cut: Radius = 6.0
     """Cutoff radius in Å."""
-    r_cut_three_body: float | None = None
+    r_cut_three_body: Radius | None = None
     """Cutoff radius of three-body terms in Å; 0.7 times ``r_cut`` unless given."""
     cutoff: str = "septic"
     """Cutoff function, one of ``symreg.terms.cutoff.KINDS``."""
     cutoff_three_body: str | None = None
     """Cutoff function of three-body terms; that of the pair terms unless given."""
-    cutoff_onset: float | None = None
+    cutoff_onset: Annotated[float, Range(0.0, 1.0, below=True)] | None = None
     """Onset of the switch as a fraction of ``r_cut``, 0.6 unless ``r_on`` is given."""
-    r_on: float | None = None
+    r_on: Length | None = None
     """Onset of the switch in Å, instead of ``cutoff_onset``."""
-    r_on_three_body: float | None = None
+    r_on_three_body: Length | None = None
     """Onset for three-body terms in Å; the same fraction as for pairs unless given."""
-    stillinger_weber_s: float = 1.0
+    stillinger_weber_s: Annotated[float, Range(1e-3, LARGEST, "Å")] = 1.0
     """Length in the exponent of the ``stillinger_weber`` cutoff in Å."""
-    stillinger_weber_s_three_body: float | None = None
+    stillinger_weber_s_three_body: Annotated[float, Range(1e-3, LARGEST, "Å")] | None = None
     """That length for three-body terms in Å; the one of pair terms unless given."""
-    r0: str | float = "nearest"
+    r0: str | R0 = "nearest"
     """Length that makes distances dimensionless in Å, or ``nearest``: the mean nearest distance."""
-    e0: str | Mapping[str, float] = "fit"
+    e0: str | Mapping[str, E0] = "fit"
     """Energy of an atom alone: ``fit``, ``isolated`` (single-atom structures), or eV by element."""
     library_seeds: bool = True
     """Put known forms into the first population."""
-    max_complexity: int = 60
+    max_complexity: Complexity = 60
     """Largest complexity of a formula."""
-    max_constants: int | None = None
+    max_constants: Annotated[int, Range(1, 1000)] | None = None
     """Most fitted constants of a formula, its weights included; any number if not given."""
-    max_sums: int = 3
+    max_sums: Annotated[int, Range(1, 9)] = 3
     """Most sums in one function of sums."""
 
     def __post_init__(self) -> None:
@@ -98,26 +99,18 @@ class TermSettings:
                 "[terms] pair is false; every formula needs pair terms, which keep atoms apart: "
                 "set pair = true"
             )
-        _require(self, "[terms] r_cut", _positive(self.r_cut), "a length in Å above 0")
+        check_ranges(self, "terms", SettingsError)
         if self.cutoff_onset is not None and self.r_on is not None:
             raise SettingsError("[terms] has both cutoff_onset and r_on; remove one of them")
         if self.cutoff_onset is None and self.r_on is None:
             object.__setattr__(self, "cutoff_onset", 0.6)
-        needed = "a fraction of r_cut, from 0 up to but not including 1"
-        fits = self.cutoff_onset is None or 0 <= self.cutoff_onset < 1
-        _require(self, "[terms] cutoff_onset", fits, needed)
-        fits = self.r0 == "nearest" or (not isinstance(self.r0, str) and _positive(self.r0))
-        _require(self, "[terms] r0", fits, '"nearest" or a length in Å above 0')
-        if isinstance(self.e0, str):
-            fits = self.e0 in ("fit", "isolated")
-        else:
-            fits = bool(self.e0) and all(map(math.isfinite, self.e0.values()))
+        fits = self.r0 == "nearest" or not isinstance(self.r0, str)
+        _require(self, "[terms] r0", fits, '"nearest" or a length in Å')
+        fits = self.e0 in ("fit", "isolated") if isinstance(self.e0, str) else bool(self.e0)
         _require(self, "[terms] e0", fits, '"fit", "isolated" or a table such as { Ar = 0.0 }')
         least = SMALLEST_OTHERS if self.three_body or self.many_body else SMALLEST
         needed = f"at least {least}, or there is nothing to search"
         _require(self, "[terms] max_complexity", self.max_complexity >= least, needed)
-        within = 1 <= self.max_sums <= MOST_SUMS
-        _require(self, "[terms] max_sums", within, f"between 1 and {MOST_SUMS}")
         if self.max_constants is not None:
             overs = [PAIRS, *[TRIPLETS] * bool(self.three_body), *[FUNCTION] * self.many_body]
             kinds = " and ".join(map(adjective_of, overs))
@@ -136,8 +129,6 @@ class TermSettings:
                     f"[terms] {name}_three_body has no effect without three-body terms; "
                     'set three_body = "separable", or leave it out'
                 )
-        fits = self.r_cut_three_body is None or _positive(self.r_cut_three_body)
-        _require(self, "[terms] r_cut_three_body", fits, "a length in Å above 0")
 
     def n_functions(self, species: int) -> int:
         """Functions of distances, triplets and sums that so many elements need."""
@@ -172,49 +163,46 @@ class SearchSettings:
 
     mode: str = "evolution"
     """``evolution``, or ``exhaustive``: every form up to a complexity, with no randomness."""
-    exhaustive_complexity: int = 14
+    exhaustive_complexity: Annotated[int, Range(SMALLEST, 22)] = 14
     """Largest complexity of the forms of pair terms that the exhaustive mode lists."""
-    exhaustive_complexity_three_body: int | None = None
+    exhaustive_complexity_three_body: Annotated[int, Range(SMALLEST, 26)] | None = None
     """Largest complexity of forms with a three-body term; 4 more than of pairs unless given."""
     seeds_from: str = ""
     """A run folder whose front is put into the first populations of an evolution."""
-    population_size: int = 400
+    population_size: Annotated[int, Range(4, 100_000)] = 400
     """Individuals of an island kept from one generation to the next."""
-    islands: int = 4
+    islands: Annotated[int, Range(1, 10_000)] = 4
     """Populations that evolve apart; not tied to the number of workers."""
-    generations_per_epoch: int | str = "auto"
+    generations_per_epoch: Annotated[int, Range(1, 10_000)] | str = "auto"
     """Generations between migrations and checkpoints; ``auto``: as many as take about 5 to 30 s on
     two cores of today, by a count of rows, nodes, sums and individuals, never by a clock."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 10**18)] = 0
     """Seed of all random numbers."""
-    minutes: float | None = None
+    minutes: Annotated[float, Range(1e-6, 1e6)] | None = None
     """Stop after this time, in the midst of an epoch too; 10 unless ``minutes`` or ``epochs`` is
     given, or all forms are."""
-    epochs: int | None = None
+    epochs: Epochs | None = None
     """Stop after this many epochs; the only limit that one seed reproduces everywhere."""
-    target: float | None = None
+    target: Annotated[float, Range(1e-12, 1e12)] | None = None
     """Stop when the lowest training error is no higher than this."""
-    stagnation: int | None = None
+    stagnation: Epochs | None = None
     """Stop after this many epochs in which no error of the front fell by more than 1 %."""
-    workers: int = 2
+    workers: Annotated[int, Range(1, 1024)] = 2
     """Processes to use; results do not depend on it."""
+    max_memory: Annotated[float, Range(0.01, 1e5, "GB")] = 8.0
+    """Most memory in GB that the projected data may take; it is estimated before they are read."""
 
     def __post_init__(self) -> None:
         """Reject settings that cannot run, before any structure is read."""
         known = self.mode in ("evolution", "exhaustive")
         _require(self, "[search] mode", known, '"evolution" or "exhaustive"')
-        complexities = ("exhaustive_complexity", "exhaustive_complexity_three_body")
-        numbers = ("islands", "epochs", "stagnation", "workers")
-        least = {"population_size": 4, "seed": 0, **dict.fromkeys(complexities, SMALLEST)}
-        for name, low in (least | dict.fromkeys(numbers, 1)).items():
-            value = getattr(self, name)
-            _require(self, f"[search] {name}", value is None or value >= low, f"at least {low}")
         length = self.generations_per_epoch
-        fits = length == "auto" if isinstance(length, str) else length >= 1
+        fits = length == "auto" or not isinstance(length, str)
         _require(self, "[search] generations_per_epoch", fits, '"auto" or at least 1')
-        for name in ("minutes", "target"):
-            value = getattr(self, name)
-            _require(self, f"[search] {name}", value is None or _positive(value), "above 0")
+        check_ranges(self, "search", SettingsError)
+        most = MOST_INDIVIDUALS // self.population_size
+        needed = f"at most {most:,} with population_size = {self.population_size}"
+        _require(self, "[search] islands", self.islands <= most, needed)
         if self.mode == "exhaustive":
             for name in ("epochs", "stagnation", "seeds_from"):
                 if getattr(self, name):

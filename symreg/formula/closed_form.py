@@ -9,17 +9,12 @@ from typing import Any
 
 from symreg.formula.functions import FunctionOfSums
 from symreg.formula.sums import PairSum, SumFunction, TripletSum
-from symreg.records import number_in
 from symreg.terms import Expression, Key, Term
-from symreg.terms.cutoff import LARGEST, Cutoff
+from symreg.terms.cutoff import Cutoff, Length
 from symreg.terms.kinds import PAIRS, TRIPLETS, adjective_of, kind_of
-from symreg.terms.lengths import Lengths
+from symreg.terms.lengths import E0, R0, Lengths
 from symreg.terms.term import check_elements
-
-R0_RANGE = 1e-3, 1e3
-"""In Å."""
-E0_RANGE = -1e8, 1e8
-"""In eV; all electrons of the heaviest atoms are bound by 1.5e6."""
+from symreg.typed import check_ranges, typed, values_of
 
 
 @dataclass(frozen=True)
@@ -37,16 +32,16 @@ class Formula:
     """
 
     expression: Expression
-    r0: float
+    r0: R0
     """Length in Å that the formula's x = r / r0 is measured in."""
-    e0: Mapping[str, float]
+    e0: Mapping[str, E0]
     """Energy in eV of a free atom of each species."""
     species: tuple[str, ...]
     """Chemical symbols."""
     cutoff: Cutoff
-    r_lo: float
+    r_lo: Length
     """Where the domain [r_lo, r_cut] begins, in Å; the wall stands below."""
-    r_lo_pairs: Mapping[str, float] = field(default_factory=dict)
+    r_lo_pairs: Mapping[str, Length] = field(default_factory=dict)
     """That of the pairs of species, such as ``Ar-Kr``, that begin farther out."""
     cutoff_three_body: Cutoff | None = None
     """Cutoff function of sums over every two neighbours, one for each of both distances."""
@@ -56,9 +51,7 @@ class Formula:
         for name in ("r0", "r_lo"):
             object.__setattr__(self, name, float(getattr(self, name)))
         object.__setattr__(self, "e0", {name: float(value) for name, value in self.e0.items()})
-        number_in(self.r0, "r0", *R0_RANGE, "Å")
-        for symbol, energy in self.e0.items():
-            number_in(energy, f"e0 of {symbol}", *E0_RANGE, "eV")
+        check_ranges(self)
         check_elements((*self.species, *self.e0))
         for cutoff in self._cutoffs:
             for r_lo in (self.r_lo, *self.r_lo_pairs.values()):
@@ -233,17 +226,12 @@ class Formula:
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> Formula:
         """Undo ``to_dict``; formulas go through the parser of ``expression``."""
-        three_body, closest = record.get("cutoff_three_body"), record.get("r_lo_pairs", {})
-        energies = record["e0"].items()
-        return Formula(
-            expression=Expression.from_dict(record["terms"]),
-            r0=number_in(record["r0"], "r0", *R0_RANGE, "Å"),
-            e0={str(one): number_in(e, f"e0 of {one}", *E0_RANGE, "eV") for one, e in energies},
-            species=tuple(record["species"]),
-            cutoff=Cutoff.from_dict(record["cutoff"]),
-            r_lo=number_in(record["r_lo"], "r_lo", 0, LARGEST, "Å"),
-            r_lo_pairs={
-                k: number_in(r, f"r_lo of {k}", 0, LARGEST, "Å") for k, r in closest.items()
-            },
-            cutoff_three_body=None if three_body is None else Cutoff.from_dict(three_body),
-        )
+        terms = typed(_Terms, record).terms
+        return Formula(**values_of(Formula, {**record, "expression": terms}))
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """The part of a file that holds the expression."""
+
+    terms: Expression

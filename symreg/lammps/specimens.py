@@ -49,12 +49,14 @@ def typical_distance(formula: Formula) -> float:
     if formula.kinds == {PAIRS}:
         r = np.linspace(formula.r_lo, r_cut, 2000)[1:-1]
         best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
+        least = formula.r_lo
     else:
-        # All nearest neighbours of an atom stay within the cutoff.
-        r = np.linspace(1.03 * formula.r_lo, 0.95 * r_cut, 80)
+        # All nearest neighbours of an atom stay within the cutoff, but no thousands of others.
+        r = np.linspace(max(1.03 * formula.r_lo, 0.15 * r_cut), 0.95 * r_cut, 80)
+        least = max(formula.r_lo, r_cut / 3)
         best = [np.array([_crystal_energy(formula, float(d)) for d in r]).argmin()]
     inner = [float(r[n]) for n in best if 0 < n < r.size - 1]
-    return max(inner) if inner else float(np.clip(formula.r0, formula.r_lo, r_cut))
+    return max(inner) if inner else float(np.clip(formula.r0, least, r_cut))
 
 
 def _crystal_energy(formula: Formula, d: float) -> float:

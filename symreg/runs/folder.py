@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from symreg import files
 from symreg.records import UNITS
+from symreg.typed import read_typed
 from symreg.versions import versions
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class RunFolder:
         choose = "choose another [output] folder"
         begun = any((path / name).exists() for name in ("front.csv", CHECKPOINT, PREVIOUS))
         if begun and (path / "manifest.json").exists():
-            if files.read_json(path / "manifest.json").get("status") == "finished":
+            if read_typed(path / "manifest.json", dict[str, Any]).get("status") == "finished":
                 found = f"holds a finished run; see `symreg show {path}`"
             elif owner := RunFolder(path).owner():
                 found = f"is being searched by {owner}; watch it with `symreg watch {path}`"
@@ -145,7 +146,7 @@ class RunFolder:
     def update_manifest(self, **entries: Any) -> None:
         """Add to ``manifest.json``."""
         path = self.path / "manifest.json"
-        files.write_json(path, {**files.read_json(path, {}), **entries})
+        files.write_json(path, {**read_typed(path, dict[str, Any], {}), **entries})
 
     def note_start(self, data_hash: str, reproducible: bool) -> None:
         """Note that a search begins or goes on, and whether its seed gives the same front again.

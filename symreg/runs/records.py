@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Self
-
-import numpy as np
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from symreg.arrays import Floats
 from symreg.files import plain
-from symreg.records import Floor, ProductFloor, Record, SplitErrors, names_of, number_from
+from symreg.records import Floor, ProductFloor, Record, SplitErrors
 from symreg.runs.trust import Lowest, Worse
 from symreg.terms import Expression
+from symreg.typed import Range, typed
 
+Count = Annotated[int, Range(0, 10**15)]
+TrainingError = Annotated[float, Range(0.0, 1e300)]
+"""The root of the mean squared error in units of the sigmas."""
 ANY_TERMS = "any smooth pair and three-body terms"
 """Terms that reach the lowest floor of runs with three-body terms."""
 
@@ -46,12 +48,11 @@ class MemberRecord(Record):
     Of a search under way only the fields up to ``errors`` are known.
     """
 
-    number: int
+    number: Count
     """Name of its folder in ``potentials/``."""
-    complexity: int
-    n_constants: int
-    error: float
-    """Training error, the root of the mean squared error in units of the sigmas."""
+    complexity: Count
+    n_constants: Count
+    error: TrainingError
     expression: str
     """The formula in x = r / r0, in eV."""
     terms: Expression = field(repr=False)
@@ -94,48 +95,20 @@ class MemberRecord(Record):
         record.pop("covariance", None)
         return {**record, "simplified": self.simplified} if self.is_delivered else record
 
-    @staticmethod
-    def from_dict(record: Mapping[str, Any]) -> MemberRecord:
-        """Undo ``to_dict``, also for terms as files of the first format have them.
-
-        A KeyError, TypeError or ValueError if an entry is missing, or cannot be read.
-        """
-        read: dict[str, Any] = {name: record.get(name) for name in names_of(MemberRecord)}
-        needed = ("number", "complexity", "n_constants", "expression")
-        read |= {name: record[name] for name in needed}
-        read["error"] = number_from(record["error"])
-        read["terms"] = Expression.from_dict(record["terms"])
-        read["errors"] = {s: SplitErrors.from_dict(by) for s, by in record["errors"].items()}
-        if read["constants"] is not None:
-            names, entries = names_of(FittedConstant), read["constants"]
-            constants = (FittedConstant(*map(entry.get, names)) for entry in entries)
-            read["constants"] = tuple(constants)
-        if read["worse"] is not None:
-            read["worse"] = tuple(map(Worse.from_dict, read["worse"]))
-        if read["correlation"] is not None:
-            read["correlation"] = np.array(read["correlation"], dtype=float)
-        return MemberRecord(**read)
-
 
 @dataclass(frozen=True)
 class Baseline(Record):
     """A known form fitted to the data of a run."""
 
-    complexity: int
-    n_constants: int
-    error: float
-    """Training error, as of members."""
+    complexity: Count
+    n_constants: Count
+    error: TrainingError
     expression: str
     """The formula in x = r / r0, in eV."""
     terms: Expression
     """Terms and weights with all their digits."""
     source: str = ""
     """Where the form was published."""
-
-    @staticmethod
-    def from_dict(record: Mapping[str, Any]) -> Baseline:
-        """Undo ``to_dict``."""
-        return Baseline(**{**record, "terms": Expression.from_dict(record["terms"])})
 
 
 @dataclass(frozen=True)
@@ -175,18 +148,9 @@ class FloorRecord(Floor):
         return min(found, key=lambda one: one.error)
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """Undo ``to_dict``; an empty record is that of a run that has not begun."""
-        parts = {**record, "error": number_from(record.get("error"))}
-        if "pair" in record:
-            parts["pair"] = Floor.from_dict(record["pair"])
-        if "products" in record:
-            parts["products"] = tuple(map(ProductFloor.from_dict, record["products"]))
-        known = record.get("baselines", {}).items()
-        parts["baselines"] = {name: Baseline.from_dict(one) for name, one in known}
-        if "doubts" in record:
-            parts["doubts"] = tuple(record["doubts"])
-        return super().from_dict(parts)
+    def from_data(cls, record: Any, key: str) -> Self:
+        """Read a file; an empty record is that of a run that has not begun."""
+        return super().from_data({"error": None, **typed(dict[str, Any], record, key)}, key)
 
 
 def floor_name(products: int) -> str:
@@ -234,10 +198,3 @@ class Progress(Record):
     front: list[FrontLine] = field(default_factory=list)
     """Simplest first."""
     message: str = ""
-
-    @staticmethod
-    def from_dict(record: Mapping[str, Any]) -> Progress:
-        """Undo ``to_dict``; what a file does not have is as before the first epoch."""
-        known = {name: record[name] for name in names_of(Progress) if name in record}
-        front = [FrontLine(*line) for line in record.get("front", [])]
-        return Progress(**{**known, "front": front, "doubts": tuple(record.get("doubts", ()))})

@@ -6,13 +6,14 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from symreg import files
+from symreg.checks.report import Check
 from symreg.records import SplitErrors
 from symreg.runs.folder import FORMAT, front_table
 from symreg.runs.records import (
@@ -25,6 +26,7 @@ from symreg.runs.records import (
 )
 from symreg.runs.trust import far_from_floor
 from symreg.terms.kinds import TRIPLETS
+from symreg.typed import read_typed
 from symreg.versions import versions
 
 if TYPE_CHECKING:
@@ -114,19 +116,49 @@ class Member:
         of training alone.
         """
         record = files.read_json(self.folder / "potential.json", {})  # without formulas: fast
-        return self.record.is_delivered and record.get("provenance", {}).get("fit") == BOTH
+        history = record.get("provenance") if isinstance(record, Mapping) else None
+        fit = history.get("fit") if isinstance(history, Mapping) else None
+        return self.record.is_delivered and fit == BOTH
 
     @property
     def checks(self) -> list[Mapping[str, Any]]:
         """Physics checks of ``validation.json``; none where they were not made."""
-        record: Mapping[str, Any] = files.read_json(self.folder / "validation.json", {})
-        return list(record.get("checks", []))
+        return [asdict(c) for c in read_typed(self.folder / "validation.json", _Checks, {}).checks]
 
     @property
     def parity(self) -> Mapping[str, Any]:
         """Differences of LAMMPS from the formula, as ``parity.json`` has them; empty if unknown."""
-        found: Mapping[str, Any] = files.read_json(self.folder / "lammps" / "parity.json", {})
-        return found
+        path = self.folder / "lammps" / "parity.json"
+        read_typed(path, _Parity, {})
+        return read_typed(path, dict[str, Any], {})
+
+
+@dataclass(frozen=True)
+class _Checks:
+    """The part of ``validation.json`` that is shown."""
+
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Parity:
+    """The part of ``parity.json`` that is shown."""
+
+    status: str = ""
+    style: str = ""
+    lammps_version: str | int | None = None
+    energy_per_atom_max: float | None = None
+    forces_max: float | None = None
+    routes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """The part of ``manifest.json`` that decides how a run is read."""
+
+    format: int = FORMAT
+    status: str = ""
+    versions: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -292,8 +324,8 @@ def recommended(front: Sequence[Member]) -> Member | None:
 
 def _knee(front: Sequence[Member]) -> Member:
     first, last = front[0], front[-1]
-    if last.error <= 0 or len(front) == 1:
-        return last
+    if min(m.error for m in front) <= 0 or first.complexity == last.complexity:
+        return min(front, key=lambda m: m.error)
     slope = math.log(last.error / first.error) / (last.complexity - first.complexity)
 
     def below_line(member: Member) -> float:
@@ -400,22 +432,16 @@ def open_run(folder: str | Path) -> Run:
     manifest = folder / "manifest.json"
     if not manifest.exists():
         raise FileNotFoundError(f"{folder} holds no run: there is no {manifest}")
-    record = files.read_json(manifest)
-    if record.get("format", FORMAT) > FORMAT:
-        written = record.get("versions", {}).get("symreg", "a newer one")
+    record = read_typed(manifest, dict[str, Any])
+    known = read_typed(manifest, _Manifest)
+    if known.format > FORMAT:
+        written = known.versions.get("symreg", "a newer one")
         raise ValueError(
             f"{folder} was written by symreg {written} in a newer format; "
             f"this is {versions(['symreg'])['symreg']}: install the newer one"
         )
-    floor = FloorRecord.from_dict(files.read_json(folder / "floor.json", {}))
-    members = [_member(folder, entry) for entry in files.read_json(folder / "front.json", [])]
-    data = files.read_json(folder / "data.json", {})
+    floor = read_typed(folder / "floor.json", FloorRecord, {})
+    records = read_typed(folder / "front.json", list[MemberRecord], [])
+    members = [Member(one, folder / "potentials" / str(one.number)) for one in records]
+    data = read_typed(folder / "data.json", dict[str, Any], {})
     return Run(folder, record, data, floor, Front(members, floor))
-
-
-def _member(folder: Path, entry: Mapping[str, Any]) -> Member:
-    try:
-        record = MemberRecord.from_dict(entry)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise OSError(f"{folder / 'front.json'} is damaged: {error!r}") from None
-    return Member(record, folder / "potentials" / str(record.number))

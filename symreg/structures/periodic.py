@@ -61,6 +61,16 @@ def image_search(
     return tuple(a.view(np.int64) if a.dtype == np.uint64 else a for a in found)
 
 
+def expected_neighbours(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    radius: float,
+) -> float:
+    """Estimate how many neighbours an atom has within a radius in Å, from the mean density."""
+    return _measured(positions, cell, pbc, radius)[2]
+
+
 def _prepare(
     positions: NDArray[np.float64],
     cell: NDArray[np.float64],
@@ -68,6 +78,19 @@ def _prepare(
     radius: float,
 ) -> tuple[NDArray[np.float64], float]:
     """Return positions and a radius that give the same pairs, or stop."""
+    positions, radius, images, heights = _measured(positions, cell, pbc, radius)
+    _refuse_crowds(images, radius)
+    _refuse_needles(heights, radius)
+    return positions, radius
+
+
+def _measured(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    radius: float,
+) -> tuple[NDArray[np.float64], float, float, NDArray[np.float64]]:
+    """Return positions and a radius that give the same pairs, neighbours per atom, and heights."""
     if not (np.abs(positions) <= FARTHEST).all():
         atom = int(np.argmin((np.abs(positions) <= FARTHEST).all(axis=1)))
         raise ValueError(
@@ -86,9 +109,7 @@ def _prepare(
         sphere = 4 / 3 * math.pi * radius**3
         images = min(images, len(positions) * sphere / (volume * float(np.prod(extent + 1.0))))
         heights = np.concatenate([heights, extent])
-    _refuse_crowds(images, radius)
-    _refuse_needles(heights, radius)
-    return positions, radius
+    return positions, radius, images, heights
 
 
 def _shape(

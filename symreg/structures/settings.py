@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from symreg.typed import Range, check_ranges
 
 QUANTITIES = ("energy", "forces", "stress")
 """Labels that a structure may carry."""
@@ -31,21 +33,21 @@ class DataSettings:
     split: str = "trajectory"
     """How validation is set aside: whole trajectories, whole groups, contiguous blocks, or random
     structures."""
-    validation_fraction: float = 0.2
-    """Part of the ``train`` structures set aside, from 0 up to but not including 1."""
+    validation_fraction: Annotated[float, Range(0.0, 1.0, below=True)] = 0.2
+    """Part of the ``train`` structures set aside."""
     validation_groups: tuple[str, ...] = ()
     """Groups of ``train`` that validate whole."""
     group_key: str = "group"
     """Info key that holds the name of a structure's group; else ``config_type`` is taken."""
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, Annotated[float, Range(0.0, 1e6)]] = field(default_factory=dict)
     """Weight of each group in the loss, 1 where absent."""
     leave_out: tuple[str, ...] = ()
     """Groups, and single frames as ``FILE@INDEX``, that are not used, as if not in the files."""
-    max_force: float = 0.0
+    max_force: Annotated[float, Range(0.0, 1e9, "eV/Å")] = 0.0
     """Structures with a larger force on an atom in eV/Å are left out; 0: none."""
-    max_energy: float = 0.0
+    max_energy: Annotated[float, Range(0.0, 1e9, "eV/atom")] = 0.0
     """Structures of so many eV/atom above the lowest of like composition are left out; 0: none."""
-    min_distance: float = 0.0
+    min_distance: Annotated[float, Range(0.0, 100.0, "Å")] = 0.0
     """Structures with closer atoms, in Å, are left out; 0: none."""
     keep: tuple[str, ...] = ()
     """What is used although it looks wrong: ``zero_labels``, ``unconverged``."""
@@ -78,24 +80,11 @@ class DataSettings:
         if self.refit not in REFITS:
             kinds = " or ".join(f"'{kind}'" for kind in REFITS)
             raise ValueError(f"[data] refit is '{self.refit}'; it must be {kinds}")
-        if not 0 <= self.validation_fraction < 1:
-            raise ValueError(
-                f"[data] validation_fraction is {self.validation_fraction:g}; "
-                "it must be at least 0 and less than 1"
-            )
-        for name in ("max_force", "max_energy", "min_distance"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"[data] {name} is {value:g}; it must be 0 (none) or greater")
+        check_ranges(self, "data")
         for name in self.keep:
             if name not in KEEP:
                 known = ", ".join(f"'{entry}'" for entry in KEEP)
                 raise ValueError(f"[data] keep names '{name}'; it may name {known}")
-        for group, weight in self.weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ValueError(
-                    f"[data.weights] {group} is {weight:g}; a weight must be 0 or greater"
-                )
 
     @property
     def keys(self) -> dict[str, str]:

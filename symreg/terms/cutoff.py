@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from symreg.arrays import Floats
-from symreg.records import number_in
+from symreg.typed import Range, values_of
 
 
 class Fade(ABC):
@@ -128,6 +128,8 @@ FADES: dict[str, type[Fade]] = {fade.name: fade for fade in Fade.__subclasses__(
 """Cutoff functions by name."""
 LARGEST = 100.0
 """Largest cutoff radius in Å: a crystal has 300,000 neighbours of an atom within it."""
+Length = Annotated[float, Range(0.0, LARGEST, "Å")]
+"""Of a cutoff function, in Å."""
 KINDS = tuple(FADES)
 """Names of the cutoff functions, as a run file writes them."""
 
@@ -157,11 +159,11 @@ class Cutoff:
 
     kind: str
     """One of ``KINDS``."""
-    r_cut: float
+    r_cut: Length
     """Cutoff radius in Å."""
-    r_on: float = 0.0
+    r_on: Length = 0.0
     """Onset of the switch in Å; ``septic`` and ``poet`` only."""
-    s: float = 1.0
+    s: Length = 1.0
     """Length in Å; ``stillinger_weber`` only."""
 
     def __post_init__(self) -> None:
@@ -215,9 +217,9 @@ class Cutoff:
     @staticmethod
     def from_dict(record: Mapping[str, str | float]) -> Cutoff:
         """Undo ``to_dict``."""
-        radii = {
-            name: number_in(record[name], f"{name} of a cutoff", 0, LARGEST, "Å")
-            for name in ("r_cut", "r_on", "s")
-            if name in record
-        }
-        return Cutoff(kind=str(record["kind"]), **radii)
+        return Cutoff.from_data(record)
+
+    @staticmethod
+    def from_data(record: Any, key: str = "cutoff") -> Cutoff:
+        """Read what stands below a key of a file."""
+        return Cutoff(**values_of(Cutoff, record, key))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 from symreg.language.operators import WEIGHT_COST
 from symreg.language.text import ONE, number_text
 from symreg.language.tree import Shape, Tree, combine
-from symreg.records import number_in
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
 from symreg.terms.term import Key, Term
+from symreg.typed import Range, typed
 
 LARGEST = 1e100
 """Largest size of weights in eV, and of named constants."""
@@ -100,32 +100,44 @@ class Expression:
         ]
 
     @staticmethod
-    def from_dict(record: Iterable[Mapping[str, Any]]) -> Expression:
+    def from_dict(record: Sequence[Mapping[str, Any]]) -> Expression:
         """Undo ``to_dict``, also of the first format; a ``ValueError`` tells the wrong term."""
-        entries = list(record)
+        return Expression.from_data(record)
+
+    @staticmethod
+    def from_data(record: Any, key: str = "terms") -> Expression:
+        """Read what stands below a key of a file."""
+        entries = typed(list[_Entry], record, key)
         terms = tuple(map(_term_from, entries))
-        weights = (
-            number_in(entry["weight"], f"weight of the term {term}", -LARGEST, LARGEST, "eV")
-            for entry, term in zip(entries, terms, strict=True)
-        )
-        return Expression(terms, tuple(weights))
+        return Expression(terms, tuple(entry.weight for entry in entries))
 
 
-def _term_from(entry: Mapping[str, Any]) -> Term:
-    values = {
-        str(name): number_in(value, f"constant {name}", -LARGEST, LARGEST)
-        for name, value in entry.get("constants", {}).items()
-    }
-    if "term" in entry:
-        term = Term.read(str(entry["term"]), values)
-    elif "kind" not in entry:
+@dataclass(frozen=True)
+class _Entry:
+    """A term as files have it."""
+
+    weight: Annotated[float, Range(-LARGEST, LARGEST, "eV")]
+    term: str = ""
+    constants: Mapping[str, Annotated[float, Range(-LARGEST, LARGEST)]] = field(
+        default_factory=dict
+    )
+    kind: str = ""
+    """Of the first format, with the next two."""
+    species: tuple[str, ...] = ()
+    formula: str = ""
+
+
+def _term_from(entry: _Entry) -> Term:
+    values = entry.constants
+    if entry.term:
+        term = Term.read(entry.term, values)
+    elif not entry.kind:
         raise ValueError("an entry of the terms has no key 'term'")
+    elif entry.kind not in _OLD_KINDS:
+        raise ValueError(f"'{entry.kind}' is no kind of term; there are {', '.join(_OLD_KINDS)}")
     else:
-        kind = str(entry["kind"])
-        if kind not in _OLD_KINDS:
-            raise ValueError(f"'{kind}' is no kind of term; there are {', '.join(_OLD_KINDS)}")
-        key = Key(_OLD_KINDS[kind], tuple(map(str, entry["species"])))
-        term = Term.at(key, key.parse(str(entry["formula"]), values))
+        key = Key(_OLD_KINDS[entry.kind], entry.species)
+        term = Term.at(key, key.parse(entry.formula, values))
     named = {name for name in term.tree.names if name}
     if named != set(values):
         has, given = (", ".join(sorted(names)) or "none" for names in (named, values))

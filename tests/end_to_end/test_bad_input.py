@@ -166,13 +166,13 @@ def test_one_formula_for_two_species_is_refused(synthetic, tmp_path):
     [
         ("generation=3", "there is no setting 'generation'"),
         ("search.generation=3", "[search] has no setting 'generation'; did you mean"),
-        ("population_size=1", "[search] population_size is 1; it must be at least 4"),
-        ("r_cut=-1.0", "[terms] r_cut is -1; it must be a length in Å above 0"),
+        ("population_size=1", "[search] population_size is 1; it must be from 4 to 100,000"),
+        ("r_cut=-1.0", "[terms] r_cut is -1; it must be from 0.1 to 100 Å"),
         ("data.weights.bulks=2.0", "names the group 'bulks'; the groups are bulk, dimer"),
         ("energy_key=E0", '[data] energy_key is "E0", which no structure has'),
         ('e0="isolated"', "the data hold no isolated atom of Ar"),
         ("e0={ Kr = 0.0 }", "e0 has no value for Ar, which the data contain"),
-        ("sigma_energy=0.0", "[loss] sigma_energy is 0; it must be above 0"),
+        ("sigma_energy=0.0", "[loss] sigma_energy is 0; it must be from 1e-08 to 10000 eV/atom"),
     ],
 )
 def test_a_wrong_setting_is_named_and_the_next_try_is_free(
@@ -243,12 +243,14 @@ def test_a_damaged_checkpoint_is_named_and_can_be_removed(unfinished):
         whole.replace(b"island0_code", b"island0_mode"),  # an array is missing
         whole.replace(b"PK\x01\x02", b"PK\x01\x03"),
         unknown_compression(whole),
+        whole.replace(b"'fortran_order'", b"'" + 14 * b"\xff" + b"'"),
     ]
     before = (unfinished / "front.csv").read_bytes()
     for damaged in damages:
         path.write_bytes(damaged)
         shown = message("resume", unfinished)
         assert f"{path} is damaged" in shown
+        assert len(shown) < 400 + 2 * len(str(path))
         assert f"remove {path.parent} to begin anew" in shown
         assert (unfinished / "front.csv").read_bytes() == before
     path.unlink()

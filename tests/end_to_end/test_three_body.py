@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict
 
 import ase.io
 import numpy as np
@@ -91,7 +90,7 @@ def test_errors_of_another_cutoff_of_triplets_are_not_mixed_in(silicon_settings,
         settings = silicon_settings(tmp_path / "run", **changes)
         return checkpoint.Origin.of(settings, "hash of the data")
 
-    before = asdict(origin())
+    before = origin()
     changes = {"r_cut_three_body": 4.0}, {"r_on_three_body": 2.0}, {"cutoff_three_body": "cosine"}
     for change in changes:
         assert f"[terms] {next(iter(change))} is" in origin(**change).difference(before)

@@ -19,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, product
 from pathlib import Path
 
 GOOD = ("answer", "refused")
@@ -74,10 +75,10 @@ class Child:
         self.process.communicate()
 
 
-def outcomes(kind: str, numbers: range, seconds: float) -> Iterator[Outcome]:
-    """Try inputs of one kind, one after another."""
+def outcomes(inputs: Iterable[tuple[str, int]], seconds: float) -> Iterator[Outcome]:
+    """Try inputs, kinds and numbers, one after another."""
     child = None
-    for number in numbers:
+    for kind, number in inputs:
         if child is None:
             folder = tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True)
             child = Child(Path(folder.name))
@@ -97,9 +98,10 @@ def main() -> int:
     options = parsed()
     bad = 0
     print(f"| input | tried | {' | '.join((*GOOD, *BAD))} |\n|{'---|' * 9}")
-    for kind in options.kinds:
-        numbers = range(options.first, options.first + options.inputs)
-        found = list(outcomes(kind, numbers, options.seconds))
+    numbers = range(options.first, options.first + options.inputs)
+    tried = outcomes(product(options.kinds, numbers), options.seconds)
+    for kind, of_kind in groupby(tried, key=lambda outcome: outcome.kind):
+        found = list(of_kind)
         counts = Counter(outcome.said for outcome in found)
         cells = [str(counts[said]) for said in (*GOOD, *BAD)]
         print(f"| {kind} | {len(found)} | {' | '.join(cells)} |", flush=True)

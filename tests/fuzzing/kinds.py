@@ -11,10 +11,12 @@ import json
 import math
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import mutations
 import numpy as np
@@ -24,6 +26,7 @@ from typer.testing import CliRunner
 import symreg
 from symreg.cli.commands import app
 from symreg.formula import Formula
+from symreg.lammps.runtime import LammpsError
 from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
@@ -66,7 +69,7 @@ def command(*words: str) -> str:
         raise result.exception
     if result.exit_code == 0:
         return "answer"
-    if result.exit_code == 1 and not result.stderr.startswith("symreg: "):
+    if result.exit_code == 1 and "\nsymreg: " not in f"\n{result.stderr}":
         raise WrongEndError(f"exit 1 without a word: {result.output[:200]}")
     return refusal(result.stderr)
 
@@ -134,10 +137,23 @@ def read_data(data: bytes) -> str:
 
 
 def read_settings(data: bytes) -> str:
-    """Read a run file, and plan its search."""
+    """Read a run file, and plan its search; the data are few."""
     Path("data.extxyz").write_bytes(frames())
     Path("run.toml").write_bytes(data)
     return command("run", "run.toml", "--dry-run")
+
+
+@contextmanager
+def lammps_for(data: bytes, one_in: int = 0) -> Iterator[None]:
+    """Let exports build and run in LAMMPS for one input in some, or never: that takes seconds."""
+    if one_in and len(data) % one_in == 0:
+        yield
+        return
+    with (
+        patch("symreg.lammps.folder.is_installed", return_value=False),
+        patch("symreg.lammps.plugin.build_plugin", side_effect=LammpsError("not tried")),
+    ):
+        yield
 
 
 def compute(data: bytes) -> str:
@@ -151,7 +167,105 @@ def compute(data: bytes) -> str:
         dimer.calc = potential.calculator()
         if not math.isfinite(dimer.get_potential_energy()):
             raise WrongEndError("the energy of a dimer is no number")
-        potential.export_lammps("lammps")
+        with lammps_for(data, one_in=10):
+            potential.export_lammps("lammps")
+
+    return refusing(use)
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "formats"
+
+
+def other_format(rng: random.Random, _: Path) -> bytes:
+    """A spoiled file of another program, below a line with its name."""
+    path = rng.choice(sorted(file for file in GOLDEN.rglob("*") if file.is_file()))
+    seed = path.read_bytes()
+    if path.suffix == ".json" and rng.random() < 0.6:
+        comment = b"" if seed[:1] in (b"{", b"[") else seed[: seed.index(b"\n") + 1]
+        data = comment + mutations.json_spoiled(seed.removeprefix(comment), rng)
+    else:
+        change = mutations.number_replaced if rng.random() < 0.4 else mutations.spoiled
+        data = change(seed, rng)
+    return path.relative_to(GOLDEN).as_posix().encode() + b"\n" + data
+
+
+def read_format(data: bytes) -> str:
+    """Read a file of another program, and say what is in it."""
+    name, _, content = data.partition(b"\n")
+    path = Path(name.decode())
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    Path("run.toml").write_text(RUN.replace("data.extxyz", path.as_posix()))
+    return command("run", "run.toml", "--dry-run")
+
+
+def by_hand(rng: random.Random, _: Path) -> bytes:
+    """Arguments of ``from_formula`` as JSON, one or two of them spoiled."""
+    formulas = dict(rng.choice(mutations.HAND))
+    options: dict[str, object] = {"r_cut": 6.5}
+    for _ in range(rng.randint(1, 2)):
+        action, key = rng.random(), rng.choice(sorted(formulas))
+        if action < 0.4:
+            formulas[key] = mutations.formula_changed(formulas[key], rng)
+        elif action < 0.55:
+            formulas[rng.choice(mutations.KEYS)] = (
+                formulas.pop(key) if rng.random() < 0.5 else "2.0*r^-9"
+            )
+        elif action < 0.7:
+            spoiled = mutations.spoiled(formulas[key].encode(), rng, mutations.PARTS)
+            made = mutations.formula(rng, ("r", "r1", "r2", "c", "s1"))
+            formulas[key] = made if rng.random() < 0.4 else spoiled.decode(errors="replace")
+        elif action < 0.9:
+            names = ("r_cut", "r_lo", "r0", "cutoff_onset", "stillinger_weber_s")
+            number = rng.choice((rng.choice(mutations.NUMBERS[:10]), "0.6", "1.5", "3.0", "20.0"))
+            options[rng.choice((*names, "r_cut_three_body"))] = float(number)
+        else:
+            options["e0"] = {rng.choice(mutations.KEYS): float(rng.choice(mutations.NUMBERS[:10]))}
+    return json.dumps({"formulas": formulas, **options}).encode()
+
+
+def make_by_hand(data: bytes) -> str:
+    """Make a potential of formulas, save it, and compute with it."""
+
+    def use() -> None:
+        options = json.loads(data)
+        symreg.Potential.from_formula(options.pop("formulas"), **options).save("made.json")
+
+    said = refusing(use)
+    return said if said == "refused" else compute(Path("made.json").read_bytes())
+
+
+def named_export(rng: random.Random, _: Path) -> bytes:
+    """A potential with a history of odd texts, and a folder of an odd name."""
+    record = json.loads(rng.choice(potentials()))
+    words = (
+        "citation",
+        "contributor",
+        "date",
+        "data",
+        "errors",
+        "seed",
+        rng.choice(mutations.TEXTS),
+    )
+    for word in rng.sample(words, rng.randint(1, 4)):
+        text = rng.choice(mutations.TEXTS)
+        record["provenance"][word] = rng.choice((text, [text], {text: text}, 1, None))
+    return json.dumps({"folder": rng.choice(mutations.NAMES), "potential": record}).encode()
+
+
+def export_named(data: bytes) -> str:
+    """Write LAMMPS files; no text of the history may begin a line that LAMMPS or a shell reads."""
+    record = json.loads(data)
+    Path("potential.json").write_text(json.dumps(record["potential"]))
+
+    def use() -> None:
+        folder = Path(record["folder"])
+        with lammps_for(data):
+            symreg.Potential.load("potential.json").export_lammps(folder)
+        for path in folder.iterdir():
+            lines = path.read_text(errors="replace").splitlines()
+            if path.suffix != ".md" and any(line.startswith(("shell", "int x")) for line in lines):
+                raise WrongEndError(f"a text of the history stands alone in {path.name}")
 
     return refusing(use)
 
@@ -161,8 +275,10 @@ def open_folder(name: str) -> Callable[[bytes], str]:
 
     def use(data: bytes) -> str:
         shutil.copytree(finished(), "run")
-        (Path("run") / name).write_bytes(data)
-        said = command("show", "run")
+        for path in Path("run").glob(name):
+            path.write_bytes(data)
+        said = command("watch", "run", "--once")
+        said = command("show", "run") if said == "answer" else said
 
         def look() -> None:
             run = symreg.open_run("run")
@@ -184,7 +300,8 @@ def go_on(data: bytes) -> str:
     manifest.write_text(manifest.read_text().replace('"finished"', '"interrupted"'))
     for name in ("state.npz", "previous.npz"):
         (Path("run") / "checkpoint" / name).write_bytes(data)
-    return command("resume", "run")
+    with lammps_for(data):
+        return command("resume", "run")
 
 
 def fit(data: bytes) -> str:
@@ -194,19 +311,10 @@ def fit(data: bytes) -> str:
     return command("fit", "--r-cut", "6.5", "--", text, "data.extxyz")
 
 
-FORMULAS = (
-    "4*eps*((sigma/r)^12 - (sigma/r)^6)",
-    "A*exp(-1.7*r) - C/r^6",
-    "D*(exp(-2.0*a*(r - 3.8)) - 2*exp(-a*(r - 3.8)))",
-    "Ar: A*sqrt(sum(exp(-2.5*x)))",
-    "-1.0*r^-6",
-)
-
-
 def some_formula(rng: random.Random, _: Path) -> bytes:
     """A formula by a grammar or a known one, in half of the cases spoiled."""
     made = mutations.formula(rng, ("r", "r", "eps", "sigma"))
-    text = (made if rng.random() < 0.6 else rng.choice(FORMULAS)).encode()
+    text = (made if rng.random() < 0.6 else rng.choice(mutations.FORMULAS)).encode()
     return mutations.spoiled(text, rng, mutations.PARTS) if rng.random() < 0.5 else text
 
 
@@ -261,12 +369,25 @@ def _checkpoint(rng: random.Random, _: Path) -> bytes:
 
 
 RECORDS = ("front.json", "floor.json", "manifest.json", "progress.json", "data.json")
+MEMBER = "potentials/*/validation.json"
+PARITY = "potentials/*/lammps/parity.json"
+
+
+def _of_members(pattern: str) -> Callable[[random.Random, Path], bytes]:
+    return _json(lambda: [path.read_bytes() for path in sorted(finished().glob(pattern))])
+
+
 KINDS = {
     "structures": Kind(_text(lambda: [frames()]), read_data),
     "run files": Kind(_run_file, read_settings),
     "potentials": Kind(_json(cache(potentials)), compute),
     "formulas": Kind(some_formula, fit),
     "checkpoints": Kind(_checkpoint, go_on),
+    "formats": Kind(other_format, read_format),
+    "formulas by hand": Kind(by_hand, make_by_hand),
+    "names": Kind(named_export, export_named),
+    "checks": Kind(_of_members(MEMBER), open_folder(MEMBER)),
+    "parity": Kind(_of_members(PARITY), open_folder(PARITY)),
     **{
         name: Kind(_json(lambda name=name: [(finished() / name).read_bytes()]), open_folder(name))
         for name in RECORDS

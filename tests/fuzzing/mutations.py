@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,59 @@ VALUES = (
     *(None, True, False, 0, -1, 1, 2**63, 10**400, 1e308, -1e308, 0.5, float("nan")),
     *(float("inf"), "", "x", "../x", "$(touch x)", "Cu", "1", [], {}, [[]], [1], {"a": 1}),
 )
+
+
+CHOICES = (
+    *('"none"', '"septic"', '"cosine"', '"poet"', '"stillinger_weber"', '"separable"'),
+    *('"general"', '"isolated"', '"fit"', '"block"', '"random"', '"exhaustive"', '"forces"', '"."'),
+)
+LISTS = ("[]", '["Ar"]', '["all"]', '["data.extxyz"]', '["*"]', "{ all = 2.0 }", "{ Ar = 0.1 }")
+ADDED = (
+    *(("[terms]", line) for line in ("r_cut_three_body = 5.0", 'three_body = "general"')),
+    *(("[terms]", line) for line in ("r_on = 4.0", "max_constants = 3", "max_sums = 1")),
+    *(("[terms]", line) for line in ("many_body = true", "e0 = { Ar = -0.1 }", "r0 = 3.3")),
+    *(("[search]", line) for line in ("minutes = 0.01", "target = 0.5", "stagnation = 2")),
+    *(("[search]", line) for line in ('mode = "exhaustive"', "exhaustive_complexity = 8")),
+    *(("[data]", "leave_out = []"), ("[data.weights]", "all = 0.0"), ("[loss]", "")),
+)
+"""Lines for tables of a run file."""
+FORMULAS = (
+    "4*eps*((sigma/r)^12 - (sigma/r)^6)",
+    "A*exp(-1.7*r) - C/r^6",
+    "D*(exp(-2.0*a*(r - 3.8)) - 2*exp(-a*(r - 3.8)))",
+    "Ar: A*sqrt(sum(exp(-2.5*x)))",
+    "-1.0*r^-6",
+)
+HAND = (
+    {"Ar-Ar": "0.01*((3.4/r)^12 - (3.4/r)^6)"},
+    {"Cu-Cu": "0.35*(exp(-2.8*(r - 2.9)) - 2*exp(-1.4*(r - 2.9)))", "Cu": "-1.3*sqrt(sum(r^-6))"},
+    {"Hf-O": "300.0*exp(-3.0*r)", "O;Hf-Hf": "0.1*exp(-r1)*exp(-r2)*(c + 0.3)^2"},
+    {"Si-Si": "2.0*r^-9", "Si;Si-Si": "1.5*exp(-1.1*r1)*exp(-1.1*r2)*(c + 0.333)^2"},
+)
+KEYS = (
+    *(
+        "Cu",
+        "Cu-Cu",
+        "O-Hf",
+        "Hf;O-O",
+        "Hf-O-Hf",
+        "Hf-",
+        "-",
+        ";",
+        "",
+        "Xx-Xx",
+        "cu-cu",
+        "Cu-Cu-Cu",
+    ),
+    *("Cu - Cu", "Cu-Cu\n", "é-é", "Cu;Cu", "Cu;Cu-Cu-Cu", "pairs Cu-Cu", "triplets Cu-Cu-Cu", "*"),
+)
+"""Keys and formulas by hand, and keys that may be wrong."""
+NAMES = ("with space", "it's", 'say "hi"', "$(touch x)", "é and Å", "a;b", "-v", "#1", "new\nline")
+TEXTS = (
+    *("Doe, J. Phys. 1 (2026)", "two\nlines", "x\nshell touch x", "# x", '"""', "*/ int x;"),
+    *("$(touch x)", "`touch x`", "é", "\0", "${HOME}", "", "x" * 9000, "\rshell touch x", "%s"),
+)
+"""Of folders, and texts of a history."""
 
 
 def spoiled(seed: bytes, rng: random.Random, words: Sequence[str] = WORDS) -> bytes:
@@ -65,10 +119,26 @@ def toml_spoiled(seed: bytes, rng: random.Random) -> bytes:
         name = lines[place].partition(" = ")[0]
         strange = rng.choice((*NUMBERS, '""', '"x"', "[]", "{}", "true", "false", '["x"]', "[1]"))
         action = rng.random()
-        if action < 0.1:
+        if action < 0.05:
             name = mutated_name(name, rng)
-        lines[place] = f"{name} = {rng.choice(values) if action < 0.3 else strange}"
+        old = lines[place].partition(" = ")[2]
+        new = likely(old, rng) if action < 0.7 else rng.choice(values)
+        lines[place] = f"{name} = {new if action < 0.85 else strange}"
+    if rng.random() < 0.3:
+        table, more = rng.choice(ADDED)
+        lines.insert(lines.index(table) + 1 if table in lines else 0, more)
     return "\n".join(lines).encode()
+
+
+def likely(old: str, rng: random.Random) -> str:
+    """Another value of the same kind as one of a run file, which may even be right."""
+    if old in ("true", "false"):
+        return "false" if old == "true" else "true"
+    if old.isdecimal():
+        return str(rng.choice((0, 1, 2, 3, 4, 7, 20, 61, 1000)))
+    if old.replace(".", "", 1).isdecimal():
+        return repr(float(old) * rng.choice((0.0, 0.01, 0.5, 0.9, 1.1, 2.0, 10.0, 1e4)))
+    return rng.choice(CHOICES if old.startswith('"') else LISTS)
 
 
 def mutated_name(name: str, rng: random.Random) -> str:
@@ -87,7 +157,7 @@ def json_spoiled(seed: bytes, rng: random.Random) -> bytes:
         parent, key = rng.choice(places)
         action = rng.random()
         if action < 0.6:
-            parent[key] = rng.choice(VALUES)
+            parent[key] = copy.deepcopy(rng.choice(VALUES))
         elif action < 0.8:
             del parent[key]
         else:
@@ -102,6 +172,19 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     found = [(value, key) for key in keys] if isinstance(value, (dict, list)) else []
     inner = [value[key] for _, key in found]
     return found + [place for v in inner if isinstance(v, (dict, list)) for place in _places(v)]
+
+
+def formula_changed(text: str, rng: random.Random) -> str:
+    """A formula that still reads as one: another number, another function, or one around it."""
+    action = rng.random()
+    if action < 0.5 and (numbers := list(re.finditer(r"\d+(\.\d+)?", text))):
+        found = rng.choice(numbers)
+        number = rng.choice(("0", "0.0", "1", "3", "0.5", "12", "40.0", "1e3", "1e-9"))
+        return text[: found.start()] + number + text[found.end() :]
+    if action < 0.75:
+        one, other = rng.sample(("exp", "log", "sqrt", "tanh"), 2)
+        return text.replace(f"{one}(", f"{other}(")
+    return rng.choice(("0.5*tanh({})", "-({})", "({})^2", "({}) + 1.5", "({})/3.0")).format(text)
 
 
 def formula(rng: random.Random, names: Sequence[str], depth: int = 4) -> str:

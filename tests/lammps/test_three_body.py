@@ -17,6 +17,7 @@ from symreg.lammps.routes import make_routes
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import data_file, make_specimens, typical_distance
 from symreg.lammps.stillinger import stillinger_angles
+from symreg.potential import Potential
 from symreg.terms.cutoff import KINDS
 
 SEPARABLE = "exp(-1.3*(x1 - 1))*exp(-1.3*(x2 - 1))*(c + 0.3)^2"
@@ -269,3 +270,10 @@ def test_specimens_suit_silicon(stillinger_weber):
     assert (np.abs(cosines - 1) < 1e-12).sum() > 2
     assert (np.abs(cosines + 1) < 1e-12).sum() > 2
     assert len(specimens["close trimers"])
+
+
+def test_crystals_of_what_is_not_bound_have_few_neighbours():
+    # With r0 = 1 Å the crystal would have 260 neighbours, and 33,000 triplets, for each atom.
+    bends = {"Si-Si": "0.0*r^-9", "Si;Si-Si": "1.5*exp(-1.1*r1)*exp(-1.1*r2)*(c + 0.333)^2"}
+    formula = Potential.from_formula(bends, r_cut=6.5).formula
+    assert typical_distance(formula) == pytest.approx(6.5 * 0.7 / 3)

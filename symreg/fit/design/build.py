@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from symreg.arrays import Floats
+from symreg.fit.design.cost import BUFFERED_ROWS, Outline, Pace, Tell, check_neighbours
 from symreg.fit.design.design import Cell, Design
 from symreg.fit.grid import choose_node_count
 from symreg.fit.loss import LossSettings
@@ -27,7 +30,6 @@ from symreg.terms.lengths import Lengths
 MARGIN = 0.95
 """The grid begins at this fraction of the closest distance."""
 NO_LABELS = "no training structure has a label that the loss counts; see [loss]"
-_BUFFERED_ROWS = 2048
 
 
 class _Triangle:
@@ -41,7 +43,7 @@ class _Triangle:
     def add(self, rows: Floats) -> None:
         self.waiting.append(rows)
         self.count += len(rows)
-        if sum(map(len, self.waiting)) > _BUFFERED_ROWS:
+        if sum(map(len, self.waiting)) > BUFFERED_ROWS:
             self.reduce()
 
     def reduce(self) -> Floats:
@@ -121,15 +123,17 @@ class Accumulator:
         if len(rows):
             self.triangles.setdefault(cell, _Triangle(self.design.columns)).add(rows)
 
-    def finish(self) -> Design:
+    def finish(self, tell: Tell) -> Design:
         """Turn columns of coefficients into columns of node values, and of what the data feel."""
         cells, counts = {}, {}
+        pace = Pace(tell, "reduced matrices", len(self.triangles))
         for cell in sorted(self.triangles):
             # Taken away as it is turned: with triplets all of them twice would be much.
             collected = self.triangles.pop(cell)
             matrix, counts[cell] = collected.reduce(), collected.count
             matrix = self.node_values(matrix, self.design.n_e0)
             cells[cell] = _upper(matrix)
+            pace.step()
         return condensed(replace(self.design, cells=cells, counts=counts))
 
 
@@ -187,32 +191,30 @@ def build_design(
     group_weights: Mapping[str, float] | None = None,
     many_body: bool = False,
     n_nodes: int | None = None,
+    max_memory: float = math.inf,
+    tell: Tell = lambda _: None,
 ) -> Design:
     """Project structures of training, and those of other splits that lie inside its distances.
 
     They go one at a time; ``loss`` to ``group_weights`` are as of ``Design``.
 
     With ``many_body`` formulas may hold many-body terms; the design itself is of the others. Each
-    pair of species has ``n_nodes``, by default what r^-12 needs.
+    pair of species has ``n_nodes``, by default what r^-12 needs. What it takes is told before it is
+    computed, and how far it is every ten seconds.
 
     Raises
     ------
     ValueError
-        If no two atoms are closer than the cutoff, no training labels are left, there are
-        three-body or many-body terms but several elements, no triplets, or far too many of them.
+        If that would take more than ``max_memory`` in GB, no two atoms are closer than the cutoff,
+        no training labels are left, there are three-body or many-body terms but several elements,
+        no triplets, or far too many of them.
     """
     if many_body:
         _one_element(structures.species, FUNCTION, "many_body")
-    cutoff, near = lengths.cutoff, lengths.cutoff_three_body
-    lowest = _lowest_distances(structures, cutoff)
-    nodes = n_nodes or max(choose_node_count(low, cutoff.r_cut) for low in lowest.values())
-    grid_of = kind_of(PAIRS).discoverer.grid_type
-    grids = [grid_of(Key(PAIRS, pair), low, cutoff, nodes) for pair, low in lowest.items()]
-    if near is not None:
-        grids.append(_triplet_grid(structures.species, min(lowest.values()), near))
+    check_neighbours(structures, max(c.r_cut for c in lengths.cutoffs), max_memory)
     design = Design(
         species=structures.species,
-        grids=tuple(grids),
+        grids=_grids(structures, lengths, n_nodes),
         r0=lengths.r0,
         fixed_e0=None if fixed_e0 is None else dict(fixed_e0),
         loss=loss,
@@ -221,15 +223,31 @@ def build_design(
         counts={},
         functions=(Key(FUNCTION, structures.species),) if many_body else (),
     )
-    accumulator = Accumulator(design)
     # Every block has a matrix of its own until all is projected; with triplets these are large.
-    most = 100 if near is None else 20
-    for s, block in enumerate(bootstrap_blocks(structures, most=most)):
+    blocks = bootstrap_blocks(structures, most=100 if design.triplets is None else 20)
+    pairs, others = [key.species for key in design.pair_keys], design.columns - design.n_pair_values
+    outline = Outline(structures, blocks, pairs, design.n_nodes, others)
+    tell(f"projecting the data takes {outline.check(max_memory)}")
+    accumulator, pace = Accumulator(design), Pace(tell, "projected structures", len(structures))
+    for s, block in enumerate(blocks):
         accumulator.add(structures, s, int(block))
-    finished = accumulator.finish()
+        pace.step()
+    finished = accumulator.finish(tell)
     if not finished.quantities:
         raise ValueError(NO_LABELS)
     return finished
+
+
+def _grids(structures: Structures, lengths: Lengths, n_nodes: int | None) -> tuple[NodeGrid, ...]:
+    """A grid for each pair of species within reach, and that of triplets where there are any."""
+    cutoff, near = lengths.cutoff, lengths.cutoff_three_body
+    lowest = _lowest_distances(structures, cutoff)
+    nodes = n_nodes or max(choose_node_count(low, cutoff.r_cut) for low in lowest.values())
+    grid_of = kind_of(PAIRS).discoverer.grid_type
+    grids = [grid_of(Key(PAIRS, pair), low, cutoff, nodes) for pair, low in lowest.items()]
+    if near is not None:
+        grids.append(_triplet_grid(structures.species, min(lowest.values()), near))
+    return tuple(grids)
 
 
 def _one_element(species: tuple[str, ...], over: str, setting: str) -> None:
@@ -261,14 +279,18 @@ def load_or_build_design(
     fixed_e0: Mapping[str, float] | None = None,
     group_weights: Mapping[str, float] | None = None,
     many_body: bool = False,
+    **watched: Any,
 ) -> Design:
-    """``build_design``, kept in a file: built anew if that is damaged or of other settings."""
+    """``build_design``, kept in a file: built anew if that is damaged or of other settings.
+
+    ``max_memory`` and ``tell`` are ``watched`` where it is built.
+    """
     cutoffs = [c.to_dict() for c in (lengths.cutoff, lengths.cutoff_three_body) if c is not None]
     settings = [*cutoffs, lengths.r0, asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     with suppress(Exception):  # in a damaged archive zipfile and numpy raise whatever they meet
         return Design.load(path, key)
-    design = build_design(structures, lengths, loss, fixed_e0, group_weights, many_body)
+    design = build_design(structures, lengths, loss, fixed_e0, group_weights, many_body, **watched)
     design.save(path, key)
     return design

@@ -7,23 +7,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from symreg import __version__, files
 from symreg.config import TABLES, Settings, to_dict, toml_value
+from symreg.files import one_line, parse_json
 from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder
 from symreg.runs.pipeline.stopping import refuse_limits
+from symreg.runs.records import Count
 from symreg.searching.individuals import Individual, from_arrays, to_arrays
 from symreg.searching.islands import State
+from symreg.typed import Range, typed
 
 FORMAT = 6
 FREE = {
     # The data themselves are compared, and the constants delivered are fitted at the end.
     "data": ("train", "validation", "test", "refit"),
-    "search": ("minutes", "epochs", "target", "stagnation", "workers", "seeds_from"),
+    "search": ("minutes", "epochs", "target", "stagnation", "workers", "seeds_from", "max_memory"),
 }
 """Settings that a resumed run may change: where things lie, when to stop, what is delivered."""
 _TABLES = {table: kind for table, kind in TABLES.items() if table != "output"}
@@ -56,10 +59,10 @@ class Origin:
         text = json.dumps([self.data_hash, self.settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def difference(self, other: Mapping[str, Any]) -> str:
+    def difference(self, other: Origin) -> str:
         """Say what was different when a checkpoint was written; empty if nothing was."""
         for table, kind in _TABLES.items():
-            old, new = other["settings"].get(table, {}), self.settings[table]
+            old, new = other.settings.get(table, {}), self.settings[table]
             for key in {**old, **new}:
                 default = _default(kind, key)
                 was, now = old.get(key, default), new.get(key, default)
@@ -69,7 +72,7 @@ class Origin:
                         f"[{table}] {key} is {now}, but the run was searched with {was}; "
                         "set it back, or begin another run"
                     )
-        if other["data_hash"] != self.data_hash:
+        if other.data_hash != self.data_hash:
             return (
                 "the files of [data] are not what they were when the run began; "
                 "restore them, or begin another run"
@@ -111,6 +114,28 @@ def write(folder: RunFolder, state: State, seconds: float, origin: Origin) -> No
     files.write_arrays(folder.path / CHECKPOINT, arrays)
 
 
+@dataclass(frozen=True)
+class _Header:
+    """All of a checkpoint but its arrays."""
+
+    data_hash: str
+    settings: Mapping[str, Mapping[str, Any]]
+    epoch: Count
+    candidates: Count
+    islands: Annotated[int, Range(1, 10**6)]
+    improved: Count
+    seconds: Annotated[float, Range(0.0, 1e15)]
+    quarantined: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """The part of a header that every format has."""
+
+    format: int
+    version: str = "of another version"
+
+
 def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
     """The last state, the seconds it took, and what is to be said of it; None when there is none.
 
@@ -133,17 +158,18 @@ def _find(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
         try:
             header, arrays = _load(path)
             state = _state(header, arrays)
+            _check_terms(state)
         except CheckpointError:
             raise
         except Exception as error:  # zipfile and numpy raise whatever they stumble upon
-            problem = f"{path} is damaged ({error})"
+            problem = f"{path} is damaged ({one_line(error)})"
             continue
-        if difference := origin.difference(header):
+        if difference := origin.difference(Origin(header.data_hash, header.settings)):
             raise CheckpointError(f"{folder.path / 'run.toml'}: {difference}")
         if path == paths[0]:
-            return state, header["seconds"], ""
+            return state, header.seconds, ""
         said = f"{problem}; going on from the one before, epoch {state.epoch}"
-        return state, header["seconds"], said
+        return state, header.seconds, said
     if found:
         raise CheckpointError(f"{problem}; remove {folder.checkpoint} to begin anew")
     return None
@@ -164,34 +190,55 @@ def refusal(folder: Path, settings: Settings) -> str:
     return ""
 
 
-def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _load(path: Path) -> tuple[_Header, dict[str, NDArray[Any]]]:
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        header = json.loads(str(file["header"]))
-        if header["format"] != FORMAT:
-            newer = header["format"] > FORMAT
+        record = parse_json(str(file["header"]))
+        mark = typed(_Mark, record)
+        if mark.format != FORMAT:
+            newer = mark.format > FORMAT
             raise CheckpointError(
-                f"{path} was written by symreg {header.get('version', 'of another version')} in "
-                f"format {header['format']}; this is symreg {__version__}, which reads {FORMAT}: "
+                f"{path} was written by symreg {one_line(mark.version, 40)} in format "
+                f"{mark.format}; this is symreg {__version__}, which reads {FORMAT}: "
                 + ("install the newer one" if newer else "finish it where it began, or begin anew")
             )
-        return header, {name: file[name] for name in file.files if name != "header"}
+        return typed(_Header, record), {name: file[name] for name in file.files if name != "header"}
 
 
-def _state(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> State:
-    populations = tuple(_part(arrays, f"island{n}_") for n in range(header["islands"]))
-    for population in populations:
-        from_arrays(population)  # now, not in the middle of an epoch
+def _state(header: _Header, arrays: Mapping[str, NDArray[Any]]) -> State:
+    populations = tuple(_part(arrays, f"island{n}_") for n in range(header.islands))
     front, rejected = (from_arrays(_part(arrays, f"{part}_")) for part in ("front", "rejected"))
     return State(
-        epoch=header["epoch"],
-        candidates=header["candidates"],
+        epoch=header.epoch,
+        candidates=header.candidates,
         populations=populations,
         front=front,
         rejected=rejected,
-        improved=header["improved"],
-        quarantined=tuple(header["quarantined"]),
+        improved=header.improved,
+        quarantined=header.quarantined,
         seeds=tuple(seed.coded_terms for seed in from_arrays(_part(arrays, "seeds_"))),
     )
+
+
+def check_keys(folder: RunFolder, state: State, n_keys: int) -> None:
+    """See that terms belong to the keys of the design; a CheckpointError if not."""
+    try:
+        _check_terms(state, n_keys)
+    except ValueError as error:
+        raise CheckpointError(
+            f"the checkpoint is damaged ({error}); remove {folder.checkpoint} to begin anew"
+        ) from None
+
+
+def _check_terms(state: State, n_keys: int = 10**6) -> None:
+    """See that terms have keys and all their constants: now, not in the middle of an epoch."""
+    every = [*state.front, *state.rejected, *map(Individual, state.seeds)]
+    every += [one for population in state.populations for one in from_arrays(population)]
+    for coded in (coded for individual in every for coded in individual.coded_terms):
+        if not 0 <= coded.key < n_keys:
+            raise ValueError(f"a term has the key {coded.key}; there are {n_keys}")
+        if len(coded.constants) != coded.shape.n_constants:
+            wanted = coded.shape.n_constants
+            raise ValueError(f"a term of {wanted} constants has {len(coded.constants)}")
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -27,7 +27,7 @@ from symreg.runs.pipeline.preparation import (
     prepare,
 )
 from symreg.runs.pipeline.searching import search
-from symreg.runs.pipeline.stopping import limits_in_words
+from symreg.runs.pipeline.stopping import Tell, limits_in_words
 from symreg.runs.progress import OnProgress
 from symreg.runs.records import BOTH, TRAINING
 from symreg.runs.trust import told, verdict, worse_in_words
@@ -58,10 +58,19 @@ def demo(
     return search(replace(settings, output=output), on_progress=on_progress)
 
 
-def dry_run(settings: Settings) -> str:
-    """Say what a search would do: data, floor, baselines and limits; nothing is written."""
+def dry_run(settings: Settings, tell: Tell = lambda _: None) -> str:
+    """Say what a search would do: data, floor, baselines and limits; nothing is written.
+
+    What takes long tells how far it is.
+    """
     seeds.check(settings)
-    prepared = prepare(settings)
+    said: list[str] = []
+
+    def hear(message: str) -> None:
+        said.append(message)
+        tell(message)
+
+    prepared = prepare(settings, tell=hear)
     report, design = prepared.report, prepared.design
     told = list(in_words(report, settings.data))
     noticed = [line for line in told if line[0] in ("note", "warning")]
@@ -70,6 +79,7 @@ def dry_run(settings: Settings) -> str:
         f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
         f"design      {design.n_nodes} nodes for each of {len(design.pair_keys)} pairs of species",
         f"labels      {label_line(prepared)}",
+        *(f"memory      {line}" for line in said if " GB" in line or " MB" in line),
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
     floor = floor_record(prepared)

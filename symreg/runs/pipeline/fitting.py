@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -142,7 +141,7 @@ class _Split:
         arguments = [x, *(symbols[k] for k in self.others)]
         self._parts = [sympy.lambdify(arguments, part, "numpy") for part in (rest, *slopes)]
 
-    def values(self, x: Floats, others: Sequence[float]) -> tuple[Floats, Floats]:
+    def values(self, x: Floats, others: Floats) -> tuple[Floats, Floats]:
         """f0 on the points ``x``, shape (M,), and every g, shape (linear, M)."""
         with np.errstate(all="ignore"):
             found = [np.broadcast_to(part(x, *others), x.shape) for part in self._parts]
@@ -163,7 +162,7 @@ def _fit_constants(prepared: Prepared, tree: Tree) -> Tree:
         return constants
 
     def evaluate(others: Floats, with_slopes: bool) -> Columns:  # noqa: ARG001
-        rest, parts = split.values(x, others.tolist())
+        rest, parts = split.values(x, others)
 
         def slopes(linear: Floats) -> Floats:
             _, by = differentiate(code, arg, joined(others, linear), x[None, :], True)

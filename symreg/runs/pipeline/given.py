@@ -15,8 +15,8 @@ from symreg import config
 from symreg.config import Settings
 from symreg.runs.folder import RunFolder
 from symreg.structures import SPLITS
-from symreg.structures.formats.writing import write_extxyz
 from symreg.structures.frames import check_labelled, collect
+from symreg.structures.writing import write_extxyz
 
 Data = str | Path | Atoms | Sequence[str | Path] | Sequence[Atoms]
 """Structures, or files of structures."""

@@ -12,11 +12,13 @@ from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
 from symreg.fit.design import Design, build_design, load_or_build_design, product_floors
+from symreg.fit.design.cost import GB, Tell
 from symreg.fit.errors import label_sizes
 from symreg.fit.exact import ExactPath
 from symreg.fit.intervals import bootstrap
 from symreg.fit.projected.fitter import AS_IT_IS, Fitter
 from symreg.fit.rows import Labelled
+from symreg.fit.rows.rows import peak_size, screening_order
 from symreg.records import UNITS, ProductFloor, SplitErrors
 from symreg.runs.records import Baseline, FloorRecord
 from symreg.runs.trust import floor_doubts, rank_doubts, told
@@ -142,11 +144,13 @@ def prepare(
     settings: Settings,
     design_file: Path | None = None,
     accept: Callable[[DataReport], object] = id,
+    tell: Tell = lambda _: None,
 ) -> Prepared:
     """Read the structures and project them; ``design_file`` keeps the design.
 
     Called before anything is written, ``accept`` may refuse what was read with an error of its own.
-    A ValueError or OSError if the data cannot be used with these settings.
+    What projecting takes is told before it is done, and how far it is every ten seconds. A
+    ValueError or OSError if the data cannot be used with these settings.
     """
     terms = settings.terms
     structures, report = read_structures(
@@ -166,10 +170,31 @@ def prepare(
             fixed_e0=fixed_e0,
             group_weights=settings.data.weights,
             many_body=bool(terms.many_body),
+            max_memory=settings.search.max_memory,
+            tell=tell,
         )
+        _check_labels(settings, structures, design, Lengths(*cutoffs, r0), tell)
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
     return Prepared(settings, structures, report, *cutoffs, r0, fixed_e0, design)
+
+
+def _check_labels(
+    settings: Settings, structures: Structures, design: Design, lengths: Lengths, tell: Tell
+) -> None:
+    """Say what labels of many-body terms take in all workers, or refuse it."""
+    if not design.many_body:
+        return
+    search, order = settings.search, screening_order(structures, design)
+    workers = min(search.workers, search.most_workers or search.workers)
+    each = peak_size(structures, design, lengths, order) / GB
+    words = f"labels of many-body terms take {each:.2g} GB in each of {workers} workers"
+    if workers * each > search.max_memory:
+        raise ValueError(
+            f"{words}; [search] max_memory allows {search.max_memory:g} GB: raise "
+            "it, take fewer workers or structures, or make [terms] r_cut smaller"
+        )
+    tell(words)
 
 
 def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None:

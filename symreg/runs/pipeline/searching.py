@@ -216,9 +216,19 @@ class _Search:
 
     def prepare(self) -> Prepared:
         """Read and project the data; write what is known of them."""
-        prepared = prepare(self.settings, self.design_file, self._accept)
+        said: list[str] = []
+
+        def hear(message: str) -> None:
+            said.append(message)
+            self._show(replace(self.progress, message=message))
+
+        prepared = prepare(self.settings, self.design_file, self._accept, hear)
         report, state = prepared.report, self.before[0]
+        if state is not None:
+            checkpoint.check_keys(self.folder, state, len(prepared.design.keys))
         self.folder.clear_history(state.epoch if state else 0)
+        for message in said:
+            self.folder.log(message)
         files.write_json(self.folder.path / "data.json", report.to_dict())
         self.folder.note_start(report.data_hash, self.settings.search.minutes is None)
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from symreg.files import parse_json
 
 PAIR = re.compile(
     r"""
@@ -82,13 +83,13 @@ def _value(text: str) -> Any:
 def _json(text: str) -> Any:
     """Return an array where JSON has one, else what it has."""
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         return text
     if isinstance(value, list):
         try:
             return np.array(value, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return value
     return value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ase import Atoms
 from ase.units import bar
 from numpy.typing import NDArray
 
+from symreg.files import one_line, parse_json
 from symreg.structures.formats.units import unit_factor
 
 STYLES = {
@@ -45,9 +45,9 @@ def read_json_set(path: Path, name: str) -> list[Atoms]:
     if not text.lstrip().startswith(("{", "[")):
         text = text.partition("\n")[2]  # FitSNAP allows one line of comment
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
-        raise ValueError(f"{name} is not JSON ({error}); write the file again") from None
+        raise ValueError(f"{name} is not JSON ({one_line(error)}); write the file again") from None
     if isinstance(content, dict):
         dataset = content.get("Dataset")
         entries = dataset.get("Data") if isinstance(dataset, dict) else None

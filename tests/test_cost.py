@@ -1,0 +1,111 @@
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from symreg.fit.design import build_design
+from symreg.fit.design import cost as costs
+from symreg.fit.loss import LossSettings
+from symreg.structures import from_atoms
+from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
+
+CUTOFF = Cutoff(kind="septic", r_cut=6.0, r_on=3.6)
+ELEMENTS = ("Al", "Cr", "Hf", "Mo", "N", "Nb", "O", "Ta", "Ti", "V", "W", "Zr")
+
+
+def crystal(symbols, rng):
+    """Atoms of these elements on a rattled simple cubic lattice, with labels of no meaning."""
+    n = round(len(symbols) ** (1 / 3))
+    sites = np.stack(np.meshgrid(*3 * [np.arange(n)]), axis=-1).reshape(-1, 3) * 2.6
+    sites = sites + rng.normal(0, 0.1, sites.shape)
+    atoms = Atoms(symbols, positions=sites, cell=3 * [2.6 * n], pbc=True)
+    labels = {"energy": -3.0 * n**3, "forces": rng.normal(size=(n**3, 3)), "stress": np.ones(6)}
+    atoms.calc = SinglePointCalculator(atoms, **labels)
+    return atoms
+
+
+def crystals(count, elements, rare=()):
+    """Crystals of some elements; the last three of them hold a rare one too."""
+    rng = np.random.default_rng(0)
+    images = []
+    for k in range(count):
+        symbols = list(rng.permutation([*elements * 27][:27]))
+        symbols[: len(rare)] = rare if k >= count - 3 else symbols[: len(rare)]
+        images.append(crystal(symbols, rng))
+    return from_atoms(images)
+
+
+def design_of(structures, **options):
+    return build_design(structures, Lengths(CUTOFF, None, 2.6), LossSettings(), **options)
+
+
+def test_twelve_elements_say_what_they_would_cost_before_anything_is_projected(monkeypatch):
+    monkeypatch.setattr("symreg.fit.design.build.Accumulator", None)
+    with pytest.raises(ValueError, match="78 pairs of species") as caught:
+        design_of(crystals(24, ELEMENTS), max_memory=0.5)
+    message = str(caught.value)
+    assert "[search] max_memory allows 0.5 GB: raise it, make [terms] r_cut smaller" in message
+    assert "search data of fewer elements" in message
+
+
+def test_elements_that_hardly_occur_are_named_as_what_to_leave_out():
+    common = ELEMENTS[:4]
+    few, many = crystals(30, common), crystals(30, common, rare=("W", "Zr"))
+    told = []
+    design_of(few, tell=told.append)
+    assert told[0].startswith("projecting the data takes ")
+    assert "for 10 pairs of species" in told[0]
+    with pytest.raises(ValueError, match="leave out the 3 of 30 structures with W, which hardly"):
+        design_of(many, max_memory=0.27)
+
+
+def test_neighbours_of_a_large_structure_are_refused_before_they_are_listed(monkeypatch):
+    monkeypatch.setattr("symreg.fit.design.build._lowest_distances", None)
+    with pytest.raises(ValueError, match=r"neighbours within 6 Å; \[search\] max_memory allows"):
+        design_of(crystals(1, ("Al",)), max_memory=1e-4)
+
+
+def test_how_far_a_projection_is_is_told_now_and_then(monkeypatch):
+    monkeypatch.setattr(costs, "_EVERY", 0.0)
+    told = []
+    design_of(crystals(3, ("Al",)), tell=told.append)
+    assert "projected structures: 3 of 3" in told
+    assert any(message.startswith("reduced matrices: ") for message in told)
+
+
+def test_a_projection_stops_at_ctrl_c(monkeypatch):
+    monkeypatch.setattr(costs, "_EVERY", 0.0)
+
+    def interrupt(message):
+        if message.startswith("projected structures"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        design_of(crystals(3, ("Al",)), tell=interrupt)
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def build_here():
+    """Print what was estimated, and what it took, in GB."""
+    design_of(crystals(2, ELEMENTS[:2]))  # compiles
+    structures, before, told = crystals(120, ELEMENTS[:5]), peak(), []
+    design = design_of(structures, tell=told.append)
+    assert design.training.matrix.size
+    print(told[0].split()[4], peak() - before)
+
+
+@pytest.mark.slow
+def test_the_estimate_of_memory_is_what_a_projection_takes():
+    command = [sys.executable, "-c", "import test_cost; test_cost.build_here()"]
+    done = subprocess.run(command, cwd=__file__.rpartition("/")[0], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    estimated, taken = map(float, done.stdout.split())
+    assert 0.7 * taken < estimated < 2.5 * taken
