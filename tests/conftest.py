@@ -20,6 +20,13 @@ settings.load_profile("symreg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # what is loaded later, and subprocesses
 threadpool_limits(1)
 
+
+@pytest.fixture(autouse=True)
+def lines_of_any_length(monkeypatch):
+    """As in a pipe; processes that run tests side by side may say how wide a terminal is."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_every_block_begins_and_stays_within_its_limits(blocks, evolved):
 def test_pair_terms_are_found_around_the_best_three_body_terms(blocks, evolved):
     begun, _, _ = evolved
     whole, alone = blocks.parts(begun)
-    completed, count = blocks._completed(alone, 20, np.random.default_rng(1))
+    completed, count = blocks._completed(alone, 20, np.random.default_rng(1), math.inf)
     assert count > 10 * SIZE
     kept = {form_of(coded)[0] for i in completed for coded in i.coded_terms if coded.key == 1}
     assert completed
@@ -111,7 +112,7 @@ def test_three_body_terms_that_leave_no_room_are_not_completed(fitter, evolved):
     _, alone = Backfitting(fitter, SETTINGS, LIMITS).parts(evolved[1])
     smallest = min(i.complexity for i in alone)
     narrow = Backfitting(fitter, SETTINGS, replace(LIMITS, max_complexity=smallest))
-    assert narrow._completed(alone, 5, np.random.default_rng(0)) == ([], 2 * SIZE)
+    assert narrow._completed(alone, 5, np.random.default_rng(0), math.inf) == ([], 2 * SIZE)
 
 
 def fails(*_, **__):
@@ -151,7 +152,7 @@ def test_held_terms_that_cannot_be_decomposed_are_not_completed(fitter, evolved,
     _, alone = blocks.parts(evolved[1])
     monkeypatch.setattr(np.linalg, "svd", fails)
     monkeypatch.setattr("scipy.linalg.svd", fails)
-    assert blocks._completed(alone, 5, np.random.default_rng(0)) == ([], 2 * SIZE)
+    assert blocks._completed(alone, 5, np.random.default_rng(0), math.inf) == ([], 2 * SIZE)
 
 
 def test_where_pair_functions_leave_nothing_only_whole_individuals_evolve(silicon_design):

@@ -308,7 +308,7 @@ def test_filters_that_leave_nothing_stop(written):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_force": -1.0}, r"\[data\] max_force is -1; it must be 0"),
+        ({"max_force": -1.0}, r"\[data\] max_force is -1; it must be from 0"),
         ({"min_distance": float("nan")}, r"\[data\] min_distance is nan"),
         ({"keep": ("zeros",)}, r"keep names 'zeros'; it may name 'zero_labels', 'unconverged'"),
     ],
@@ -539,7 +539,7 @@ def test_errors_of_test_structures_outside_are_those_of_the_finished_formula(wri
     far = squeezed(1.2)
     written([far], "t.extxyz")
     record = {
-        "data": {"train": ["a.extxyz"], "test": ["t.extxyz"]},
+        "data": {"train": ["a.extxyz"], "test": ["t.extxyz"], "refit": "train"},
         "terms": {"r_cut": 4.0, "max_complexity": 12},
         "search": {"epochs": 1, "population_size": 20, "islands": 1, "workers": 1},
     }

@@ -234,7 +234,7 @@ def test_missing_pair_of_species_is_named():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"r0": 0.0}, "r0 is 0.0; it must be a number from 0.001"),
+        ({"r0": 0.0}, "r0 is 0; it must be from 0.001"),
         ({"r_lo": 9.0}, "r_lo is 9 Å; it must lie between 0 and the cutoff radius 8.5 Å"),
         ({"e0": {}}, "e0 has no value for species Ar"),
         ({"species": ("Ne",), "e0": {"Ne": 0.0}}, "a term is between Ar-Ar"),

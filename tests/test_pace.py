@@ -55,9 +55,9 @@ def test_a_number_of_generations_is_taken_as_it_is(search_settings, tmp_path):
     assert island_settings(free, 3).generations_per_epoch == 3
 
 
-@pytest.mark.parametrize("wrong", ["automatic", 0])
-def test_other_words_for_the_generations_are_refused(wrong):
-    with pytest.raises(
-        SettingsError, match=r'generations_per_epoch is .+; it must be "auto" or at'
-    ):
+@pytest.mark.parametrize(
+    ("wrong", "said"), [("automatic", 'it must be "auto" or at'), (0, "it must be from 1")]
+)
+def test_other_words_for_the_generations_are_refused(wrong, said):
+    with pytest.raises(SettingsError, match=f"generations_per_epoch is .+; {said}"):
         SearchSettings(generations_per_epoch=wrong)

@@ -7,6 +7,7 @@ import pytest
 from symreg.fit.design import product_floors
 from symreg.fit.design.products import _Products
 from symreg.fit.projected.fitter import Fitter
+from symreg.records import SplitErrors
 from symreg.runs.pipeline.preparation import floor_lines
 from symreg.terms import expression_of
 
@@ -104,7 +105,9 @@ def test_gradient_by_radial_factors_matches_finite_differences(silicon_design):
 
 def test_floors_are_told_in_words(silicon_design, floors):
     lowest = silicon_design.floor.error
-    prepared = SimpleNamespace(design=silicon_design, products=floors, lowest_floor=lowest)
+    prepared = SimpleNamespace(
+        design=silicon_design, products=floors, lowest_floor=lowest, labels={"train": SplitErrors()}
+    )
     lines = floor_lines(prepared)
     one, two, three = (f"{floor.error:.4g}" for floor in floors)
     assert lines[-1] == f"{one}, {two}, {three} with one, two, three separable products"
@@ -112,6 +115,9 @@ def test_floors_are_told_in_words(silicon_design, floors):
 
 def test_a_floor_that_falls_with_the_grid_is_said_to_be_unknown(silicon_design, floors):
     prepared = SimpleNamespace(
-        design=silicon_design, products=floors, lowest_floor=floors[-1].error
+        design=silicon_design,
+        products=floors,
+        lowest_floor=floors[-1].error,
+        labels={"train": SplitErrors()},
     )
     assert "on a coarser grid: too few data to tell" in floor_lines(prepared)[1]

@@ -254,8 +254,9 @@ def test_compiled_and_python_driven_fits_agree(argon_design, texts):
         evaluate, start, fitter.problem.rest, max_steps=POLISH.max_steps, tolerance=POLISH.tolerance
     )
     assert fits.losses[0] == pytest.approx(found.loss, rel=1e-9)
-    np.testing.assert_allclose(fits.weights, found.weights, rtol=1e-9)
-    np.testing.assert_allclose(fits.batch.constants, found.constants, rtol=1e-9)
+    # Near a minimum of the loss constants are certain to the root of what the loss is.
+    np.testing.assert_allclose(fits.weights, found.weights, rtol=1e-7)
+    np.testing.assert_allclose(fits.batch.constants, found.constants, rtol=1e-7)
     assert fits.spares[0] == found.spare
 
 

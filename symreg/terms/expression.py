@@ -15,7 +15,7 @@ from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
 from symreg.terms.term import Key, Term
 from symreg.typed import Range, typed
 
-LARGEST = 1e100
+LARGEST = 1e300
 """Largest size of weights in eV, and of named constants."""
 _OLD_KINDS = {adjective_of(over): over for over in (PAIRS, TRIPLETS, FUNCTION)}
 """Names of kinds of terms in files of the first format."""

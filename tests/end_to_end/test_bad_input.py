@@ -93,7 +93,7 @@ BAD_DATA = {
     ),
     "two atoms in one place": (
         frame(distance=0.0),
-        ["frame 0 (Ar2) has atoms 0 and 1 only 0.0000 Å apart; remove one of them"],
+        ["data.extxyz frame 0 has two atoms only 0.0000 Å apart; remove one of them", "leave_out"],
     ),
     "empty file": ("", ["data.extxyz is empty"]),
     "truncated": (
@@ -113,7 +113,7 @@ BAD_DATA = {
             f'2\nenergy=0.0 Properties=species:S:1:pos:R:3 pbc="F F F"\nAr 0 0 0\nAr 0 0 {d}\n'
             for d in (3.5, 3.8, 4.2)
         ),
-        ["no candidate could be fitted", "add structures"],
+        ["no training structures remain", "left out 3 structures without energy and forces"],
     ),
 }
 

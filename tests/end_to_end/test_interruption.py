@@ -346,7 +346,7 @@ def test_a_finished_run_is_left_alone_where_it_cannot_go_on(argon_run, tmp_path)
         ({"epochs": 1}, "epochs is 1, but the run has done 2 already"),
         ({"epochs": 2}, "the run has done 2 epochs in .* minutes, and ends by 2 epochs"),
         ({"minutes": 1e-6}, "and ends by 1e-06 minutes; limits are counted from its beginning"),
-        ({"minutes": -1.0}, "minutes is -1; it must be above 0"),
+        ({"minutes": -1.0}, "minutes is -1; it must be from"),
     ]:
         with pytest.raises(ValueError, match=said):
             symreg.resume(folder, **limits)
@@ -360,7 +360,7 @@ def test_a_finished_run_is_left_alone_where_it_cannot_go_on(argon_run, tmp_path)
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_minutes_are_kept_in_the_midst_of_an_epoch(search_settings, tmp_path, workers):
-    settings = search_settings(tmp_path / "run", generations_per_epoch=10**6, workers=workers)
+    settings = search_settings(tmp_path / "run", generations_per_epoch=10**4, workers=workers)
     limits = replace(settings.search, epochs=None, minutes=0.02)
     began = time.monotonic()
     run = symreg.search(replace(settings, search=limits))

@@ -50,7 +50,7 @@ def exported(argon, tmp_path_factory):
         "contributor": "the symreg authors",
         "citation": "none yet",
         "data": "argon.extxyz, 50 structures",
-        "errors": {"forces": {"rmse": 0.00123456789}},
+        "errors": {"train": {"forces": {"rmse": 0.00123456789}}},
     }
     return folder, export(argon, folder, provenance=provenance)
 

@@ -215,7 +215,7 @@ class AllAddends(SumRows):
         self.around = Around(chosen.joined(kind.reach), chosen.kind)
 
     def _addends(self, tree: Tree) -> list[Addends]:
-        members = [0] * 3  # of one element so far
+        members = [0] * 3  # of one element so far, whatever the number of neighbours
         return list(self.kind.addends([(tree, 1.0)], members, self.around, alone=False))
 
     def sums(self, variants: Variants) -> tuple[Floats, Any]:

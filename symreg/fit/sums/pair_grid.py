@@ -22,7 +22,7 @@ CHUNK = 2048
 def directed(around: Around, species: Sequence[int], reach: float) -> tuple[Booleans, Booleans]:
     """Which pairs closer than ``reach`` in Å lead from one species to the other, and back."""
     one, two = around.kind[around.pairs.i], around.kind[around.pairs.j]
-    first, second = species
+    first, second = species[:2]
     near = around.pairs.r < reach
     return (one == first) & (two == second) & near, (one == second) & (two == first) & near
 
