@@ -16,10 +16,21 @@ from symreg import __version__
 from symreg.cli.choosing import ComplexityOption, MemberOption, chosen
 from symreg.cli.formulas import FormulaCommand
 from symreg.cli.lines import folded
+from symreg.cli.options import (
+    DaskFile,
+    DaskLocal,
+    DaskSlurm,
+    OverwriteOption,
+    RunFileArgument,
+    RunFolderArgument,
+    SetOption,
+    YesOption,
+    engine,
+    overrides,
+)
 
 if TYPE_CHECKING:
     from symreg.runs import Run
-    from symreg.workers.executors import Engine
 
 
 class _Commands(TyperGroup):
@@ -44,26 +55,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Interatomic potentials as formulas, from DFT energies and forces.",
 )
-
-RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-RunFileArgument = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as in search.seed=3."),
-]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Move a run that lies there aside, once you name it.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="With --overwrite: without being asked.")]
-DaskLocal = Annotated[
-    int | None, typer.Option(metavar="N", help="Use N workers of dask on this machine.")
-]
-DaskFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Use the workers of this scheduler of dask.")
-]
-DaskSlurm = Annotated[
-    int | None, typer.Option(metavar="N", help="Use N workers, jobs that dask-jobqueue submits.")
-]
 
 
 def main() -> None:
@@ -156,13 +147,13 @@ def data(
     from symreg.structures.proposals import use_of
 
     if len(files) == 1 and files[0].endswith(".toml"):
-        settings = config.load(files[0], _overrides(changes))
+        settings = config.load(files[0], overrides(changes))
     else:
         by_use: dict[str, list[str]] = {}
         for name in files:
             by_use.setdefault(use_of(PurePath(PurePath(name).name)), []).append(name)
         record = {"data": by_use if "train" in by_use else {"train": files}}
-        settings = config.from_dict(record, overrides=_overrides(changes))
+        settings = config.from_dict(record, overrides=overrides(changes))
     from symreg.runs import pipeline
 
     typer.echo(pipeline.data(settings))
@@ -184,19 +175,19 @@ def run(
     """Search for formulas as a run file says."""
     from symreg import config
 
-    settings = config.load(run_file, _overrides(changes))
+    settings = config.load(run_file, overrides(changes))
     # The slow imports come after the mistakes that can be found without them.
     from symreg.runs import pipeline
 
     if dry_run:
         typer.echo(pipeline.dry_run(settings, tell=partial(typer.echo, err=True)))
         return
-    engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
+    workers = engine(dask_local, dask_scheduler_file, dask_slurm)
     data, seeds = settings.data, settings.search.seeds_from
     names = [*data.train, *data.validation, *data.test, *filter(None, [seeds])]
     needed = [run_file, *(settings.base / name for name in names)]
     with _room(settings.folder, needed, overwrite, yes):
-        _show_search(partial(pipeline.search, settings, executor=engine))
+        _show_search(partial(pipeline.search, settings, executor=workers))
 
 
 def _room(
@@ -227,9 +218,9 @@ def resume(
     from symreg.cli.advice import going_further
     from symreg.runs import pipeline
 
-    engine = _engine(dask_local, dask_scheduler_file, dask_slurm)
+    workers = engine(dask_local, dask_scheduler_file, dask_slurm)
     further = "" if epochs or minutes else going_further(folder)
-    _show_search(partial(pipeline.resume, folder, epochs=epochs, minutes=minutes, executor=engine))
+    _show_search(partial(pipeline.resume, folder, epochs=epochs, minutes=minutes, executor=workers))
     if further:
         typer.echo(folded(further))
 
@@ -242,19 +233,6 @@ def _show_search(search: Callable[..., Run]) -> None:
     with progress() as report:
         finished = search(on_progress=report)
     typer.echo(folded(summary(finished)))
-
-
-def _engine(local: int | None, file: Path | None, slurm: int | None) -> Engine | None:
-    """The workers of dask that were asked for."""
-    if sum(choice is not None for choice in (local, file, slurm)) > 1:
-        raise ValueError("--dask-local, --dask-scheduler-file and --dask-slurm exclude each other")
-    from symreg.workers import cluster
-
-    if local is not None:
-        return cluster.local(local)
-    if slurm is not None:
-        return cluster.slurm(slurm)
-    return None if file is None else cluster.scheduler(file)
 
 
 @app.command()
@@ -318,7 +296,7 @@ def fit(
     from symreg import config
 
     record = {"data": {"train": data}, "terms": {"r_cut": r_cut, "cutoff": cutoff}}
-    settings = config.from_dict(record, overrides=_overrides(changes))
+    settings = config.from_dict(record, overrides=overrides(changes))
     from symreg.runs import pipeline
 
     found = pipeline.fit(formula.strip(), settings, variable=variable)
@@ -410,12 +388,3 @@ def doctor() -> None:
         typer.echo(f"{finding.mark:<5} {finding.name:<20} {finding.detail}")
     if any(finding.mark == "FAIL" for finding in findings):
         raise typer.Exit(1)
-
-
-def _overrides(changes: list[str] | None) -> dict[str, str]:
-    """Split ``key=value`` texts."""
-    pairs = [change.partition("=") for change in changes or []]
-    for key, sign, _ in pairs:
-        if not (key.strip() and sign):
-            raise ValueError(f"--set {key} has no value; write --set KEY=VALUE, as in seed=3")
-    return {key.strip(): value.strip() for key, _, value in pairs}
