@@ -38,6 +38,8 @@ class AnyCrew(Protocol):
         """Results in the order of the tasks; None for a task that no worker survives."""
 
 
+_READING = threading.Lock()
+"""NumPy parses headers by ``ast``, which two threads at once break in Python 3.11 (gh-106905)."""
 SAME = ("symreg", "numpy", "scipy", "numba", "llvmlite", "deap")
 """Packages that, like Python, must have the same version everywhere, or the front is another."""
 
@@ -79,10 +81,11 @@ class Source:
                 f"a worker on {platform.node()} cannot read {path}; "
                 "the run folder must lie on a file system that all workers share"
             )
-        design = Design.load(path)
-        if not design.many_body:
+        with _READING:
+            design = Design.load(path)
+            data = Labelled.load(labels_beside(path)) if design.many_body else None
+        if data is None:
             return Fitter(design), None
-        data = Labelled.load(labels_beside(path))
         return data.fitter(design), gate_of(data, design)
 
 
