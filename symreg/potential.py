@@ -19,6 +19,7 @@ from symreg.terms.cutoff import Cutoff
 from symreg.typed import Range, typed
 
 FORMAT = "symreg-potential"
+UNITS = {"energy": "eV", "length": "angstrom"}
 VERSION = 2
 """Version 2 has terms in their one text form, and the covariance of the constants."""
 
@@ -121,6 +122,8 @@ class Potential:
                 f"covariance has shape {matrix.shape}; the formula has {n} constants, so it must "
                 f"be ({n}, {n})"
             )
+        if (np.diag(matrix) < 0).any():
+            raise ValueError("covariance has a negative number on its diagonal, no variance")
         object.__setattr__(self, "covariance", matrix)
 
     def __eq__(self, other: object) -> bool:
@@ -192,7 +195,7 @@ class Potential:
         return {
             "format": FORMAT,
             "version": VERSION,
-            "units": {"energy": "eV", "length": "angstrom"},
+            "units": dict(UNITS),
             **self.formula.to_dict(),
             "covariance": None if self.covariance is None else plain(self.covariance),
             "information": self._information(),
@@ -256,6 +259,8 @@ class Potential:
                 f"it was written in version {around.version} of the format; this symreg reads up "
                 f"to version {VERSION}: install a newer symreg"
             )
+        if around.units != UNITS:
+            raise ValueError(f"units are {dict(around.units)}; they must be {UNITS}")
         return Potential(Formula.from_dict(record), around.provenance, around.covariance)
 
 
@@ -264,5 +269,6 @@ class _Around:
     """All of a file but the formula."""
 
     version: Annotated[int, Range(1, 10**9)]
+    units: Mapping[str, str] = field(default_factory=lambda: dict(UNITS))
     provenance: Mapping[str, Any] = field(default_factory=dict)
     covariance: Floats | None = None

@@ -42,6 +42,9 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
+        except KeyboardInterrupt:
+            typer.echo("symreg: stopped; nothing was begun, or it is in the run folder", err=True)
+            raise typer.Exit(130) from None
         except (ValueError, OSError) as error:
             typer.echo(f"symreg: {error}", err=True)
             raise typer.Exit(1) from None

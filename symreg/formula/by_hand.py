@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import numpy as np
+
+from symreg.arrays import Booleans, Floats
 from symreg.formula.closed_form import Formula
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
@@ -12,6 +15,8 @@ from symreg.terms.kinds import kind_of
 
 REDUCED = {"r": "x", "r1": "x1", "r2": "x2"}
 """Names of distances in Å, and of those over r0."""
+POINTS = 4001
+"""Distances at which a formula is looked at."""
 
 
 def by_hand(
@@ -25,7 +30,11 @@ def by_hand(
 ) -> Formula:
     """A formula from texts by their keys; see ``symreg.Potential.from_formula``."""
     terms: dict[Key, Term] = {}
+    if not isinstance(formulas, Mapping):
+        raise ValueError('formulas are given by their keys, as in {"Cu-Cu": "2.0*exp(-r)"}')
     for name, text in formulas.items():
+        if not (isinstance(name, str) and isinstance(text, str)):
+            raise ValueError(f"{name!r}: {text!r} is no text of a formula by the text of its key")
         key = Key.read(name)
         if key in terms:
             raise ValueError(f"there are two formulas for {key}; write their sum")
@@ -49,7 +58,32 @@ def by_hand(
     )
     for pair in formula.species_pairs:
         _ = formula.pair_function(*pair).wall  # is refused where the formula has no value
+        _check_poles(formula, pair)
     return formula
+
+
+def _check_poles(formula: Formula, pair: tuple[str, str]) -> None:
+    """Refuse a pair function that is not finite everywhere, or has a pole between points."""
+    r = np.linspace(formula.r_lo, formula.cutoff.r_cut, POINTS)[:-1]
+    with np.errstate(all="ignore"):
+        value = formula.pair_function(*pair).energy(r)
+        jumps = np.abs(np.diff(value))
+        wild = ~np.isfinite(value)
+        # At a pole of odd order the values on both sides are huge, and of unlike sign.
+        size = np.abs(value)
+        wild[1:] |= (value[1:] * value[:-1] < 0) & (jumps > 100 * np.nanmedian(size)) & _peaks(size)
+    if wild.any():
+        raise ValueError(
+            f"the formula for {'-'.join(pair)} has no finite value, or a pole, near "
+            f"{r[np.argmax(wild)]:.4g} Å; it must be smooth from r_lo = {formula.r_lo:g} to r_cut"
+        )
+
+
+def _peaks(size: Floats) -> Booleans:
+    """Whether sizes grow towards each interval between points, from both of its sides, (P - 1,)."""
+    before = np.concatenate([[np.inf], size[:-2]])
+    after = np.concatenate([size[2:], [np.inf]])
+    return (size[:-1] > before) & (size[1:] > after)
 
 
 def _term(key: Key, text: str, in_angstrom: bool) -> Term:

@@ -81,6 +81,7 @@ def export(
     """
     provenance = provenance or {}
     folder = Path(folder)
+    _check_folder(folder)
     routes = make_routes(formula, style, first_line(provenance))
     starts = [route.r_min for route in routes if route.r_min < formula.r_lo]
     specimens = make_specimens(formula, max(starts, default=formula.r_lo))
@@ -94,6 +95,19 @@ def export(
     record = parity.to_dict() | {"files": sorted(files)}
     write_json(folder / "parity.json", record)
     return record
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that holds files, but no export."""
+    if (folder / "manifest.json").exists():
+        raise FileExistsError(f"{folder} is a run folder; choose another folder for LAMMPS files")
+    if not folder.is_dir() or (folder / "parity.json").exists():
+        return
+    foreign = sorted(p.name for p in folder.iterdir() if p.name in ("README.md", "potential.json"))
+    if foreign:
+        raise FileExistsError(
+            f"{folder} holds a {foreign[0]} that no export wrote; choose another folder"
+        )
 
 
 def _remove_stale(folder: Path, files: Collection[str]) -> None:

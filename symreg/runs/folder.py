@@ -63,6 +63,9 @@ class RunFolder:
         """
         path = settings.folder
         choose = "choose another [output] folder"
+        nearest = next((p for p in (path, *path.absolute().parents) if p.exists()), path)
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            raise NotADirectoryError(f"no folder can be made at {path}, in {nearest}; {choose}")
         begun = any((path / name).exists() for name in ("front.csv", CHECKPOINT, PREVIOUS))
         if begun and (path / "manifest.json").exists():
             if read_typed(path / "manifest.json", dict[str, Any]).get("status") == "finished":

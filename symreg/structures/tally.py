@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ase import Atoms
+
 from symreg.structures.findings import Finding, listed
+from symreg.structures.formats.units import declared_units
 from symreg.structures.frames import Frame
 from symreg.structures.labels import LIKELY_FORCES, available_keys, unused_vectors
 from symreg.structures.settings import QUANTITIES, SPLITS, DataSettings
@@ -27,6 +31,10 @@ class Tally:
         self.groups: set[str] = set()
         self.gaps: list[float] = []
         self.unnamed = self.count = 0
+        self.units: Counter[str] = Counter()
+        """What headers of frames say of units that are not ours."""
+        self.open = 0
+        """Structures that have a cell and a stress, but are not periodic."""
         self.has_group_key = False
         self.first = ""
 
@@ -60,6 +68,9 @@ class Tally:
                 self.bare[key] += "forces" not in frame.labels.keys
             if abs(frame.labels.free_minus_energy) > 1e-6:
                 self.gaps.append(abs(frame.labels.free_minus_energy))
+            self.open += _is_open(frame)
+            if said := declared_units(frame.info, frame.source, len(frame.atoms)).declared:
+                self.units[said] += 1
             self.groups.add(frame.group)
             self.has_group_key |= self.settings.group_key in frame.info
             self.unnamed += trajectory_name(frame.info) is None
@@ -124,6 +135,8 @@ class Tally:
                 "not used",
                 f'[data] forces_key = "{unused[0]}" takes one',
             )
+        for said, count in self.units.items():
+            yield Finding(f"{count} structures say {said}", "converted into eV and Å")
         if self.unnamed and self.settings.split == "trajectory":
             yield Finding(
                 f"{self.unnamed} structures have no info key trajectory, description or "
@@ -132,7 +145,15 @@ class Tally:
             )
 
     def warnings(self) -> Iterator[Finding]:
-        """Say where forces may have been missed."""
+        """Say where forces may have been missed, and where a crystal may be taken for a cluster."""
+        if self.open:
+            yield Finding(
+                f"{self.open} structures have a cell and a stress, but are not periodic in all "
+                "directions",
+                "they are taken as written: atoms at the faces of the cell lack neighbours, and "
+                "stresses are not used",
+                'write pbc="T T T", if they are crystals',
+            )
         names = [key for key, count in self.bare.items() if count]
         if names:
             bare = len(self.missing["forces"])
@@ -144,3 +165,12 @@ class Tally:
                 "change its sign",
                 f'[data] forces_key = "{names[0]}", if these are forces in eV/Å',
             )
+
+
+def _is_open(frame: Frame) -> bool:
+    """Whether a structure has a volume and a stress, but is not periodic in all directions."""
+    atoms: Atoms = frame.atoms
+    if atoms.pbc.all() or atoms.cell.rank != 3:
+        return False
+    results = getattr(atoms.calc, "results", None) or {}
+    return any(re.fullmatch(r".*(stress|virials?)", str(k), re.I) for k in (*atoms.info, *results))

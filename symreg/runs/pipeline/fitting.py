@@ -85,6 +85,8 @@ def fit(text: str, settings: Settings, *, variable: str = "r") -> FitResult:
     if variable not in ("r", "x"):
         raise ValueError(f"the variable is '{variable}'; it must be r (Å) or x (r / r0)")
     tree = parse(text, variable=variable)
+    if not tree.variables:
+        raise ValueError(f"'{text}' does not depend on the distance; its name is {variable}")
     if variable == "r":
         settings = replace(settings, terms=replace(settings.terms, r0=1.0))
     # The matrices are small: threads would wait for each other, and sums depend on their number.

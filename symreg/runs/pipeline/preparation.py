@@ -223,13 +223,6 @@ def cautions(prepared: Prepared) -> list[str]:
             f'cutoff = "{kind}" has one continuous derivative: a root of a sum makes forces jump '
             f"at {edge}; septic does not"
         )
-    alone = prepared.report.isolated_atoms
-    unknown = [name for name in prepared.report.species if alone.get(name) is None]
-    if prepared.fixed_e0 is None and unknown:
-        found.append(
-            f"e0 is fitted and the data hold no isolated atom of {', '.join(unknown)}: energies "
-            "between structures are certain, the cohesive energy is not"
-        )
     return found
 
 
