@@ -64,7 +64,7 @@ def _named(entry: Any, dataset: Mapping[str, Any] | None, path: Path, where: str
         return _mlearn(entry) if dataset is None else _fitsnap(dataset, entry, path, where)
     except KeyError as error:
         raise ValueError(f"{where}: {error} is missing or unknown; complete or drop it") from None
-    except (AttributeError, TypeError, IndexError, ValueError) as error:
+    except (AttributeError, TypeError, IndexError, ValueError, OverflowError) as error:
         if str(error).startswith(where):
             raise
         raise ValueError(f"{where} is not as it should be ({error}); drop it") from None
