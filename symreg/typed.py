@@ -96,7 +96,7 @@ def check_ranges(record: object, table: str = "", error: type[ValueError] = Valu
 
 
 def _numbers(value: Any, table: str, name: str) -> list[tuple[str, Any]]:
-    """What must be numbers in the value of a field, each with its name."""
+    """Numbers that the value of a field must hold, each with its name."""
     if isinstance(value, Mapping):
         head = f"[{table}.{name}] " if table else f"{name}."
         return [(f"{head}{key}", one) for key, one in value.items()]

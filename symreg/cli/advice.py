@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def going_on(run: Run) -> str:
-    """What continues a run that was interrupted, or why nothing does."""
+    """Words that continue an interrupted run, or why nothing does."""
     # Slow to import, and only runs that were interrupted need it.
     from symreg.runs.pipeline.checkpoint import refusal
 
@@ -22,7 +22,7 @@ def going_on(run: Run) -> str:
 
 
 def going_further(folder: Path) -> str:
-    """What takes a finished run beyond its end; empty if it is not finished."""
+    """Words that take a finished run beyond its end; empty if it is not finished."""
     if read_json(folder / "manifest.json", {}).get("status") != "finished":
         return ""
     progress = read_json(folder / "progress.json", {})

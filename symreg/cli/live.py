@@ -73,7 +73,7 @@ def table(now: Progress) -> Group:
 
 
 def in_lines(now: Progress) -> str:
-    """What the table says, of the whole front, in lines that can be kept or searched."""
+    """The whole front as the table has it, in lines that can be kept or searched."""
     rows = [(str(complexity), error, text) for complexity, error, text in now.front]
     if now.floor_error is not None:
         rows.append(("floor", now.floor_error, FLOOR))

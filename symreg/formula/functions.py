@@ -55,7 +55,7 @@ class FunctionOfSums:
         return [one.tree for one in self.arguments]
 
     def densities(self, r: Floats) -> Floats:
-        """What a neighbour at ``r`` in Å, shape (P,), adds to each sum, and its slope in 1/Å.
+        """Share of a neighbour at ``r`` in Å, shape (P,), in each sum, and its slope in 1/Å.
 
         Shape (sums, 2, P); zero for sums over every two neighbours. Distances below the domain
         come to rest.

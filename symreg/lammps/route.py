@@ -35,7 +35,7 @@ class Route:
     keeps_promise: bool = True
     """Whether it may be recommended before exact ways."""
     digest: float | None = None
-    """What a plugin's style answers to those who ask which formula it computes."""
+    """Answer of a plugin's style to those who ask which formula it computes."""
     plugin: str | None = None
     """``built``, or why the library of a plugin is not among the files; None without one."""
 

@@ -1,4 +1,4 @@
-"""What makes a run or a formula doubtful, in words: said aloud, wherever errors are shown."""
+"""Doubts about a run or a formula, in words: said aloud, wherever errors are shown."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Lowest(NamedTuple):
     """The lowest training error that is known to be within reach."""
 
     name: str
-    """What reaches it."""
+    """Terms that reach it."""
     error: float
     train: SplitErrors | None
     """Its errors on the training data, where they are known."""

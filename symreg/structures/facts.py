@@ -36,7 +36,7 @@ FEW = 5
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What is known of S structures, whose atoms need not be in memory any more."""
+    """All that is known of S structures, whose atoms need not be in memory any more."""
 
     species: tuple[str, ...]
     """Chemical symbols, sorted."""

@@ -12,7 +12,7 @@ class Finding(NamedTuple):
     what: str
     means: str
     do: str = ""
-    """What to type or to do; empty where nothing needs to be done."""
+    """Words to type, or what to do; empty where nothing needs to be done."""
 
     @property
     def text(self) -> str:

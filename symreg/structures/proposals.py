@@ -1,4 +1,4 @@
-"""What ``symreg init`` finds in a folder, and the filters that it proposes."""
+"""Files that ``symreg init`` finds in a folder, and the filters that it proposes."""
 
 from __future__ import annotations
 

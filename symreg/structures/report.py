@@ -27,7 +27,7 @@ UNITS = (
     "energies of whole structures in eV, forces in eV/Å, stresses in eV/Å³ with tension positive, "
     "virials in eV"
 )
-"""What labels are taken for."""
+"""Units that labels are taken to be in."""
 Functions = Callable[[int], int]
 
 
@@ -41,7 +41,7 @@ class DataReport:
     """Summary of the data that were read; ``data.json`` of a run folder."""
 
     units: str = UNITS
-    """What labels were taken for."""
+    """Units that labels were taken to be in."""
     files: Mapping[str, Mapping[str, Any]]
     """For each file: its setting, structures, and how often each key was taken."""
     structures: Mapping[str, int]
@@ -209,7 +209,7 @@ def _filtered(
 
 @dataclass
 class _Survey:
-    """What was noticed before the split."""
+    """All that was noticed before the split."""
 
     tally: Tally
     blank: NDArray[np.bool_]

@@ -15,7 +15,7 @@ SPLITS = ("train", "validation", "test")
 SPLIT_KINDS = ("trajectory", "group", "block", "random")
 REFITS = ("all", "train")
 ZERO_LABELS, UNCONVERGED = KEEP = ("zero_labels", "unconverged")
-"""What is left out unless ``keep`` names it."""
+"""Labels and structures that are left out unless ``keep`` names them."""
 LISTS = ("train", "validation", "test", "validation_groups", "species", "leave_out", "keep")
 """Settings that hold several texts."""
 
@@ -50,7 +50,7 @@ class DataSettings:
     min_distance: Annotated[float, Range(0.0, 100.0, "Å")] = 0.0
     """Structures with closer atoms, in Å, are left out; 0: none."""
     keep: tuple[str, ...] = ()
-    """What is used although it looks wrong: ``zero_labels``, ``unconverged``."""
+    """Used although they look wrong: ``zero_labels``, ``unconverged``."""
     species: tuple[str, ...] = ()
     """Elements that may occur; any when empty."""
     energy_key: str = ""

@@ -1,4 +1,4 @@
-"""What is noticed of frames while they are read, portion by portion."""
+"""Counts of what frames hold, made while they are read, portion by portion."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tally:
         self.gaps: list[float] = []
         self.unnamed = self.count = 0
         self.units: Counter[str] = Counter()
-        """What headers of frames say of units that are not ours."""
+        """Words of headers on units that are not ours."""
         self.open = 0
         """Structures that have a cell and a stress, but are not periodic."""
         self.has_group_key = False

@@ -20,7 +20,7 @@ E0 = Annotated[float, Range(-1e8, 1e8, "eV")]
 
 @dataclass(frozen=True)
 class Lengths:
-    """What makes a function of x = r / r0 one of distances: lengths and cutoff functions."""
+    """Lengths and cutoff functions, which make a function of x = r / r0 one of distances."""
 
     cutoff: Cutoff
     """That of pairs."""

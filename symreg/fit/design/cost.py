@@ -36,7 +36,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Cost:
-    """What a projection takes."""
+    """Memory and time that a projection takes."""
 
     pairs: int
     """Pairs of species within reach."""
@@ -72,7 +72,7 @@ class Outline:
     """Columns of the other grids, of e0 and of the target."""
 
     def cost(self, without: Sequence[str] = ()) -> Cost:
-        """What it takes; without some elements, without all structures that hold them."""
+        """Words for what it takes; without some elements, without all structures that hold them."""
         kept = ~np.any([self._with(name) for name in without], axis=0) if without else self._all
         pairs = [pair for pair in self.pairs if not set(pair) & set(without)]
         c = self.others + self.per_pair * len(pairs)
@@ -123,7 +123,7 @@ class Outline:
         return rows
 
     def check(self, most: float) -> Cost:
-        """What it takes; a ``ValueError`` with ways out if that is more than ``most`` GB."""
+        """Words for what it takes; a ``ValueError`` with ways out if it is above ``most`` GB."""
         cost = self.cost()
         if cost.memory <= most:
             return cost

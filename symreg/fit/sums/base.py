@@ -131,7 +131,7 @@ class Variants(NamedTuple):
         return np.asarray(self.constants[d][self.used])
 
     def tree(self, d: int = 0) -> Tree:
-        """What is summed in one variant."""
+        """The function that one variant sums."""
         return Tree(self.shape, tuple(self.own(d).tolist()))
 
     def is_new(self, d: int) -> bool:

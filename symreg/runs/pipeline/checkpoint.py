@@ -150,7 +150,7 @@ def read(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
 
 
 def _find(folder: RunFolder, origin: Origin) -> tuple[State, float, str] | None:
-    """What ``read`` returns; nothing is written."""
+    """Find what ``read`` returns; nothing is written."""
     paths = [folder.path / name for name in (CHECKPOINT, PREVIOUS)]
     found = [path for path in paths if path.exists()]
     problem = f"{paths[0]} is missing"

@@ -23,7 +23,7 @@ Data = str | Path | Atoms | Sequence[str | Path] | Sequence[Atoms]
 
 
 class Given:
-    """What a search was called with.
+    """Arguments that a search was called with.
 
     Settings are an object, a run file, or tables as of a run file; ``data`` are structures or files
     for each split, in place of those that the settings name. A ValueError or TypeError if they
@@ -100,6 +100,6 @@ class Given:
 
 
 def _listed(value: object) -> list[object]:
-    """What there is one or several of; structures can be run through too, atom by atom."""
+    """One of something, or several; structures can be run through too, atom by atom."""
     one = isinstance(value, str | Path | Atoms | Mapping) or not isinstance(value, Iterable)
     return [value] if one else list(value)  # type: ignore[call-overload]

@@ -20,7 +20,7 @@ PLAIN = "species:S:1:pos:R:3"
 """Columns of a file that does not name them."""
 MEANS = {"species": "symbols", "element": "symbols", "symbol": "symbols", "symbols": "symbols"}
 MEANS |= {"z": "numbers", "pos": "positions", "positions": "positions", "position": "positions"}
-"""What columns of these names, in any case, hold; others keep theirs."""
+"""Meaning of columns of these names, in any case; others keep theirs."""
 CP2K = re.compile(r"\s*i\s*=\s*\d+,\s*(time\s*=\s*\S+,\s*)?E\s*=\s*\S+", re.IGNORECASE)
 """Comment line of a position file of CP2K."""
 SHORTEST_LINE = 2

@@ -17,7 +17,7 @@ from symreg.structures.formats.deepmd import atoms_of_arrays
 from symreg.versions import install
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {"aims-output": {"non_convergence_ok": True}}
-"""What ASE's readers of outputs need to be told."""
+"""Options that ASE's readers of outputs need."""
 
 
 def add_free_energy(images: Sequence[Atoms]) -> None:
