@@ -15,7 +15,7 @@ from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, nve_input
 from symreg.lammps.readme import readme_text
 from symreg.lammps.records import Parity
 from symreg.lammps.roundtrip import MEASURE, compare_ranks, reference, round_trip
-from symreg.lammps.route import Route, one_line
+from symreg.lammps.route import Route, quoted
 from symreg.lammps.routes import make_routes
 from symreg.lammps.runtime import INSTALL, LammpsError, is_installed
 from symreg.lammps.specimens import Specimen, data_file, make_specimens, type_names
@@ -98,7 +98,7 @@ def export(
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder that holds files, but no export."""
+    """Refuse a run folder, and one whose README.md or potential.json no export wrote."""
     if (folder / "manifest.json").exists():
         raise FileExistsError(f"{folder} is a run folder; choose another folder for LAMMPS files")
     if not folder.is_dir() or (folder / "parity.json").exists():
@@ -163,7 +163,7 @@ def first_line(provenance: Mapping[str, Any]) -> str:
         "CONTRIBUTOR": provenance.get("contributor", "unknown"),
         "CITATION": provenance.get("citation", "unknown"),
     }
-    return " ".join(f"{key}: {one_line(value)}" for key, value in words.items())
+    return " ".join(f"{key}: {quoted(value)}" for key, value in words.items())
 
 
 def folder_files(formula: Formula, routes: list[Route], check: Specimen) -> dict[str, str | bytes]:

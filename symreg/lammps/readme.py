@@ -8,7 +8,7 @@ from typing import Any
 
 from symreg.formula import Formula
 from symreg.lammps.records import Parity, RouteParity, Splines, Tabulated
-from symreg.lammps.route import Route, one_line
+from symreg.lammps.route import Route, quoted
 from symreg.lammps.routes import way_of
 from symreg.lammps.specimens import type_names
 from symreg.lammps.table import FORCE_ERROR, R_MIN
@@ -45,7 +45,7 @@ def readme_text(
     unfit = provenance.get("unfit")
     blocks = [
         [f"# {'-'.join(formula.species)}"],
-        [f"**Not fit for use: {one_line(unfit)}.**"] if unfit else [],
+        [f"**Not fit for use: {quoted(unfit)}.**"] if unfit else [],
         _formula_lines(formula),
         _range_lines(formula, routes[0]),
         _parity_lines(formula, parity),
@@ -53,7 +53,7 @@ def readme_text(
         _error_lines(errors) if isinstance(errors, Mapping) else [],
         _constants_lines(table, provenance.get("fit", "")),
         ["## Where it comes from\n", *_bullets(known)] if known else [],
-        [f"## Citation\n\n{one_line(provenance.get('citation', 'none given'))}"],
+        [f"## Citation\n\n{quoted(provenance.get('citation', 'none given'))}"],
     ]
     return "\n".join("\n".join(block) + "\n" for block in blocks if block)
 
@@ -200,7 +200,7 @@ def _constants_lines(constants: Sequence[Mapping[str, Any]], fit: object) -> lis
     lines = [
         "## Constants\n",
         "Weights w in eV; constants c have no unit. 95 % intervals are from a bootstrap.",
-        f"These are {one_line(fit)}.\n" if fit else "",
+        f"These are {quoted(fit)}.\n" if fit else "",
         "| name | value | standard error | 95 % interval |",
         "|---|---|---|---|",
     ]
@@ -209,7 +209,7 @@ def _constants_lines(constants: Sequence[Mapping[str, Any]], fit: object) -> lis
         known = low is not None and high is not None and math.isfinite(low + high)
         interval = f"{low:.6g} to {high:.6g}" if known else "unknown"
         shown = "unknown" if error is None or not math.isfinite(error) else f"{error:.2g}"
-        lines.append(f"| {one_line(entry['name'])} | {entry['value']:.8g} | {shown} | {interval} |")
+        lines.append(f"| {quoted(entry['name'])} | {entry['value']:.8g} | {shown} | {interval} |")
     return lines if constants else []
 
 
@@ -224,7 +224,7 @@ def _error_lines(errors: Mapping[str, Any]) -> list[str]:
     begin = len(lines)
     for split, every in errors.items():
         for group, part in {"": every, **_table(every, "groups")}.items():
-            where = one_line(f"{split}, group {group}" if group else split)
+            where = quoted(f"{split}, group {group}" if group else split)
             for quantity, unit in UNITS.items():
                 if found := _table(part, quantity):
                     values = (found.get(name) for name in ("rmse", "mae", "label_rms"))
@@ -243,9 +243,9 @@ def _bullets(values: Mapping[str, Any], indent: str = "") -> list[str]:
     lines: list[str] = []
     for key, value in values.items():
         if isinstance(value, Mapping):
-            lines += [f"{indent}- {one_line(key)}:", *_bullets(value, indent + "  ")]
+            lines += [f"{indent}- {quoted(key)}:", *_bullets(value, indent + "  ")]
         else:
             known = not isinstance(value, float) or math.isfinite(value)
-            text = f"{value:.6g}" if isinstance(value, float) else one_line(value)
-            lines.append(f"{indent}- {one_line(key)}: {text if known else 'unknown'}")
+            text = f"{value:.6g}" if isinstance(value, float) else quoted(value)
+            lines.append(f"{indent}- {quoted(key)}: {text if known else 'unknown'}")
     return lines

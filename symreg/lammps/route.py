@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import ClassVar
 
+from symreg.files import one_line
 from symreg.formula import Formula
 from symreg.lammps.records import Splines, Tabulated
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
+
+LONGEST = 10_000
+"""Letters of a text from outside that are written."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,9 @@ def type_pairs(formula: Formula) -> list[tuple[int, int, str, str]]:
     return [(i, j, a, b) for (i, a), (j, b) in combinations_with_replacement(numbered, 2)]
 
 
-def one_line(value: object) -> str:
+def quoted(value: object) -> str:
     """Text from outside that stays in its line of a comment, and is no keyword of a header."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    text = one_line(value, most=LONGEST)
     return re.sub("(DATE|UNITS|CONTRIBUTOR|CITATION):", r"\1", text)
 
 
