@@ -43,9 +43,7 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             raise
         except KeyboardInterrupt:
-            typer.echo(
-                "symreg: stopped; what a search had reached is in its folder", err=True
-            )
+            typer.echo("symreg: stopped; what a search had reached is in its folder", err=True)
             raise typer.Exit(130) from None
         except (ValueError, OSError) as error:
             typer.echo(f"symreg: {error}", err=True)
