@@ -36,6 +36,7 @@ from symreg.searching.tasks import Source, labels_beside
 from symreg.structures import Structures
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 from symreg.workers.executors import Crew, processes
 
 threadpool_limits(1)
@@ -207,7 +208,7 @@ def argon(count: int, repeat: int = 2, seed: int = 0) -> Structures:
         source=tuple(f"structure {s}" for s in range(count)),
     )
     lennard_jones = expression_of("Ar", [("pair", "x^-12 - 2*x^-6", {}, 0.0124)])
-    found = ExactPath(bare, CUTOFF, R0).predict(lennard_jones, {"Ar": 0.0})
+    found = ExactPath(bare, Lengths(CUTOFF, None, R0)).predict(lennard_jones, {"Ar": 0.0})
     labels = {
         name: getattr(found, name) + rng.normal(0.0, sigma, size=getattr(found, name).shape)
         for name, sigma in _NOISE.items()

@@ -34,6 +34,7 @@ from symreg.runs import Member
 from symreg.runs.pipeline.preparation import best_fit, prepare
 from symreg.structures import from_atoms
 from symreg.terms.known import terms_of_form
+from symreg.terms.lengths import Lengths
 
 PHASES = ("bcc", "hcp")
 
@@ -103,14 +104,14 @@ def main() -> None:
     for name, member in members(options.runs).items():
         formula = member.potential.formula
         print(f"{name}: {formula.expression.text()}")
-        path = ExactPath(structures, formula.cutoff, formula.r0, r_lo=formula.r_lo)
+        path = ExactPath(structures, Lengths(formula.cutoff, None, formula.r0, formula.r_lo))
         rows[name] = properties(relabelled(images, path, formula.expression))
     prepared = prepare(settings_for("poet", options.data, POET))
     gupta = next(form for form in prepared.forms if form.name == "Gupta")
     expression, _ = best_fit(prepared, terms_of_form(gupta, prepared.design.keys))
-    path = ExactPath(structures, prepared.cutoff, prepared.r0)
+    path = ExactPath(structures, Lengths(prepared.lengths.cutoff, None, prepared.lengths.r0))
     rows["Gupta, refitted"] = properties(relabelled(images, path, expression))
-    path = ExactPath(structures, prepared.cutoff, 1.0)
+    path = ExactPath(structures, Lengths(prepared.lengths.cutoff, None, 1.0))
     for name in PUBLISHED:
         rows[name] = properties(relabelled(images, path, published(name)))
     names = list(rows["DFT"])

@@ -68,7 +68,7 @@ def copper(count: int) -> Structures:
     weights = (3000.0, -20.0)
     parts = [(*named, {}, w) for *named, w in zip(KINDS, SHAPES[0], weights, strict=True)]
     gupta = expression_of("Cu", parts)
-    found = ExactPath(bare, CUTOFF, R0).predict(gupta, {"Cu": 0.0})
+    found = ExactPath(bare, Lengths(CUTOFF, None, R0)).predict(gupta, {"Cu": 0.0})
     labels = {
         name: getattr(found, name) + rng.normal(0.0, sigma, size=getattr(found, name).shape)
         for name, sigma in NOISE.items()
@@ -111,10 +111,10 @@ def main() -> None:
     for size in options.structures:
         data = copper(size)
         design = build_design(data, Lengths(CUTOFF, None, R0), loss=LOSS, many_body=True)
-        fitter = Labelled(data, CUTOFF, None).fitter(design)
+        fitter = Labelled(data, Lengths(CUTOFF, None, R0)).fitter(design)
         assert (fitter.fit(drawn).outcomes == FITTED).mean() > 0.5
         found = rates(fitter, drawn, options.turns)
-        exact = AllLabels(data, ExactPath(data, CUTOFF, R0), LOSS)
+        exact = AllLabels(data, ExactPath(data, Lengths(CUTOFF, None, R0)), LOSS)
         slow = exact.rate(candidates(options.fits))
         cells = " | ".join(f"{rate:,.0f}" for rate in found.values())
         ratios = ", ".join(f"{rate / slow:,.0f}" for rate in found.values())

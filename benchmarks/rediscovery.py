@@ -107,14 +107,14 @@ class Watch:
     @cached_property
     def truth(self) -> tuple[int, float]:
         """Complexity and error of the true form, fitted to these labels."""
-        fitted, loss = self.prepared.fitter.refit(self.case.truth(self.prepared.r0).terms)
+        fitted, loss = self.prepared.fitter.refit(self.case.truth(self.prepared.lengths.r0).terms)
         return fitted.complexity, self.prepared.design.error(loss)
 
     @cached_property
     def references(self) -> list[list[Addend]]:
         """The true form in every way that it can be written."""
         refit = self.prepared.fitter.refit if self.noisy else None
-        return self.case.references(self.prepared.r0, refit)
+        return self.case.references(self.prepared.lengths.r0, refit)
 
     def better(self, front: Sequence[Individual]) -> Individual | None:
         """The best member that is no more complex than the true form but fits better."""

@@ -31,6 +31,7 @@ from symreg.structures import from_atoms
 from symreg.structures.neighbours import nearest_neighbour_mean
 from symreg.terms import Expression, Term
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 NOISE = 0.01
 """Part of the standard deviation of the labels."""
@@ -82,7 +83,7 @@ class Case:
         bare = from_atoms(images)
         terms = config.from_dict({"data": {"train": ["-"]}, "terms": self.table}).terms
         r0 = nearest_neighbour_mean(bare)
-        path = ExactPath(bare, terms.cutoff_function, r0, terms.cutoff_function_three_body)
+        path = ExactPath(bare, Lengths(terms.cutoff_function, terms.cutoff_function_three_body, r0))
         found = path.predict(self.truth(r0), dict.fromkeys(bare.species, 0.0))
         sizes, rng = bare.n_atoms, np.random.default_rng(1)
         size = NOISE if noisy else 0.0

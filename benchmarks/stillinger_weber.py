@@ -159,7 +159,7 @@ def search(
         for state in Islands(prepared.design, settings, (), *workers).search():
             if state.front and state.front[-1].error < LOW_ENOUGH * prepared.spread:
                 for member in tidy(prepared, state.front):
-                    found = constants_of(case, member.expression, prepared.r0)
+                    found = constants_of(case, member.expression, prepared.lengths.r0)
                     if found and (off := largest_deviation(found, TRUTH[case])) < WITHIN:
                         return state.epoch, state.candidates, off
             if perf_counter() - began > 60 * minutes:

@@ -38,6 +38,7 @@ from symreg.lammps.specimens import data_file
 from symreg.structures import from_atoms
 from symreg.terms import Expression
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 EPSILON, SIGMA = 2.1683, 2.0951
 """Units of energy in eV and of length in Å; r0 is SIGMA."""
@@ -205,7 +206,7 @@ def by_exact_path(
 ) -> Prediction:
     """Them by symreg's sums over pairs and triplets."""
     pair, three_body = cutoffs
-    path = ExactPath(from_atoms(images), pair, SIGMA, three_body)
+    path = ExactPath(from_atoms(images), Lengths(pair, three_body, SIGMA))
     return path.predict(expression, {"Si": 0.0})
 
 

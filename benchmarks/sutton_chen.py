@@ -82,7 +82,7 @@ def search(prepared: Prepared, scratch: Path, minutes: float) -> tuple[int, int,
         for state in islands.search():
             if state.front and state.front[-1].error < LOW_ENOUGH * prepared.spread:
                 for member in tidy(prepared, state.front):
-                    off = largest_deviation(member.expression, prepared.r0)
+                    off = largest_deviation(member.expression, prepared.lengths.r0)
                     if off is not None and off < WITHIN:
                         return state.epoch, state.candidates, off
             if perf_counter() - began > 60 * minutes:

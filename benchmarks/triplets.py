@@ -85,7 +85,7 @@ def main() -> None:
         f"\n| candidates per second | {' | '.join(f'x{size}' for size in sizes)} | all triplets |"
     )
     print("|---" * (2 + len(sizes)) + "|")
-    exact = AllLabels(data, ExactPath(data, CUTOFFS[0], R0, CUTOFFS[1]), LOSS)
+    exact = AllLabels(data, ExactPath(data, Lengths(CUTOFFS[0], CUTOFFS[1], R0)), LOSS)
     for shape in SHAPES:
         batch = encode(pack(candidates(shape, 50), [key(kind, "Si") for kind in KINDS]))
         assert (fitters[sizes[0]].fit_arrays(batch).outcomes == FITTED).mean() > 0.5

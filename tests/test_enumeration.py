@@ -536,7 +536,7 @@ def test_lennard_jones_is_found_in_tabulated_data(shared_data):
     expression = Expression(terms_from(last.coded_terms, prepared.design.keys), last.weights)
     weight = {str(t.tree): w for t, w in zip(expression.terms, expression.weights, strict=True)}
     assert set(weight) == {"x^-12", "x^-6"}
-    sigma = prepared.r0 * (-weight["x^-12"] / weight["x^-6"]) ** (1 / 6)
+    sigma = prepared.lengths.r0 * (-weight["x^-12"] / weight["x^-6"]) ** (1 / 6)
     assert sigma == pytest.approx(3.350, rel=1e-3)
 
 

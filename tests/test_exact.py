@@ -15,6 +15,7 @@ from symreg.structures import from_atoms
 from symreg.structures.neighbours import structure_pairs
 from symreg.terms import Expression, Key, Term, expression_of
 from symreg.terms.cutoff import KINDS, Cutoff
+from symreg.terms.lengths import Lengths
 
 EPSILON, SIGMA = 0.0104, 3.4
 LJ = expression_of([(4 * EPSILON, "Ar-Ar: x^-12"), (-4 * EPSILON, "Ar-Ar: x^-6")])
@@ -22,7 +23,7 @@ LJ = expression_of([(4 * EPSILON, "Ar-Ar: x^-12"), (-4 * EPSILON, "Ar-Ar: x^-6")
 
 def predict(images, expression=LJ, cutoff=None, r0=SIGMA, e0=0.0):
     cutoff = cutoff or Cutoff(kind="poet", r_cut=8.0, r_on=6.0)
-    return ExactPath(from_atoms(images), cutoff, r0).predict(expression, {"Ar": e0})
+    return ExactPath(from_atoms(images), Lengths(cutoff, None, r0)).predict(expression, {"Ar": e0})
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_terms_act_between_their_own_species():
     trimer = Atoms("ArKrAr", [[0, 0, 0], [3, 0, 0], [0, 4, 0]])
     parts = (1.0, "Ar-Ar: x"), (10.0, "Ar-Kr: x^2"), (100.0, "Kr-Ar: 1")
     expression = expression_of(parts)
-    path = ExactPath(from_atoms([trimer]), Cutoff(kind="none", r_cut=9.0), 2.0)
+    path = ExactPath(from_atoms([trimer]), Lengths(Cutoff(kind="none", r_cut=9.0), None, 2.0))
     found = path.predict(expression, {"Ar": -1.0, "Kr": -3.0})
     # x = r / 2: Ar-Ar at 4 Å, Ar-Kr at 3 and 5 Å
     assert found.energy[0] == pytest.approx(-5 + 2.0 + 10 * (1.5**2 + 2.5**2) + 200)
@@ -99,7 +100,9 @@ def test_structures_without_pairs_keep_their_free_atoms():
 
 
 def test_second_call_gives_the_same_bits(argon):
-    path = ExactPath(from_atoms([argon]), Cutoff(kind="septic", r_cut=6.0, r_on=4.0), SIGMA)
+    path = ExactPath(
+        from_atoms([argon]), Lengths(Cutoff(kind="septic", r_cut=6.0, r_on=4.0), None, SIGMA)
+    )
     first, second = path.predict(LJ, {"Ar": 0.0}), path.predict(LJ, {"Ar": 0.0})
     for name in ("energy", "forces", "stress"):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
@@ -107,15 +110,17 @@ def test_second_call_gives_the_same_bits(argon):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pair_term_and_its_slope_carry_the_cutoff_function(kind, argon):
-    path = ExactPath(from_atoms([argon]), Cutoff(kind=kind, r_cut=6.0, r_on=4.0), SIGMA)
+    path = ExactPath(
+        from_atoms([argon]), Lengths(Cutoff(kind=kind, r_cut=6.0, r_on=4.0), None, SIGMA)
+    )
     r, h = np.array([3.0, 3.9, 4.1, 5.0, 5.9]), 1e-6
     parts = [(term.tree, weight) for term, weight in LJ.weighted()]
-    value, slope = path.kind("pairs").walled(parts, r)
+    value, slope = path.kind("pairs", ("Ar", "Ar")).walled(parts, r)
     x = r / SIGMA
     np.testing.assert_allclose(
         value, 4 * EPSILON * (x**-12.0 - x**-6.0) * path.lengths.cutoff.value(r), rtol=1e-12
     )
-    above, below = (path.kind("pairs").walled(parts, r + s)[0] for s in (h, -h))
+    above, below = (path.kind("pairs", ("Ar", "Ar")).walled(parts, r + s)[0] for s in (h, -h))
     np.testing.assert_allclose(slope, (above - below) / (2 * h), atol=1e-8)
 
 
@@ -136,7 +141,7 @@ def triplet_sums(images, *texts, species=SILICON, cutoff=FAR, r0=1.0):
     key = "-".join(species)
     expression = expression_of([(1.0, f"{key}: {text}") for text in texts])
     structures = from_atoms(images)
-    path = ExactPath(structures, Cutoff(kind="none", r_cut=3.0), r0, cutoff)
+    path = ExactPath(structures, Lengths(Cutoff(kind="none", r_cut=3.0), cutoff, r0))
     return path.predict(expression, dict.fromkeys(structures.species, 0))
 
 
@@ -234,7 +239,9 @@ def test_pair_terms_and_triplets_add_up():
     atoms = bulk("Si", "diamond", a=5.4, cubic=True)
     atoms.rattle(0.2, seed=2)
     pair, three = Term.read("Si-Si: x^-4"), Term.read("Si-Si-Si: x1^-2*x2^-2*c")
-    path = ExactPath(from_atoms([atoms]), Cutoff(kind="septic", r_cut=3.0, r_on=2.0), 2.35, SWITCH)
+    path = ExactPath(
+        from_atoms([atoms]), Lengths(Cutoff(kind="septic", r_cut=3.0, r_on=2.0), SWITCH, 2.35)
+    )
     both, one, other = (
         path.predict(Expression(terms, weights), {"Si": 0.0})
         for terms, weights in (
@@ -246,7 +253,7 @@ def test_pair_terms_and_triplets_add_up():
     np.testing.assert_allclose(both.energy, one.energy + other.energy, rtol=1e-14)
     np.testing.assert_allclose(both.forces, one.forces + other.forces, atol=1e-13)
     np.testing.assert_allclose(both.stress, one.stress + other.stress, atol=1e-14)
-    alone = ExactPath(from_atoms([atoms]), path.lengths.cutoff, 2.35)
+    alone = ExactPath(from_atoms([atoms]), Lengths(path.lengths.cutoff, None, 2.35))
     pairs_only = alone.predict(Expression((pair,), (2.0,)), {"Si": 0.0})
     np.testing.assert_allclose(one.forces, pairs_only.forces, atol=1e-14)
 
@@ -285,7 +292,7 @@ def test_exact_path_agrees_with_the_rows_of_the_projected_design():
         ]
     )
     values = sum(weight * grid.values(term.tree, 1.0) for term, weight in expression.weighted())
-    found = ExactPath(structures, SWITCH, 1.0, SWITCH).predict(expression, {"Si": 0.0})
+    found = ExactPath(structures, Lengths(SWITCH, SWITCH, 1.0)).predict(expression, {"Si": 0.0})
     assert found.energy[0] == pytest.approx(float((energy @ values)[0]), rel=1e-12)
     np.testing.assert_allclose(found.forces.ravel(), forces @ values, atol=1e-11)
     np.testing.assert_allclose(found.stress[0], virial @ values / atoms.get_volume(), atol=1e-12)
@@ -296,6 +303,8 @@ def test_atom_alone_where_a_root_has_no_slope_feels_nothing():
     cutoff, expression = Cutoff(kind="none", r_cut=6.0), expression_of([(0.0, "Cu: sqrt(sum(x))")])
     for weight in (0.0, 2.0):  # 0 times an infinite slope is no number, and no warning either
         weighted = Expression(expression.terms, (weight,))
-        found = ExactPath(from_atoms(images), cutoff, 1.0).predict(weighted, {"Cu": -0.3})
+        found = ExactPath(from_atoms(images), Lengths(cutoff, None, 1.0)).predict(
+            weighted, {"Cu": -0.3}
+        )
         np.testing.assert_array_equal(found.energy, [-0.3, -0.6])
         np.testing.assert_array_equal(found.forces, 0)

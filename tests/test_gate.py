@@ -15,6 +15,7 @@ from symreg.structures import from_atoms
 from symreg.terms import expression_of
 from symreg.terms.curves import pole
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 R0, R_LO = 2.55, 1.9
 SEPTIC = Cutoff(kind="septic", r_cut=5.5, r_on=3.3)
@@ -32,7 +33,7 @@ CRYSTALS[1].info["group"] = "bcc"
 
 
 def gate_of(cutoff=SEPTIC, three_body=None, structures=CRYSTALS):
-    return Gate(from_atoms(structures), cutoff, R0, R_LO, three_body)
+    return Gate(from_atoms(structures), Lengths(cutoff, three_body, R0, R_LO))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_energies_below_the_domain_are_those_of_the_finished_formula(extra):
         corners = [[0, 0, 0], [distance, 0, 0], [0, 1.1 * distance, 0], [1.2, 1.3, distance]]
         images.append(Atoms("Cu4", corners))
     structures = from_atoms([labelled(atoms) for atoms in images])
-    found = ExactPath(structures, SEPTIC, R0, THREE, r_lo=R_LO).predict(expression, {"Cu": 0.0})
+    found = ExactPath(structures, Lengths(SEPTIC, THREE, R0, R_LO)).predict(expression, {"Cu": 0.0})
     for k, atoms in enumerate(images):
         atoms.calc = FormulaCalculator(formula)
         # The wall's foot has its second and third derivative from differences there.

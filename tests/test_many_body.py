@@ -16,6 +16,7 @@ from symreg.structures import from_atoms
 from symreg.terms import Key, Term
 from symreg.terms import expression_of as read
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 R0, R_LO = 2.55, 1.9
 NUMBERS = ("product", ONE, ONE)
@@ -44,7 +45,7 @@ def test_published_sutton_chen_labels_are_reproduced(shared_data):
     images = ase.io.read(shared_data / "sutton_chen_copper.extxyz", index="::40")
     cutoff = Cutoff(kind="poet", r_cut=5.0, r_on=3.0)
     structures = from_atoms(images)
-    path, free = ExactPath(structures, cutoff, 1.0), {"Cu": 0.0}
+    path, free = ExactPath(structures, Lengths(cutoff, None, 1.0)), {"Cu": 0.0}
     parts = [path.predict(expression_of((1.0, t)), free) for t in ("x^-9", "sqrt(sum(x^-6))")]
     columns = np.array([part.energy for part in parts]).T
     weights = np.linalg.lstsq(columns, structures.energy, rcond=None)[0]
@@ -105,7 +106,7 @@ def test_an_atom_alone_has_its_own_energy():
     atoms = computed(formula_of(*GUPTA), Atoms("Cu", cell=[20] * 3, pbc=True))
     assert atoms.get_potential_energy() == -0.2
     assert not atoms.get_forces().any()
-    found = ExactPath(from_atoms([Atoms("Cu")]), SEPTIC, R0).predict(
+    found = ExactPath(from_atoms([Atoms("Cu")]), Lengths(SEPTIC, None, R0)).predict(
         formula_of(*GUPTA).expression, {"Cu": -0.2}
     )
     assert found.energy == [-0.2]
@@ -116,7 +117,7 @@ def test_a_root_of_no_weight_leaves_an_atom_alone_at_rest():
     # The slope of the root is infinite there; 0 times infinity is not a number.
     structures = from_atoms([Atoms("Cu"), Atoms("Cu2", [[0, 0, 0], [0, 0, 2.5]])])
     expression = expression_of((0.0, "sqrt(sum(x^-6))"))
-    found = ExactPath(structures, SEPTIC, R0).predict(expression, {"Cu": -0.2})
+    found = ExactPath(structures, Lengths(SEPTIC, None, R0)).predict(expression, {"Cu": -0.2})
     np.testing.assert_array_equal(found.forces, 0.0)
     np.testing.assert_allclose(found.energy, [-0.2, -0.4])
 
@@ -144,7 +145,9 @@ def test_slabs_one_atom_cells_and_mixed_periodicity_agree_with_the_exact_path():
     slab = fcc100("Cu", (1, 1, 3), vacuum=8.0)
     slab.pbc = (True, True, False)
     for atoms in (slab, bulk("Cu"), Atoms("Cu", cell=[2.5, 30, 30], pbc=(True, False, False))):
-        found = ExactPath(from_atoms([atoms]), SEPTIC, R0).predict(formula.expression, formula.e0)
+        found = ExactPath(from_atoms([atoms]), Lengths(SEPTIC, None, R0)).predict(
+            formula.expression, formula.e0
+        )
         ours = computed(formula, atoms)
         assert ours.get_potential_energy() == pytest.approx(found.energy[0], rel=1e-12)
         np.testing.assert_allclose(ours.get_forces(), found.forces, atol=1e-12)
@@ -267,7 +270,7 @@ def test_triplets_that_do_not_change_a_sum_are_not_felt():
     formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO, cutoff_three_body=fading)
     found = computed(formula, atoms).get_forces()
     atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((3, 3)))
-    path = ExactPath(from_atoms([atoms]), SEPTIC, R0, fading)
+    path = ExactPath(from_atoms([atoms]), Lengths(SEPTIC, fading, R0))
     exact = path.predict(expression, {"Cu": 0.0}).forces
     assert np.abs(found).max() > 1e-3
     np.testing.assert_allclose(exact, found, atol=1e-12)

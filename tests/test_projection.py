@@ -71,7 +71,7 @@ def projected(design, expression):
 
 def predicted(structures, design, expression, cutoff=CUTOFF):
     _, e0 = projected(design, expression)
-    return ExactPath(structures, cutoff, design.r0).predict(expression, e0)
+    return ExactPath(structures, Lengths(cutoff, None, design.r0)).predict(expression, e0)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_component_errors_are_those_of_the_exact_path(two_elements, fixed_e0):
 def test_atomic_energies_are_the_best_for_the_pair_terms(two_elements, design):
     expression = SMOOTH["Lennard-Jones"]
     loss, e0 = projected(design, expression)
-    path = ExactPath(two_elements, CUTOFF, R0)
+    path = ExactPath(two_elements, Lengths(CUTOFF, None, R0))
     for name in e0:
         for step in (-1e-3, 1e-3):
             moved = path.predict(expression, {**e0, name: e0[name] + step})
@@ -355,7 +355,7 @@ def test_floor_falls_as_nodes_are_raised(two_elements):
 
 def test_floor_of_a_known_pair_potential_is_nothing(two_elements):
     truth = SMOOTH["Lennard-Jones"]
-    path = ExactPath(two_elements, CUTOFF, R0)
+    path = ExactPath(two_elements, Lengths(CUTOFF, None, R0))
     found = path.predict(truth, FREE)
     labels = replace(two_elements, energy=found.energy, forces=found.forces, stress=found.stress)
     assert design_of(labels).floor.error < 1e-5

@@ -66,7 +66,7 @@ def fitter(copper):
 
 
 def exact_loss(structures, fitter, expression, three_body=False):
-    path = ExactPath(structures, CUTOFF, R0, THREE if three_body else None)
+    path = ExactPath(structures, Lengths(CUTOFF, THREE if three_body else None, R0))
     e0 = dict(zip(["Cu"], fitter.e0(expression), strict=True))
     found = path.predict(expression, e0)
     return training_loss(structures, found, fitter.design.loss, fitter.design.group_weights)
@@ -346,7 +346,7 @@ def test_labels_that_are_absent_and_structures_that_do_not_count_are_left_out(co
 def test_energies_of_free_atoms_may_be_given(copper):
     fitter = fitter_of(copper, fixed_e0=FREE)
     expression, loss = fitter.refit(expression_of(GUPTA).terms)
-    path = ExactPath(copper, CUTOFF, R0)
+    path = ExactPath(copper, Lengths(CUTOFF, None, R0))
     found = training_loss(copper, path.predict(expression, FREE), fitter.design.loss, WEIGHTS)
     assert loss == pytest.approx(found, rel=1e-5)
     assert fitter.e0(expression).size == 0
@@ -354,14 +354,16 @@ def test_energies_of_free_atoms_may_be_given(copper):
 
 
 def test_labels_survive_their_file(copper, tmp_path):
-    kept = Labelled(copper, CUTOFF, THREE)
+    kept = Labelled(copper, Lengths(CUTOFF, THREE, R0))
     kept.save(tmp_path / "labels.npz")
     again = Labelled.load(tmp_path / "labels.npz")
-    assert (again.cutoff, again.cutoff_three_body) == (CUTOFF, THREE)
+    assert again.lengths == kept.lengths
     for name in ("positions", "energy", "forces", "stress", "start", "split"):
         assert_allclose(getattr(again.structures, name), getattr(copper, name), rtol=0)
     assert again.structures.group == copper.group
     design = fitter_of(copper).design
     expression = expression_of(GUPTA)
-    one_, two = (Labelled(s, CUTOFF, None).fitter(design) for s in (copper, again.structures))
+    one_, two = (
+        Labelled(s, Lengths(CUTOFF, None, R0)).fitter(design) for s in (copper, again.structures)
+    )
     assert one_.loss(expression) == two.loss(expression)

@@ -71,7 +71,7 @@ def projected(design, expression):
 
 def predicted(structures, design, expression, cutoffs=(PAIRS, TRIPLETS)):
     _, e0 = projected(design, expression)
-    return ExactPath(structures, cutoffs[0], R0, cutoffs[1]).predict(expression, e0)
+    return ExactPath(structures, Lengths(cutoffs[0], cutoffs[1], R0)).predict(expression, e0)
 
 
 def grid_of(**nodes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from symreg.fit.sums.base import Addends, Around, Parts, SumKind, run
 from symreg.structures import Structures
 from symreg.structures.neighbours import Pairs, structure_pairs
 from symreg.terms import Expression, Key, Sum, Term
-from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import kind_of
 from symreg.terms.lengths import Lengths
 
@@ -41,27 +40,15 @@ class ExactPath:
     ----------
     structures
         The data.
-    cutoff, r0, cutoff_three_body, r_lo
-        As of ``Lengths``, in Å. Below ``r_lo`` pairs meet a wall, and distances in all other terms
-        come to rest, as in the finished formula; without it formulas hold as they stand.
-    r_lo_pairs
-        Where the wall of single pairs of elements begins instead, such as ``Ga-As``, in Å.
+    lengths
+        Those of all keys. With an ``r_lo`` pairs meet a wall below, and distances in all other
+        terms come to rest, as in the finished formula; without it formulas hold as they stand.
     """
 
-    def __init__(
-        self,
-        structures: Structures,
-        cutoff: Cutoff,
-        r0: float,
-        cutoff_three_body: Cutoff | None = None,
-        r_lo: float | None = None,
-        r_lo_pairs: Mapping[str, float] | None = None,
-    ) -> None:
-        self.structures = structures
-        self.lengths = Lengths(cutoff, cutoff_three_body, r0, r_lo or 0.0)
-        self.reach: float = max(c.r_cut for c in (cutoff, cutoff_three_body) if c)
-        self.r_lo_pairs = dict(r_lo_pairs or {})
-        self._kinds: dict[tuple[str, float], SumKind] = {}
+    def __init__(self, structures: Structures, lengths: Lengths) -> None:
+        self.structures, self.lengths = structures, lengths
+        self.reach = lengths.reach
+        self._kinds: dict[tuple[str, tuple[str, ...]], SumKind] = {}
         self._kept: dict[int, Pairs] = {}
         self._n_kept = 0
 
@@ -104,13 +91,11 @@ class ExactPath:
         energies, forces, virial = totals
         return energies, forces[:, :, 0], virial[:, :, 0]
 
-    def kind(self, over: str, r_lo: float | None = None) -> SumKind:
-        """A kind of sum with these lengths, the beginning of the domain apart."""
-        begin = self.lengths.r_lo if r_lo is None else r_lo
-        if (over, begin) not in self._kinds:
-            lengths = replace(self.lengths, r_lo=begin)
-            self._kinds[over, begin] = kind_of(over).discoverer(lengths)
-        return self._kinds[over, begin]
+    def kind(self, over: str, species: tuple[str, ...]) -> SumKind:
+        """A kind of sum with the lengths of its species."""
+        if (over, species) not in self._kinds:
+            self._kinds[over, species] = kind_of(over).discoverer(self.lengths.at(species))
+        return self._kinds[over, species]
 
     def _add_alone(self, expression: Expression, key: Key, around: Around, totals: Totals) -> None:
         """Add the sums of one key that stand alone: the energy is their value."""
@@ -141,8 +126,7 @@ class ExactPath:
         self, key: Key | Sum, parts: Parts, around: Around, alone: bool = False
     ) -> Iterator[Addends]:
         members = [self.structures.species.index(name) for name in key.species]
-        begin = self.r_lo_pairs.get(str(key)) if alone else None
-        return self.kind(key.over, begin).addends(parts, members, around, alone)
+        return self.kind(key.over, key.species).addends(parts, members, around, alone)
 
     def _pairs(self, s: int) -> Pairs:
         pairs = self._kept.get(s)

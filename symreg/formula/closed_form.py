@@ -45,6 +45,8 @@ class Formula:
     """That of the pairs of species, such as ``Ar-Kr``, that begin farther out."""
     cutoff_three_body: Cutoff | None = None
     """Cutoff function of sums over every two neighbours, one for each of both distances."""
+    cutoffs: Mapping[str, Cutoff] = field(default_factory=dict)
+    """Those of single keys, such as ``Hf-O`` or ``O;Hf-Hf``, in place of both."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed; numpy's numbers become Python's."""
@@ -53,7 +55,7 @@ class Formula:
         object.__setattr__(self, "e0", {name: float(value) for name, value in self.e0.items()})
         check_ranges(self)
         check_elements((*self.species, *self.e0))
-        for cutoff in self._cutoffs:
+        for cutoff in self.lengths.every_cutoff:
             for r_lo in (self.r_lo, *self.r_lo_pairs.values()):
                 if not 0 < r_lo < cutoff.r_cut:
                     raise ValueError(
@@ -117,14 +119,21 @@ class Formula:
         return list(dict.fromkeys(type(part) for part in self.parts))
 
     @property
-    def _cutoffs(self) -> list[Cutoff]:
-        """All cutoff functions."""
-        return [cutoff for cutoff in (self.cutoff, self.cutoff_three_body) if cutoff is not None]
+    def lengths(self) -> Lengths:
+        """Lengths and cutoff functions of all keys."""
+        return Lengths(
+            self.cutoff,
+            self.cutoff_three_body,
+            self.r0,
+            self.r_lo,
+            self.r_lo_pairs,
+            self.cutoffs,
+        )
 
     @property
     def r_cut(self) -> float:
         """Distance in Å beyond which atoms do not feel each other: the larger cutoff radius."""
-        return max(cutoff.r_cut for cutoff in self._cutoffs)
+        return self.lengths.reach
 
     def _species(self, over: str) -> list[Any]:
         return sorted(key.species for key in self.expression.keys() if key.over == over)  # noqa: SIM118
@@ -147,7 +156,7 @@ class Formula:
             key: kind_of(key.over).deliverer(
                 [(term.tree, weight) for term, weight in self.expression.of(key)],
                 key.species,
-                self._lengths(*key.species[:2]),
+                self.lengths.at(key.species),
             )
             for key in keys
             if not key.is_function
@@ -157,14 +166,10 @@ class Formula:
     def functions(self) -> dict[str, FunctionOfSums]:
         """All functions of sums, by the species of their centre."""
         return {
-            key.centre: FunctionOfSums(self.expression.of(key), self._lengths(*2 * key.species))
+            key.centre: FunctionOfSums(self.expression.of(key), self.lengths)
             for key in self.expression.keys()  # noqa: SIM118 - no mapping
             if key.is_function
         }
-
-    def _lengths(self, a: str, b: str) -> Lengths:
-        r_lo = self.r_lo_pairs.get(f"{a}-{b}", self.r_lo)
-        return Lengths(self.cutoff, self.cutoff_three_body, self.r0, r_lo)
 
     def pair_function(self, a: str, b: str) -> PairSum:
         """Interaction of two species in either order; ``ValueError`` if there is no term for it."""
@@ -221,6 +226,8 @@ class Formula:
         }
         if self.cutoff_three_body is not None:
             record["cutoff_three_body"] = self.cutoff_three_body.to_dict()
+        if self.cutoffs:
+            record["cutoffs"] = {key: one.to_dict() for key, one in self.cutoffs.items()}
         return record
 
     @staticmethod

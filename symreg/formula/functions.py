@@ -44,7 +44,7 @@ class FunctionOfSums:
             places = {f"s{n}": self.arguments.index(one) for n, one in enumerate(term.sums, 1)}
             self.terms.append((term.of, places, weight))
         self.sums: list[SumFunction] = [
-            kind_of(one.over).deliverer([(one.tree, 1.0)], one.species, lengths)
+            kind_of(one.over).deliverer([(one.tree, 1.0)], one.species, lengths.at(one.species))
             for one in self.arguments
         ]
         self.r_cut = max(one.r_cut for one in self.sums)  # cutoff radius in Å

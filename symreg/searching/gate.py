@@ -21,7 +21,7 @@ from symreg.structures import Structures, crystals
 from symreg.structures.neighbours import Pairs, find_pairs
 from symreg.terms import Expression
 from symreg.terms.curves import pole
-from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 CONDITIONS = (
     "an atom alone has a finite energy",
@@ -63,19 +63,13 @@ class _Curve:
 class Gate:
     """Tests individuals of one element.
 
-    Structures are the data, for their element and their crystals; ``r0`` and ``r_lo`` are the unit
-    of reduced distance and the beginning of the domain in Å.
+    Structures are the data, for their element and their crystals; ``lengths`` tell where the domain
+    begins.
     """
 
-    def __init__(
-        self,
-        structures: Structures,
-        cutoff: Cutoff,
-        r0: float,
-        r_lo: float,
-        cutoff_three_body: Cutoff | None = None,
-    ) -> None:
-        self.path = ExactPath(structures, cutoff, r0, cutoff_three_body, r_lo)
+    def __init__(self, structures: Structures, lengths: Lengths) -> None:
+        self.path = ExactPath(structures, lengths)
+        cutoff, r_lo = lengths.cutoff, lengths.r_lo
         self.r_lo, self.r_cut = r_lo, cutoff.r_cut
         (symbol,) = structures.species
         self._probes = [Atoms(symbol)]
@@ -83,10 +77,10 @@ class Gate:
         r = np.sort(np.concatenate([np.linspace(0.5 * r_lo, self.r_cut, _DIMERS)[:-1], edge]))
         dimer = Atoms(f"{symbol}2", [[0, 0, 0], [0, 0, 1]], info={"name": "dimer"})
         self.dimers = self._curve(dimer, r)
-        lengths = np.geomspace(DENSEST * r_lo, self.r_cut, _OTHERS)
-        self.clusters = [self._curve(atoms, lengths) for atoms in _clusters(symbol)]
+        apart = np.geomspace(DENSEST * r_lo, self.r_cut, _OTHERS)
+        self.clusters = [self._curve(atoms, apart) for atoms in _clusters(symbol)]
         shapes = _measured(crystals(structures)) or [_close_packed(symbol)]
-        self.crystals = [self._curve(atoms, lengths) for atoms in shapes]
+        self.crystals = [self._curve(atoms, apart) for atoms in shapes]
         self.start = np.concatenate([[0], np.cumsum([len(atoms) for atoms in self._probes])])
         self.kind = np.zeros(self.start[-1], dtype=np.int64)
         parts = []

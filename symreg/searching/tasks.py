@@ -91,8 +91,7 @@ class Source:
 
 def gate_of(data: Labelled, design: Design) -> Gate:
     """Tests candidates for labelled structures."""
-    r_lo = float(design.r_lo.min())
-    return Gate(data.structures, data.cutoff, design.r0, r_lo, data.cutoff_three_body)
+    return Gate(data.structures, design.within(data.lengths))
 
 
 def labels_beside(design: Path) -> Path:

@@ -74,7 +74,9 @@ class Key(NamedTuple):
         return self.species[0]
 
     def __str__(self) -> str:
-        text = "-".join(self.species)
+        centre, *near = self.species
+        apart = len(near) > 1 and set(near) != {centre}  # then one has to know which it is
+        text = f"{centre};{'-'.join(near)}" if apart else "-".join(self.species)
         return text if _BY_COUNT.get(len(self.species)) == self.over else f"{self.over} {text}"
 
     def parse(self, text: str, values: Mapping[str, float] | None = None) -> Tree:

@@ -132,7 +132,7 @@ def test_a_written_potential_computes_what_was_fitted(silicon_settings, silicon_
         delivery._write_member(prepared, folder, record, rewriter)
     potential = symreg.Potential.load(folder.path / "potentials/1/potential.json")
     text = json.loads((folder.path / "potentials/1/potential.json").read_text(encoding="utf-8"))
-    assert text["cutoff_three_body"] == prepared.cutoff_three_body.to_dict()
+    assert text["cutoff_three_body"] == prepared.lengths.cutoff_three_body.to_dict()
     assert text["cutoff_three_body"]["r_cut"] == 4.2
     written = potential.provenance["errors"]
     for split in ("train", "validation"):

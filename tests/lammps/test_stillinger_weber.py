@@ -10,6 +10,7 @@ from symreg.lammps.specimens import SHEAR, data_file
 from symreg.structures import from_atoms
 from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 # F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985)
 EPSILON, SIGMA = 2.1683, 2.0951
@@ -44,7 +45,7 @@ def test_exact_path_computes_stillinger_weber_silicon_as_lammps_does():
     pair, three_body = (
         Cutoff(kind="stillinger_weber", r_cut=1.8 * SIGMA, s=s) for s in (SIGMA, 1.2 * SIGMA)
     )
-    path = ExactPath(from_atoms(images), pair, SIGMA, three_body)
+    path = ExactPath(from_atoms(images), Lengths(pair, three_body, SIGMA))
     found = path.predict(expression_of(TERMS), {"Si": 0.0})
     results = by_lammps(images)
     np.testing.assert_allclose(found.energy, [r["energy"] for r in results], atol=1e-11)

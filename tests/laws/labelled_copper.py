@@ -8,6 +8,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from symreg.fit.exact import ExactPath
 from symreg.structures import from_atoms
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.lengths import Lengths
 
 R0 = 2.55
 CUTOFF = Cutoff(kind="septic", r_cut=5.0, r_on=3.0)
@@ -37,7 +38,7 @@ def labelled_copper(expression, noise=0.0, three_body=None, crystals=8):
 def labelled(images, expression, noise=0.0, three_body=None):
     """Structures with the labels that an expression gives them."""
     rng, bare = np.random.default_rng(2), from_atoms(images)
-    found = ExactPath(bare, CUTOFF, R0, three_body).predict(expression, FREE)
+    found = ExactPath(bare, Lengths(CUTOFF, three_body, R0)).predict(expression, FREE)
     for k, atoms in enumerate(images):
         atoms.info["trajectory"] = f"run {k}"
         labels = {

@@ -99,9 +99,7 @@ def formula_of(parts, cutoff):
 
 
 def predict(formula, *images):
-    path = ExactPath(
-        from_atoms(images), formula.cutoff, R0, formula.cutoff_three_body, formula.r_lo
-    )
+    path = ExactPath(from_atoms(images), formula.lengths)
     return path.predict(formula.expression, formula.e0)
 
 
@@ -200,7 +198,7 @@ def test_reach_of_pairs_does_not_matter_to_triplets(close, text, atoms):
     expression = expression_of([(1.0, f"Cu-Cu-Cu: {text}")])
     three = Cutoff(kind="septic", r_cut=3.9, r_on=2.8)
     found = [
-        ExactPath(from_atoms([atoms]), replace(three, r_cut=r), R0, three).predict(
+        ExactPath(from_atoms([atoms]), Lengths(replace(three, r_cut=r), three, R0)).predict(
             expression, {"Cu": E0}
         )
         for r in (3.0, 7.0)

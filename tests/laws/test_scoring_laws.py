@@ -11,6 +11,7 @@ from symreg.formula import Formula, FormulaCalculator
 from symreg.structures import from_atoms
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import KINDS, Cutoff
+from symreg.terms.lengths import Lengths
 
 R0, R_CUT, R_ON = 3.0, 5.0, 3.5
 FORMS = ("x^-12", "x^-6.3", "exp(-3.1*x)", "log(x + 0.5)/x", "sqrt(x^2 + 0.3)*exp(-x)", "1")
@@ -37,7 +38,7 @@ def cutoffs(kinds):
 
 
 def predict(expression, cutoff, *images, e0=(-0.3, -0.7)):
-    path = ExactPath(from_atoms(images), cutoff, R0)
+    path = ExactPath(from_atoms(images), Lengths(cutoff, None, R0))
     return path.predict(expression, dict(zip(("Ar", "Kr"), e0, strict=True)))
 
 

@@ -211,7 +211,7 @@ def build_design(
     """
     if many_body:
         _one_element(structures.species, FUNCTION, "many_body")
-    check_neighbours(structures, max(c.r_cut for c in lengths.cutoffs), max_memory)
+    check_neighbours(structures, lengths.reach, max_memory)
     design = Design(
         species=structures.species,
         grids=_grids(structures, lengths, n_nodes),

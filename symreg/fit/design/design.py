@@ -23,6 +23,7 @@ from symreg.records import ALL, Errors, Floor, SplitErrors, by_split
 from symreg.structures import QUANTITIES
 from symreg.terms import Expression, Key
 from symreg.terms.kinds import kind_of
+from symreg.terms.lengths import Lengths
 
 Cell = tuple[str, str, str, int]
 """Labels that one triangular matrix covers: quantity, group, split, bootstrap block."""
@@ -106,6 +107,11 @@ class Design:
     def n_nodes(self) -> int:
         """Nodes of each grid of pairs, M."""
         return self.pair_grids[0].n_nodes
+
+    def within(self, lengths: Lengths) -> Lengths:
+        """Lengths with the domain of each pair of species as training has it."""
+        begins = dict(zip(map(str, self.pair_keys), map(float, self.r_lo), strict=True))
+        return replace(lengths, r_lo=min(begins.values()), r_lo_pairs=begins)
 
     def place(self, k: int) -> slice:
         """Which of the coordinates are those of the grid number k."""

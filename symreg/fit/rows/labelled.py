@@ -15,23 +15,20 @@ from symreg.fit.projected.fitter import Fitter
 from symreg.fit.rows.fitter import DirectFitter
 from symreg.fit.rows.rows import all_rows, screening_rows
 from symreg.structures import Structures
-from symreg.terms.cutoff import Cutoff
 from symreg.terms.lengths import Lengths
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Structures with the cutoff functions of their formulas."""
+    """Structures with the lengths of their formulas."""
 
     structures: Structures
-    cutoff: Cutoff
-    cutoff_three_body: Cutoff | None
+    lengths: Lengths
 
     def fitter(self, design: Design) -> DirectFitter:
         """Fits candidates of every kind to the training labels."""
-        lengths = Lengths(self.cutoff, self.cutoff_three_body, design.r0)
-        rows = all_rows(self.structures, design, lengths)
-        screen = screening_rows(self.structures, design, lengths)
+        rows = all_rows(self.structures, design, self.lengths)
+        screen = screening_rows(self.structures, design, self.lengths)
         return DirectFitter(Fitter(design), rows, rows if screen is None else screen)
 
     def save(self, path: Path) -> None:
@@ -46,7 +43,7 @@ class Labelled:
         arrays = {n: value for n, value in values.items() if isinstance(value, np.ndarray)}
         header = {
             "texts": {n: value for n, value in values.items() if n not in arrays},
-            "cutoffs": [c and c.to_dict() for c in (self.cutoff, self.cutoff_three_body)],
+            "lengths": self.lengths.to_dict(),
         }
         write_arrays(path, {**arrays, "header": np.array(json.dumps(header))})
 
@@ -57,5 +54,4 @@ class Labelled:
             arrays: dict[str, Any] = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
         texts: dict[str, Any] = {name: tuple(value) for name, value in header["texts"].items()}
-        first, second = (c and Cutoff.from_dict(c) for c in header["cutoffs"])
-        return Labelled(Structures(**arrays, **texts), first, second)
+        return Labelled(Structures(**arrays, **texts), Lengths.from_dict(header["lengths"]))

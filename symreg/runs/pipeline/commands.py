@@ -76,7 +76,7 @@ def dry_run(settings: Settings, tell: Tell = lambda _: None) -> str:
     noticed = [line for line in told if line[0] in ("note", "warning")]
     lines = [
         *(f"{name:<11} {text}" for name, text in told if (name, text) not in noticed),
-        f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {prepared.r0:.5g} Å",
+        f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {design.r0:.5g} Å",
         f"design      {design.n_nodes} nodes for each of {len(design.pair_keys)} pairs of species",
         f"labels      {label_line(prepared)}",
         *(f"memory      {line}" for line in said if " GB" in line or " MB" in line),

@@ -84,10 +84,10 @@ def _short(prepared: Prepared, expression: Expression) -> Expression:
 
 
 def _simplified(prepared: Prepared, expression: Expression, **how: Any) -> Expression:
-    low = float(prepared.design.r_lo.min()) / prepared.r0
-    domain = {PAIRS: (low, prepared.cutoff.r_cut / prepared.r0)}
-    if prepared.cutoff_three_body is not None:
-        domain[TRIPLETS] = low, prepared.cutoff_three_body.r_cut / prepared.r0
+    low = float(prepared.design.r_lo.min()) / prepared.lengths.r0
+    domain = {PAIRS: (low, prepared.lengths.cutoff.r_cut / prepared.lengths.r0)}
+    if prepared.lengths.cutoff_three_body is not None:
+        domain[TRIPLETS] = low, prepared.lengths.cutoff_three_body.r_cut / prepared.lengths.r0
     refit, error, slack = prepared.refit, prepared.error, _slack(prepared)
     return simplify(expression, refit=refit, error=error, domain=domain, slack=slack, **how)
 
@@ -190,7 +190,7 @@ def _description(prepared: Prepared, candidate: Contender, number: int) -> Membe
         error=candidate.error,
         expression=expression.text(8, named=len(prepared.design.keys) > 1),
         terms=expression,
-        r0=prepared.r0,
+        r0=prepared.lengths.r0,
         e0=prepared.e0(expression),
         errors={},
     )
@@ -228,16 +228,17 @@ def formula(
     prepared: Prepared, expression: Expression, e0: Mapping[str, float] | None = None
 ) -> Formula:
     """The closed form of an expression; energies of free atoms in eV fit best unless given."""
-    begins = prepared.begins
+    lengths = prepared.lengths
     return Formula(
         expression=expression,
-        r0=prepared.r0,
+        r0=lengths.r0,
         e0=prepared.e0(expression) if e0 is None else e0,
         species=prepared.structures.species,
-        cutoff=prepared.cutoff,
-        cutoff_three_body=prepared.cutoff_three_body,
-        r_lo=min(begins.values()),
-        r_lo_pairs=begins if len(begins) > 1 else {},
+        cutoff=lengths.cutoff,
+        cutoff_three_body=lengths.cutoff_three_body,
+        r_lo=lengths.r_lo,
+        r_lo_pairs=lengths.r_lo_pairs if len(lengths.r_lo_pairs) > 1 else {},
+        cutoffs=lengths.cutoffs,
     )
 
 

@@ -107,7 +107,7 @@ def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
     if record is None or not agrees(prepared, record):
         raise ValueError(
             f"'{text}' leaves its domain, or has a pole, between {prepared.design.r_lo.min():.3g} "
-            f"and {prepared.cutoff.r_cut:.3g} Å; change the starting values or the form"
+            f"and {prepared.lengths.cutoff.r_cut:.3g} Å; change the starting values or the form"
         )
     names = [name or f"c{k}" for k, name in enumerate(fitted.names, 1)]
     # The weight is 1, and no constant: what it would be is in the formula.
@@ -155,7 +155,7 @@ def _fit_constants(prepared: Prepared, tree: Tree) -> Tree:
     if not tree.constants:
         return tree
     split, problem = _Split(tree), prepared.design.training
-    x = prepared.design.nodes[0] / prepared.r0
+    x = prepared.design.nodes[0] / prepared.lengths.r0
     code, arg = encoded(tree.shape)
 
     def joined(others: Floats, linear: Floats) -> Floats:

@@ -34,7 +34,7 @@ def automatic_generations(prepared: Prepared) -> int:
     work = (1.0 + CHEAPER * has_others) * (BREEDING + rows * nodes)
     work += TENSOR * fitter.grid.tensor.matrix.size
     if isinstance(fitter, DirectFitter):
-        met, reach = fitter.few.rows.chosen, prepared.cutoff_three_body
+        met, reach = fitter.few.rows.chosen, prepared.lengths.cutoff_three_body
         work += DIRECT + ATOM * nodes * int(met.start[-1])
         if reach is not None:
             work += CLOSE * len(met.joined(reach.r_cut))

@@ -27,7 +27,6 @@ from symreg.searching.tasks import gate_of
 from symreg.structures import SPLITS, DataReport, Structures, read_structures
 from symreg.structures.neighbours import nearest_neighbour_mean
 from symreg.terms import Expression, Term
-from symreg.terms.cutoff import Cutoff
 from symreg.terms.known import Form, known_forms, terms_of_form
 from symreg.terms.lengths import Lengths
 
@@ -39,10 +38,8 @@ class Prepared:
     settings: Settings
     structures: Structures
     report: DataReport
-    cutoff: Cutoff
-    cutoff_three_body: Cutoff | None
-    r0: float
-    """Å."""
+    lengths: Lengths
+    """Of all keys; the domain of each pair begins as training has it."""
     fixed_e0: dict[str, float] | None
     """eV; None when they are fitted."""
     design: Design
@@ -62,7 +59,7 @@ class Prepared:
     @property
     def labelled(self) -> Labelled:
         """The structures as many-body terms need them."""
-        return Labelled(self.structures, self.cutoff, self.cutoff_three_body)
+        return Labelled(self.structures, self.lengths)
 
     @property
     def lowest_floor(self) -> float:
@@ -78,15 +75,7 @@ class Prepared:
     @cached_property
     def exact(self) -> ExactPath:
         """Sums over all pairs and triplets, with the walls of the finished formula."""
-        begins = self.begins
-        lengths = self.cutoff, self.r0, self.cutoff_three_body
-        return ExactPath(self.structures, *lengths, min(begins.values()), begins)
-
-    @property
-    def begins(self) -> dict[str, float]:
-        """Where the domain of each pair of species begins in Å, by the training data."""
-        pairs = map(str, self.design.pair_keys)
-        return dict(zip(pairs, map(float, self.design.r_lo), strict=True))
+        return ExactPath(self.structures, self.lengths)
 
     @cached_property
     def products(self) -> tuple[ProductFloor, ...]:
@@ -102,8 +91,8 @@ class Prepared:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Known forms that can be fitted to these data."""
-        cutoffs = [c.kind for c in (self.cutoff, self.cutoff_three_body) if c is not None]
-        return known_forms(self.design.keys, cutoffs, self.r0)
+        cutoffs = [cutoff.kind for cutoff in self.lengths.every_cutoff]
+        return known_forms(self.design.keys, cutoffs, self.lengths.r0)
 
     @cached_property
     def spread(self) -> float:
@@ -161,11 +150,11 @@ def prepare(
     r0 = nearest_neighbour_mean(train) if isinstance(terms.r0, str) else float(terms.r0)
     fixed_e0 = _fixed_e0(settings, report)
     build = build_design if design_file is None else partial(load_or_build_design, design_file)
-    cutoffs = terms.cutoff_function, terms.cutoff_function_three_body
+    lengths = Lengths(terms.cutoff_function, terms.cutoff_function_three_body, r0)
     with threadpool_limits(1):
         design = build(
             structures,
-            Lengths(*cutoffs, r0),
+            lengths,
             loss=settings.loss,
             fixed_e0=fixed_e0,
             group_weights=settings.data.weights,
@@ -173,10 +162,10 @@ def prepare(
             max_memory=settings.search.max_memory,
             tell=tell,
         )
-        _check_labels(settings, structures, design, Lengths(*cutoffs, r0), tell)
+        _check_labels(settings, structures, design, lengths, tell)
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
-    return Prepared(settings, structures, report, *cutoffs, r0, fixed_e0, design)
+    return Prepared(settings, structures, report, design.within(lengths), fixed_e0, design)
 
 
 def _check_labels(
@@ -215,7 +204,7 @@ def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None
 
 def cautions(prepared: Prepared) -> list[str]:
     """Warnings of what these settings cannot promise."""
-    found, kind, edge = [], prepared.cutoff.kind, f"{prepared.cutoff.r_cut:g} Å"
+    found, kind, edge = [], prepared.lengths.cutoff.kind, f"{prepared.lengths.cutoff.r_cut:g} Å"
     if kind == "none":
         found.append(f'cutoff = "none" truncates the formula: energies and forces jump at {edge}')
     if prepared.design.many_body and kind in ("poet", "cosine"):

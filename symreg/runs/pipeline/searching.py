@@ -232,7 +232,7 @@ class _Search:
         files.write_json(self.folder.path / "data.json", report.to_dict())
         self.folder.note_start(report.data_hash, self.settings.search.minutes is None)
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
-        self._tell(f"read structures: {counts}; r0 = {prepared.r0:.5g} Å")
+        self._tell(f"read structures: {counts}; r0 = {prepared.lengths.r0:.5g} Å")
         for name, text in in_words(report, self.settings.data):
             if name != "structures":
                 self._tell(f"{name}: {text}")

@@ -37,11 +37,11 @@ def of_another_run(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
     run = open_run(settings.base / settings.search.seeds_from)
     found = []
     for member in run.front:
-        if not math.isclose(member.record.r0 or math.nan, prepared.r0, rel_tol=1e-9):
+        if not math.isclose(member.record.r0 or math.nan, prepared.lengths.r0, rel_tol=1e-9):
             raise ValueError(
                 f"[search] seeds_from: the formulas of {run.folder} are in r/r0 with r0 = "
-                f"{member.record.r0:.8g} Å, those of this run with {prepared.r0:.8g} Å; set "
-                f"[terms] r0 = {member.record.r0!r}"
+                f"{member.record.r0:.8g} Å, those of this run with "
+                f"{prepared.lengths.r0:.8g} Å; set [terms] r0 = {member.record.r0!r}"
             )
         coded_terms = coded_terms_of(member.record.terms.terms, prepared.design.keys)
         if coded_terms and is_within(settings.terms, coded_terms):
