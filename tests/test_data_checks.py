@@ -149,6 +149,82 @@ def test_energies_per_atom_beside_forces_are_named(written):
     assert said(report, "forces do not fit", "eV/atom instead of the total")
 
 
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (-1.0, "opposite sign of those of similar ones"),
+        (1 / 51.422, "they look like Ha/bohr"),
+        (1 / 25.711, "they look like Ry/bohr"),
+        (23.0605, "they look like kcal/mol/Å"),
+    ],
+)
+def test_forces_of_another_unit_or_sign_in_a_part_are_named(written, factor, message):
+    images = copper(20)
+    for k in (3, 8, 11, 15, 19):
+        images[k] = scaled(images[k], forces=factor)
+    _, report = read(written(images))
+    assert said(report, "forces of 5 of 20 structures compared", message, "a.extxyz frame 3, a")
+
+
+def test_forces_of_a_wrong_sign_in_one_group_are_named_with_it(written):
+    images = copper(20)
+    for k, atoms in enumerate(images):
+        atoms.info["group"] = "old" if k < 8 else "new"
+    images[:8] = [scaled(atoms, forces=-1.0) for atoms in images[:8]]
+    for atoms in images[:8]:
+        atoms.info["group"] = "old"
+    _, report = read(written(images))
+    assert said(report, "forces of 8 of 20 structures compared (of 'old')")
+
+
+def test_forces_of_cold_beside_hot_structures_are_of_one_unit(written):
+    _, report = read(written([*copper(12, rattle=0.3), *copper(12, rattle=0.01, start=20)]))
+    assert not said(report, "structures compared")
+
+
+def test_lengths_in_bohr_are_named(written):
+    images = []
+    for atoms in copper(8):
+        far = atoms.copy()
+        far.set_cell(atoms.cell * 1.8897, scale_atoms=True)
+        far.calc = SinglePointCalculator(far, **atoms.calc.results)
+        images.append(far)
+    _, report = read(written(images))
+    assert said(report, "no atoms of 8 structures", "look like bohr", 'length-unit="bohr"')
+
+
+@pytest.mark.parametrize(
+    ("sign", "message"), [(-1.0, "like a virial in eV; "), (1.0, "with the opposite sign")]
+)
+def test_a_virial_under_stress_is_named_by_the_work_that_it_does(written, sign, message):
+    images = []
+    for strain in np.linspace(-0.04, 0.04, 9):
+        atoms = labelled(bulk("Cu", cubic=True, a=3.61 * (1 + strain)))
+        images.append(scaled(atoms, stress=sign * atoms.get_volume()))
+    _, report = read(written(images))
+    assert said(report, "stress does not fit the energies", "it looks like a virial in eV", message)
+    assert said(report, "key virial" if sign < 0 else "divide it by the volume")
+
+
+def test_stresses_in_gpa_are_no_virials_though_a_volume_is_near(written):
+    images = []
+    for strain in np.linspace(-0.04, 0.04, 9):
+        atoms = labelled(bulk("Cu", cubic=True, a=3.61 * (1 + strain)) * (3, 1, 1))
+        images.append(scaled(atoms, stress=160.21766))
+    _, report = read(written(images))
+    assert said(report, "stress does not fit the energies", "it looks like GPa")
+
+
+def test_stresses_that_grow_with_the_cell_are_virials(written):
+    images = [
+        scaled(atoms, stress=1e3 * atoms.get_volume() * np.sign(atoms.calc.results["stress"].sum()))
+        for n in (1, 2, 3, 4)
+        for atoms in [labelled(bulk("Cu", cubic=True, a=3.4) * (n, 1, 1))]
+    ]
+    _, report = read(written(images))
+    assert said(report, "stresses reach", "virials in eV (they grow with the cell)")
+
+
 def test_half_of_the_energies_in_hartree_are_named(written):
     images = [shifted(atoms, -3.5) for atoms in copper(14)]
     images[::2] = [scaled(atoms, energy=1 / 27.2114) for atoms in images[::2]]

@@ -127,6 +127,7 @@ def facts_without_placeholders(facts: Facts, blank: NDArray[np.bool_]) -> Facts:
         net=np.where(blank[:, 1], np.nan, facts.net),
         stress=np.where(blank[:, 2, None], np.nan, facts.stress),
         steps=steps,
+        pulls=tuple(None if b else p for b, p in zip(blank[:, 1], facts.pulls, strict=True)),
         blank=facts.blank & ~blank,
     )
 
