@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from symreg.structures.facts import Facts
 from symreg.structures.findings import Finding, at, listed
-from symreg.structures.pulls import FEWEST_ATOMS, odd_part
+from symreg.structures.pulls import FEWEST_ATOMS, FEWEST_LIKE, odd_part
 
 SMALL_STRAIN = 1e-4
 """Strain that counts as none where forces are compared with energies."""
@@ -89,7 +89,7 @@ def check_units(facts: Facts) -> tuple[list[Finding], list[Finding]]:
             agree = "do not agree"
         elif abs(work.cosine) > TOGETHER:
             agree = "nothing speaks against the units"
-        elif quantity == "forces" and any(pull is not None for pull in facts.pulls):
+        elif quantity == "forces" and sum(pull is not None for pull in facts.pulls) >= FEWEST_LIKE:
             agree = "loosely related; beside pair functions they are of one unit and sign"
         else:
             agree = "too loosely related to tell units or signs of a part of them"

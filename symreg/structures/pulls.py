@@ -9,7 +9,7 @@ ratio of units or by the sign, they are of another kind.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -162,7 +162,8 @@ def slopes_of(pulls: Sequence[Pull | None], n_atoms: NDArray[np.int64]) -> Slope
     weight = np.array([1 / np.sqrt(max(float(np.trace(p.matrix)), 1e-30)) for p in used])
     wall = np.exp(-STEEP * np.linspace(FIRST, LAST, KNOTS, endpoint=False))
     cosine = np.array([float(np.tile(wall, len(pull.keys)) @ pull.moment) for pull in used])
-    length, along = np.ones(len(used)), np.ones(len(used))
+    length: NDArray[np.floating[Any]] = np.ones(len(used))
+    along = np.ones(len(used))
     for _ in range(ROUNDS if used else 0):
         turned = np.where(cosine < 0, -weight, weight) / size
         values = _solved(used, first, weight, turned)
