@@ -9,7 +9,7 @@ ratio of units or by the sign, they are of another kind.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -159,10 +159,12 @@ def slopes_of(pulls: Sequence[Pull | None], n_atoms: NDArray[np.int64]) -> Slope
     used = [pull for s in chosen if (pull := pulls[s]) is not None]
     first = _first(used)
     size = np.sqrt([pull.squares for pull in used])
-    weight = np.array([1 / np.sqrt(max(float(np.trace(p.matrix)), 1e-30)) for p in used])
+    weight: NDArray[np.float64] = np.array(
+        [1 / np.sqrt(max(float(np.trace(p.matrix)), 1e-30)) for p in used]
+    )
     wall = np.exp(-STEEP * np.linspace(FIRST, LAST, KNOTS, endpoint=False))
     cosine = np.array([float(np.tile(wall, len(pull.keys)) @ pull.moment) for pull in used])
-    length: NDArray[np.floating[Any]] = np.ones(len(used))
+    length = np.ones(len(used))
     along = np.ones(len(used))
     for _ in range(ROUNDS if used else 0):
         turned = np.where(cosine < 0, -weight, weight) / size
@@ -190,7 +192,8 @@ def _foretold(
     own = [values[_columns(pull, first)] for pull in pulls]
     squares = [float(v @ pull.matrix @ v) for v, pull in zip(own, pulls, strict=True)]
     along = np.array([float(v @ pull.moment) for v, pull in zip(own, pulls, strict=True)])
-    return np.sqrt(np.maximum(squares, 1e-30)), along
+    length: NDArray[np.float64] = np.asarray(np.sqrt(np.maximum(squares, 1e-30)), dtype=np.float64)
+    return length, along
 
 
 def _solved(
@@ -208,7 +211,7 @@ def _solved(
         moment[columns] += t * pull.moment
     matrix[np.diag_indices(size)] *= 1 + 1e-5
     matrix[np.diag_indices(size)] += 1e-9
-    values: NDArray[np.float64] = np.linalg.solve(matrix, moment)
+    values: NDArray[np.float64] = np.asarray(np.linalg.solve(matrix, moment), dtype=np.float64)
     return values
 
 
