@@ -16,6 +16,8 @@ from symreg.fit.design import build_design
 from symreg.fit.errors import training_loss
 from symreg.fit.exact import ExactPath
 from symreg.fit.loss import LossSettings
+from symreg.fit.programs.batch import pack
+from symreg.fit.projected.fitter import QUICK
 from symreg.fit.rows import Labelled
 from symreg.structures import from_atoms
 from symreg.structures.neighbours import structure_pairs
@@ -212,6 +214,23 @@ def test_tied_constants_are_found_and_stay_equal(parts):
     for one, other in zip(found.terms, truth.terms, strict=True):
         assert one.constants == pytest.approx(other.constants, rel=0.01)
     assert found.weights == pytest.approx(truth.weights, rel=0.03)
+
+
+@pytest.mark.parametrize("parts", [SHARED, (*SHARED[:3], *EMBEDDED)])
+@pytest.mark.parametrize("chosen", [(0,), (2,), (3, 4), ()])
+def test_constants_of_other_terms_are_held(fitter, parts, chosen):
+    start = expression_of(parts)
+    moved = [n in chosen for n in range(len(parts))]
+    (coded,) = pack([start.terms], fitter.design.keys)
+    found, _ = fitter.fit([coded], QUICK, moved=[moved]).expression(start.terms)
+    before, after = ([c for term in e.terms for c in term.constants] for e in (start, found))
+    of_term = [n for n, term in enumerate(start.terms) for _ in term.constants]
+    tied = start.sharing.parameter
+    free = {tied[k] for k, n in enumerate(of_term) if n in chosen}
+    for k, (one, other) in enumerate(zip(before, after, strict=True)):
+        assert one == other or tied[k] in free
+    assert (before != after) == bool(chosen)
+    assert found.sharing == start.sharing
 
 
 # What formulas share

@@ -129,10 +129,17 @@ class Fitter:
         candidates: Sequence[Sequence[CodedTerm]],
         settings: FitSettings = QUICK,
         bars: Floats | None = None,  # noqa: ARG002
+        moved: Sequence[Sequence[bool]] | None = None,
     ) -> Fits:
-        """Fit all candidates from their constants; ``bars`` are for those of ``DirectFitter``."""
-        tied = parameters(candidates, self.design.keys) if self.design.may_share else None
-        return self.fit_arrays(encode(candidates), settings, tied)
+        """Fit all candidates from their constants; ``bars`` are for those of ``DirectFitter``.
+
+        Only constants of terms that are ``moved``, where this is told, and those tied to them, are
+        fitted, with all weights; the others are held.
+        """
+        free = None
+        if self.design.may_share or moved is not None:
+            free = parameters(candidates, self.design.keys, moved)
+        return self.fit_arrays(encode(candidates), settings, free)
 
     def fit_arrays(
         self, batch: Batch, settings: FitSettings = QUICK, parameter: Integers | None = None
