@@ -122,6 +122,7 @@ class Fitter:
             np.ascontiguousarray(np.concatenate(matrices)),
             chebyshev_coefficients(radial) if radial else np.empty((0, 0)),
             chebyshev_coefficients(angular) if angular else np.empty((0, 0)),
+            sizes.tail_allowed if sizes else 0.0,
         )
 
     def fit(

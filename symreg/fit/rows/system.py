@@ -26,7 +26,6 @@ from symreg.fit.solve.linear import relative_tail, span
 from symreg.fit.solve.solver import Columns, Solution, solve
 from symreg.fit.sums.base import Variants
 from symreg.fit.sums.pairs import TAIL_ALLOWED
-from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
 from symreg.language import Shape, Tree
 from symreg.language.text import Nested
 from symreg.language.tree import mapped, nodes
@@ -246,7 +245,7 @@ class System:
             centre = self.design.keys[coded.key].centre
             return self._finite(apart(coded.shape, centre), constants, settings.finite_alone)
         if self.grid.slot[coded.key] < 0:
-            tail, allowed = self._on_tensor(coded, constants)[1], TENSOR_TAIL_ALLOWED
+            tail, allowed = self._on_tensor(coded, constants)[1], self.grid.tensors.tail_allowed
         else:
             values, allowed = self._on_pairs(coded, constants)[0], TAIL_ALLOWED
             tail = relative_tail(self.grid.coefficients, values, TAIL_LENGTH)
