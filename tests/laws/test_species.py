@@ -15,9 +15,10 @@ from random_crystals import crystals, strained, stress_from
 from symreg.fit.design import build_design
 from symreg.fit.errors import training_loss
 from symreg.fit.exact import ExactPath
+from symreg.fit.intervals import bootstrap, intervals
 from symreg.fit.loss import LossSettings
 from symreg.fit.programs.batch import pack
-from symreg.fit.projected.fitter import QUICK
+from symreg.fit.projected.fitter import QUICK, Fitter
 from symreg.fit.rows import Labelled
 from symreg.structures import from_atoms
 from symreg.structures.neighbours import structure_pairs
@@ -231,6 +232,23 @@ def test_constants_of_other_terms_are_held(fitter, parts, chosen):
         assert one == other or tied[k] in free
     assert chosen or before == after
     assert found.sharing == start.sharing
+
+
+def test_covariance_is_of_what_is_fitted(design):
+    (start, fitter) = expression_of(SHARED), Fitter(design)
+    found, _ = fitter.refit(start.terms, QUICK)
+    spread = intervals(fitter, found, bootstrap(design, 4))
+    n = found.n_constants
+    assert spread.covariance.shape == (n, n) == (11, 11)
+    assert spread.low.shape == (n,)
+    step = 1e-4
+    moved = found.terms[0].constants[0] + step
+    terms = [t.with_constants([moved]) if n < 2 else t for n, t in enumerate(found.terms)]
+    change = fitter.residual(replace(found, terms=tuple(terms))) - fitter.residual(found)
+    columns = fitter.columns(found)
+    np.testing.assert_allclose(
+        change / step, columns[:, 5] + columns[:, 6], atol=1e-3 * np.abs(columns[:, 5]).max()
+    )
 
 
 # What formulas share
