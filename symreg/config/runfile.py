@@ -153,6 +153,7 @@ _KINDS = {
     "string_type": "a text in quotes",
     "tuple_type": "a list",
     "mapping_type": "a table",
+    "dict_type": "a table",
 }
 
 
@@ -163,7 +164,9 @@ def _messages(error: ValidationError) -> str:
         if "error" in entry.get("ctx", {}):
             needed.setdefault(str(entry["ctx"]["error"]), [])
             continue
-        table, key = (*entry["loc"], "")[:2]
+        table, key, *rest = *entry["loc"], ""
+        if key == "cutoffs" and len(rest) > 1:  # a table in a table
+            table, key = "terms.cutoffs", rest[0]
         kind = _KINDS.get(entry["type"], entry["msg"].removeprefix("Input should be "))
         shown = one_line(toml_value(entry["input"]), 60)
         needed.setdefault(f"[{table}] {key} is {shown}", []).append(kind)
@@ -264,7 +267,9 @@ cutoff_onset = 0.6             # fraction of each cutoff radius; or r_on in angs
 r0 = "nearest"                 # or a length in angstrom
 e0 = "fit"                     # or "isolated", or {{ Ar = 0.0 }} in eV
 library_seeds = true           # start from known forms; false: find everything
-max_complexity = 60
+# max_complexity = 60          # 60 for each pair of species, at most 200, unless given
+# shared = "never"             # several species: own forms only; "always": one for all of a kind
+# cutoffs = {{ "Hf-O" = 5.0 }}   # angstrom, of single pairs, or of triplets as in "O;Hf-Hf"
 # max_constants = 6            # fitted numbers in a formula, weights of its terms included
 # max_sums = 3                 # in one function of sums, with many_body
 

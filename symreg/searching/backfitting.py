@@ -24,7 +24,8 @@ from symreg.searching.individuals import Candidate, Individual, n_fitted
 from symreg.searching.island import UNGUARDED, EvolutionSettings, Generation, Guard, Island
 from symreg.searching.selection import front, survivors, without_duplicates
 from symreg.searching.variation import VariationSettings
-from symreg.searching.variation.operators import draft, radial_parts
+from symreg.searching.variation.kin import draft
+from symreg.searching.variation.parts import radial_parts
 from symreg.searching.variation.rates import no_credit
 from symreg.terms.kinds import PAIRS
 

@@ -140,7 +140,8 @@ class Island:
                 kept = [g for t, g in enumerate(coded_terms) if own[t] != 0 and t != spares[k]]
                 if self.variation.is_whole(kept):
                     shorter.append(Candidate(tuple(kept), born, made))
-                continue
+                if 0.0 in own or not self.variation.lacks_some(kept):
+                    continue  # else it is the one term of a pair, which keeps its atoms apart
             size = math.sqrt(2 * losses[k]) or 1.0
             error = self.fitter.design.error(losses[k])
             screened = math.nan

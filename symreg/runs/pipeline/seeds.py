@@ -12,8 +12,8 @@ from symreg.fit.programs.batch import CodedTerm
 from symreg.runs import open_run
 from symreg.runs.pipeline.preparation import Prepared, best_fit
 from symreg.searching.individuals import coded_terms_of, complexity, n_fitted
+from symreg.searching.variation.limits import n_sums
 from symreg.terms.known import terms_of_form
-from symreg.terms.term import sums_in
 
 
 def check(settings: Settings) -> None:
@@ -49,11 +49,12 @@ def of_another_run(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
     return found
 
 
-def is_within(terms: TermSettings, coded_terms: Sequence[CodedTerm]) -> bool:
-    """Whether a formula keeps to the limits of a run file."""
+def is_within(terms: TermSettings, coded_terms: Sequence[CodedTerm], pairs: int = 1) -> bool:
+    """Whether a formula of so many pairs of species keeps to the limits of a run file."""
     few = terms.max_constants is None or n_fitted(coded_terms) <= terms.max_constants
-    sums = max((len(list(sums_in(coded.shape.root))) for coded in coded_terms), default=0)
-    return few and sums <= terms.max_sums and complexity(coded_terms) <= terms.max_complexity
+    sums = max((n_sums(coded.shape.root) for coded in coded_terms), default=0)
+    short = complexity(coded_terms) <= terms.complexity_for(pairs)
+    return few and sums <= terms.max_sums and short
 
 
 def of_known_forms(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
