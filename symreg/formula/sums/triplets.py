@@ -71,7 +71,7 @@ class TripletSum(SumFunction):
             if tree.factors is None:
                 self.general.append((tree, weight))
                 continue
-            h, p = tree.factors
+            h, _, p = tree.factors
             radial = RadialFunction([(h, 1.0)], self.r0, self.cutoff, self.write)
             self.products.append(Product(radial, self._numbered([(p, weight)], {"c": C})))
         self.fade = RadialFunction([(Tree(Shape(ONE)), 1.0)], self.r0, self.cutoff)
@@ -107,7 +107,7 @@ class TripletSum(SumFunction):
                 psi += f" {_mean(f'q{index}')}"
                 lines.append(rf"q{index}(x_1, x_2, c) = {self.written(tree, digits)}")
                 continue
-            radial, angular = tree.factors
+            radial, _, angular = tree.factors
             if radial.root != ONE:
                 psi += f" h{index}(x_1) h{index}(x_2)"
                 lines.append(f"h{index}(x) = {self.written(radial, digits)}")

@@ -84,9 +84,11 @@ class Prepared:
 
     @cached_property
     def products(self) -> tuple[ProductFloor, ...]:
-        """The floors of one, two, ... separable products; none without three-body terms."""
+        """The floors of one, two, ... separable products; none unless triplets have one key."""
+        if len(self.design.triplet_grids) != 1:
+            return ()
         with threadpool_limits(1):
-            return () if self.design.triplets is None else product_floors(self.design)
+            return product_floors(self.design)
 
     @cached_property
     def blocks(self) -> dict[str, float]:
