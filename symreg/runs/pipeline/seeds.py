@@ -13,6 +13,8 @@ from symreg.runs import open_run
 from symreg.runs.pipeline.preparation import Prepared, best_fit
 from symreg.searching.individuals import coded_terms_of, complexity, n_fitted
 from symreg.searching.variation.limits import n_sums
+from symreg.terms import Key
+from symreg.terms.kinds import PAIRS
 from symreg.terms.known import terms_of_form
 
 
@@ -44,16 +46,19 @@ def of_another_run(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
                 f"{prepared.lengths.r0:.8g} Å; set [terms] r0 = {member.record.r0!r}"
             )
         coded_terms = coded_terms_of(member.record.terms.terms, prepared.design.keys)
-        if coded_terms and is_within(settings.terms, coded_terms):
+        if coded_terms and is_within(settings.terms, coded_terms, prepared.design.keys):
             found.append(coded_terms)
     return found
 
 
-def is_within(terms: TermSettings, coded_terms: Sequence[CodedTerm], pairs: int = 1) -> bool:
-    """Whether a formula of so many pairs of species keeps to the limits of a run file."""
-    few = terms.max_constants is None or n_fitted(coded_terms) <= terms.max_constants
+def is_within(
+    terms: TermSettings, coded_terms: Sequence[CodedTerm], keys: Sequence[Key] = ()
+) -> bool:
+    """Whether a formula keeps to the limits of a run file; ``keys`` are those of the design."""
+    pairs = max(sum(key.over == PAIRS for key in keys), 1)
+    few = terms.max_constants is None or n_fitted(coded_terms, keys) <= terms.max_constants
     sums = max((n_sums(coded.shape.root) for coded in coded_terms), default=0)
-    short = complexity(coded_terms) <= terms.complexity_for(pairs)
+    short = complexity(coded_terms, keys) <= terms.complexity_for(pairs)
     return few and sums <= terms.max_sums and short
 
 
@@ -66,6 +71,8 @@ def of_known_forms(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
         if form.is_seed and (general or form.is_separable):
             expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
             coded_terms = coded_terms_of(expression.terms, prepared.design.keys)
-            if np.isfinite(loss) and is_within(prepared.settings.terms, coded_terms):
+            if np.isfinite(loss) and is_within(
+                prepared.settings.terms, coded_terms, prepared.design.keys
+            ):
                 found.append(coded_terms)
     return found

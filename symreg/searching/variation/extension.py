@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterator
 
 from symreg.language.canonical import X, build
+from symreg.language.operators import PRODUCTS
 from symreg.language.text import Nested
 from symreg.language.tree import operands
 from symreg.searching.randomness import random
-from symreg.searching.variation.parts import PRODUCTS
 from symreg.terms import Key
 from symreg.terms.kinds import kind_of
 

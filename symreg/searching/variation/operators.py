@@ -12,9 +12,17 @@ from deap import gp
 from symreg.arrays import Floats
 from symreg.fit.programs.batch import CodedTerm, fits
 from symreg.language.canonical import build, shaped, terms_of
+from symreg.language.operators import PRODUCTS
 from symreg.language.text import ONE, Nested
 from symreg.language.tree import mapped, operands
-from symreg.searching.individuals import Candidate, Individual, complexity, n_fitted, order_of
+from symreg.searching.individuals import (
+    Candidate,
+    Individual,
+    complexity,
+    may_share,
+    n_fitted,
+    order_of,
+)
 from symreg.searching.randomness import random
 from symreg.searching.variation.exchange import BY_KEY, crossed_by_key, exchanged
 from symreg.searching.variation.extension import extend
@@ -22,7 +30,6 @@ from symreg.searching.variation.kin import Draft, Kin, directed, draft, neighbou
 from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane
 from symreg.searching.variation.mutations import MUTATIONS_OF_TREES, limit
 from symreg.searching.variation.parts import (
-    PRODUCTS,
     heads_of,
     radial_parts,
     radials,
@@ -76,6 +83,7 @@ class Variation:
         self.trees = Trees(x_range, summed, heads_of(keys))
         self._choice = [k for k, key in enumerate(keys) if overs is None or key.over in overs]
         self.kin = Kin(keys, self._choice, settings.shared)
+        self._sharing = self.keys if may_share(self.keys) else ()
         self._overs = {self.keys[k].over for k in self._choice}
         self._needed = frozenset(k for k in self._choice if self.keys[k].over == PAIRS)
         """Keys of which a whole individual has a term each; it has any term where there are none.
@@ -171,7 +179,7 @@ class Variation:
             split = {coded: split.get(coded, False) for coded in self.kin.levelled([*split])}
         if not self.is_whole(split) or len(split) > self.settings.max_terms * len(self.keys):
             return ()
-        n_nonlinear = sum([len(coded.constants) for coded in split])
+        n_nonlinear = self.n_fitted(split) - len(split)
         if n_nonlinear > self.settings.max_nonlinear or self._exceeded(split):
             return ()
         for coded, inherited in split.items():
@@ -212,11 +220,19 @@ class Variation:
     def _exceeded(self, coded_terms: Collection[CodedTerm]) -> set[str]:
         """Which limits of a run file the terms are beyond, by name."""
         found, most = set(), self.settings.max_constants
-        if complexity(coded_terms) > self.settings.max_complexity:
+        if self.complexity(coded_terms) > self.settings.max_complexity:
             found.add("max_complexity")
-        if most and n_fitted(coded_terms) > most:
+        if most and self.n_fitted(coded_terms) > most:
             found.add("max_constants")
         return found
+
+    def complexity(self, coded_terms: Iterable[CodedTerm]) -> int:
+        """What terms cost, a shared form once."""
+        return complexity(coded_terms, self._sharing)
+
+    def n_fitted(self, coded_terms: Iterable[CodedTerm]) -> int:
+        """Fitted reals of terms, tied ones being one."""
+        return n_fitted(coded_terms, self._sharing)
 
     def is_whole(self, coded_terms: Iterable[CodedTerm]) -> bool:
         """Whether there is a term, and one for each pair, which keeps its atoms apart."""

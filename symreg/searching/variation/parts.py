@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symreg.language.canonical import build
+from symreg.language.operators import PRODUCTS
 from symreg.language.text import Nested
 from symreg.language.tree import mapped, operands
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS, kind_of
 from symreg.terms.term import sums_in
-
-PRODUCTS = ("product", "unlike")
-"""Separable functions, of one radial factor for both neighbours or of one for each."""
 
 
 def heads_of(keys: Sequence[Key]) -> list[Nested]:
