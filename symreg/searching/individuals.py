@@ -143,15 +143,20 @@ def from_arrays(arrays: Arrays) -> list[Individual]:
     """Undo ``to_arrays``."""
     batch = Batch(**{name: arrays[name] for name in Batch._fields})
     weights, cuts = arrays["weights"].tolist(), pairwise(batch.term_start.tolist())
-    columns = (
-        arrays[name].tolist()
-        for name in ("complexity", "error", "fingerprint", "born", "screened", "violation")
-    )
+    names = "error", "fingerprint", "born", "screened", "violation", "complexity"
+    columns = (arrays[name].tolist() for name in names)
     return [
         Individual(
-            coded_terms, error, tuple(weights[low:high]), tuple(shape), *rest, complexity=size
+            coded_terms,
+            error,
+            tuple(weights[low:high]),
+            tuple(fingerprint),
+            born,
+            screened,
+            violation,
+            complexity=size,
         )
-        for coded_terms, (low, high), size, error, shape, *rest in zip(
+        for coded_terms, (low, high), error, fingerprint, born, screened, violation, size in zip(
             decode(batch), cuts, *columns, strict=True
         )
     ]

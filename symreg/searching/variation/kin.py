@@ -6,16 +6,18 @@ equal values are tied. With one key of each kind there is nothing to share, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from symreg.fit.programs.batch import CodedTerm
-from symreg.language.canonical import canonical, shaped, valued
+from symreg.language.canonical import build, canonical, shaped, valued
 from symreg.language.text import Nested
-from symreg.language.tree import mapped
+from symreg.language.tree import mapped, operands
 from symreg.searching.randomness import random
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.term import sums_in
 
 EVERYWHERE, AROUND = 0.5, 0.2
 """How often a new form goes to all keys of its kind, and to all that have a species in common."""
@@ -51,7 +53,30 @@ def directed(tree: Nested, centre: str, names: dict[str, str] | None = None) -> 
         return mapped(tree, lambda u: directed(u, centre, names))
     over, name, *species = tree[1]
     near = sorted((names or {}).get(one, one) for one in species)
-    return "sum", (over, name, *(near if set(near) != {centre} else ())), tree[2]
+    summand = tree[2] if len(set(near)) > 1 else of_alike(tree[2])
+    return build("sum", (over, name, *(near if set(near) != {centre} else ())), summand)
+
+
+def summed_over(tree: Nested, centre: str) -> set[str]:
+    """Species of all neighbours that a function of sums of a centre is over."""
+    return {one for node in sums_in(tree) for one in neighbours(node[1], centre)}
+
+
+def over_all_species(tree: Nested, near: Sequence[str]) -> Nested:
+    """A function of sums with those over pairs over all neighbours, each species with a weight.
+
+    The first of ``near`` is the centre's own, if it meets that.
+    """
+    if tree[0] == "sum" and tree[1][0] == PAIRS and near:
+        heads = [(*tree[1][:2], other) for other in near]
+        total = build("sum", heads[0], tree[2])  # this one sets the scale
+        for head in heads[1:]:
+            weight = "const", math.exp(random.gauss(0.0, 0.5))
+            total = build("add", total, build("mul", weight, build("sum", head, tree[2])))
+        return total
+    if tree[0] == "sum" or not operands(tree):
+        return tree
+    return build(*mapped(tree, lambda u: over_all_species(u, near)))
 
 
 def of_alike(tree: Nested) -> Nested:
@@ -71,8 +96,18 @@ class Kin:
             k: [n for n in choice if keys[n].over == key.over] for k, key in enumerate(keys)
         }
         self.together = {"auto": TOGETHER, "never": 0.0, "always": 1.0}[shared]
+        self._met = {key.centre: self._partners(key.centre) for key in keys}
         self.any = any(len(alike) > 1 for alike in self._alike.values())
         """Whether a kind has several keys."""
+
+    def _partners(self, centre: str) -> list[str]:
+        pairs = [set(key.species) for key in self.keys if key.over == PAIRS]
+        others = {one for pair in pairs if centre in pair and len(pair) > 1 for one in pair}
+        return [*([centre] if {centre} in pairs else []), *sorted(others - {centre})]
+
+    def met_by(self, centre: str) -> list[str]:
+        """Species that are neighbours of a centre, its own first."""
+        return self._met[centre]
 
     def others(self, key: int) -> list[int]:
         """Other keys of the kind."""
@@ -87,7 +122,7 @@ class Kin:
         if new.is_function:
             swapped = {old.centre: new.centre, new.centre: old.centre}
             tree = canonical(_swapped(tree, old.centre, new.centre, swapped))
-        elif len(set(new.species[1:])) == 1:
+        elif not new.is_unlike:
             tree = of_alike(tree)
         return Draft(key, tree)
 

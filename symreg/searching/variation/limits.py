@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +13,7 @@ from symreg.language import Shape
 from symreg.language.operators import OPERATORS
 from symreg.language.text import Nested
 from symreg.language.tree import mapped, operands
+from symreg.terms.kinds import adjective_of
 from symreg.terms.term import sums_in
 
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
@@ -42,6 +43,18 @@ class VariationSettings:
     """Whether several keys have forms in common: ``auto``, ``never`` or ``always``."""
     importance: tuple[float, ...] = ()
     """How likely each key is given a new form, relative to others; alike unless given."""
+
+
+def too_tight(
+    settings: VariationSettings, exceeded: Sequence[Collection[str]], overs: Collection[str]
+) -> str:
+    """Words for limits within which there is hardly any formula; ``exceeded`` are those of many."""
+    # The limit that alone kept most away is the one to change.
+    limit, size = f"max_complexity is {settings.max_complexity}", "is as short as that"
+    if exceeded.count({"max_constants"}) > exceeded.count({"max_complexity"}):
+        limit, size = f"max_constants is {settings.max_constants}", "has as few constants"
+    kinds = " and ".join(sorted(map(adjective_of, overs)))
+    return f"[terms] {limit}: hardly any formula of {kinds} terms {size}; make it larger"
 
 
 def is_sane(coded: CodedTerm) -> bool:

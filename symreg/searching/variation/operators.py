@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect
 from collections.abc import Collection, Iterable, Sequence
 
@@ -14,7 +13,6 @@ from symreg.fit.programs.batch import CodedTerm, fits
 from symreg.language.canonical import build, shaped, terms_of
 from symreg.language.operators import PRODUCTS
 from symreg.language.text import ONE, Nested
-from symreg.language.tree import mapped, operands
 from symreg.searching.individuals import (
     Candidate,
     Individual,
@@ -26,8 +24,17 @@ from symreg.searching.individuals import (
 from symreg.searching.randomness import random
 from symreg.searching.variation.exchange import BY_KEY, crossed_by_key, exchanged
 from symreg.searching.variation.extension import extend
-from symreg.searching.variation.kin import Draft, Kin, directed, draft, neighbours, of_alike
-from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane
+from symreg.searching.variation.kin import (
+    Draft,
+    Kin,
+    directed,
+    draft,
+    neighbours,
+    of_alike,
+    over_all_species,
+    summed_over,
+)
+from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane, too_tight
 from symreg.searching.variation.mutations import MUTATIONS_OF_TREES, limit
 from symreg.searching.variation.parts import (
     heads_of,
@@ -39,7 +46,7 @@ from symreg.searching.variation.rates import BETWEEN_KEYS, MUTATIONS, OPERATORS
 from symreg.searching.variation.trees import Trees
 from symreg.searching.variation.types import Angular, Atomic, Radial, Separable, Triplet
 from symreg.terms import Key
-from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of, kinds
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, kinds
 from symreg.terms.term import sums_in
 
 MOST_TRIES = 400
@@ -80,16 +87,15 @@ class Variation:
         self.settings, self.keys, self.loans = settings, tuple(keys), tuple(loans)
         there = {key.over for key in keys} - {PAIRS}
         summed = [PAIRS, *(k.over for k in kinds() if k.over in there)]
-        self.trees = Trees(x_range, summed, heads_of(keys))
+        unlike = any(key.is_unlike for key in keys)
+        self.trees = Trees(x_range, summed, heads_of(keys), unlike)
         self._choice = [k for k, key in enumerate(keys) if overs is None or key.over in overs]
         self.kin = Kin(keys, self._choice, settings.shared)
         self._sharing = self.keys if may_share(self.keys) else ()
         self._overs = {self.keys[k].over for k in self._choice}
         self._needed = frozenset(k for k in self._choice if self.keys[k].over == PAIRS)
-        """Keys of which a whole individual has a term each; it has any term where there are none.
-        """
+        """Keys of which a whole individual has a term each."""
         self._number = {key: k for k, key in enumerate(self.keys)}
-        self._species = sorted({symbol for key in keys for symbol in key.species})
 
     def random(self, count: int, rng: np.random.Generator) -> list[tuple[CodedTerm, ...]]:
         """Random individuals; a ``ValueError`` says which limit hardly any is within."""
@@ -102,14 +108,7 @@ class Variation:
                 if len(found) == count:
                     return found
             exceeded = [self._exceeded(self._split(self._drawn())) for _ in range(MOST_TRIES)]
-        # The limit that alone kept most away is the one to change.
-        limit, size = f"max_complexity is {self.settings.max_complexity}", "is as short as that"
-        if exceeded.count({"max_constants"}) > exceeded.count({"max_complexity"}):
-            limit, size = f"max_constants is {self.settings.max_constants}", "has as few constants"
-        raise ValueError(
-            f"[terms] {limit}: hardly any formula of "
-            f"{' and '.join(sorted(map(adjective_of, self._overs)))} terms {size}; make it larger"
-        )
+        raise ValueError(too_tight(self.settings, exceeded, self._overs))
 
     def _drawn(self) -> list[Draft]:
         """Random terms: one to three, or one or two of each kind."""
@@ -194,15 +193,10 @@ class Variation:
         if not self.keys[coded.key].is_function:
             return True
         tree = draft(coded).tree
-        return self._meets(coded.key, tree) and is_embedding(
+        met = set(self.kin.met_by(self.keys[coded.key].centre))
+        return summed_over(tree, self.keys[coded.key].centre) <= met and is_embedding(
             tree, self.settings.max_sums, self.trees.overs
         )
-
-    def _meets(self, key: int, tree: Nested) -> bool:
-        """Whether the centre of a function has all neighbours that it sums over."""
-        centre = self.keys[key].centre
-        near = {one for node in sums_in(tree) for one in neighbours(node[1], centre)}
-        return all(self._known((centre, one)) for one in near)
 
     def _split(self, coded_terms: Sequence[CodedTerm | Draft]) -> dict[CodedTerm, bool]:
         """The terms that sums are made of, each of its kind, and whether they are as they were."""
@@ -265,7 +259,7 @@ class Variation:
                 return None
         elif tree == ONE and over == TRIPLETS:
             tree = ("product", ONE, ONE)
-        elif tree[0] == "unlike" and (tree[1] == tree[2] or len(set(species[1:])) == 1):
+        elif not self.keys[key].is_unlike:
             tree = of_alike(tree)
         return CodedTerm(key, *shaped(tree))
 
@@ -276,28 +270,8 @@ class Variation:
         depth = random.choice((1, 2, 2, 3)) + (kind is Separable)
         tree = self.trees.nested(self.trees.grow(kind, depth))
         if self.keys[key].is_function and self.trees.heads and random.random() < ALL_SPECIES:
-            tree = self._over_all_species(key, tree)
+            tree = over_all_species(tree, self.kin.met_by(self.keys[key].centre))
         return Draft(key, tree)
-
-    def _over_all_species(self, key: int, tree: Nested) -> Nested:
-        """A function whose sums over pairs are over all neighbours, each species with a weight."""
-        centre = self.keys[key].centre
-        if (tree[0] == "sum" and tree[1][0] != PAIRS) or not operands(tree):
-            return tree
-        if tree[0] != "sum":
-            return build(*mapped(tree, lambda u: self._over_all_species(key, u)))
-        near = [other for other in self._species if self._known((centre, other))]
-        total: Nested = ("int", 0)
-        for n, other in enumerate(near):
-            one = build("sum", (*tree[1][:2], *((other,) if other != centre else ())), tree[2])
-            if n:  # the first sets the scale
-                one = build("mul", ("const", math.exp(random.gauss(0.0, 0.5))), one)
-            total = build("add", total, one) if n else one
-        return total if near else tree
-
-    def _known(self, pair: tuple[str, str]) -> bool:
-        """Whether the data show a pair of species within the cutoff."""
-        return Key(PAIRS, pair).ordered() in self._number
 
     def _has_radial_part(self, coded: CodedTerm) -> bool:
         return coded.shape.root[0] in PRODUCTS or self.keys[coded.key].is_function
@@ -308,8 +282,7 @@ class Variation:
             return [*changed, *self.kin.spread(self._random_draft(self._chosen(self._choice)))]
         if name in _BETWEEN_KEYS:
             return exchanged(name, coded_terms, self.kin, self._split_off)
-        place = random.randrange(len(changed))
-        composed: list[int] = []
+        place, composed = random.randrange(len(changed)), list[int]()
         if name in ("factor", "borrow"):
             composed = [k for k, coded in enumerate(coded_terms) if self._has_radial_part(coded)]
         if name == "borrow" and (composed or self.loans) and self._pairs(changed):
@@ -320,11 +293,11 @@ class Variation:
         group = self.kin.group(coded_terms, place)
         if name == "drop" and len(changed) > len(group):
             return [coded for k, coded in enumerate(changed) if k not in group]
-        for k, new in zip(group, self._changed(name, [coded_terms[k] for k in group]), strict=True):
-            if name == "duplicate":
-                changed.append(new)
-            else:
-                changed[k] = new
+        new = self._changed(name, [coded_terms[k] for k in group])
+        if name == "duplicate":
+            return [*changed, *new]
+        for k, one in zip(group, new, strict=True):
+            changed[k] = one
         return changed
 
     def _changed(self, name: str, coded_terms: Sequence[CodedTerm]) -> list[Draft]:
@@ -363,6 +336,10 @@ class Variation:
         if random.random() < 0.5:
             radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
             return Draft(key, with_radial_part(tree, chosen, radial))
+        if tree[0] == "product" and self.keys[key].is_unlike and random.random() < 0.5:
+            radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
+            both = random.choice(((chosen, radial), (radial, chosen)))
+            return Draft(key, ("unlike", *both, tree[2]))
         if tree[0] in PRODUCTS:
             angular = self.trees.nested(self.trees.expression(self.trees.pset, Angular))
             return Draft(key, (*tree[:-1], angular))

@@ -52,7 +52,8 @@ class Trees:
     """DEAP's trees of the primitive set: from nested forms and back, and made at random.
 
     ``overs`` is what sums of functions may be over, the commonest first; ``heads`` are those of
-    sums over neighbours of other species than the centre's.
+    sums over neighbours of other species than the centre's, and with ``unlike`` products may have
+    two radial factors.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class Trees:
         x_range: tuple[float, float],
         overs: Sequence[str] = (PAIRS,),
         heads: Sequence[Nested] = (),
+        unlike: bool = False,
     ) -> None:
         self.x_range, self.overs, self.heads = x_range, tuple(overs), tuple(heads)
-        self.pset = primitive_set(heads)
+        self.pset = primitive_set(heads, unlike)
         self._directed = {
             over: [name_of_sum(head) for head in heads if head[0] == over] for over in overs
         }

@@ -88,10 +88,11 @@ def name_of_sum(head: Nested) -> str:
     return SUMMED + "_".join((over, *species))
 
 
-def primitive_set(heads: Sequence[Nested] = ()) -> gp.PrimitiveSetTyped:
+def primitive_set(heads: Sequence[Nested] = (), unlike: bool = False) -> gp.PrimitiveSetTyped:
     """The primitive set: typed operators, sums, variables, constants and exponents.
 
-    There are sums over neighbours of the centre's species, and those of ``heads`` of others.
+    There are sums over neighbours of the centre's species, and those of ``heads`` of others; with
+    ``unlike`` products of a radial factor for each neighbour.
     """
     variables = [(name, kind) for kind, names in VARIABLES.items() for name in names]
     pset = gp.PrimitiveSetTyped("symreg", [kind for _, kind in variables], Separable)
@@ -106,6 +107,8 @@ def primitive_set(heads: Sequence[Nested] = ()) -> gp.PrimitiveSetTyped:
     for kind in (Radial, Atomic):
         pset.addPrimitive(operator.pow, [kind, Constant], kind, name="pow" + SUFFIX[kind])
     pset.addPrimitive(operator.mul, [Radial, Angular], Separable, name="product")
+    if unlike:
+        pset.addPrimitive(operator.mul, [Radial, Radial, Angular], Separable, name="unlike")
     for head in (*((kind.over, kind.name) for kind in kinds()), *heads):
         summand = Radial if len(kind_of(head[0]).variables) == 1 else Separable
         pset.addPrimitive(operator.neg, [summand], Atomic, name=name_of_sum(head))
