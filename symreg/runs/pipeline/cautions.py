@@ -47,7 +47,8 @@ def _unknown_energies(design: Design) -> list[str]:
     if len(rows) == 1:
         share = rows[0, : design.n_e0] / np.abs(rows[0, : design.n_e0]).min()
         one = zip(design.species, np.abs(share), strict=True)
-        known = f"as one sum, that of {''.join(f'{s}{round(n, 2):g}' for s, n in one)}, alone"
+        names = (f"{s}{'' if abs(n - 1) < 1e-6 else f'{n:.3g}'}" for s, n in one)
+        known = f"as one sum, that of {''.join(names)}, alone"
     return [
         f"the compositions in training tell the energies of free {species} {known}: e0 of each is "
         "the least that fits, energies of other compositions and cohesive energies mean nothing. "
