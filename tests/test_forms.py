@@ -22,7 +22,15 @@ from symreg.structures import DataSettings, read_structures
 from symreg.structures.neighbours import nearest_neighbour_mean
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
-from symreg.terms.known import FORMS, MANY_BODY_FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
+from symreg.terms.kinds import TRIPLETS as OVER_TRIPLETS
+from symreg.terms.known import (
+    FORMS,
+    MANY_BODY_FORMS,
+    THREE_BODY_FORMS,
+    known_forms,
+    terms_of_form,
+    versions,
+)
 from symreg.terms.lengths import Lengths
 
 AR = Key.of("Ar", "Ar")
@@ -60,7 +68,7 @@ TRIPLETS = np.random.default_rng(2).uniform((0.8, 0.8, -1), (1.8, 1.8, 1), (50, 
 
 
 def named(name):
-    return next(form for form in FORMS + THREE_BODY_FORMS if form.name == name)
+    return next(form for form in FORMS + THREE_BODY_FORMS + MANY_BODY_FORMS if form.name == name)
 
 
 def three_body_trees(name):
@@ -314,3 +322,55 @@ def test_searches_start_from_forms_of_as_few_sums_as_they_may_have():
     coded_terms = coded_terms_of(terms, COPPER)
     assert is_within(TermSettings(max_sums=2), coded_terms)
     assert not is_within(TermSettings(max_sums=1), coded_terms)
+
+
+# Several elements.
+
+ALLOY = tuple(map(Key.read, ("Cu-Cu", "Cu-Ni", "Ni-Ni", "Cu", "Ni")))
+COMPOUND = tuple(map(Key.read, ("Hf-Hf", "Hf-O", "O-O", "Hf;O-O", "O;Hf-Hf", "O;Hf-O")))
+
+
+def constants_of(terms):
+    return {constant for term in terms for constant in term.constants}
+
+
+def test_a_known_form_of_one_element_has_one_version():
+    for form in (*FORMS, *MANY_BODY_FORMS):
+        ((name, terms),) = versions(form, COPPER)
+        assert (name, terms) == (form.name, terms_of_form(form, COPPER))
+
+
+def test_constants_of_a_form_are_tied_over_all_keys_or_each_has_its_own():
+    (tied, one), (own, two) = versions(named("Buckingham"), COMPOUND[:3])
+    assert tied == "Buckingham, constants of all keys"
+    assert own == "Buckingham, constants of each key"
+    counts = [Expression(terms, (1.0,) * len(terms)).n_constants for terms in (one, two)]
+    assert counts == [6 + 1, 6 + 3]
+    ((name, _),) = versions(named("Lennard-Jones"), COMPOUND[:3])
+    assert name == "Lennard-Jones"
+
+
+def test_stillinger_and_weber_have_an_angle_for_each_triplet():
+    found = dict(versions(named("Stillinger-Weber-like"), COMPOUND))
+    terms = found["Stillinger-Weber-like, angles of each key"]
+    angular = [term for term in terms if term.key.over == OVER_TRIPLETS]
+    assert len({term.constants[-1] for term in angular}) == 3
+    assert len(constants_of(angular)) == 3 + 1
+
+
+def test_densities_of_alloys_are_over_neighbours_of_every_species():
+    found = dict(versions(named("Gupta"), ALLOY))
+    copper, nickel = (
+        str(term) for term in found["Gupta, constants of all keys"] if term.key.is_function
+    )
+    assert copper == "Cu: sqrt(sum(exp(-4.6*x)) + 1.02*sum_Ni(exp(-4.6*x)))"
+    assert nickel == "Ni: sqrt(sum(exp(-4.6*x)) + 1.03*sum_Cu(exp(-4.6*x)))"
+    for form in MANY_BODY_FORMS:
+        for _, terms in versions(form, ALLOY):
+            assert all(("sum_" in str(term)) == (term.key.is_function) for term in terms), form.name
+
+
+def test_an_element_that_never_meets_its_own_kind_has_densities_of_the_others():
+    keys = (*ALLOY[:2], *ALLOY[3:])
+    (*_, last) = terms_of_form(named("Gupta"), keys)
+    assert str(last) == "Ni: sqrt(sum_Cu(exp(-4.6*x)))"

@@ -33,7 +33,7 @@ from symreg.searching.tasks import gate_of
 from symreg.structures import SPLITS, DataReport, Structures, read_structures
 from symreg.structures.neighbours import closest_distances, nearest_neighbour_mean
 from symreg.terms import Expression, Key, Term
-from symreg.terms.known import Form, known_forms, terms_of_form
+from symreg.terms.known import Form, known_forms, versions
 from symreg.terms.lengths import Lengths
 
 
@@ -264,16 +264,17 @@ def baselines(prepared: Prepared) -> dict[str, Baseline]:
     """Known forms fitted to the data, by name; one that the grid cannot resolve is left out."""
     found = {}
     for form in prepared.forms:
-        expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
-        if np.isfinite(loss):
-            found[form.name] = Baseline(
-                complexity=expression.complexity,
-                n_constants=expression.n_constants,
-                error=prepared.design.error(loss),
-                expression=expression.text(),
-                terms=expression,
-                source=form.source,
-            )
+        for name, terms in versions(form, prepared.design.keys):
+            expression, loss = best_fit(prepared, terms)
+            if np.isfinite(loss):
+                found[name] = Baseline(
+                    complexity=expression.complexity,
+                    n_constants=expression.n_constants,
+                    error=prepared.design.error(loss),
+                    expression=expression.text(),
+                    terms=expression,
+                    source=form.source,
+                )
     return found
 
 

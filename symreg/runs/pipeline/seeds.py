@@ -15,7 +15,7 @@ from symreg.searching.individuals import coded_terms_of, complexity, n_fitted
 from symreg.searching.variation.limits import n_sums
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS
-from symreg.terms.known import terms_of_form
+from symreg.terms.known import versions
 
 
 def check(settings: Settings) -> None:
@@ -67,12 +67,12 @@ def of_known_forms(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
     if not prepared.settings.terms.library_seeds:
         return []
     found, general = [], prepared.settings.terms.three_body == "general"
+    keys = prepared.design.keys
     for form in prepared.forms:
         if form.is_seed and (general or form.is_separable):
-            expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
-            coded_terms = coded_terms_of(expression.terms, prepared.design.keys)
-            if np.isfinite(loss) and is_within(
-                prepared.settings.terms, coded_terms, prepared.design.keys
-            ):
-                found.append(coded_terms)
+            for _, terms in versions(form, keys):
+                expression, loss = best_fit(prepared, terms)
+                coded_terms = coded_terms_of(expression.terms, keys)
+                if np.isfinite(loss) and is_within(prepared.settings.terms, coded_terms, keys):
+                    found.append(coded_terms)
     return found
