@@ -209,21 +209,19 @@ def terms_of_form(form: Form, keys: Sequence[Key]) -> tuple[Term, ...]:
     return tuple(found)
 
 
-def versions(form: Form, keys: Sequence[Key]) -> Iterator[tuple[str, tuple[Term, ...]]]:
-    """Names and terms of the ways in which keys can have a form.
+def untied(terms: Sequence[Term]) -> Iterator[tuple[str, tuple[Term, ...]]]:
+    """Versions of a form whose terms have tied constants: with more of them, told in words.
 
-    With one key of each kind there is one. Else constants are tied, or those of the cosine are the
-    own ones of each key, or all are.
+    Those of the cosine are the own ones of each key, or all are. There are none where each kind has
+    one key, or where there are no constants.
     """
-    terms = terms_of_form(form, keys)
+    keys = {term.key for term in terms}
     if len({key.over for key in keys}) == len(keys) or not any(term.constants for term in terms):
-        yield form.name, terms
         return
-    yield f"{form.name}, constants of all keys", terms
     by_angle = _apart(terms, _angular)
     if by_angle != terms:
-        yield f"{form.name}, angles of each key", by_angle
-    yield f"{form.name}, constants of each key", _apart(terms, lambda t: range(len(t.constants)))
+        yield "angles of each key", by_angle
+    yield "constants of each key", _apart(terms, lambda term: range(len(term.constants)))
 
 
 _STEP = 0.01

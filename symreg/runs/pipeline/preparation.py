@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from symreg.searching.tasks import gate_of
 from symreg.structures import SPLITS, DataReport, Structures, read_structures
 from symreg.structures.neighbours import closest_distances, nearest_neighbour_mean
 from symreg.terms import Expression, Key, Term
-from symreg.terms.known import Form, known_forms, versions
+from symreg.terms.known import Form, known_forms, terms_of_form, untied
 from symreg.terms.lengths import Lengths
 
 
@@ -107,6 +107,11 @@ class Prepared:
         """Known forms that can be fitted to these data."""
         cutoffs = [cutoff.kind for cutoff in self.lengths.every_cutoff]
         return known_forms(self.design.keys, cutoffs, self.lengths.r0)
+
+    @cached_property
+    def known(self) -> list[tuple[Form, str, Expression, float]]:
+        """Known forms with the names of their versions, their fits and losses."""
+        return [(form, *fit) for form in self.forms for fit in fits_of(self, form)]
 
     @cached_property
     def spread(self) -> float:
@@ -262,20 +267,30 @@ def label_line(prepared: Prepared) -> str:
 
 def baselines(prepared: Prepared) -> dict[str, Baseline]:
     """Known forms fitted to the data, by name; one that the grid cannot resolve is left out."""
-    found = {}
-    for form in prepared.forms:
-        for name, terms in versions(form, prepared.design.keys):
-            expression, loss = best_fit(prepared, terms)
-            if np.isfinite(loss):
-                found[name] = Baseline(
-                    complexity=expression.complexity,
-                    n_constants=expression.n_constants,
-                    error=prepared.design.error(loss),
-                    expression=expression.text(),
-                    terms=expression,
-                    source=form.source,
-                )
-    return found
+    return {
+        name: Baseline(
+            complexity=expression.complexity,
+            n_constants=expression.n_constants,
+            error=prepared.design.error(loss),
+            expression=expression.text(),
+            terms=expression,
+            source=form.source,
+        )
+        for form, name, expression, loss in prepared.known
+        if np.isfinite(loss)
+    }
+
+
+def fits_of(prepared: Prepared, form: Form) -> Iterator[tuple[str, Expression, float]]:
+    """Fits of a known form and their losses: with tied constants, from where others are untied."""
+    expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
+    freer = list(untied(expression.terms))
+    yield f"{form.name}, constants of all keys" if freer else form.name, expression, loss
+    for words, terms in freer:
+        found = prepared.fitter.refit(terms, AS_IT_IS)
+        if not (np.isfinite(loss) and np.isfinite(found[1])):
+            found = best_fit(prepared, terms)
+        yield f"{form.name}, {words}", *found
 
 
 STARTS = (1.0, 0.8, 1.25, 0.6, 1.6)

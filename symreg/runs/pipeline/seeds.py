@@ -10,12 +10,11 @@ import numpy as np
 from symreg.config import Settings, TermSettings
 from symreg.fit.programs.batch import CodedTerm
 from symreg.runs import open_run
-from symreg.runs.pipeline.preparation import Prepared, best_fit
+from symreg.runs.pipeline.preparation import Prepared
 from symreg.searching.individuals import coded_terms_of, complexity, n_fitted
 from symreg.searching.variation.limits import n_sums
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS
-from symreg.terms.known import versions
 
 
 def check(settings: Settings) -> None:
@@ -68,11 +67,9 @@ def of_known_forms(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
         return []
     found, general = [], prepared.settings.terms.three_body == "general"
     keys = prepared.design.keys
-    for form in prepared.forms:
+    for form, _, expression, loss in prepared.known:
         if form.is_seed and (general or form.is_separable):
-            for _, terms in versions(form, keys):
-                expression, loss = best_fit(prepared, terms)
-                coded_terms = coded_terms_of(expression.terms, keys)
-                if np.isfinite(loss) and is_within(prepared.settings.terms, coded_terms, keys):
-                    found.append(coded_terms)
+            coded_terms = coded_terms_of(expression.terms, keys)
+            if np.isfinite(loss) and is_within(prepared.settings.terms, coded_terms, keys):
+                found.append(coded_terms)
     return found
