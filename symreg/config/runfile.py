@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from symreg.config.proposals import term_proposals
 from symreg.config.settings import Settings, SettingsError, toml_value
 from symreg.files import one_line
 from symreg.structures.settings import LISTS
@@ -212,9 +213,16 @@ _LIMITS = {
 }
 
 
+_KINDS_OF_TERMS = {
+    "three_body": ("false", '"separable": also h(r_ij) h(r_ik) p(cos); "general": any function'),
+    "many_body": ("false", "true: also functions of sums over neighbours, as metals need"),
+}
+
+
 def template(
     files: Sequence[str] | Mapping[str, Sequence[str]] = (),
     proposed: Mapping[str, tuple[float, str]] | None = None,
+    species: Sequence[str] = (),
 ) -> str:
     """Text of a commented run file for data files in the same folder.
 
@@ -224,6 +232,8 @@ def template(
         Files to train with, or files by use: ``train``, ``validation``, ``test``.
     proposed
         Values of filters of ``[data]``, and their reasons.
+    species
+        Elements of the data; for several of them kinds of terms are proposed.
 
     Examples
     --------
@@ -236,6 +246,10 @@ def template(
     limits = {name: (proposed or {}).get(name, (0.0, text)) for name, text in _LIMITS.items()}
     filters = "\n".join(
         f"{f'{name} = {value}':<30} # {reason}" for name, (value, reason) in limits.items()
+    )
+    kinds = "\n".join(
+        f"{f'{name} = {value}':<30} # {reason}"
+        for name, (value, reason) in (_KINDS_OF_TERMS | term_proposals(species)).items()
     )
     return f"""\
 # A symreg run. Keys left out take the values shown here. Start it with `symreg run` and this file.
@@ -257,8 +271,7 @@ group_key = "group"            # info key that names a structure's group
 # stress_key = "REF_stress"
 
 [terms]
-three_body = false             # "separable": also h(r_ij) h(r_ik) p(cos); "general": any function
-many_body = false              # true: also functions of sums over neighbours, as metals need
+{kinds}
 r_cut = 6.0                    # angstrom
 # r_cut_three_body = 4.2       # angstrom, with three_body; 0.7 r_cut unless given
 cutoff = "septic"              # none, septic, cosine, poet, stillinger_weber
