@@ -20,11 +20,12 @@ from symreg.arrays import Floats
 from symreg.fit.programs.batch import CodedTerm
 from symreg.fit.projected.fitter import Fitter
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Candidate, Individual, n_fitted
+from symreg.searching.individuals import Candidate, Individual
 from symreg.searching.island import UNGUARDED, EvolutionSettings, Generation, Guard, Island
 from symreg.searching.selection import front, survivors, without_duplicates
 from symreg.searching.variation import VariationSettings
-from symreg.searching.variation.operators import draft, radial_parts
+from symreg.searching.variation.kin import draft
+from symreg.searching.variation.parts import radial_parts
 from symreg.searching.variation.rates import no_credit
 from symreg.terms.kinds import PAIRS
 
@@ -150,13 +151,13 @@ class Backfitting:
         best = front(alone)
         limit = rng.choice(CLOSE) * best[-1].error
         held = next(individual for individual in best if individual.error <= limit)
-        limits, n_nonlinear = self.limits, sum(len(g.constants) for g in held.coded_terms)
+        limits, fitted = self.limits, self.whole.variation.n_fitted(held.coded_terms)
+        n_nonlinear = fitted - len(held.coded_terms)
         left = replace(
             limits,
             max_complexity=limits.max_complexity - held.complexity,
             max_nonlinear=limits.max_nonlinear - n_nonlinear,
-            max_constants=limits.max_constants
-            and limits.max_constants - n_fitted(held.coded_terms),
+            max_constants=limits.max_constants and limits.max_constants - fitted,
         )
         loans = [part for coded in held.coded_terms for part in radial_parts(draft(coded).tree)]
         count = 2 * self.settings.population_size

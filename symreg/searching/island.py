@@ -19,7 +19,7 @@ from symreg.fit.projected.judging import DEPENDENT, FITTED
 from symreg.language import Tree
 from symreg.language.text import Nested
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Candidate, Individual, complexity, reduced_range, structure
+from symreg.searching.individuals import Candidate, Individual, reduced_range, structure
 from symreg.searching.selection import front, survivors, tournament, without_duplicates
 from symreg.searching.variation import Variation, VariationSettings
 from symreg.searching.variation.limits import is_sane
@@ -140,14 +140,20 @@ class Island:
                 kept = [g for t, g in enumerate(coded_terms) if own[t] != 0 and t != spares[k]]
                 if self.variation.is_whole(kept):
                     shorter.append(Candidate(tuple(kept), born, made))
-                continue
+                if 0.0 in own or not self.variation.lacks_some(kept):
+                    continue  # else it is the one term of a pair, which keeps its atoms apart
             size = math.sqrt(2 * losses[k]) or 1.0
             error = self.fitter.design.error(losses[k])
             screened = math.nan
             if not settings.on_all and self.fitter.is_direct(coded_terms):
                 error, screened = math.inf, error
             shape = prints[k][0] / size, prints[k][1] / size
-            fitted.append(Individual(coded_terms, error, own, shape, born, screened, made=made))
+            count = self.variation.complexity(coded_terms)
+            fitted.append(
+                Individual(
+                    coded_terms, error, own, shape, born, screened, made=made, complexity=count
+                )
+            )
         return fitted, shorter
 
     def _fits(
@@ -173,7 +179,8 @@ class Island:
         best = front(map(_by_screening, rivals))
         sizes = [i.complexity for i in best]
         losses = [np.inf, *(self.fitter.design.loss_of(HOPELESS * i.error) for i in best)]
-        return np.array([losses[bisect_right(sizes, complexity(c))] for c in candidates])
+        counts = map(self.variation.complexity, candidates)
+        return np.array([losses[bisect_right(sizes, count)] for count in counts])
 
     def chosen(
         self, population: Sequence[Individual], fitted: Sequence[Individual]
