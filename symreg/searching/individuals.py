@@ -30,6 +30,8 @@ class Candidate(NamedTuple):
     """As of individuals."""
     made: int = -1
     """Index of the operator that made it; -1 for none."""
+    moved: tuple[bool, ...] = ()
+    """Terms whose constants are to be fitted, the others being held; empty for all."""
 
 
 @dataclass(eq=False)

@@ -53,6 +53,9 @@ MOST_TRIES = 400
 """Random individuals made for each that is within the limits; beyond it there are none."""
 ALL_SPECIES = 0.5
 """Fraction of random functions whose sums are over neighbours of all species."""
+HELD = 0.8
+"""Fraction of offspring of several keys in which constants of old terms are held: fits of one key
+cost a fraction of those of all."""
 _ROOTS = {FUNCTION: Atomic, TRIPLETS: Triplet}
 """Types of trees that are no products, by what they are over; elsewhere they are radial."""
 _CHANGE = {row.name: row.change for row in MUTATIONS_OF_TREES}
@@ -163,8 +166,16 @@ class Variation:
                     child, born = self._mutate(one.coded_terms, OPERATORS[made]), one.born
                 tidy = self._tidy(child)
                 if tidy:
-                    offspring.append(Candidate(tidy, born, made))
+                    offspring.append(Candidate(tidy, born, made, self._moved(tidy, one)))
         return offspring
+
+    def _moved(self, child: Sequence[CodedTerm], parent: Individual) -> tuple[bool, ...]:
+        """Terms whose constants are fitted: where there are many keys mostly those that are new."""
+        if not self._sharing or random.random() >= HELD:
+            return ()
+        known = set(parent.coded_terms)
+        found = tuple([coded not in known for coded in child])
+        return found if any(found) else ()
 
     def _tidy(self, coded_terms: Sequence[CodedTerm | Draft]) -> tuple[CodedTerm, ...]:
         """Canonical order without duplicates; empty when a limit is broken.
