@@ -153,6 +153,18 @@ def test_tied_constants_are_equal_and_untied_ones_are_not(monkeypatch):
     assert counts == {2}
 
 
+@pytest.mark.parametrize("name", ["tie", "untie", "copy", "merge", "split"])
+def test_products_of_one_radial_factor_stand_beside_those_of_two(monkeypatch, name):
+    angle = ("add", ("c",), ("const", 0.3))
+    one, two = ("product", decay(-3.5), angle), ("unlike", decay(-3.5), decay(-2.5), angle)
+    pairs = tuple(coded_of(k, X6) for k in range(3))
+    forms = [two if KEYS[k].is_unlike else one for k in range(3, 9)]
+    parent = (*pairs, *(coded_of(k, form) for k, form in enumerate(forms, 3)))
+    for coded_terms in children(only(monkeypatch, name), parent):
+        for coded in coded_terms:
+            assert coded.shape.root[0] != "unlike" or KEYS[coded.key].is_unlike
+
+
 def test_a_form_is_split_on_one_key_alone(monkeypatch):
     for coded_terms in children(only(monkeypatch, "split", PAIR_KEYS), SHARED):
         assert len(set(SHARED) & set(coded_terms)) >= 2

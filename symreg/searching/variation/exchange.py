@@ -73,6 +73,8 @@ def _tied(
     factor = math.exp(random.gauss(0.0, _APART))
     for k in targets:
         here = kin.coded(coded_terms[k], one.key)  # its constants in the order of the other's
+        if here.shape is not one.shape:
+            continue  # a product of one radial factor beside one of two
         values = list(here.constants)
         for n in chosen:
             values[n] = one.constants[n] * factor if untie else one.constants[n]
