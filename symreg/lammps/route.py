@@ -29,7 +29,8 @@ class Route:
     files: Mapping[str, str | bytes]
     """Name and content of the files that the commands read."""
     r_min: float
-    """From where on in Å the route follows the formula."""
+    """From where on in Å the route follows the formula; with its ``r_lo``, from where the domain of
+    each pair begins."""
     shares_energies: bool = False
     """Whether atoms share the energy of a triplet, which belongs to its centre elsewhere."""
     splines: Splines | None = None
