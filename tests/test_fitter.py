@@ -78,7 +78,9 @@ def test_fit_is_that_of_scipy_over_all_constants(argon, form):
 
 def test_fit_of_two_elements_is_that_of_scipy(mixture):
     keys = mixture.design.keys
-    start = tuple(Term.at(key, key.parse(text)) for key in keys for text in ("x^-11.5", "x^-6"))
+    texts = [(f"x^-1{n}.5", "x^-6") for n, _ in enumerate(keys)]  # else constants were tied
+    pairs = zip(keys, texts, strict=True)
+    start = tuple(Term.at(key, key.parse(text)) for key, own in pairs for text in own)
     found, loss = mixture.refit(start)
     by_scipy = fitted_by_scipy(mixture, start)
     assert loss == pytest.approx(by_scipy.cost + 0.5 * mixture.problem.rest, rel=1e-9)

@@ -10,6 +10,7 @@ from symreg.fit.projected.tensor import (
     factors,
     fill_values,
     is_separable,
+    of_key,
     tensor_tail,
     triplet_columns,
 )
@@ -30,7 +31,7 @@ LEANING = "exp(-a*x1)*(x2 + b*c)", "x1^n", "sqrt(x1^2 + x2^2 - 1.9*x1*x2*c)", "a
 
 @pytest.fixture(scope="module")
 def tensor(silicon_design):
-    return Fitter(silicon_design).grid.tensor
+    return Fitter(silicon_design).grid.tensors
 
 
 def tree_of(text):
@@ -43,7 +44,7 @@ def arrays(tree):
 
 def column(text, tensor, **changes):
     tree = parse(text, {**START, **changes}, TRIPLET)
-    found, slopes = triplet_columns(*arrays(tree), tensor)
+    found, slopes = triplet_columns(*arrays(tree), tensor, 0)
     return found, dict(zip(tree.names, slopes, strict=True))
 
 
@@ -52,13 +53,13 @@ def filled(tree, tensor):
     # Rows that the points do not fill: what is left of the ones before must not count.
     scratch = registers(INPUTS + constants.size + code.size, constants.size, 19)
     found = factors(tensor, scratch)
-    fill_values(code, arg, constants, tensor, found)
+    fill_values(code, arg, constants, of_key.py_func(tensor, 0), found)
     return code, found
 
 
 def tail(text, tensor, length=2):
     code, found = filled(tree_of(text), tensor)
-    return tensor_tail(code, tensor, found, length)
+    return tensor_tail(code, of_key.py_func(tensor, 0), found, length)
 
 
 # Values and columns
@@ -69,16 +70,16 @@ def test_values_are_those_of_numpy(tensor, text):
     tree = tree_of(text)
     code, found = filled(tree, tensor)
     assert is_separable(code) == (tree.factors is not None) == (text in SEPARABLE)
-    expected = tree(*tensor.points)
+    expected = tree(*tensor.points.T)
     np.testing.assert_allclose(found.values, expected, atol=1e-13 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("text", [*SEPARABLE, *LEANING])
 def test_column_is_the_product_of_the_matrix_and_the_values(tensor, text):
-    angular, _, rows = tensor.matrix.shape
-    matrix = tensor.matrix.transpose(1, 0, 2).reshape(-1, rows)
-    assert len(matrix) == tensor.points.shape[1] == 78 * angular
-    expected = tree_of(text)(*tensor.points) @ matrix
+    angular, rows = tensor.c.size, tensor.matrix.shape[1]
+    matrix = tensor.matrix.reshape(angular, -1, rows).transpose(1, 0, 2).reshape(-1, rows)
+    assert len(matrix) == tensor.points.shape[0] == 78 * angular
+    expected = tree_of(text)(*tensor.points.T) @ matrix
     found, _ = column(text, tensor)
     np.testing.assert_allclose(found, expected, atol=1e-11 * np.abs(expected).max())
 
@@ -124,9 +125,9 @@ def test_functions_outside_their_domain_are_not_numbers(tensor):
 
 
 def tail_by_numpy(tree, tensor, length):
-    x, c = tensor.x, tensor.c
+    x, c = tensor.x[0, 0], tensor.c
     if tree.factors is not None:
-        radial, angular = tree.factors
+        radial, _, angular = tree.factors
         grids = [(radial(x), chebyshev_coefficients(x.size))]
         grids += [(angular(c), chebyshev_coefficients(c.size))]
         sizes = [np.abs(matrix @ values) for values, matrix in grids]

@@ -13,6 +13,7 @@ from symreg.fit.loss import LossSettings
 from symreg.fit.programs.batch import decode
 from symreg.fit.projected.fitter import Fitter
 from symreg.fit.projected.judging import FITTED, TAIL
+from symreg.fit.sums import triplet_grid
 from symreg.fit.sums.triplet_grid import TripletGrid, _add_triplet_rows
 from symreg.records import rmse_table
 from symreg.searching.individuals import terms_from
@@ -74,19 +75,10 @@ def predicted(structures, design, expression, cutoffs=(PAIRS, TRIPLETS)):
     return ExactPath(structures, Lengths(cutoffs[0], cutoffs[1], R0)).predict(expression, e0)
 
 
-def grid_of(**nodes):
-    """Makes a grid of so many nodes."""
-
-    def made(species, r_lo, cutoff):
-        return TripletGrid(Key.of(*3 * species), r_lo, cutoff, **nodes)
-
-    return made
-
-
 @pytest.fixture
 def coarse(monkeypatch):
     """Grids of few nodes: a design takes a tenth of a second."""
-    monkeypatch.setattr(building, "_triplet_grid", grid_of(n_radial=7, n_angular=6))
+    monkeypatch.setattr(triplet_grid, "NODES", (7, 6))
 
 
 # The design against the exact path
@@ -152,7 +144,7 @@ def test_pair_terms_know_nothing_of_the_triplets(silicon, silicon_design):
     expression = expression_of(PAIR)
     loss, e0 = projected(silicon_design, expression)
     without = build_design(silicon, Lengths(PAIRS, None, R0), loss=LOSS)
-    assert without.triplets is None
+    assert not without.triplet_grids
     assert without.keys == silicon_design.pair_keys == silicon_design.keys[:1]
     again, same = projected(without, expression)
     assert loss == pytest.approx(again, rel=1e-9)
@@ -181,8 +173,7 @@ def test_floor_is_below_every_form_and_the_floor_of_pairs(silicon, silicon_desig
 def test_floor_falls_as_nodes_are_raised(silicon, monkeypatch):
     found = []
     for n_radial, n_angular in ((4, 4), (5, 4), (6, 5)):
-        grid = {"n_radial": n_radial, "n_angular": n_angular}
-        monkeypatch.setattr(building, "_triplet_grid", grid_of(**grid))
+        monkeypatch.setattr(triplet_grid, "NODES", (n_radial, n_angular))
         design = design_of(silicon)
         found.append(design.floor.error)
         assert design.floor.error < design.floor.error_coarser < design.pair_floor.error
@@ -221,7 +212,7 @@ def test_three_body_terms_close_the_gap_that_pairs_leave(silicon_images):
 
 
 def test_combinations_that_move_no_label_are_left_out(silicon_design):
-    grid = silicon_design.triplets
+    (grid,) = silicon_design.triplet_grids
     assert grid.combinations.shape == (grid.size, grid.columns)
     assert grid.columns < silicon_design.n_labels < grid.size == 780
     assert silicon_design.training.matrix.shape == (32 + grid.columns,) * 2
@@ -313,11 +304,6 @@ def test_radius_below_the_closest_atoms_is_refused_with_advice(silicon):
         design_of(silicon, cutoff_three_body=Cutoff(kind="none", r_cut=1.5))
 
 
-def test_two_elements_are_refused():
-    with pytest.raises(ValueError, match=r"one element; the data hold Ge, Si: set \[terms\]"):
-        design_of(dimers("SiGe"))
-
-
 def test_too_many_neighbours_are_refused_with_advice(silicon, monkeypatch):
     monkeypatch.setattr("symreg.fit.sums.triplet_grid.MOST_NEIGHBOURS", 10)
     with pytest.raises(
@@ -326,7 +312,7 @@ def test_too_many_neighbours_are_refused_with_advice(silicon, monkeypatch):
         design_of(silicon)
     advised = float(str(caught.value).split()[-1])
     assert 2.5 < advised < TRIPLETS.r_cut
-    assert design_of(silicon, cutoff_three_body=Cutoff(kind="none", r_cut=advised)).triplets
+    assert design_of(silicon, cutoff_three_body=Cutoff(kind="none", r_cut=advised)).triplet_grids
 
 
 # On disk
@@ -337,13 +323,13 @@ def test_saved_design_is_read_back_bit_for_bit(silicon_design, tmp_path):
     again = Design.load(tmp_path / "design.npz")
     assert again.keys == silicon_design.keys
     assert (again.floor, again.pair_floor) == (silicon_design.floor, silicon_design.pair_floor)
-    one, other = again.triplets, silicon_design.triplets
+    (one,), (other,) = again.triplet_grids, silicon_design.triplet_grids
     assert (one.r_lo, one.cutoff, one.size) == (other.r_lo, other.cutoff, other.size)
     assert one.combinations.tobytes() == other.combinations.tobytes()
     for name in ("matrix", "target", "e0_rows"):
         found, expected = (getattr(d.training, name) for d in (again, silicon_design))
         assert found.tobytes() == expected.tobytes()
-    first, second = (Fitter(design).grid.tensor for design in (again, silicon_design))
+    first, second = (Fitter(design).grid.tensors for design in (again, silicon_design))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
 
 
@@ -352,8 +338,8 @@ def test_another_cutoff_of_triplets_builds_the_design_anew(silicon, tmp_path):
     radii = []
     for cutoff in (TRIPLETS, TRIPLETS, replace(TRIPLETS, r_cut=4.0), None, TRIPLETS):
         design = load_or_build_design(path, few, Lengths(PAIRS, cutoff, R0), loss=LOSS)
-        radii.append(design.triplets and design.triplets.cutoff.r_cut)
-    assert radii == [4.2, 4.2, 4.0, None, 4.2]
+        radii.append([grid.cutoff.r_cut for grid in design.triplet_grids])
+    assert radii == [[4.2], [4.2], [4.0], [], [4.2]]
 
 
 # Rows
@@ -370,8 +356,9 @@ def test_forces_and_virial_of_every_basis_function_are_derivatives_of_its_energy
         powers = np.arange(3)
         radial = pairs.r[:, None] ** powers
         slope = powers * pairs.r[:, None] ** np.maximum(powers - 1, 0)
+        none = np.zeros(len(pairs), dtype=bool)
         sums = np.zeros(24), np.zeros((4, 3, 24)), np.zeros((6, 24))
-        _add_triplet_rows(start, pairs.j, pairs.r, pairs.unit, radial, slope, 4, *sums)
+        _add_triplet_rows(start, pairs.j, pairs.r, pairs.unit, radial, slope, none, False, 4, *sums)
         return sums
 
     energy, forces, virial = rows(atoms.positions)
@@ -400,8 +387,11 @@ def test_collinear_triplets_have_finite_rows():
     pairs = structure_pairs(structures, 0, 5.0)
     start = np.searchsorted(pairs.i, np.arange(4))
     radial = np.ones((len(pairs), 2))
+    none = np.zeros(len(pairs), dtype=bool)
     sums = np.zeros(9), np.zeros((3, 3, 9)), np.zeros((6, 9))
-    _add_triplet_rows(start, pairs.j, pairs.r, pairs.unit, radial, 0 * radial, 3, *sums)
+    _add_triplet_rows(
+        start, pairs.j, pairs.r, pairs.unit, radial, 0 * radial, none, False, 3, *sums
+    )
     assert all(np.isfinite(part).all() for part in sums)
     # cos theta is 1 seen from both ends and -1 from the middle: T_0 + T_0 + T_0, T_1 + T_1 - T_1
     np.testing.assert_allclose(sums[0][:3], [3, 1, 3])

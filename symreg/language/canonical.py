@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from symreg.language.operators import COSTS, LARGEST_EXPONENT, OPERATORS
+from symreg.language.operators import COSTS, LARGEST_EXPONENT, OPERATORS, PRODUCTS
 from symreg.language.text import ONE, Nested
 from symreg.language.tree import Shape, Tree, mapped, operands
 
@@ -28,7 +28,9 @@ def build(op: str, *operands: Any) -> Nested:
     >>> build("powi", -6, build("mul", X, X))
     ('powi', -12, ('x',))
     """
-    if op == "product":
+    if op == "unlike" and operands[0] == operands[1]:
+        return "product", *operands[1:]
+    if op in PRODUCTS:
         return (op, *operands)
     if op not in ("powi", "sum") and all(operand[0] in _NUMBERS for operand in operands):
         return _fold(op, *(operand[1] for operand in operands))
@@ -44,10 +46,10 @@ def _neighbour_sum(head: Nested, u: Nested) -> Nested:
         return _product(u, ("sum", head, ONE))
     if _is_scaled(u):
         return _product(u[1], ("sum", head, u[2]))
-    if u[0] == "product":
+    if u[0] in PRODUCTS:
         scales, factors = zip(*(_scale_of(factor) for factor in u[1:]), strict=True)
-        rest = ("sum", head, ("product", *factors))
-        scale = scales[0] ** 2 * scales[1]
+        rest = ("sum", head, build(u[0], *factors))
+        scale = scales[0] * scales[-2] * scales[-1]
         return rest if scale == 1.0 else _product(("const", scale), rest)
     return ("sum", head, u)
 
@@ -181,9 +183,9 @@ def terms_of(u: Nested) -> list[Nested]:
         return terms_of(u[2])
     if op == "mul":
         return [build("mul", _bare(u[1]), _bare(u[2]))]
-    if op == "product":
+    if op in PRODUCTS:
         factors = [_without_scale(factor) for factor in u[1:]]
-        return [("product", *factors)] if all(factors) else []
+        return [build(op, *factors)] if all(factors) else []
     return [_bare(u)]
 
 

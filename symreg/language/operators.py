@@ -79,9 +79,13 @@ OPERATORS: dict[str, Operator] = {row.name: row for row in _ROWS}
 FUNCTIONS = tuple(row.name for row in _ROWS if not row.symbol)
 """Operators written as functions in a text formula."""
 
-CONST, INT, VARIABLE, PRODUCT, SUM = 1, 2, 0, 16, 17
-"""Numbers by which arrays know what is no operator: constants, integers and variables, the root of
-a product h(x1) h(x2) p(c), and sums."""
+CONST, INT, VARIABLE, PRODUCT, SUM, UNLIKE = 1, 2, 0, 16, 17, 18
+"""Numbers by which arrays know what is no operator: constants, integers and variables, the roots of
+products h(x1) h(x2) p(c) and g(x1) h(x2) p(c), and sums."""
 
-COSTS = {row.name: row.cost for row in _ROWS} | {"const": 1, "int": 1, "product": 4, "sum": 6}
+PRODUCTS = {"product": PRODUCT, "unlike": UNLIKE}
+"""Roots of separable functions: one radial factor for both neighbours, or one for each."""
+
+COSTS = {row.name: row.cost for row in _ROWS} | {"const": 1, "int": 1, "sum": 6}
+COSTS |= dict.fromkeys(PRODUCTS, 4)
 """Complexity of nodes that are no variables; a variable adds 1."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from symreg.language.operators import FUNCTIONS, LARGEST_EXPONENT, OPERATORS
+from symreg.language.operators import FUNCTIONS, LARGEST_EXPONENT, OPERATORS, PRODUCTS
 
 Nested = tuple[Any, ...]  # a tree as nested tuples, see ``symreg.language.tree.Shape``
 NameSum = Callable[[str, set[str]], Nested]
@@ -30,13 +30,17 @@ _LONGEST, _MOST_TOKENS = 20_000, 600  # half of the tokens may be levels of the 
 
 
 def read(
-    text: str, values: Mapping[str, float], variables: Sequence[str], sums: NameSum | None
+    text: str,
+    values: Mapping[str, float],
+    variables: Sequence[str],
+    sums: NameSum | None,
+    unlike: bool = False,
 ) -> tuple[Nested, list[float], list[str]]:
     """Nested form, constants and their names of a formula; see ``symreg.language.parse``."""
     parser = _Parser(text, values, variables, sums)
     root = parser.whole()
     if set(TRIPLET) <= set(variables):
-        root = parser.product_of(root) or root
+        root = parser.product_of(root, unlike) or root
     return root, parser.constants, parser.names
 
 
@@ -88,8 +92,11 @@ class _Parser:
             raise _too_long(self.text, f"{_MOST_TOKENS} numbers, names and marks")
         return root
 
-    def product_of(self, root: Nested) -> Nested | None:
-        """A product h(x1) h(x2) p(c) with a ``product`` at its root; None for anything else."""
+    def product_of(self, root: Nested, unlike: bool) -> Nested | None:
+        """A product h(x1) h(x2) p(c) with a ``product`` at its root; None for anything else.
+
+        With ``unlike`` at the root where the radial factors differ, if neighbours are of two kinds.
+        """
         if root[0] != "mul" or root[1][0] != "mul":
             return None
         factors = (*root[1][1:], root[2])
@@ -97,7 +104,9 @@ class _Parser:
             return None
         one, two, angular = factors
         known = list(zip(self.constants, self.names, strict=True))
-        return ("product", _in_x(one), angular) if _in_x(one, known) == _in_x(two, known) else None
+        if _in_x(one, known) == _in_x(two, known):
+            return "product", _in_x(one), angular
+        return ("unlike", _in_x(one), _in_x(two), angular) if unlike else None
 
     def _tokenise(self) -> Iterator[_Token]:
         position, end = 0, len(self.text.rstrip())
@@ -220,7 +229,7 @@ class _Parser:
         summand = self._argument(token)
         self.variables, self.sums = outside
         assert self.sums is not None
-        product = self.product_of(summand)
+        product = self.product_of(summand, unlike=len(set(token.split("_")[1:])) > 1)
         used = _variables(summand) & {"x", *TRIPLET}
         if product is not None and not used:  # such as 1*1*1: a product where it can be one
             try:
@@ -265,11 +274,11 @@ class Printer:
 
     def text(self, root: Nested) -> str:
         """The text of a form."""
-        if root[0] != "product":
+        if root[0] not in PRODUCTS:
             return self._node(root)[0]
         parts = [
             replace(self, variable=variable)._node(factor)
-            for factor, variable in ((root[1], "x1"), (root[1], "x2"), (root[2], "c"))
+            for factor, variable in ((root[1], "x1"), (root[-2], "x2"), (root[-1], "c"))
             if self.exact or factor != ONE
         ]
         return "*".join(_factor(*part, n == 0) for n, part in enumerate(parts)) or "1"
@@ -291,7 +300,7 @@ class Printer:
             return self._power(node), _PRECEDENCE["pow"]
         if op in _PRECEDENCE:
             return self._binary(op, *node[1:])
-        if op == "product":  # inside a sum over two neighbours
+        if op in PRODUCTS:  # inside a sum over two neighbours
             return self.text(node), _ATOM
         name = "_".join(node[1][1:]) if op == "sum" else op
         return f"{name}({self._node(node[-1])[0]})", _ATOM

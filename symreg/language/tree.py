@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from symreg.arrays import Floats
-from symreg.language.operators import COSTS, OPERATORS
+from symreg.language.operators import COSTS, OPERATORS, PRODUCTS
 from symreg.language.text import NameSum, Nested, Printer, read
 
 
@@ -21,8 +21,9 @@ class Shape:
 
     The root is a nested tuple: ``("x",)`` and the like for variables, ``("const", k)`` for the
     constant number k, ``("int", n)``, ``("powi", n, u)`` for an integer power,
-    ``("product", h, p)`` for h(x1) h(x2) p(c), ``("sum", head, u)`` for what is summed, and
-    ``(op, u)`` or ``(op, u, v)`` for all other operators. Constants are numbered as they appear.
+    ``("product", h, p)`` for h(x1) h(x2) p(c), ``("unlike", g, h, p)`` for g(x1) h(x2) p(c),
+    ``("sum", head, u)`` for what is summed, and ``(op, u)`` or ``(op, u, v)`` for all other
+    operators. Constants are numbered as they appear.
     """
 
     __slots__ = ("__weakref__", "cost", "n_constants", "root", "text")
@@ -91,7 +92,8 @@ class Tree:
     """A function of reduced distances x = r / r0, of a cosine, or of sums s1, s2, ...
 
     It is a function of ``x``; of ``x1``, ``x2`` and ``c`` (it stands for its mean over both orders
-    of the neighbours); a ``product`` h(x1) h(x2) p(c) of two factors; or one of sums.
+    of neighbours of one kind); a ``product`` h(x1) h(x2) p(c), or g(x1) h(x2) p(c) of ``unlike``
+    neighbours; or one of sums.
 
     Examples
     --------
@@ -155,31 +157,39 @@ class Tree:
         return replace(self, constants=tuple(float(value) for value in constants))
 
     @property
-    def factors(self) -> tuple[Tree, Tree] | None:
-        """Radial factor h(x) and angular factor p(c) of a separable function; None for others.
+    def factors(self) -> tuple[Tree, Tree, Tree] | None:
+        """Both radial factors, maybe equal, and the angular one of a product; None for others.
 
         >>> tree = parse("x1^-2*x2^-2*(c + 0.3)^2", variable=("x1", "x2", "c"))
         >>> [str(factor) for factor in tree.factors]
-        ['x^-2', '(c + 0.3)^2']
+        ['x^-2', 'x^-2', '(c + 0.3)^2']
         """
-        if self.root[0] != "product":
+        root = self.root
+        if root[0] not in PRODUCTS:
             return None
-        return self.part(self.root[1]), self.part(self.root[2])
+        return self.part(root[1]), self.part(root[-2]), self.part(root[-1])
 
     @property
     def variables(self) -> set[str]:
-        """Names of the variables that occur; ``product`` stands for x1, x2 and c."""
+        """Names of the variables that occur; products are of x1, x2 and c."""
         found = {node[0] for node in self.shape.nodes()}
-        return {"x1", "x2", "c"} if self.root[0] == "product" else found - COSTS.keys()
+        return {"x1", "x2", "c"} if self.root[0] in PRODUCTS else found - COSTS.keys()
 
-    def __call__(self, x: Floats, x2: Floats | None = None, c: Floats | None = None) -> Floats:
-        """Values at ``x``, or at both distances and the cosine; NaN where it leaves its domain."""
+    def __call__(
+        self, x: Floats, x2: Floats | None = None, c: Floats | None = None, *, unlike: bool = False
+    ) -> Floats:
+        """Values at ``x``, or at both distances and the cosine; NaN where it leaves its domain.
+
+        No mean is taken of neighbours that are ``unlike``.
+        """
         if x2 is None or c is None:
             return self.evaluate({"x": x, "c": x})
         with np.errstate(all="ignore"):
             if (factors := self.factors) is not None:
-                radial, angular = factors
-                return np.asarray(radial(x) * radial(x2) * angular(c))
+                first, second, angular = factors
+                return np.asarray(first(x) * second(x2) * angular(c))
+            if unlike:
+                return self.evaluate({"x1": x, "x2": x2, "c": c})
             one, two = ({"x1": a, "x2": b, "c": c} for a, b in ((x, x2), (x2, x)))
             return np.asarray(0.5 * (self.evaluate(one) + self.evaluate(two)))
 
@@ -266,6 +276,7 @@ def parse(
     values: Mapping[str, float] | None = None,
     variable: str | tuple[str, ...] = "x",
     sums: NameSum | None = None,
+    unlike: bool = False,
 ) -> Tree:
     """Read a formula, of ``+ - * / ^`` and the functions of the operator table.
 
@@ -281,6 +292,9 @@ def parse(
         written in this order, becomes a separable tree.
     sums
         Names what is summed, where sums over neighbours are allowed.
+    unlike
+        Whether the neighbours of a three-body function are of two kinds: then g(x1) h(x2) p(c) is
+        separable too.
 
     Raises
     ------
@@ -295,7 +309,7 @@ def parse(
     (-11.7,)
     """
     variables = (variable,) if isinstance(variable, str) else variable
-    tree = Tree.of(*read(text, values or {}, variables, sums))
+    tree = Tree.of(*read(text, values or {}, variables, sums, unlike))
     check_integers(tree)
     return tree
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
 
-from symreg.language.operators import WEIGHT_COST
 from symreg.language.text import ONE, number_text
 from symreg.language.tree import Shape, Tree, combine
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
+from symreg.terms.sharing import Sharing, sharing
 from symreg.terms.term import Key, Term
 from symreg.typed import Range, typed
 
@@ -34,14 +34,19 @@ class Expression:
             raise ValueError(f"{len(self.terms)} terms have {len(self.weights)} weights")
 
     @cached_property
+    def sharing(self) -> Sharing:
+        """What its terms share."""
+        return sharing((term.key, term.tree.shape, term.constants) for term in self.terms)
+
+    @property
     def complexity(self) -> int:
-        """Costs of all nodes, and two for each weight."""
-        return sum(term.complexity + WEIGHT_COST for term in self.terms)
+        """Costs of all nodes, and two for each weight; of a shared form as ``sharing`` has it."""
+        return self.sharing.complexity
 
     @property
     def n_constants(self) -> int:
-        """Fitted reals: weights and constants in the trees."""
-        return sum(len(term.constants) + 1 for term in self.terms)
+        """Fitted reals: weights and constants in the trees, those that are tied being one."""
+        return self.sharing.n_constants
 
     @property
     def has_functions(self) -> bool:

@@ -69,6 +69,11 @@ class Key(NamedTuple):
         return self.over == FUNCTION
 
     @property
+    def is_unlike(self) -> bool:
+        """Whether it is of neighbours of several kinds, which are then told apart."""
+        return len(set(self.species[1:])) > 1
+
+    @property
     def centre(self) -> str:
         """The first species: of a pair either could be it."""
         return self.species[0]
@@ -82,7 +87,8 @@ class Key(NamedTuple):
     def parse(self, text: str, values: Mapping[str, float] | None = None) -> Tree:
         """Read a formula of a term of this key, as ``symreg.language.parse`` does."""
         if not self.is_function:
-            return parse(text, values, kind_of(self.over).variables)
+            kind = kind_of(self.over)
+            return parse(text, values, kind.variables, unlike=self.is_unlike)
         tree = parse(text, values, (), _head)
         wrong = ""
         if not list(sums_in(tree.root)):
@@ -148,6 +154,11 @@ class Sum:
             raise ValueError(
                 f"a sum over {kind.over} is of a function of {', '.join(kind.variables)}, not of "
                 f"{', '.join(sorted(others))}: {self.tree}"
+            )
+        if self.tree.root[0] == "unlike" and len(set(self.species[1:])) < 2:
+            raise ValueError(
+                f"neighbours of one kind have one radial factor; {'-'.join(self.species)} has two: "
+                f"{self.tree}"
             )
 
 

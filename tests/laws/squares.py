@@ -15,8 +15,8 @@ class Squares(PairKind):
         value, slope = super().function(tree, x)
         return value**2, 2 * value * slope
 
-    def rows(self, chosen):
-        return AllAddends(self, chosen)
+    def rows(self, chosen, species):
+        return AllAddends(self, chosen, species)
 
 
 class SquareSum(PairSum):

@@ -271,12 +271,13 @@ def test_rows_of_labels_are_sums_over_all_addends(over, data, atoms):
     key = Key(over, ("Cu",) * (1 + kind.neighbours))
     one = Sum(*key, key.parse(data.draw(st.sampled_from(products))))
     structures = from_atoms(atoms)
-    computing = kind.discoverer(Lengths(pair, three, R0))
-    chosen = Selection(structures, (0, 1), np.full(8, True), 2, NEAR, 64)
+    computing = kind.discoverer(Lengths(pair, three, R0, NEAR))
+    chosen = Selection(structures, (0, 1), np.full(8, True), 2, 64)
+    members = [0] * len(key.species)
     shape, constants = one.tree.shape, np.array([one.tree.constants])
     variants = Variants(shape, np.arange(constants.size), constants, np.empty(0))
     found = []
-    for rows in (computing.rows(chosen), AllAddends(computing, chosen)):
+    for rows in (computing.rows(chosen, members), AllAddends(computing, chosen, members)):
         sums, state = rows.sums(variants)
         forces, virial = np.zeros((8, 3, 1)), np.zeros((2, 6, 1))
         rows.add_forces(state, np.cos(sums), forces, virial)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
@@ -14,17 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from symreg.arrays import Floats
+from symreg.arrays import Floats, Integers
 from symreg.fit.design.cost import BUFFERED_ROWS, Outline, Pace, Tell, check_neighbours
 from symreg.fit.design.design import Cell, Design
-from symreg.fit.grid import choose_node_count
 from symreg.fit.loss import LossSettings
 from symreg.fit.sums.base import Around, NodeGrid
 from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
-from symreg.structures.neighbours import NEIGHBOUR_REACH, closest_distances, structure_pairs
+from symreg.structures.neighbours import (
+    NEIGHBOUR_REACH,
+    Pairs,
+    closest_distances,
+    structure_pairs,
+)
 from symreg.terms import Key
-from symreg.terms.cutoff import Cutoff
-from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of, kind_of
+from symreg.terms.kinds import kinds
 from symreg.terms.lengths import Lengths
 
 MARGIN = 0.95
@@ -166,19 +169,20 @@ def _felt(design: Design, k: int) -> tuple[NodeGrid, Floats]:
     return grid.felt(rows.reduce())
 
 
-def _lowest_distances(structures: Structures, cutoff: Cutoff) -> dict[tuple[str, str], float]:
+def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[str, str], float]:
     """Where the grid of each pair of species begins in Å, by training; only those in reach."""
     train = structures.subset(structures.split == SPLITS.index("train"))
     if not len(train):
         raise ValueError(NO_LABELS)
-    closest = closest_distances(train, max(cutoff.r_cut, NEIGHBOUR_REACH))
+    closest = closest_distances(train, max(lengths.reach, NEIGHBOUR_REACH))
     every = combinations_with_replacement(structures.species, 2)
-    present = [pair for pair in every if closest.get(pair, np.inf) < cutoff.r_cut]
+    r_cut = {pair: lengths.at(pair).cutoff.r_cut for pair in every}
+    present = [pair for pair, radius in r_cut.items() if closest.get(pair, np.inf) < radius]
     if not present:
         shortest = min(closest.values(), default=np.inf)
         raise ValueError(
-            f"[terms] r_cut is {cutoff.r_cut:g} Å, but the closest atoms are {shortest:.4g} Å "
-            "apart, so there are no pairs; make r_cut larger"
+            f"[terms] r_cut is {lengths.cutoff.r_cut:g} Å, but the closest atoms are "
+            f"{shortest:.4g} Å apart, so there are no pairs; make r_cut larger"
         )
     return {pair: round(MARGIN * closest[pair], 6) for pair in present}
 
@@ -206,11 +210,8 @@ def build_design(
     ------
     ValueError
         If that would take more than ``max_memory`` in GB, no two atoms are closer than the cutoff,
-        no training labels are left, there are three-body or many-body terms but several elements,
-        no triplets, or far too many of them.
+        no training labels are left, there are no triplets, or far too many of them.
     """
-    if many_body:
-        _one_element(structures.species, FUNCTION, "many_body")
     check_neighbours(structures, lengths.reach, max_memory)
     design = Design(
         species=structures.species,
@@ -221,10 +222,10 @@ def build_design(
         group_weights=dict(group_weights or {}),
         cells={},
         counts={},
-        functions=(Key(FUNCTION, structures.species),) if many_body else (),
+        functions=tuple(Key.of(name) for name in structures.species) if many_body else (),
     )
     # Every block has a matrix of its own until all is projected; with triplets these are large.
-    blocks = bootstrap_blocks(structures, most=100 if design.triplets is None else 20)
+    blocks = bootstrap_blocks(structures, most=20 if design.triplet_grids else 100)
     pairs, others = [key.species for key in design.pair_keys], design.columns - design.n_pair_values
     outline = Outline(structures, blocks, pairs, design.n_nodes, others)
     tell(f"projecting the data takes {outline.check(max_memory)}")
@@ -239,36 +240,64 @@ def build_design(
 
 
 def _grids(structures: Structures, lengths: Lengths, n_nodes: int | None) -> tuple[NodeGrid, ...]:
-    """A grid for each pair of species within reach, and that of triplets where there are any."""
-    cutoff, near = lengths.cutoff, lengths.cutoff_three_body
-    lowest = _lowest_distances(structures, cutoff)
-    nodes = n_nodes or max(choose_node_count(low, cutoff.r_cut) for low in lowest.values())
-    grid_of = kind_of(PAIRS).discoverer.grid_type
-    grids = [grid_of(Key(PAIRS, pair), low, cutoff, nodes) for pair, low in lowest.items()]
-    if near is not None:
-        grids.append(_triplet_grid(structures.species, min(lowest.values()), near))
-    return tuple(grids)
+    """A grid for each key of a sum that stands alone and is projected, pairs first.
+
+    Keys are those of pairs and of triplets that training shows within their cutoffs.
+    """
+    lowest = _lowest_distances(structures, lengths)
+    within = replace(lengths, r_lo=min(lowest.values()), r_lo_pairs=_named(lowest))
+    keys = [Key.of(*pair) for pair in lowest]
+    if lengths.cutoff_three_body is not None:
+        keys += _triplet_keys(structures, within)
+    types = dict.fromkeys(kind.discoverer.grid_type for kind in kinds())
+    return tuple(grid for each in types if each for grid in each.every(keys, within, n_nodes))
 
 
-def _one_element(species: tuple[str, ...], over: str, setting: str) -> None:
-    if len(species) > 1:
+def _named(lowest: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    return {"-".join(pair): low for pair, low in lowest.items()}
+
+
+def _triplet_keys(structures: Structures, lengths: Lengths) -> list[Key]:
+    """Keys of triplets of which training has some, or of the one element."""
+    near = lengths.cutoff_three_body
+    assert near is not None
+    if not lengths.r_lo < max(cutoff.r_cut for cutoff in (near, *lengths.cutoffs.values())):
         raise ValueError(
-            f"{adjective_of(over)} terms are available for one element; the data hold "
-            f"{', '.join(species)}: set [terms] {setting} = false, or leave the structures with "
-            "other elements out of [data]"
+            f"[terms] r_cut_three_body is {near.r_cut:g} Å, but the closest atoms are "
+            f"{lengths.r_lo / MARGIN:.4g} Å apart, so there are no triplets; make it larger"
         )
+    species = structures.species
+    if len(species) == 1:
+        return [Key.of(*3 * species)]
+    every = [
+        Key.of(centre, *pair)
+        for centre in species
+        for pair in combinations_with_replacement(species, 2)
+    ]
+    shown = _shown(structures, lengths, every)
+    return [key for key, there in zip(every, shown, strict=True) if there]
 
 
-def _triplet_grid(species: tuple[str, ...], r_lo: float, cutoff: Cutoff) -> NodeGrid:
-    _one_element(species, TRIPLETS, "three_body")
-    if not r_lo < cutoff.r_cut:
-        raise ValueError(
-            f"[terms] r_cut_three_body is {cutoff.r_cut:g} Å, but the closest atoms are "
-            f"{r_lo / MARGIN:.4g} Å apart, so there are no triplets; make it larger"
-        )
-    key, kind = Key(TRIPLETS, 3 * species), kind_of(TRIPLETS).discoverer
-    grid: NodeGrid = kind.grid_type(key, r_lo, cutoff)
-    return grid
+def _shown(structures: Structures, lengths: Lengths, keys: Sequence[Key]) -> list[bool]:
+    """Whether training has triplets of each key within its cutoff."""
+    reach = [lengths.at(key.species).cutoff_three_body for key in keys]
+    members = [[structures.species.index(name) for name in key.species] for key in keys]
+    found = [False] * len(keys)
+    for s in np.flatnonzero(structures.split == SPLITS.index("train")).tolist():
+        kind = structures.kind[structures.atoms_of(s)]
+        if all(f for f, own in zip(found, members, strict=True) if set(own) <= set(kind.tolist())):
+            continue
+        around = Around(structure_pairs(structures, s, max(c.r_cut for c in reach if c)), kind)
+        for k, (own, cutoff) in enumerate(zip(members, reach, strict=True)):
+            if cutoff and not found[k]:
+                found[k] = _has_triplet(around.centred(own, cutoff.r_cut), kind, own)
+    return found
+
+
+def _has_triplet(pairs: Pairs, kind: Integers, species: Sequence[int]) -> bool:
+    """Whether some centre has two neighbours, of both kinds if these are two."""
+    one, two = (np.bincount(pairs.i[kind[pairs.j] == s], minlength=kind.size) for s in species[1:])
+    return bool((one > 1).any() if species[1] == species[2] else ((one > 0) & (two > 0)).any())
 
 
 def load_or_build_design(
@@ -285,8 +314,7 @@ def load_or_build_design(
 
     ``max_memory`` and ``tell`` are ``watched`` where it is built.
     """
-    cutoffs = [c.to_dict() for c in (lengths.cutoff, lengths.cutoff_three_body) if c is not None]
-    settings = [*cutoffs, lengths.r0, asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
+    settings = [lengths.to_dict(), asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     with suppress(Exception):  # in a damaged archive zipfile and numpy raise whatever they meet

@@ -73,6 +73,11 @@ class Design:
         """Keys that terms can have: those of the grids, then functions of sums."""
         return (*(grid.key for grid in self.grids), *self.functions)
 
+    @cached_property
+    def may_share(self) -> bool:
+        """Whether terms of several keys may share a form."""
+        return len({key.over for key in self.keys}) < len(self.keys)
+
     @property
     def many_body(self) -> bool:
         """Whether formulas may hold functions of sums."""
@@ -84,9 +89,9 @@ class Design:
         return tuple(grid for grid in self.grids if isinstance(grid, PairGrid))
 
     @cached_property
-    def triplets(self) -> TripletGrid | None:
-        """The grid of triplets of the one element, if there is any."""
-        return next((grid for grid in self.grids if isinstance(grid, TripletGrid)), None)
+    def triplet_grids(self) -> tuple[TripletGrid, ...]:
+        """Grids of triplets; they come after those of pairs."""
+        return tuple(grid for grid in self.grids if isinstance(grid, TripletGrid))
 
     @property
     def pair_keys(self) -> tuple[Key, ...]:

@@ -25,7 +25,7 @@ _LEADING, _RANDOM = 4, 4
 
 
 def product_floors(design: Design, most: int = MOST_PRODUCTS) -> tuple[ProductFloor, ...]:
-    """The floors of one, two, ... ``most`` products; the design has three-body terms."""
+    """The floors of one, two, ... ``most`` products; the design has triplets of one key."""
     products = _Products(design)
     rng = np.random.default_rng(0)
     factors = np.empty((0, products.tensor.shape[0]))
@@ -45,8 +45,7 @@ class _Products:
     """
 
     def __init__(self, design: Design) -> None:
-        grid, problem = design.triplets, design.training
-        assert grid is not None
+        (grid,), problem = design.triplet_grids, design.training
         assert grid.combinations is not None
         left, rank = ordered(problem.matrix[:, : design.n_pair_values], full_matrices=True)
         out_of_reach = left[:, rank:]

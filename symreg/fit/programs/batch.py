@@ -16,12 +16,23 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from symreg.arrays import Floats, Integers
 from symreg.language import Shape, parse
-from symreg.language.operators import CONST, INT, OPERATORS, PRODUCT, SUM, VARIABLE, Operator
+from symreg.language.operators import (
+    CONST,
+    INT,
+    OPERATORS,
+    PRODUCT,
+    PRODUCTS,
+    SUM,
+    UNLIKE,
+    VARIABLE,
+    Operator,
+)
 from symreg.language.text import Nested
 from symreg.language.tree import nodes as nodes_of
 from symreg.language.tree import operands
 from symreg.terms import Key, Term
 from symreg.terms.kinds import kinds
+from symreg.terms.sharing import sharing
 
 MAX_NODES = 256
 """Most nodes of one tree, operators with a definition written out."""
@@ -117,11 +128,12 @@ def _encoded(u: Nested) -> Iterable[tuple[int, int]]:
         yield VARIABLE, _PLACES[op] + ROWS * _NUMBERS[op]
     elif op in ("const", "int"):
         yield (CONST if op == "const" else INT), u[1]
-    elif op == "product":
-        yield PRODUCT, 0
-        yield from _encoded(u[1])
+    elif op in PRODUCTS:
+        yield PRODUCTS[op], 0
+        for radial in u[1:-1]:
+            yield from _encoded(radial)
         # The cosine is the one variable of an angular factor.
-        yield from ((code, arg - arg % ROWS * (code == VARIABLE)) for code, arg in _encoded(u[2]))
+        yield from ((code, arg - arg % ROWS * (code == VARIABLE)) for code, arg in _encoded(u[-1]))
     elif op == "sum":
         yield SUM, _head_number(u[1])
         yield from _encoded(u[2])
@@ -246,6 +258,8 @@ def _read(nodes: Iterator[tuple[int, int]]) -> Nested:
         return ("const" if code == CONST else "int"), arg
     if code == PRODUCT:
         return "product", _read(nodes), _read(nodes)
+    if code == UNLIKE:
+        return "unlike", _read(nodes), _read(nodes), _read(nodes)
     if code == SUM:
         return "sum", _head(arg), _read(nodes)
     name = _NAMES[code]
@@ -280,3 +294,17 @@ def pack(candidates: Sequence[Sequence[Term]], keys: Sequence[Key]) -> list[tupl
         coded = (CodedTerm(index[term.key], term.tree.shape, term.constants) for term in terms)
         found.append(tuple(coded))
     return found
+
+
+def untied(batch: Batch) -> Integers:
+    """The place of each constant among those of its candidate, shape (K,)."""
+    starts = batch.constant_start[batch.term_start]
+    return np.arange(batch.constants.size) - np.repeat(starts[:-1], np.diff(starts))
+
+
+def parameters(candidates: Sequence[Sequence[CodedTerm]], keys: Sequence[Key]) -> Integers:
+    """Which of the free constants of its candidate each constant is, (K,); see ``sharing``."""
+    found: list[int] = []
+    for coded_terms in candidates:
+        found += sharing((keys[key], shape, own) for key, shape, own in coded_terms).parameter
+    return np.array(found, dtype=np.int64)

@@ -13,8 +13,8 @@ from symreg.arrays import Floats, Integers
 from symreg.fit.programs.batch import MAX_CONSTANTS, Batch, CodedTerm
 from symreg.fit.programs.evaluation import MAX_ROWS, registers, tree_slopes, tree_values
 from symreg.fit.projected.judging import DEPENDENT, FITTED, NOT_FINITE, judge
-from symreg.fit.projected.problem import Grid
-from symreg.fit.projected.tensor import Factors, factors, project_triplets
+from symreg.fit.projected.problem import ON_TENSOR, Grid
+from symreg.fit.projected.tensor import Factors, factors, of_key, project_triplets
 from symreg.fit.solve.linear import dot, project
 from symreg.fit.solve.solver import (
     DONE,
@@ -85,18 +85,22 @@ class Fits(NamedTuple):
 def _evaluate(
     batch: Batch,
     individual: int,
+    parameter: Integers,
     grid: Grid,
     found: Factors,
     work: Work,
+    constants: Floats,
     values: Floats,
     slopes: Floats,
     with_slopes: bool,
 ) -> None:
-    """Fill columns, and derivatives of those by constants, at the trial constants."""
+    """Fill columns, and derivatives of those by constants, at the trial parameters."""
     m = grid.x.shape[1]
-    columns, jacobian, trial, scratch = work.columns, work.jacobian, work.trial, found.registers
+    columns, jacobian, scratch = work.columns, work.jacobian, found.registers
     first, last = batch.term_start[individual], batch.term_start[individual + 1]
     start = batch.constant_start[first]
+    for c in range(start, batch.constant_start[last]):
+        constants[c - start] = work.trial[parameter[c]]
     for term in range(first, last):
         t = term - first
         low, high = batch.constant_start[term] - start, batch.constant_start[term + 1] - start
@@ -105,19 +109,25 @@ def _evaluate(
         slot = grid.slot[batch.key[term]]
         if slot < 0:
             turned = jacobian[low : high if with_slopes else low]
-            project_triplets(code, arg, trial[low:high], grid.tensor, found, columns[t], turned)
+            tensor = of_key(grid.tensors, ON_TENSOR - slot)
+            project_triplets(code, arg, constants[low:high], tensor, found, columns[t], turned)
             continue
         x = grid.x[slot]
         if with_slopes and high > low:
-            tree_slopes(code, arg, trial[low:high], x, scratch, values, slopes[low:high])
+            tree_slopes(code, arg, constants[low:high], x, scratch, values, slopes[low:high])
         else:
-            tree_values(code, arg, trial[low:high], x, scratch, values)
+            tree_values(code, arg, constants[low:high], x, scratch, values)
         project(grid.matrix_t, slot * m, values, columns[t])
 
 
 @njit(inline="always", error_model="numpy")
-def _weigh_slopes(batch: Batch, individual: int, grid: Grid, work: Work, slopes: Floats) -> None:
-    """Make derivatives of predictions of those of columns, now that weights are known."""
+def _weigh_slopes(
+    batch: Batch, individual: int, parameter: Integers, grid: Grid, work: Work, slopes: Floats
+) -> None:
+    """Make derivatives of predictions of those of columns, now that weights are known.
+
+    Those by constants that are tied are joined in one.
+    """
     m, jacobian = grid.x.shape[1], work.jacobian
     first, last = batch.term_start[individual], batch.term_start[individual + 1]
     start = batch.constant_start[first]
@@ -128,15 +138,27 @@ def _weigh_slopes(batch: Batch, individual: int, grid: Grid, work: Work, slopes:
                 project(grid.matrix_t, slot * m, slopes[c], jacobian[c])
             for r in range(jacobian.shape[1]):
                 jacobian[c, r] *= weight
+    known = 0
+    for c in range(batch.constant_start[last] - start):
+        place = parameter[start + c]
+        if place == c:
+            known += 1
+            continue
+        for r in range(jacobian.shape[1]):
+            before = jacobian[place, r] if place < known else 0.0
+            jacobian[place, r] = before + jacobian[c, r]
+        known = max(known, place + 1)
 
 
 @njit(inline="always", error_model="numpy")
 def _fit(
     batch: Batch,
     individual: int,
+    parameter: Integers,
     grid: Grid,
     found: Factors,
     work: Work,
+    constants: Floats,
     values: Floats,
     slopes: Floats,
     stop: Stop,
@@ -144,26 +166,36 @@ def _fit(
     """Fit one candidate; its constants in the batch become the fitted ones."""
     first = batch.term_start[individual]
     n = batch.term_start[individual + 1] - first
-    start = batch.constant_start[first]
-    k = batch.constant_start[first + n] - start
-    for c in range(k):
-        work.trial[c] = batch.constants[start + c]
+    start, end = batch.constant_start[first], batch.constant_start[first + n]
+    k = 0
+    for c in range(start, end):
+        k = max(k, parameter[c] + 1)
+        work.trial[parameter[c]] = batch.constants[c]
     begin(work)
     status, steps = LINEARISE, 0
     while status != DONE:
-        _evaluate(batch, individual, grid, found, work, values, slopes, steps < stop.max_steps)
+        _evaluate(
+            batch, individual, parameter, grid, found, work, constants, values, slopes,
+            steps < stop.max_steps,
+        )  # fmt: skip
         status = weigh(work, n, k, grid.target, grid.rest, stop)
         if status == LINEARISE:
             steps += 1
-            _weigh_slopes(batch, individual, grid, work, slopes)
+            _weigh_slopes(batch, individual, parameter, grid, work, slopes)
             status = linearise(work, n, k)
-    for c in range(k):
-        batch.constants[start + c] = work.constants[c]
+    for c in range(start, end):
+        batch.constants[c] = work.constants[parameter[c]]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fit_batch(found: Fits, grid: Grid, stop: Stop, most_cancellation: float) -> None:
-    """Fit weights and constants of all candidates; they are written over those of ``found``."""
+def fit_batch(
+    found: Fits, parameter: Integers, grid: Grid, stop: Stop, most_cancellation: float
+) -> None:
+    """Fit weights and constants of all candidates; they are written over those of ``found``.
+
+    ``parameter`` tells which of the free ones of its candidate each constant is, shape (K,): they
+    are numbered as they first appear.
+    """
     batch, losses, weights = found.batch, found.losses, found.weights
     outcomes, spares, fingerprints = found.outcomes, found.spares, found.fingerprints
     starts = batch.term_start
@@ -173,12 +205,12 @@ def fit_batch(found: Fits, grid: Grid, stop: Stop, most_cancellation: float) -> 
         n = max(n, last - first)
         k = max(k, batch.constant_start[last] - batch.constant_start[first])
     m, p = grid.x.shape[1], grid.target.size
-    width = max(m, grid.tensor.x.size, grid.tensor.c.size)
-    scratch = factors(grid.tensor, registers(MAX_ROWS, MAX_CONSTANTS, width))
-    work, values, slopes = make_work(n, k, p), np.empty(m), np.empty((k, m))
+    width = max(m, grid.tensors.x.shape[2], grid.tensors.c.size)
+    scratch = factors(grid.tensors, registers(MAX_ROWS, MAX_CONSTANTS, width))
+    work, values, slopes, constants = make_work(n, k, p), np.empty(m), np.empty((k, m)), np.empty(k)
     for individual in range(starts.size - 1):
         first, last = starts[individual], starts[individual + 1]
-        _fit(batch, individual, grid, scratch, work, values, slopes, stop)
+        _fit(batch, individual, parameter, grid, scratch, work, constants, values, slopes, stop)
         loss, dependent, spare = outcome_of(work)
         losses[individual], spares[individual] = loss, spare
         if not math.isfinite(loss):

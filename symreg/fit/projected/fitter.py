@@ -7,15 +7,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from symreg.arrays import Floats
+from symreg.arrays import Floats, Integers
 from symreg.fit.design import Design, Problem, triangle
 from symreg.fit.design.design import solve
 from symreg.fit.grid import chebyshev_coefficients
-from symreg.fit.programs.batch import Batch, CodedTerm, encode, encoded, pack
+from symreg.fit.programs.batch import (
+    Batch,
+    CodedTerm,
+    encode,
+    encoded,
+    pack,
+    parameters,
+    untied,
+)
 from symreg.fit.programs.evaluation import differentiate
 from symreg.fit.projected.batch import Fits, fit_batch
 from symreg.fit.projected.problem import ON_TENSOR, Grid
-from symreg.fit.projected.tensor import Tensor, triplet_columns
+from symreg.fit.projected.tensor import INPUTS, Tensors, triplet_columns
 from symreg.fit.solve.linear import ordered
 from symreg.fit.solve.solver import Stop
 from symreg.terms import Expression, Term
@@ -58,12 +66,12 @@ class Fitter:
         waves = np.sin(np.outer([1.3, 2.3], np.arange(1, p + 1)))
         scale = float(np.linalg.norm(self.problem.target)) or 1.0
         pairs = len(design.pair_grids)  # these come first
-        slots = [k if k < pairs else ON_TENSOR for k in range(len(design.grids))]
+        slots = [k if k < pairs else ON_TENSOR + pairs - k for k in range(len(design.grids))]
         self.grid = Grid(
             np.array(slots, dtype=np.int64),
             design.nodes / design.r0,
             np.ascontiguousarray(self.problem.matrix[:, : design.n_pair_values].T),
-            self._tensor(),
+            self._tensors(),
             self.problem.target,
             self.problem.rest,
             chebyshev_coefficients(design.n_nodes),
@@ -91,22 +99,29 @@ class Fitter:
         problem = replace(self.problem, matrix=upper[:-1, :-1], target=upper[:-1, -1], rest=rest)
         return Fitter(self.design, problem)
 
-    def _tensor(self) -> Tensor:
+    def _tensors(self) -> Tensors:
         """The three-body part of the problem, by node values."""
-        triplets, rows = self.design.triplets, self.problem.target.size
-        if triplets is None or triplets.combinations is None:
-            none = np.empty((0, 0))
-            return Tensor(np.empty(0), np.empty(0), none, np.empty((0, 0, rows)), none, none)
-        matrix = self.problem.matrix[:, self.design.n_pair_values :] @ triplets.combinations.T
-        by_cosine = matrix.T.reshape(-1, triplets.n_angular, rows).transpose(1, 0, 2)
-        first, second, cosines = triplets.points
-        r0 = self.design.r0
-        return Tensor(
-            triplets.distances / r0,
-            triplets.cosines,
-            np.array([first / r0, second / r0, cosines]),
-            np.ascontiguousarray(by_cosine),
-            *map(chebyshev_coefficients, (triplets.n_radial, triplets.n_angular)),
+        grids, rows, r0 = self.design.triplet_grids, self.problem.target.size, self.design.r0
+        pairs = len(self.design.pair_grids)
+        matrices, points = [np.empty((0, rows))], [np.empty((0, INPUTS))]
+        for k, grid in enumerate(grids, pairs):
+            own = self.problem.matrix[:, self.design.place(k)]
+            matrix = own if grid.combinations is None else own @ grid.combinations.T
+            by_cosine = matrix.T.reshape(-1, grid.n_angular, rows).transpose(1, 0, 2)
+            matrices.append(by_cosine.reshape(-1, rows))
+            first, second, cosines = grid.points
+            points.append(np.array([first / r0, second / r0, cosines]).T)
+        sizes = grids[0] if grids else None
+        radial, angular = (sizes.n_radial, sizes.n_angular) if sizes else (0, 0)
+        return Tensors(
+            np.array([grid.distances / r0 for grid in grids]).reshape(len(grids), 2, radial),
+            sizes.cosines if sizes else np.empty(0),
+            np.array([grid.key.is_unlike for grid in grids], dtype=bool),
+            np.cumsum([0, *(grid.size for grid in grids)], dtype=np.int64),
+            np.ascontiguousarray(np.concatenate(points)),
+            np.ascontiguousarray(np.concatenate(matrices)),
+            chebyshev_coefficients(radial) if radial else np.empty((0, 0)),
+            chebyshev_coefficients(angular) if angular else np.empty((0, 0)),
         )
 
     def fit(
@@ -116,12 +131,19 @@ class Fitter:
         bars: Floats | None = None,  # noqa: ARG002
     ) -> Fits:
         """Fit all candidates from their constants; ``bars`` are for those of ``DirectFitter``."""
-        return self.fit_arrays(encode(candidates), settings)
+        tied = parameters(candidates, self.design.keys) if self.design.may_share else None
+        return self.fit_arrays(encode(candidates), settings, tied)
 
-    def fit_arrays(self, batch: Batch, settings: FitSettings = QUICK) -> Fits:
-        """Fit all candidates of a batch, which the design projects."""
+    def fit_arrays(
+        self, batch: Batch, settings: FitSettings = QUICK, parameter: Integers | None = None
+    ) -> Fits:
+        """Fit all candidates of a batch, which the design projects.
+
+        ``parameter`` tells which constants are tied, as for ``fit_batch``; none unless given.
+        """
         found, stop = Fits.room(batch), Stop(settings.max_steps, settings.tolerance)
-        fit_batch(found, self.grid, stop, settings.most_cancellation)
+        free = untied(batch) if parameter is None else parameter
+        fit_batch(found, free, self.grid, stop, settings.most_cancellation)
         return found
 
     def is_direct(self, coded_terms: Sequence[CodedTerm]) -> bool:  # noqa: ARG002
@@ -152,9 +174,10 @@ class Fitter:
         code, arg = encoded(term.tree.shape)
         constants = np.array(term.constants)
         slot, m = int(self.grid.slot[self.design.keys.index(term.key)]), self.design.n_nodes
-        if slot == ON_TENSOR:
-            found: tuple[Floats, Floats] = triplet_columns(code, arg, constants, self.grid.tensor)
-            return found
+        if slot < 0:
+            tensors = self.grid.tensors
+            columns, turned = triplet_columns(code, arg, constants, tensors, ON_TENSOR - slot)
+            return columns, turned
         values, slopes = differentiate(code, arg, constants, self.grid.x[slot][None, :], True)
         matrix = self.problem.matrix[:, slot * m : (slot + 1) * m]
         return matrix @ values, slopes @ matrix.T

@@ -11,8 +11,8 @@ from symreg.arrays import Floats, Integers
 from symreg.fit.grid import TAIL_LENGTH
 from symreg.fit.programs.batch import Batch
 from symreg.fit.programs.evaluation import tree_values
-from symreg.fit.projected.problem import Grid
-from symreg.fit.projected.tensor import Factors, fill_values, tensor_tail
+from symreg.fit.projected.problem import ON_TENSOR, Grid
+from symreg.fit.projected.tensor import Factors, fill_values, of_key, tensor_tail
 from symreg.fit.solve.linear import relative_tail
 from symreg.fit.sums.pairs import TAIL_ALLOWED
 from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
@@ -41,14 +41,17 @@ def judge(
             if not tail <= TAIL_ALLOWED:
                 return TAIL
         else:
-            fill_values(code, arg, constants, grid.tensor, found)
-            tail = tensor_tail(code, grid.tensor, found, TAIL_LENGTH - 1)
+            tensor = of_key(grid.tensors, ON_TENSOR - slot)
+            fill_values(code, arg, constants, tensor, found)
+            tail = tensor_tail(code, tensor, found, TAIL_LENGTH - 1)
             if not tail <= TENSOR_TAIL_ALLOWED:
                 return TAIL
-            for node in range(found.values.size):
+            for node in range(tensor.points.shape[0]):
                 out[node] = found.values[node]
     for key in range(grid.slot.size):
-        used = found.values.size if grid.slot[key] < 0 else grid.x.shape[1]
+        b, used = ON_TENSOR - grid.slot[key], grid.x.shape[1]
+        if b >= 0:
+            used = grid.tensors.start[b + 1] - grid.tensors.start[b]
         parts = _cancellation(batch.key[first:last], key, weights, values[:, :used])
         if not parts <= most:
             return CANCELLING

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from symreg.arrays import Floats, Integers
-from symreg.fit.projected.tensor import Tensor
+from symreg.fit.projected.tensor import Tensors
 
 ON_TENSOR = -1
-"""Slot of a key whose functions are known on the tensor."""
+"""Slot of the first key whose functions are known on a tensor; the next have -2, -3, ..."""
 
 
 class Grid(NamedTuple):
     """The least-squares problem of P rows: B pairs of M nodes each, and maybe triplets."""
 
     slot: Integers
-    """For each key the number of its pair grid, or ``ON_TENSOR``, shape (keys,)."""
+    """For each key the number of its pair grid, or its slot among tensors, shape (keys,)."""
     x: Floats
     """Reduced distances of the nodes, shape (B, M)."""
     matrix_t: Floats
     """Transpose of the upper triangular matrix from node values of pairs, shape (B M, P)."""
-    tensor: Tensor
+    tensors: Tensors
     """That from node values of triplets; empty when there are none."""
     target: Floats
     """Right-hand side, shape (P,)."""

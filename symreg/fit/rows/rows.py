@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from symreg.arrays import Floats, Integers
+from symreg.arrays import Booleans, Floats, Integers
 from symreg.fit.design import Design
 from symreg.fit.design.build import Accumulator
 from symreg.fit.sums.base import Selection, SumRows
@@ -48,13 +48,19 @@ class Rows:
     """Volumes in Å³ of the structures that have stresses here, the first S', shape (S',)."""
     lengths: Lengths
     """Cutoff functions and the unit of distance."""
-    _sums: dict[str, SumRows] = field(default_factory=dict)
+    _sums: dict[tuple[str, tuple[str, ...]], SumRows] = field(default_factory=dict)
 
-    def sums(self, over: str) -> SumRows:
-        """A kind of sum on these rows, prepared when it is first used."""
-        if over not in self._sums:
-            self._sums[over] = kind_of(over).discoverer(self.lengths).rows(self.chosen)
-        return self._sums[over]
+    def sums(self, over: str, species: tuple[str, ...]) -> SumRows:
+        """A kind of sum on these rows, of a centre and its neighbours; prepared when first used."""
+        if (over, species) not in self._sums:
+            kind = kind_of(over).discoverer(self.lengths.at(species))
+            members = [self.chosen.structures.species.index(name) for name in species]
+            self._sums[over, species] = kind.rows(self.chosen, members)
+        return self._sums[over, species]
+
+    def centres(self, species: str) -> Booleans:
+        """Which atoms are of an element, shape (N,)."""
+        return np.asarray(self.chosen.kind == self.chosen.structures.species.index(species))
 
     def predictions(self, value: Floats, pulls: Sequence[tuple[SumRows, object, Floats]]) -> Floats:
         """Weighted predictions of D variants of a function F of sums, shape (D, P).
@@ -88,8 +94,7 @@ def build_rows(
     sizes = structures.n_atoms[list(chosen)]
     full = np.repeat(np.arange(len(chosen)) < with_stresses, sizes)
     wanted = full | (np.arange(sizes.sum()) % every == 0)
-    grid = float(design.r_lo[0]), design.n_nodes
-    selection = Selection(structures, chosen, wanted, with_stresses, *grid)
+    selection = Selection(structures, chosen, wanted, with_stresses, design.n_nodes)
     target, predicted, volume = _portions(design, selection)
     weights = np.array([design.group_weights.get(structures.group[s], 1.0) for s in chosen])
     counts = np.ones_like(sizes), 3 * sizes, np.full(with_stresses, 6)
@@ -104,14 +109,24 @@ def build_rows(
     matrix = np.concatenate([part for parts in predicted for part in parts])
     return Rows(
         matrix=matrix[kept] * scale[kept, None],
-        free=np.outer((kept < len(chosen)) * scale[kept], np.ones(design.n_e0)),
+        free=_free(selection, design.n_e0)[kept] * scale[kept, None],
         target=np.concatenate(target)[kept] * scale[kept],
         kept=kept,
         scale=scale[kept],
         chosen=selection,
         volume=volume,
-        lengths=lengths,
+        lengths=design.within(lengths),
     )
+
+
+def _free(selection: Selection, n_e0: int) -> Floats:
+    """Predictions of L labels from fitted energies of free atoms: shares of elements, (L, n_e0)."""
+    counts = np.zeros((len(selection.chosen), n_e0))
+    if n_e0:
+        np.add.at(counts, (selection.owner, selection.kind), 1.0)
+    others = 3 * selection.kind.size + 6 * selection.stressed
+    shares = counts / np.diff(selection.start)[:, None]
+    return np.vstack([shares, np.zeros((others, n_e0))])
 
 
 def _portions(

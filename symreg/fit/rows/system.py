@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from symreg.arrays import Floats, Integers
 from symreg.fit.grid import TAIL_LENGTH
-from symreg.fit.programs.batch import CodedTerm, encoded
+from symreg.fit.programs.batch import CodedTerm, encoded, parameters
 from symreg.fit.programs.evaluation import differentiate
 from symreg.fit.projected.fitter import FitSettings, Fitter
 from symreg.fit.projected.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
@@ -29,6 +30,8 @@ from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
 from symreg.language import Shape, Tree
 from symreg.language.text import Nested
 from symreg.language.tree import mapped, nodes
+from symreg.terms import Key
+from symreg.terms.kinds import kind_of
 
 STEP = 1e-6
 """A constant is moved by this part of itself, or of one, for a derivative."""
@@ -49,22 +52,26 @@ class Apart(NamedTuple):
     """A term on rows: a function F of sums."""
 
     outer: Part
-    sums: tuple[tuple[str, Part], ...]
-    """Head and argument of each sum."""
+    sums: tuple[tuple[Key, Part], ...]
+    """Kind and species of each sum, the centre first, and what it sums."""
 
 
 @lru_cache(maxsize=2**14)
-def apart(shape: Shape) -> Apart:
+def apart(shape: Shape, centre: str) -> Apart:
     """Take a function of sums apart; equal sums with the same constants are one."""
-    found: dict[tuple[str, Nested], str] = {}
+    found: dict[tuple[Nested, Nested], str] = {}
 
     def split(node: Nested) -> Nested:
         if node[0] == "sum":
-            return (found.setdefault((node[1][0], node[2]), f"s{len(found) + 1}"),)
+            return (found.setdefault((node[1], node[2]), f"s{len(found) + 1}"),)
         return mapped(node, split)
 
     outer = _part(split(shape.root))
-    return Apart(outer, tuple((over, _part(root)) for over, root in found))
+    sums = []
+    for (over, _, *species), root in found:
+        near = species or [centre] * kind_of(over).neighbours
+        sums.append((Key(over, (centre, *near)), _part(root)))
+    return Apart(outer, tuple(sums))
 
 
 def _part(root: Nested) -> Part:
@@ -111,14 +118,15 @@ class System:
         moves = STEP * np.maximum(np.abs(constants), 1.0)
         steps = moves if with_slopes else np.empty(0)
         if coded.key >= len(self.design.grids):
-            return self._function(apart(coded.shape), constants, steps)
+            centre = self.design.keys[coded.key].centre
+            return self._function(apart(coded.shape, centre), centre, constants, steps)
         part = self.rows.matrix[:, self.design.place(coded.key)]
-        if self.grid.slot[coded.key] != ON_TENSOR:
+        if self.grid.slot[coded.key] >= 0:
             values, slopes = self._on_pairs(coded, constants)
         else:
             grid = self.design.grids[coded.key]
             moved = _moved(constants, steps)
-            every = np.array([grid.coordinates(self._on_tensor(coded.shape, c)[0]) for c in moved])
+            every = np.array([grid.coordinates(self._on_tensor(coded, c)[0]) for c in moved])
             values, slopes = every[0], (every[1:] - every[0]) / steps[:, None]
         return part @ values, slopes[: steps.size] @ part.T
 
@@ -128,20 +136,25 @@ class System:
         values, slopes = differentiate(*encoded(coded.shape), constants, x, True)
         return values, slopes
 
-    def _on_tensor(self, shape: Shape, constants: Floats) -> tuple[Floats, float]:
+    def _on_tensor(self, coded: CodedTerm, constants: Floats) -> tuple[Floats, float]:
         """Values on the nodes of triplets, and their tail."""
-        tail = TAIL_LENGTH - 1
-        values, worst = triplet_values(*encoded(shape), constants, self.grid.tensor, tail)
+        b, tail = ON_TENSOR - int(self.grid.slot[coded.key]), TAIL_LENGTH - 1
+        values, worst = triplet_values(*encoded(coded.shape), constants, self.grid.tensors, b, tail)
         return values, worst
 
-    def _function(self, term: Apart, constants: Floats, steps: Floats) -> tuple[Floats, Floats]:
+    def _function(
+        self, term: Apart, centre: str, constants: Floats, steps: Floats
+    ) -> tuple[Floats, Floats]:
         """Predictions of a function of sums, and their changes by differences."""
         moved = _moved(constants, steps)
         found = [
-            (rows := self.rows.sums(over), *rows.sums(Variants(*part, moved, steps)))
-            for over, part in term.sums
+            (rows := self.rows.sums(*key), *rows.sums(Variants(*part, moved, steps)))
+            for key, part in term.sums
         ]
         value, by_sum = _embedded(term, moved, np.array([sums for _, sums, _ in found]))
+        if len(self.design.species) > 1:  # of all atoms that are no centres sums are zero
+            others = ~self.rows.centres(centre)
+            value[:, others], by_sum[:, :, others] = 0.0, 0.0
         pulls = [(rows, state, by_sum[a]) for a, (rows, _, state) in enumerate(found)]
         every = self.rows.predictions(value, pulls)
         return every[0], (every[1:] - every[0]) / steps[:, None]
@@ -150,15 +163,23 @@ class System:
         self, coded_terms: Sequence[CodedTerm], settings: FitSettings, bar: float = math.inf
     ) -> tuple[int, Solution | None]:
         """Outcome of a candidate as in ``judging``, and its fit, if any; given up above ``bar``."""
-        start = np.array([c for coded in coded_terms for c in coded.constants], dtype=float)
+        every = np.array([c for coded in coded_terms for c in coded.constants], dtype=float)
         counts = [coded.shape.n_constants for coded in coded_terms]
-        owner = np.repeat(np.arange(len(counts)), counts)
+        owner, tied = np.repeat(np.arange(len(counts)), counts), np.arange(every.size)
+        if self.design.may_share:
+            tied = parameters([coded_terms], self.design.keys)
+        start = every[np.unique(tied, return_index=True)[1]]
 
         def evaluate(constants: Floats, with_slopes: bool) -> Columns:
-            columns, slopes = self.predictions(coded_terms, constants, with_slopes)
+            columns, slopes = self.predictions(coded_terms, constants[tied], with_slopes)
 
             def turned(weights: Floats) -> Floats:
-                return self.beyond(slopes) * weights[owner][:, None]
+                of_all = self.beyond(slopes) * weights[owner][:, None]
+                if start.size == tied.size:
+                    return of_all
+                joined = np.zeros((start.size, of_all.shape[1]))
+                np.add.at(joined, tied, of_all)
+                return joined
 
             return Columns(self.beyond(columns), turned, self.target)
 
@@ -171,6 +192,7 @@ class System:
                 give_up=lambda steps, loss: steps == _RACE and loss > bar,
                 most_rejections=_MOST_REJECTIONS,
             )
+            found = replace(found, constants=found.constants[tied])
             if not math.isfinite(found.loss):
                 return NOT_FINITE, None
             return self._judge(coded_terms, found, settings), found
@@ -198,9 +220,10 @@ class System:
     def _resolved(self, coded: CodedTerm, constants: Floats, settings: FitSettings) -> int:
         """Whether nodes resolve one term."""
         if coded.key >= len(self.design.grids):
-            return self._finite(apart(coded.shape), constants, settings.finite_alone)
-        if self.grid.slot[coded.key] == ON_TENSOR:
-            tail, allowed = self._on_tensor(coded.shape, constants)[1], TENSOR_TAIL_ALLOWED
+            centre = self.design.keys[coded.key].centre
+            return self._finite(apart(coded.shape, centre), constants, settings.finite_alone)
+        if self.grid.slot[coded.key] < 0:
+            tail, allowed = self._on_tensor(coded, constants)[1], TENSOR_TAIL_ALLOWED
         else:
             values, allowed = self._on_pairs(coded, constants)[0], TAIL_ALLOWED
             tail = relative_tail(self.grid.coefficients, values, TAIL_LENGTH)
@@ -208,17 +231,20 @@ class System:
 
     def _finite(self, term: Apart, constants: Floats, alone: bool) -> int:
         """Whether nodes resolve what is summed, and F is finite: in dimers, and maybe alone."""
-        none, points, sums = np.empty(0), self.design.nodes[0], []
+        none, sums = np.empty(0), []
         moved = _moved(constants, none)
-        for over, part in term.sums:
-            rows, variants = self.rows.sums(over), Variants(*part, moved, none)
+        for key, part in term.sums:
+            rows, variants = self.rows.sums(*key), Variants(*part, moved, none)
             if not rows.resolved(variants):
                 return TAIL
-            sums.append(rows.dimers(variants, points))
-        value, by_sum = _embedded(term, moved, np.array(sums))
-        value = value if alone else value[:, 1:]
-        finite = np.isfinite(value).all() and np.isfinite(by_sum[..., 1:]).all()
-        return FITTED if finite else NOT_FINITE
+            sums.append((key, rows.dimers(variants)))
+        for other in dict.fromkeys(name for key, _ in term.sums for name in key.species[1:]):
+            met = [of_two * (key.species[1:] == (other,)) for key, of_two in sums]
+            value, by_sum = _embedded(term, moved, np.array(met))
+            value = value if alone else value[:, 1:]
+            if not (np.isfinite(value).all() and np.isfinite(by_sum[..., 1:]).all()):
+                return NOT_FINITE
+        return FITTED
 
 
 def _moved(constants: Floats, steps: Floats) -> Floats:

@@ -7,7 +7,7 @@ function F. A kind may bring a faster way for rows of labels, see ``SumRows``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -41,6 +41,16 @@ class Around(NamedTuple):
         centre, *others = species
         near = (self.kind[self.pairs.i] == centre) & np.isin(self.kind[self.pairs.j], others)
         return self.pairs.subset(near & (self.pairs.r < reach))
+
+
+def sides(pairs: Pairs, kind: Integers, species: Sequence[int]) -> Booleans:
+    """Whether neighbours are of the second kind of a key of triplets, shape (P,).
+
+    ``kind`` is each atom's element, shape (N,). Of neighbours of one kind no one is.
+    """
+    if species[1] == species[2]:
+        return np.zeros(len(pairs), dtype=bool)
+    return np.asarray(kind[pairs.j] == species[2])
 
 
 class Addends(ABC):
@@ -102,9 +112,9 @@ class SumKind(ABC):
         over all atoms, the energy itself.
         """
 
-    def rows(self, chosen: Selection) -> SumRows:
+    def rows(self, chosen: Selection, species: Sequence[int]) -> SumRows:
         """The sum on rows of labels; the addends of all atoms unless a kind knows a faster way."""
-        return AllAddends(self, chosen)
+        return AllAddends(self, chosen, species)
 
 
 def run(tree: Tree, *variables: Floats) -> tuple[Floats, Floats]:
@@ -150,10 +160,8 @@ class Selection:
     """Atoms whose forces count, shape (N,)."""
     stressed: int
     """So many of them, the first, have stresses that count."""
-    low: float
-    """Beginning of the grid of pairs in Å; it ends at the cutoff."""
     n_nodes: int
-    """Nodes of that grid, M."""
+    """Nodes of the grids of pairs, M."""
 
     @cached_property
     def start(self) -> Integers:
@@ -190,6 +198,8 @@ class Selection:
 class SumRows(ABC):
     """A kind of sum on rows of labels: its values for all atoms, and what F of it does to these."""
 
+    chosen: Selection
+
     @abstractmethod
     def sums(self, variants: Variants) -> tuple[Floats, Any]:
         """Sums of every atom, shape (D, N), and what ``add_forces`` needs of them."""
@@ -202,21 +212,20 @@ class SumRows(ABC):
         """Whether the grid on which it is known resolves what is summed, if there is a grid."""
         return True
 
-    def dimers(self, variants: Variants, points: Floats) -> Floats:
-        """Sums of an atom alone, and of one of two at distances (M,) in Å, shape (D, 1 + M)."""
-        return np.zeros((len(variants.constants), 1 + points.size))
+    def dimers(self, variants: Variants) -> Floats:
+        """Sums of an atom alone, and of one of two at M distances on the grid, shape (D, 1 + M)."""
+        return np.zeros((len(variants.constants), 1 + self.chosen.n_nodes))
 
 
 class AllAddends(SumRows):
     """Sums by the addends of all atoms, without a grid."""
 
-    def __init__(self, kind: SumKind, chosen: Selection) -> None:
-        self.kind, self.chosen = kind, chosen
+    def __init__(self, kind: SumKind, chosen: Selection, species: Sequence[int]) -> None:
+        self.kind, self.chosen, self.species = kind, chosen, species
         self.around = Around(chosen.joined(kind.reach), chosen.kind)
 
     def _addends(self, tree: Tree) -> list[Addends]:
-        members = [0] * 3  # of one element so far, whatever the number of neighbours
-        return list(self.kind.addends([(tree, 1.0)], members, self.around, alone=False))
+        return list(self.kind.addends([(tree, 1.0)], self.species, self.around, alone=False))
 
     def sums(self, variants: Variants) -> tuple[Floats, Any]:
         """By adding them up."""
@@ -253,6 +262,16 @@ class NodeGrid(ABC):
     cutoff: Cutoff
     is_condensed: ClassVar[bool] = False
     """Whether a design keeps only what the data feel of it, see ``felt``."""
+
+    @classmethod
+    @abstractmethod
+    def every(
+        cls, keys: Collection[Key], lengths: Lengths, n_nodes: int | None = None
+    ) -> list[NodeGrid]:
+        """The grids of those keys that are of this kind, in order.
+
+        Pairs may be told their number of nodes.
+        """
 
     @property
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,9 +11,12 @@ from numba import njit
 
 from symreg.arrays import Booleans, Floats
 from symreg.fit.forces import add_pairs
-from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes
+from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes, choose_node_count
 from symreg.fit.sums.base import Around, NodeGrid
 from symreg.language import Tree
+from symreg.terms import Key
+from symreg.terms.kinds import PAIRS
+from symreg.terms.lengths import Lengths
 
 CHUNK = 2048
 """Pairs whose polynomials are computed together: they then stay in the cache."""
@@ -33,6 +36,16 @@ class PairGrid(NodeGrid):
 
     n_nodes: int
     """Number of nodes, M."""
+
+    @classmethod
+    def every(
+        cls, keys: Collection[Key], lengths: Lengths, n_nodes: int | None = None
+    ) -> list[NodeGrid]:
+        """Grids of those keys that are of pairs, all with the nodes that one of them needs."""
+        own = {key: lengths.at(key.species) for key in sorted(keys) if key.over == PAIRS}
+        needed = (choose_node_count(at.r_lo, at.cutoff.r_cut) for at in own.values())
+        nodes = n_nodes or max(needed, default=0)
+        return [cls(key, at.r_lo, at.cutoff, nodes) for key, at in own.items()]
 
     @property
     def size(self) -> int:

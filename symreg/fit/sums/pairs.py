@@ -118,28 +118,35 @@ class PairKind(SumKind):
             return Wall("core", r_lo, (np.nan,) * 5)
         return Wall.join(r_lo, float(value[1]), float(slope[1]), float(second), float(third))
 
-    def rows(self, chosen: Selection) -> SumRows:
+    def rows(self, chosen: Selection, species: Sequence[int]) -> SumRows:
         """By values on nodes."""
-        return PairRows(self, chosen)
+        return PairRows(self, chosen, species)
 
 
 class PairRows(SumRows):
-    """Sums over pairs on rows of labels, linear in the values of their function on M nodes."""
+    """Sums over pairs on rows of labels, linear in the values of their function on M nodes.
 
-    def __init__(self, kind: PairKind, chosen: Selection) -> None:
+    They are around the C atoms of the first of the ``species``, over neighbours of the second.
+    """
+
+    def __init__(self, kind: PairKind, chosen: Selection, species: Sequence[int]) -> None:
         self.kind, self.chosen = kind, chosen
-        cutoff, low, m = kind.lengths.cutoff, chosen.low, chosen.n_nodes
+        cutoff, low, m = kind.lengths.cutoff, kind.lengths.r_lo, chosen.n_nodes
+        self.centres = np.flatnonzero(chosen.kind == species[0])
         self.nodes = chebyshev_nodes(m, low, cutoff.r_cut)
         self.x = self.nodes / kind.lengths.r0
         coefficients = chebyshev_coefficients(m)
         matrices = []
-        for n, pairs in zip(np.diff(chosen.start), chosen.pairs(cutoff.r_cut), strict=True):
-            sums = np.zeros((n, m))
+        atoms = np.split(chosen.kind, chosen.start[1:-1])
+        for kinds, every in zip(atoms, chosen.pairs(cutoff.r_cut), strict=True):
+            forth, _ = directed(Around(every, kinds), species, cutoff.r_cut)
+            pairs, sums = every.subset(forth), np.zeros((kinds.size, m))
             _add_polynomials(pairs.i, pairs.r, cutoff.value(pairs.r), low, cutoff.r_cut, sums)
-            matrices.append(sums @ coefficients)
+            matrices.append(sums[kinds == species[0]] @ coefficients)
         self.matrix = np.concatenate(matrices)
-        """From node values to the sums of every atom, shape (N, M)."""
-        pairs = chosen.joined(cutoff.r_cut, of=chosen.wanted)
+        """From node values to the sums of every centre, shape (C, M)."""
+        around = Around(chosen.joined(cutoff.r_cut, of=chosen.wanted), chosen.kind)
+        pairs = around.pairs.subset(np.logical_or(*directed(around, species, cutoff.r_cut)))
         self.pairs = _placed(pairs, low, (cutoff.r_cut - low) / (TABLE - 1))
         self.table = _slopes(low, cutoff, m)
         """From node values to slopes with f_c at the points of a table, shape (TABLE, M)."""
@@ -155,9 +162,11 @@ class PairRows(SumRows):
         return nodes
 
     def sums(self, variants: Variants) -> tuple[Floats, Any]:
-        """Of every atom, by one product of matrices."""
+        """Of every atom, zero for those that are no centres, by one product of matrices."""
         nodes = self.node_values(variants)
-        return nodes @ self.matrix.T, nodes
+        sums = np.zeros((len(nodes), self.chosen.kind.size))
+        sums[:, self.centres] = nodes @ self.matrix.T
+        return sums, nodes
 
     def add_forces(self, state: Any, by_sum: Floats, forces: Floats, virial: Floats) -> None:
         """By slopes from a table."""
@@ -167,10 +176,9 @@ class PairRows(SumRows):
         """By the tail of its Chebyshev coefficients."""
         return relative_tail(self.node_values(variants)[0]) <= TAIL_ALLOWED
 
-    def dimers(self, variants: Variants, points: Floats) -> Floats:
+    def dimers(self, variants: Variants) -> Floats:
         """Zero, then what a neighbour at each of the nodes adds."""
-        assert points.size == self.nodes.size
-        values = self.node_values(variants) * self.kind.lengths.cutoff.value(points)
+        values = self.node_values(variants) * self.kind.lengths.cutoff.value(self.nodes)
         return np.concatenate([np.zeros((len(values), 1)), values], axis=1)
 
 

@@ -1,13 +1,14 @@
 """Three-body functions on a tensor grid, and what their values there predict.
 
-A function psi(r_ij, r_ik, cos theta_jik), symmetric in j and k, is known by its values on a tensor
-grid of Chebyshev nodes, each unordered pair of distances once. Many combinations of these values
-leave every label unchanged; a design keeps only those that do not.
+A function psi(r_ij, r_ik, cos theta_jik) is known by its values on a tensor grid of Chebyshev
+nodes. It is symmetric in neighbours j and k of one kind: then each unordered pair of distances is
+there once. Many combinations of these values leave every label unchanged; a design keeps only those
+that do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,15 +16,18 @@ import numpy as np
 from numba import njit
 from numpy.polynomial import chebyshev
 
-from symreg.arrays import Floats, Integers
+from symreg.arrays import Booleans, Floats, Integers
 from symreg.fit.forces import add_triplet, cosine_between
 from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes
-from symreg.fit.sums.base import Around, NodeGrid
+from symreg.fit.sums.base import Around, NodeGrid, sides
 from symreg.fit.sums.pair_grid import chebyshev_at
 from symreg.language import Tree
+from symreg.terms import Key
+from symreg.terms.kinds import TRIPLETS
+from symreg.terms.lengths import Lengths
 
-N_RADIAL, N_ANGULAR = 12, 10
-"""Nodes of each distance and of the cosine."""
+NODES, NODES_OF_MANY = (12, 10), (8, 7)
+"""Nodes of each distance and of the cosine, of one element and of several."""
 MOST_NEIGHBOURS = 200
 """Beyond it triplets are too many to be worth their time."""
 SMOOTHNESS = 0.5
@@ -40,15 +44,44 @@ class TripletGrid(NodeGrid):
 
     is_condensed = True
 
+    r_lo_second: float | None = None
+    """Beginning of the grid of the second distance in Å, if it is another."""
     combinations: Floats | None = None
     """From node values to the k combinations that the data feel, shape (K, k)."""
-    n_radial: int = N_RADIAL
-    n_angular: int = N_ANGULAR
+    n_radial: int = NODES[0]
+    n_angular: int = NODES[1]
+
+    @classmethod
+    def every(
+        cls,
+        keys: Collection[Key],
+        lengths: Lengths,
+        n_nodes: int | None = None,  # noqa: ARG003 - of each dimension it has its own
+    ) -> list[NodeGrid]:
+        """Grids of those keys that are of triplets; see ``NodeGrid``."""
+        own = sorted(key for key in keys if key.over == TRIPLETS)
+        radial, angular = NODES if len({key.centre for key in keys}) == 1 else NODES_OF_MANY
+        grids: list[NodeGrid] = []
+        for key in own:
+            at = lengths.at(key.species)
+            assert at.cutoff_three_body is not None
+            second = at.r_lo_second if key.is_unlike else None
+            grids.append(cls(key, at.r_lo, at.cutoff_three_body, second, None, radial, angular))
+        return grids
+
+    @cached_property
+    def nodes(self) -> tuple[Integers, Integers]:
+        """Nodes of both distances of every pair of these, shape (pairs,)."""
+        if self.key.is_unlike:
+            first, second = np.indices((self.n_radial, self.n_radial)).reshape(2, -1)
+        else:
+            first, second = np.triu_indices(self.n_radial)
+        return first, second
 
     @property
     def size(self) -> int:
         """Number of node values, K."""
-        return self.n_radial * (self.n_radial + 1) // 2 * self.n_angular
+        return self.nodes[0].size * self.n_angular
 
     @property
     def columns(self) -> int:
@@ -61,8 +94,9 @@ class TripletGrid(NodeGrid):
 
     @cached_property
     def distances(self) -> Floats:
-        """Nodes of each distance in Å, shape (n_radial,)."""
-        return chebyshev_nodes(self.n_radial, self.r_lo, self.cutoff.r_cut)
+        """Nodes of both distances in Å, shape (2, n_radial)."""
+        begins = (self.r_lo, self.r_lo_second or self.r_lo)
+        return np.array([chebyshev_nodes(self.n_radial, r, self.cutoff.r_cut) for r in begins])
 
     @cached_property
     def cosines(self) -> Floats:
@@ -72,22 +106,22 @@ class TripletGrid(NodeGrid):
     @cached_property
     def points(self) -> tuple[Floats, Floats, Floats]:
         """Both distances in Å and the cosine of every node value, shapes (K,)."""
-        first, second = np.triu_indices(self.n_radial)
-        n = self.n_angular
-        one, two = (np.repeat(self.distances[nodes], n) for nodes in (first, second))
-        return one, two, np.tile(self.cosines, first.size)
+        n, pairs = self.n_angular, zip(self.distances, self.nodes, strict=True)
+        one, two = (np.repeat(distances[nodes], n) for distances, nodes in pairs)
+        return one, two, np.tile(self.cosines, self.nodes[0].size)
 
     @cached_property
     def polynomials(self) -> tuple[Floats, Integers]:
-        """Node values of the symmetric products of Chebyshev polynomials, shape (K, K).
+        """Node values of the products of Chebyshev polynomials, symmetric ones if like, (K, K).
 
         With them the degree in each coordinate, shape (3, K).
         """
         radial = np.linalg.inv(chebyshev_coefficients(self.n_radial))
         angular = np.linalg.inv(chebyshev_coefficients(self.n_angular))
-        first, second = np.triu_indices(self.n_radial)
+        first, second = self.nodes
         both = radial[first][:, first] * radial[second][:, second]
-        both += radial[first][:, second] * radial[second][:, first]
+        if not self.key.is_unlike:
+            both += radial[first][:, second] * radial[second][:, first]
         n = self.n_angular
         degrees = np.repeat(first, n), np.repeat(second, n), np.tile(np.arange(n), first.size)
         return np.kron(both, angular), np.array(degrees)
@@ -138,7 +172,7 @@ class TripletGrid(NodeGrid):
     def values(self, tree: Tree, r0: float) -> Floats:
         """Values at the nodes, without cutoff functions, shape (K,)."""
         first, second, cosines = self.points
-        return tree(first / r0, second / r0, cosines)
+        return tree(first / r0, second / r0, cosines, unlike=self.key.is_unlike)
 
     def contributions(self, around: Around, species: Sequence[int]) -> tuple[Floats, ...]:
         """Energy (K,), forces (n, 3, K) and virial (6, K) of one structure.
@@ -152,6 +186,7 @@ class TripletGrid(NodeGrid):
         """
         n, size = around.kind.size, self.size
         pairs = around.centred(species, self.cutoff.r_cut)
+        side = sides(pairs, around.kind, species)
         start = np.searchsorted(pairs.i, np.arange(n + 1))
         most = int(np.diff(start).max(initial=0))
         if most > MOST_NEIGHBOURS:
@@ -162,21 +197,21 @@ class TripletGrid(NodeGrid):
                 f"{within:.1f}"
             )
         energy, forces, virial = np.zeros(size), np.zeros((n, 3, size)), np.zeros((6, size))
-        radial, slope = self._radial(pairs.r)
+        radial, slope = self._radial(pairs.r, side)
         _add_triplet_rows(
-            start, pairs.j, pairs.r, pairs.unit, radial, slope, self.n_angular,
-            energy, forces, virial,
+            start, pairs.j, pairs.r, pairs.unit, radial, slope, side, self.key.is_unlike,
+            self.n_angular, energy, forces, virial,
         )  # fmt: skip
         return energy, forces, virial
 
-    def _radial(self, r: Floats) -> tuple[Floats, Floats]:
+    def _radial(self, r: Floats, side: Booleans) -> tuple[Floats, Floats]:
         """Lagrange polynomials times f_c and their derivatives in 1/Å, shape (P, n_radial)."""
-        n, low = self.n_radial, self.r_lo
+        n, low = self.n_radial, np.where(side, self.r_lo_second or self.r_lo, self.r_lo)
         lagrange = chebyshev_coefficients(n)
         scale = 2.0 / (self.cutoff.r_cut - low)
         s = (r - low) * scale - 1.0
         value = chebyshev.chebvander(s, n - 1) @ lagrange
-        derivative = chebyshev.chebval(s, chebyshev.chebder(lagrange, axis=0)).T * scale
+        derivative = chebyshev.chebval(s, chebyshev.chebder(lagrange, axis=0)).T * scale[:, None]
         fade = self.cutoff.value(r)[:, None]
         return value * fade, derivative * fade + value * self.cutoff.slope(r)[:, None]
 
@@ -195,45 +230,60 @@ def _add_triplet_rows(
     unit: Floats,
     radial: Floats,
     slope: Floats,
+    side: Booleans,
+    unlike: bool,
     n_angular: int,
     energy: Floats,
     forces: Floats,
     virial: Floats,
 ) -> None:
-    """Add what every symmetric three-body basis function would contribute to one structure.
+    """Add what every three-body basis function would contribute to one structure.
 
     The functions are [g_a(r_ij) g_b(r_ik) + g_b(r_ij) g_a(r_ik)] T_c(cos theta_jik) for a < b, and
     g_a(r_ij) g_a(r_ik) T_c for a = b, with g_a a Chebyshev polynomial times f_c, given with its
-    slope in 1/Å at each pair, shape (P, A). The pairs of each centre begin at ``start``, (n + 1,).
-    Triplets are formed here, each unordered pair of neighbours once, and never stored. Sums have
-    shapes (K,), (n, 3, K), (6, K) with K = A (A + 1) / 2 * C.
+    slope in 1/Å at each pair, shape (P, A); of ``unlike`` neighbours g_a(r_ij) g_b(r_ik) T_c for
+    all a, b, where k is on the second ``side``, shape (P,). The pairs of each centre begin at
+    ``start``, (n + 1,). Triplets are formed here, each unordered pair of neighbours once, and never
+    stored. Sums have shapes (K,), (n, 3, K), (6, K) with K node values.
     """
     slopes, pulls = np.empty((3, energy.size)), np.empty((2, 3, energy.size))
     angle = np.empty((2, n_angular))
     for i in range(start.size - 1):
         for p in range(start[i], start[i + 1]):
             for q in range(p + 1, start[i + 1]):
-                cosine = cosine_between(unit, p, q)
+                if unlike and side[p] == side[q]:
+                    continue
+                a, b = (q, p) if unlike and side[p] else (p, q)
+                cosine = cosine_between(unit, a, b)
                 chebyshev_at(cosine, angle[0], angle[1])
-                _triplet_basis(radial[p], slope[p], radial[q], slope[q], angle, energy, slopes)
+                _triplet_basis(
+                    radial[a], slope[a], radial[b], slope[b], unlike, angle, energy, slopes
+                )
                 add_triplet(
-                    i, j[p], j[q], unit[p], unit[q], r[p], r[q], cosine, slopes,
+                    i, j[a], j[b], unit[a], unit[b], r[a], r[b], cosine, slopes,
                     forces, virial, pulls,
                 )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def _triplet_basis(
-    g1: Floats, d1: Floats, g2: Floats, d2: Floats, angle: Floats, energy: Floats, slopes: Floats
+    g1: Floats,
+    d1: Floats,
+    g2: Floats,
+    d2: Floats,
+    unlike: bool,
+    angle: Floats,
+    energy: Floats,
+    slopes: Floats,
 ) -> None:
     """Add one triplet's energies; write derivatives by both distances and the cosine."""
     angular, turn = angle[0], angle[1]
     by_first, by_second, by_cosine = slopes[0], slopes[1], slopes[2]
     column = 0
     for a in range(g1.size):
-        for b in range(a, g1.size):
+        for b in range(0 if unlike else a, g1.size):
             value, first, second = g1[a] * g2[b], d1[a] * g2[b], g1[a] * d2[b]
-            if a != b:
+            if a != b and not unlike:
                 value += g1[b] * g2[a]
                 first += d1[b] * g2[a]
                 second += g1[b] * d2[a]

@@ -24,8 +24,9 @@ from symreg.fit.sums.base import (
     Variants,
     felt,
     run,
+    sides,
 )
-from symreg.fit.sums.triplet_grid import N_ANGULAR, N_RADIAL, TripletGrid
+from symreg.fit.sums.triplet_grid import NODES, TripletGrid
 from symreg.language import Tree
 from symreg.structures.neighbours import Pairs, triplets
 from symreg.terms.cutoff import Cutoff
@@ -77,20 +78,21 @@ class TripletKind(SumKind):
         """Cutoff radius of triplets in Å."""
         return self.cutoff.r_cut
 
-    def function(self, tree: Tree, x: Floats) -> TripletFunction:
+    def function(self, tree: Tree, x: Floats, unlike: bool) -> TripletFunction:
         """A function of two pairs and the cosine, given all reduced distances (P,).
 
         It returns values (T,) and derivatives by x1, x2 and c, shape (T, 3), without cutoffs.
         """
         if tree.factors is None:
-            return partial(_general, tree, x)
-        radial, angular = tree.factors
-        h, (h_slope,) = run(radial, x)  # for each pair, not for each triplet
+            return partial(_ordered if unlike else _symmetric, tree, x)
+        *radial, angular = tree.factors
+        h = [run(factor, x) for factor in radial]  # for each pair, not for each triplet
 
         def separable(first: Integers, second: Integers, cosine: Floats) -> tuple[Floats, Floats]:
             p, (p_slope,) = run(angular, cosine)
-            one, two = h[first], h[second]
-            slopes = (h_slope[first] * two * p, one * h_slope[second] * p, one * two * p_slope)
+            pairs = zip(h, (first, second), strict=True)
+            (one, one_slope), (two, two_slope) = ((v[k], s[0][k]) for (v, s), k in pairs)
+            slopes = (one_slope * two * p, one * two_slope * p, one * two * p_slope)
             return one * two * p, np.stack(slopes, axis=1)
 
         return separable
@@ -103,15 +105,18 @@ class TripletKind(SumKind):
         alone: bool,  # noqa: ARG002
     ) -> Iterator[Addends]:
         """Triplets chunk by chunk, never all in memory; each has one centre in any case."""
-        kind, lengths = around.kind, self.lengths
+        kind, lengths, unlike = around.kind, self.lengths, species[1] != species[2]
         pairs = around.centred(species, self.reach)
-        distance, rest = lengths.at_rest(pairs.r)
+        side = sides(pairs, kind, species)
+        of_both = lengths.at_rest(pairs.r), lengths.at_rest(pairs.r, second=True)
+        distance, rest = (np.where(side, *pair) for pair in zip(*reversed(of_both), strict=True))
         fade = self.cutoff.value(distance), self.cutoff.slope(distance) * rest
-        functions = [(self.function(tree, distance / lengths.r0), w) for tree, w in parts]
+        functions = [(self.function(tree, distance / lengths.r0, unlike), w) for tree, w in parts]
         for first, second in triplets(pairs, kind.size, TOGETHER):
-            if species[1] != species[2]:
-                mixed = kind[pairs.j[first]] != kind[pairs.j[second]]
+            if unlike:
+                mixed = side[first] != side[second]
                 first, second = first[mixed], second[mixed]
+                first, second = np.where(side[first], (second, first), (first, second))
             cosine = cosines(pairs.unit, first, second)
             value, slopes = np.zeros(first.size), np.zeros((first.size, 3))
             for function, weight in functions:
@@ -123,12 +128,20 @@ class TripletKind(SumKind):
             _fade(first, second, *fade, value, slopes)
             yield TripletAddends(pairs.i[first], value, pairs, first, second, cosine, slopes)
 
-    def rows(self, chosen: Selection) -> SumRows:
+    def rows(self, chosen: Selection, species: Sequence[int]) -> SumRows:
         """By factors of all pairs."""
-        return TripletRows(self, chosen)
+        return TripletRows(self, chosen, species)
 
 
-def _general(
+def _ordered(
+    tree: Tree, x: Floats, first: Integers, second: Integers, cosine: Floats
+) -> tuple[Floats, Floats]:
+    """Of neighbours that are told apart."""
+    value, slopes = run(tree, x[first], x[second], cosine)
+    return value, np.ascontiguousarray(slopes.T)
+
+
+def _symmetric(
     tree: Tree, x: Floats, first: Integers, second: Integers, cosine: Floats
 ) -> tuple[Floats, Floats]:
     """The mean over both orders of the neighbours."""
@@ -164,13 +177,17 @@ class Bonds(NamedTuple):
     """Direction from the centre to the neighbour, shape (P, 3)."""
     active: Booleans
     """Centres whose triplets act on an atom that has forces, or a structure with stresses, (N,)."""
+    side: Booleans
+    """Whether the neighbour is of the second kind of unlike ones, shape (P,)."""
+    unlike: bool
+    """Whether both neighbours of a triplet are of two kinds."""
 
 
 class Bend(NamedTuple):
     """The product g(r_ij) g(r_ik) p(cos) that is summed over every two neighbours."""
 
     g: Floats
-    """h(r / r0) f_c(r) at every pair, shape (P,)."""
+    """h(r / r0) f_c(r) at every pair, h that of its side, shape (P,)."""
     g_slope: Floats
     """Its derivative in 1/Å, shape (P,)."""
     p: Floats
@@ -182,22 +199,30 @@ class Bend(NamedTuple):
 class TripletRows(SumRows):
     """Products h h p over every two neighbours on rows of labels; parameters as of ``PairRows``."""
 
-    def __init__(self, kind: TripletKind, chosen: Selection) -> None:
+    def __init__(self, kind: TripletKind, chosen: Selection, species: Sequence[int]) -> None:
         self.kind, self.chosen = kind, chosen
-        pairs, n = chosen.joined(kind.reach), int(chosen.start[-1])
+        around, n = Around(chosen.joined(kind.reach), chosen.kind), int(chosen.start[-1])
+        pairs = around.centred(species, kind.reach)
         felt_by = chosen.wanted | (chosen.owner < chosen.stressed)
         active = felt_by | (np.bincount(pairs.i, felt_by[pairs.j], n) > 0)
-        start = np.searchsorted(pairs.i, np.arange(n + 1))
-        self.bonds = Bonds(start, pairs.j, pairs.r, pairs.unit, active)
-        r0 = kind.lengths.r0
+        start, side = np.searchsorted(pairs.i, np.arange(n + 1)), sides(pairs, chosen.kind, species)
+        unlike = bool(species[1] != species[2])
+        self.bonds = Bonds(start, pairs.j, pairs.r, pairs.unit, active, side, unlike)
+        r0, lengths = kind.lengths.r0, kind.lengths
         self.x = pairs.r / r0
         self.fade = kind.cutoff.value(pairs.r), kind.cutoff.slope(pairs.r) * r0
-        self.nodes = chebyshev_nodes(N_RADIAL, chosen.low, kind.reach) / r0
-        self.cosine_nodes = chebyshev_nodes(N_ANGULAR, -1.0, 1.0)
+        begins = lengths.r_lo, lengths.r_lo if lengths.r_lo_second is None else lengths.r_lo_second
+        radial, angular = NODES
+        self.nodes = [chebyshev_nodes(radial, low, kind.reach) / r0 for low in begins]
+        self.cosine_nodes = chebyshev_nodes(angular, -1.0, 1.0)
 
     def _bend(self, variants: Variants, d: int) -> Bend:
-        radial, angular = _factors(variants.tree(d))
-        (h, (h_slope,)), (p, (p_slope,)) = run(radial, self.x), run(angular, COSINES)
+        one, two, angular = _factors(variants.tree(d))
+        (h, (h_slope,)), (p, (p_slope,)) = run(one, self.x), run(angular, COSINES)
+        if two != one:
+            other, (other_slope,) = run(two, self.x)
+            h = np.where(self.bonds.side, other, h)
+            h_slope = np.where(self.bonds.side, other_slope, h_slope)
         fade, fade_slope = self.fade
         slope = (h_slope * fade + h * fade_slope) / self.kind.lengths.r0
         return Bend(h * fade, slope, p, p_slope)
@@ -226,12 +251,13 @@ class TripletRows(SumRows):
 
     def resolved(self, variants: Variants) -> bool:
         """By the tails of both factors."""
-        radial, angular = _factors(variants.tree())
-        values = run(radial, self.nodes)[0], run(angular, self.cosine_nodes)[0]
+        *radial, angular = _factors(variants.tree())
+        values = [run(h, nodes)[0] for h, nodes in zip(radial, self.nodes, strict=True)]
+        values.append(run(angular, self.cosine_nodes)[0])
         return max(relative_tail(of_one, 2) for of_one in values) <= TAIL_ALLOWED
 
 
-def _factors(tree: Tree) -> tuple[Tree, Tree]:
+def _factors(tree: Tree) -> tuple[Tree, Tree, Tree]:
     assert tree.factors is not None, "sums of functions of sums are of products"
     return tree.factors
 
@@ -252,10 +278,13 @@ def _between(table: Floats, cosine: float) -> float:
 def _bend_sums(bonds: Bonds, bend: Bend, sums: Floats) -> None:
     """Write the sum over every two neighbours of each atom, shape (N,)."""
     start, g, unit, p_table = bonds.start, bend.g, bonds.unit, bend.p
+    side, unlike = bonds.side, bonds.unlike
     for i in range(sums.size):
         total = 0.0
         for p in range(start[i], start[i + 1]):
             for q in range(p + 1, start[i + 1]):
+                if unlike and side[p] == side[q]:
+                    continue
                 total += g[p] * g[q] * _between(p_table, cosine_between(unit, p, q))
         sums[i] = total
 
@@ -269,6 +298,7 @@ def _add_bends(
     ``by_sum`` is dF/dS of every atom, shape (N,); ``owner`` its structure.
     """
     start, j, r, unit = bonds.start, bonds.j, bonds.r, bonds.unit
+    side, unlike = bonds.side, bonds.unlike
     slopes, pulls, none = np.empty((3, 1)), np.empty((2, 3, 1)), np.empty((0, 1))
     for i in range(by_sum.size):
         if not bonds.active[i]:
@@ -277,6 +307,8 @@ def _add_bends(
         on_cell = virial[s] if s < virial.shape[0] else none
         for p in range(start[i], start[i + 1]):
             for q in range(p + 1, start[i + 1]):
+                if unlike and side[p] == side[q]:
+                    continue
                 cosine = cosine_between(unit, p, q)
                 value = by_sum[i] * _between(bend.p, cosine)
                 slopes[0, 0] = value * bend.g_slope[p] * bend.g[q]

@@ -77,7 +77,7 @@ class TripletSum(SumFunction):
         self.products: list[Product] = []
         self.general: list[tuple[Tree, float]] = []  # no products
         for tree, weight in parts:
-            if (factors := factors_of(tree)) is None:
+            if (factors := tree.factors) is None:
                 self.general.append((tree, weight))
                 continue
             *radials, p = factors
@@ -120,7 +120,7 @@ class TripletSum(SumFunction):
             index = f"_{{{n}}}" if len(self.parts) > 1 else ""
             sign = ("-" if weight < 0 else "+" if n > 1 else "") + (" " if n > 1 else "")
             psi += f"{' ' if psi else ''}{sign}{base.latex(base.rounded(digits)(abs(weight)))}"
-            if (factors := factors_of(tree)) is None:
+            if (factors := tree.factors) is None:
                 psi += f" {self._mean(f'q{index}')}"
                 lines.append(rf"q{index}(x_1, x_2, c) = {self.written(tree, digits)}")
                 continue
@@ -142,7 +142,7 @@ class TripletSum(SumFunction):
         if {j, k} != {centre}:
             over = rf"{'j, k' if self.is_unlike else over} \in \mathrm{{{j}}}, \mathrm{{{k}}}"
         written = self.written(tree, digits)
-        if factors_of(tree) is not None:
+        if tree.factors is not None:
             return [rf"{symbol} = \sum_{{{over}}} \left[ {written} \right] {fades}"]
         name = symbol.replace("S", "q", 1)
         mean = rf"{symbol} = \sum_{{{over}}} {self._mean(name)} {fades}"
@@ -363,10 +363,3 @@ class OfTriplets(NamedTuple):
             two = slope2 * u2[:, axis] + turn2 * (u1[:, axis] - c * u2[:, axis])
             gradient[at, axis] += np.bincount(first, one, at.size)
             gradient[at, axis] += np.bincount(second, two, at.size)
-
-
-def factors_of(tree: Tree) -> tuple[Tree, Tree, Tree] | None:
-    """Both radial factors and the angular one of a separable function; None for others."""
-    factors: tuple[Tree, ...] | None = tree.factors
-    # Products of like neighbours have one radial factor for both.
-    return None if factors is None else (factors[0], *factors[-2:])  # type: ignore[return-value]

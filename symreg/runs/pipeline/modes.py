@@ -106,7 +106,7 @@ def forms_of(prepared: Prepared, file: Path) -> Forms:
     """All forms that a run file asks for, listed once and kept in a file for workers."""
     keys, search = prepared.design.keys, prepared.settings.search
     pair_limit = limit = search.exhaustive_complexity
-    if prepared.design.triplets is not None:
+    if prepared.design.triplet_grids:
         limit = max(limit, search.exhaustive_complexity_three_body or limit + 4)
     try:
         forms = load_forms(file, keys)

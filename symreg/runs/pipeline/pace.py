@@ -30,9 +30,9 @@ def automatic_generations(prepared: Prepared) -> int:
     """
     design, population = prepared.design, prepared.settings.search.population_size
     rows, nodes, fitter = design.training.target.size, design.n_nodes, prepared.fitter
-    has_others = design.many_body or design.triplets is not None
+    has_others = design.many_body or bool(design.triplet_grids)
     work = (1.0 + CHEAPER * has_others) * (BREEDING + rows * nodes)
-    work += TENSOR * fitter.grid.tensor.matrix.size
+    work += TENSOR * fitter.grid.tensors.matrix.size
     if isinstance(fitter, DirectFitter):
         met, reach = fitter.few.rows.chosen, prepared.lengths.cutoff_three_body
         work += DIRECT + ATOM * nodes * int(met.start[-1])

@@ -79,9 +79,11 @@ class Prepared:
 
     @cached_property
     def products(self) -> tuple[ProductFloor, ...]:
-        """The floors of one, two, ... separable products; none without three-body terms."""
+        """The floors of one, two, ... separable products; none unless triplets have one key."""
+        if len(self.design.triplet_grids) != 1:
+            return ()
         with threadpool_limits(1):
-            return () if self.design.triplets is None else product_floors(self.design)
+            return product_floors(self.design)
 
     @cached_property
     def labels(self) -> dict[str, SplitErrors]:
@@ -219,15 +221,15 @@ def floor_lines(prepared: Prepared) -> list[str]:
     """The floor in words, and what general and separable three-body terms add if asked for."""
     design = prepared.design
     lines = [f"{design.pair_floor.error:.4g}: the lowest error of any smooth pair terms"]
-    if design.triplets is not None:
-        radius = f"{design.triplets.cutoff.r_cut:g} Å"
+    if grids := design.triplet_grids:
+        radius = f"{max(grid.cutoff.r_cut for grid in grids):g} Å"
         forces = design.floor.rmse["train"].beside(prepared.labels["train"]).forces
         shown = "" if forces is None else f", training forces {told('forces', forces)}"
         if prepared.lowest_floor != design.floor.error:
             shown = f" ({design.floor.error_coarser:.2g} on a coarser grid: too few data to tell)"
         lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
         errors = ", ".join(f"{floor.error:.4g}" for floor in prepared.products)
-        lines.append(f"{errors} with one, two, three separable products")
+        lines += [f"{errors} with one, two, three separable products"] * bool(errors)
     if design.many_body:
         lines.append("of many-body terms is not known: they may go below")
     return lines
@@ -235,7 +237,7 @@ def floor_lines(prepared: Prepared) -> list[str]:
 
 def floor_record(prepared: Prepared) -> FloorRecord:
     """The floors of the data and known forms fitted to them."""
-    triplets = prepared.design.triplets is not None
+    triplets = bool(prepared.design.triplet_grids)
     record = FloorRecord(
         **vars(prepared.design.floor),
         pair=prepared.design.pair_floor if triplets else None,

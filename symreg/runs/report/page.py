@@ -230,7 +230,7 @@ def _factors(tree: Tree, number: str) -> tuple[str, list[Line]]:
     if tree.factors is None:
         names = f"(q{number}(x1, x2, c) + q{number}(x2, x1, c))/2"
         return names, [Line("q", number, "x1, x2, c", tree.text(DIGITS))]
-    radial, angular = (factor.text(DIGITS) for factor in tree.factors)
+    radial, _, angular = (factor.text(DIGITS) for factor in tree.factors)
     lines = [Line("h", number, "x", radial), Line("p", number, "c", angular)]
     return f"h{number}(x1) h{number}(x2) p{number}(c)", lines
 
