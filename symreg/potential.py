@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,9 @@ from symreg.typed import Range, typed
 
 FORMAT = "symreg-potential"
 UNITS = {"energy": "eV", "length": "angstrom"}
-VERSION = 2
-"""Version 2 has terms in their one text form, and the covariance of the constants."""
+VERSION = 3
+"""Version 3 has cutoff functions of single keys, and terms of several elements of any kind; version
+2 terms in their one text form, and the covariance of the constants."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,17 @@ class Potential:
         return next(iter(expressions.values())) if len(expressions) == 1 else expressions
 
     def calculator(self) -> FormulaCalculator:
-        """An ASE calculator: energy, free_energy, energies, forces, stress."""
+        """An ASE calculator: energy, free_energy, energies, forces, stress.
+
+        It warns of pairs of species without a term, which meet nothing but a repulsive wall.
+        """
+        for a, b in self.formula.unseen_pairs:
+            begin = self.formula.lengths.begin(a, b)
+            warnings.warn(
+                f"the formula has no term for {a}-{b}: such atoms do not feel each other, but for "
+                f"a repulsive wall below {begin:.4g} Å",
+                stacklevel=2,
+            )
         return FormulaCalculator(self.formula)
 
     def export_lammps(self, folder: str | os.PathLike[str], style: str = "auto") -> dict[str, Any]:
@@ -205,7 +217,7 @@ class Potential:
     def _information(self) -> dict[str, Any]:
         walls = {
             "-".join(pair): self.formula.pair_function(*pair).wall.text()
-            for pair in self.formula.species_pairs
+            for pair in self.formula.every_pair
         }
         meanings = (part.meaning for part in self.formula.meanings)
         return {
@@ -215,6 +227,7 @@ class Potential:
             "complexity": self.formula.expression.complexity,
             "constants": self.constants,
             "wall": walls,
+            "only_walls": ["-".join(pair) for pair in self.formula.unseen_pairs],
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:

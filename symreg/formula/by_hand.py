@@ -64,9 +64,10 @@ def by_hand(
 
 def _check_poles(formula: Formula, pair: tuple[str, str]) -> None:
     """Refuse a pair function that is not finite everywhere, or has a pole between points."""
-    r = np.linspace(formula.r_lo, formula.cutoff.r_cut, POINTS)[:-1]
+    function = formula.pair_function(*pair)
+    r = np.linspace(function.r_lo, function.r_cut, POINTS)[:-1]
     with np.errstate(all="ignore"):
-        value = formula.pair_function(*pair).energy(r)
+        value = function.energy(r)
         jumps = np.abs(np.diff(value))
         wild = ~np.isfinite(value)
         # At a pole of odd order the values on both sides are huge, and of unlike sign.
@@ -75,7 +76,7 @@ def _check_poles(formula: Formula, pair: tuple[str, str]) -> None:
     if wild.any():
         raise ValueError(
             f"the formula for {'-'.join(pair)} has no finite value, or a pole, near "
-            f"{r[np.argmax(wild)]:.4g} Å; it must be smooth from r_lo = {formula.r_lo:g} to r_cut"
+            f"{r[np.argmax(wild)]:.4g} Å; it must be smooth from r_lo = {function.r_lo:g} to r_cut"
         )
 
 

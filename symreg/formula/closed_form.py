@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import combinations_with_replacement
 from typing import Any
 
+import numpy as np
+
+from symreg.arrays import Floats
 from symreg.formula.functions import FunctionOfSums
+from symreg.formula.shared import shared_keys, shared_latex
 from symreg.formula.sums import PairSum, SumFunction, TripletSum
+from symreg.formula.sums.base import rounded
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff, Length
 from symreg.terms.kinds import PAIRS, TRIPLETS, adjective_of, kind_of
@@ -121,7 +126,7 @@ class Formula:
 
     @property
     def every_sum(self) -> list[SumFunction]:
-        """All sums, alone or in a function."""
+        """All sums, alone or in a function, without the walls of pairs that have no term."""
         return [*self.sums.values(), *(s for f in self.functions.values() for s in f.sums)]
 
     @property
@@ -221,6 +226,13 @@ class Formula:
         assert isinstance(found, PairSum)
         return found
 
+    def begins(self, symbols: Sequence[str]) -> Floats:
+        """Where the domain of every two of N atoms begins in Å, shape (N, N)."""
+        species = self.species
+        table = np.array([[self.lengths.begin(a, b) for b in species] for a in species])
+        kind = [species.index(symbol) for symbol in symbols]
+        return np.asarray(table[np.ix_(kind, kind)])
+
     def of_dimer(self, a: str, b: str) -> list[PairSum]:
         """All sums that stand alone of which two atoms of these species feel something."""
         of, alone = {a, b}, (*self.sums.values(), *self.walls.values())
@@ -242,12 +254,23 @@ class Formula:
         return self.pair_function(a, b).sympy()
 
     def latex(self, digits: int = 6) -> str:
-        r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``."""
-        lines: list[str] = []
-        for key in sorted(self.expression.keys()):
-            part = self.functions[key.centre] if key.is_function else self.sums[key]
-            lines += part.latex(digits)
+        r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``.
+
+        Forms that several keys share follow once more, with a table of their constants by key.
+        """
+        lines = [
+            line
+            for key in sorted(self.expression.keys())
+            for line in self.part(key).latex(rounded(digits))
+        ]
+        groups = shared_keys(self.expression)
+        for keys in groups:
+            lines += shared_latex({key: self.part(key) for key in keys}, digits)
         return " \\\\\n".join(lines)
+
+    def part(self, key: Key) -> SumFunction | FunctionOfSums:
+        """The sum that stands alone, or the function of sums, of a key with terms."""
+        return self.functions[key.centre] if key.is_function else self.sums[key]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` reads it back to an equal formula."""

@@ -12,7 +12,7 @@ import sympy
 from symreg.arrays import Floats
 from symreg.formula.radial import Number, Numbered
 from symreg.formula.simplify import tree_to_sympy
-from symreg.formula.sums.base import SumFunction, Surroundings, latex, rounded
+from symreg.formula.sums.base import SumFunction, Surroundings, latex
 from symreg.formula.sums.triplets import VARIABLES
 from symreg.language import Tree
 from symreg.terms import Sum, Term
@@ -124,14 +124,14 @@ class FunctionOfSums:
         summands = [one.write(one.parts[0][0], variables) for one in self.sums]
         return self._total(sympy.Float, self._named("S")), summands
 
-    def latex(self, digits: int) -> list[str]:
-        """F in eV, and a line for each of its sums."""
+    def latex(self, number: Number) -> list[str]:
+        """F in eV, and a line for each of its sums; ``number`` writes numbers."""
         symbols = self._named("S_")
-        total = latex(self._total(rounded(digits), symbols))
+        total = latex(self._total(number, symbols))
         arguments = ", ".join(map(str, symbols))
         lines = [rf"F_{{\mathrm{{{self.species}}}}}({arguments}) = {total}"]
         for symbol, one in zip(symbols, self.sums, strict=True):
-            lines += one.latex_argument(str(symbol), digits)
+            lines += one.latex_argument(str(symbol), number)
         return lines
 
     @cached_property

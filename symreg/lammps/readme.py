@@ -93,7 +93,7 @@ def _key_lines(formula: Formula, key: Key) -> list[str]:
             mean = f", x1 to {key.species[1]}, x2 to {key.species[2]}"
         elif two and not term.tree.factors:
             mean = ", mean over both orders of j and k"
-        lines.append(f"    {letter}({key}) += {weight!r}*({term.tree.text()}){mean}")
+        lines.append(f"    {letter}({str(key).split()[-1]}) += {weight!r}*({term.tree.text()}){mean}")
     return lines
 
 

@@ -15,7 +15,7 @@ from symreg.lammps.dynamics import EVERY, SAMPLES, choose_dynamics, drift, nve_i
 from symreg.lammps.records import Differences, Drift, Ranks, RouteParity
 from symreg.lammps.route import Route
 from symreg.lammps.runtime import LammpsError, run
-from symreg.lammps.specimens import Specimen, begins, data_file
+from symreg.lammps.specimens import Specimen, data_file
 
 MEASURE = """\
 compute atom_energy all pe/atom
@@ -78,7 +78,8 @@ def _is_within(formula: Formula, route: Route, specimen: Specimen) -> bool:
     there = np.triu_indices(len(distances), 1)
     least: float | Floats = route.r_min
     if route.r_min >= formula.r_lo:
-        least = np.maximum(route.r_min, begins(formula, specimen.atoms)[there])
+        symbols = specimen.atoms.get_chemical_symbols()
+        least = np.maximum(route.r_min, formula.begins(symbols)[there])
     return bool((distances[there] > least).all())
 
 

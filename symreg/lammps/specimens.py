@@ -67,14 +67,6 @@ def _outermost(formula: Formula) -> float:
     return max(formula.lengths.begin(*pair) for pair in formula.every_pair)
 
 
-def begins(formula: Formula, atoms: Atoms) -> Floats:
-    """Where the domain of every two atoms begins in Å, shape (N, N)."""
-    species = formula.species
-    table = np.array([[formula.lengths.begin(a, b) for b in species] for a in species])
-    kind = [species.index(symbol) for symbol in atoms.get_chemical_symbols()]
-    return np.asarray(table[np.ix_(kind, kind)])
-
-
 def _crystal_energy(formula: Formula, d: float) -> float:
     lattice = _lattice(formula)
     atoms = bulk(formula.species[0], lattice, a=SIDE[lattice] * d)
@@ -235,7 +227,7 @@ def _by_strength(
     found: dict[str, list[int]] = {"trimers": [], "close trimers": []}
     for n in np.flatnonzero(weak).tolist():
         trimer = Atoms(symbols[n], places[n])
-        near = trimer.get_all_distances() + 1e6 * np.eye(3) < begins(formula, trimer)
+        near = trimer.get_all_distances() + 1e6 * np.eye(3) < formula.begins(symbols[n])
         found["close trimers" if near.any() else "trimers"].append(n)
     return found
 

@@ -16,7 +16,7 @@ import sympy
 from numpy.typing import NDArray
 
 from symreg.arrays import Floats, Integers
-from symreg.formula.radial import Parts
+from symreg.formula.radial import Number, Parts
 from symreg.formula.simplify import tree_to_sympy
 from symreg.language import Tree
 from symreg.structures.neighbours import Pairs
@@ -130,11 +130,11 @@ class SumFunction(ABC):
         """As SymPy without cutoff function, in r (Å), or in x1, x2 and c."""
 
     @abstractmethod
-    def latex(self, digits: int) -> list[str]:
-        """Where it stands alone: what it is in eV, as lines of LaTeX."""
+    def latex(self, number: Number) -> list[str]:
+        """Where it stands alone: what it is in eV, as lines of LaTeX; ``number`` writes numbers."""
 
     @abstractmethod
-    def latex_argument(self, symbol: str, digits: int) -> list[str]:
+    def latex_argument(self, symbol: str, number: Number) -> list[str]:
         """Where it is the argument ``symbol`` of a function."""
 
     @abstractmethod
@@ -145,9 +145,9 @@ class SumFunction(ABC):
     def refuse_infinite(self, name: str) -> None:
         """Raise ``ValueError`` if it is not finite where atoms can be driven to; says ``name``."""
 
-    def written(self, tree: Tree, digits: int) -> str:
+    def written(self, tree: Tree, number: Number) -> str:
         """One of its functions as LaTeX."""
-        return latex(self.write(tree, LATEX, list(map(rounded(digits), tree.constants))))
+        return latex(self.write(tree, LATEX, list(map(number, tree.constants))))
 
     def named(self, arguments: str, value: str) -> str:
         """LaTeX of the function that stands alone, of these arguments, being ``value``."""

@@ -11,7 +11,7 @@ import sympy
 
 from symreg.arrays import Floats
 from symreg.formula.ccode import assignments, constants, declared, function, number
-from symreg.formula.radial import Parts, R, RadialFunction, weighted_sum
+from symreg.formula.radial import Number, Parts, R, RadialFunction, weighted_sum
 from symreg.formula.sums import base
 from symreg.formula.sums.base import Cpp, OfPairs, Portion, SumFunction, Surroundings
 from symreg.terms.kinds import PAIRS
@@ -80,12 +80,12 @@ class PairSum(SumFunction):
         # A plain symbol, or `expression.subs("r", 3.8)` would silently do nothing.
         return self.expression.xreplace({R: sympy.Symbol("r")})
 
-    def latex(self, digits: int) -> list[str]:
-        total = weighted_sum(self.parts, base.LATEX, base.rounded(digits), self.write)
+    def latex(self, number: Number) -> list[str]:
+        total = weighted_sum(self.parts, base.LATEX, number, self.write)
         return [self.named("x", base.latex(total))]
 
-    def latex_argument(self, symbol: str, digits: int) -> list[str]:
-        written = self.written(self.parts[0][0], digits)
+    def latex_argument(self, symbol: str, number: Number) -> list[str]:
+        written = self.written(self.parts[0][0], number)
         centre, near = self.species
         of = "j" if near == centre else rf"{{j \in \mathrm{{{near}}}}}"
         return [rf"{symbol} = \sum_{of} \left[ {written} \right] f_c(r_j)"]

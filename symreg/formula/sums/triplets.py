@@ -113,35 +113,37 @@ class TripletSum(SumFunction):
             total += sympy.Float(weight) * (one if one == two else (one + two) / 2)
         return total
 
-    def latex(self, digits: int) -> list[str]:
+    def latex(self, number: Number) -> list[str]:
         """See ``SumFunction``: the sum of all terms by names of their factors, and each factor."""
         psi, lines = "", []
         for n, (tree, weight) in enumerate(self.parts, 1):
             index = f"_{{{n}}}" if len(self.parts) > 1 else ""
-            sign = ("-" if weight < 0 else "+" if n > 1 else "") + (" " if n > 1 else "")
-            psi += f"{' ' if psi else ''}{sign}{base.latex(base.rounded(digits)(abs(weight)))}"
+            factor = number(weight)
+            falls = factor.could_extract_minus_sign()
+            sign = ("-" if falls else "+" if n > 1 else "") + (" " if n > 1 else "")
+            psi += f"{' ' if psi else ''}{sign}{base.latex(-factor if falls else factor)}"
             if (factors := tree.factors) is None:
                 psi += f" {self._mean(f'q{index}')}"
-                lines.append(rf"q{index}(x_1, x_2, c) = {self.written(tree, digits)}")
+                lines.append(rf"q{index}(x_1, x_2, c) = {self.written(tree, number)}")
                 continue
             *radials, angular = factors
             names = ("h", "h") if radials[0] == radials[1] else ("g", "h")
             for name, radial in dict(zip(names, radials, strict=True)).items():
                 if radial.root != ONE:
-                    lines.append(f"{name}{index}(x) = {self.written(radial, digits)}")
+                    lines.append(f"{name}{index}(x) = {self.written(radial, number)}")
             for name, radial, place in zip(names, radials, (1, 2), strict=True):
                 psi += f" {name}{index}(x_{place})" if radial.root != ONE else ""
             if angular.root != ONE:
                 psi += f" p{index}(c)"
-                lines.append(f"p{index}(c) = {self.written(angular, digits)}")
+                lines.append(f"p{index}(c) = {self.written(angular, number)}")
         return [self.named("x_1, x_2, c", psi), *lines]
 
-    def latex_argument(self, symbol: str, digits: int) -> list[str]:
+    def latex_argument(self, symbol: str, number: Number) -> list[str]:
         tree, fades, (centre, j, k) = self.parts[0][0], "f_3(r_j) f_3(r_k)", self.species
         over = "j<k"
         if {j, k} != {centre}:
             over = rf"{'j, k' if self.is_unlike else over} \in \mathrm{{{j}}}, \mathrm{{{k}}}"
-        written = self.written(tree, digits)
+        written = self.written(tree, number)
         if tree.factors is not None:
             return [rf"{symbol} = \sum_{{{over}}} \left[ {written} \right] {fades}"]
         name = symbol.replace("S", "q", 1)
