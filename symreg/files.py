@@ -121,6 +121,15 @@ def parse_json(text: str) -> Any:
     raise ValueError(f"it is nested deeper than {DEEPEST} levels")
 
 
+def counted(n: int, one: str, several: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "structure"), counted(2, "structure"), counted(1, "one has", "they have")
+    ('1 structure', '2 structures', '1 one has')
+    """
+    return f"{n} {one if n == 1 else several or one + 's'}"
+
+
 def one_line(words: object, most: int = 200) -> str:
     """Words of others on one line, shortened where they are many: for messages that quote them."""
     text = " ".join(str(words).split())

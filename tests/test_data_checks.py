@@ -149,6 +149,82 @@ def test_energies_per_atom_beside_forces_are_named(written):
     assert said(report, "forces do not fit", "eV/atom instead of the total")
 
 
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (-1.0, "opposite sign of those of similar ones"),
+        (1 / 51.422, "they look like Ha/bohr"),
+        (1 / 25.711, "they look like Ry/bohr"),
+        (23.0605, "they look like kcal/mol/Å"),
+    ],
+)
+def test_forces_of_another_unit_or_sign_in_a_part_are_named(written, factor, message):
+    images = copper(20)
+    for k in (3, 8, 11, 15, 19):
+        images[k] = scaled(images[k], forces=factor)
+    _, report = read(written(images))
+    assert said(report, "forces of 5 of 20 structures compared", message, "a.extxyz frame 3, a")
+
+
+def test_forces_of_a_wrong_sign_in_one_group_are_named_with_it(written):
+    images = copper(20)
+    for k, atoms in enumerate(images):
+        atoms.info["group"] = "old" if k < 8 else "new"
+    images[:8] = [scaled(atoms, forces=-1.0) for atoms in images[:8]]
+    for atoms in images[:8]:
+        atoms.info["group"] = "old"
+    _, report = read(written(images))
+    assert said(report, "forces of 8 of 20 structures compared (of 'old')")
+
+
+def test_forces_of_cold_beside_hot_structures_are_of_one_unit(written):
+    _, report = read(written([*copper(12, rattle=0.3), *copper(12, rattle=0.01, start=20)]))
+    assert not said(report, "structures compared")
+
+
+def test_lengths_in_bohr_are_named(written):
+    images = []
+    for atoms in copper(8):
+        far = atoms.copy()
+        far.set_cell(atoms.cell * 1.8897, scale_atoms=True)
+        far.calc = SinglePointCalculator(far, **atoms.calc.results)
+        images.append(far)
+    _, report = read(written(images))
+    assert said(report, "no atoms of 8 structures", "look like bohr", 'length-unit="bohr"')
+
+
+@pytest.mark.parametrize(
+    ("sign", "message"), [(-1.0, "like a virial in eV; "), (1.0, "with the opposite sign")]
+)
+def test_a_virial_under_stress_is_named_by_the_work_that_it_does(written, sign, message):
+    images = []
+    for strain in np.linspace(-0.04, 0.04, 9):
+        atoms = labelled(bulk("Cu", cubic=True, a=3.61 * (1 + strain)))
+        images.append(scaled(atoms, stress=sign * atoms.get_volume()))
+    _, report = read(written(images))
+    assert said(report, "stress does not fit the energies", "it looks like a virial in eV", message)
+    assert said(report, "key virial" if sign < 0 else "divide it by the volume")
+
+
+def test_stresses_in_gpa_are_no_virials_though_a_volume_is_near(written):
+    images = []
+    for strain in np.linspace(-0.04, 0.04, 9):
+        atoms = labelled(bulk("Cu", cubic=True, a=3.61 * (1 + strain)) * (3, 1, 1))
+        images.append(scaled(atoms, stress=160.21766))
+    _, report = read(written(images))
+    assert said(report, "stress does not fit the energies", "it looks like GPa")
+
+
+def test_stresses_that_grow_with_the_cell_are_virials(written):
+    images = [
+        scaled(atoms, stress=1e3 * atoms.get_volume() * np.sign(atoms.calc.results["stress"].sum()))
+        for n in (1, 2, 3, 4)
+        for atoms in [labelled(bulk("Cu", cubic=True, a=3.4) * (n, 1, 1))]
+    ]
+    _, report = read(written(images))
+    assert said(report, "stresses reach", "virials in eV (they grow with the cell)")
+
+
 def test_half_of_the_energies_in_hartree_are_named(written):
     images = [shifted(atoms, -3.5) for atoms in copper(14)]
     images[::2] = [scaled(atoms, energy=1 / 27.2114) for atoms in images[::2]]
@@ -244,7 +320,7 @@ def test_unconverged_structures_are_left_out_unless_kept(written):
     folder = written(images)
     structures, report = read(folder)
     assert "a.extxyz frame 4" not in structures.source
-    assert said(report, "left out 1 structures that did not converge: a.extxyz@4")
+    assert said(report, "left out 1 structure that did not converge: a.extxyz@4")
     assert len(read(folder, keep=("unconverged",))[0]) == 6
 
 
@@ -257,12 +333,12 @@ def test_filters_leave_out_what_is_beyond_them_and_name_it(written):
     for limit in ({"max_force": 30.0}, {"min_distance": 1.5}, {"max_energy": 2.0}):
         structures, report = read(folder, **limit)
         assert len(structures) == 10
-        assert said(report, f"left out 1 structures by [data] {next(iter(limit))}", "a.extxyz@10")
+        assert said(report, f"left out 1 structure by [data] {next(iter(limit))}", "a.extxyz@10")
         assert report.left_out == {next(iter(limit)): (1, "a.extxyz@10")}
         assert report.warnings == ()
     _, report = read(folder)
-    assert said(report, "forces beyond 100 eV/Å", "max_force = 100")
-    assert said(report, "atoms overlap in 1 structures", "0.5 Å apart", "min_distance = ")
+    assert said(report, "forces beyond 20 eV/Å", "max_force = 20")
+    assert said(report, "atoms overlap in 1 structure", "0.5 Å apart", "min_distance = ")
 
 
 def test_single_frames_are_left_out_by_number(written):
@@ -358,7 +434,7 @@ def test_the_training_set_alone_says_how_close_atoms_come(written):
     written([squeezed(0.9)], "t.extxyz")
     _, report = read(folder, test=("t.extxyz",))
     assert report.closest["Cu-Cu"] > 1.8
-    assert said(report, "1 structures of test hold atoms closer than any in training", "0.9 Å")
+    assert said(report, "1 structure of test with atoms closer than any in training", "0.9 Å")
     assert report.warnings == ()
 
 
@@ -488,11 +564,11 @@ def test_filters_are_proposed_where_few_structures_rule(written, tmp_path):
     facts, _ = survey_structures(DataSettings(train=("a.extxyz",)), folder)
     proposed = {name: (value, reason) for name, value, reason in proposals(facts)}
     assert proposed["max_force"][0] == 20.0
-    assert "1 structures above it" in proposed["max_force"][1]
+    assert "1 structure above it" in proposed["max_force"][1]
     path = tmp_path / "run.toml"
     path.write_text(config.template(data_in(folder), proposed), encoding="utf-8")
     assert config.load(path).data.max_force == 20.0
-    assert "# 1 structures above it" in path.read_text(encoding="utf-8")
+    assert "# 1 structure above it" in path.read_text(encoding="utf-8")
     facts, _ = survey_structures(DataSettings(train=("a.extxyz",)), written(copper(20)))
     assert list(proposals(facts)) == []
 
@@ -503,7 +579,7 @@ def test_data_are_told_of_on_the_command_line(written):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0
     assert result.output.startswith("structures  6 train, 2 validation; 8 with energy")
-    assert "left out 1 structures by [data] max_force = 30 eV/Å" in " ".join(result.output.split())
+    assert "left out 1 structure by [data] max_force = 30 eV/Å" in " ".join(result.output.split())
 
 
 def test_init_proposes_filters_and_uses_names(written):
@@ -511,7 +587,7 @@ def test_init_proposes_filters_and_uses_names(written):
     written(copper(3, start=40), "test.extxyz")
     result = CliRunner().invoke(app, ["init", str(folder)])
     assert "with a.extxyz; test.extxyz for the test\n" in result.output
-    assert "proposed max_force = 20: 1 structures above it" in result.output
+    assert "proposed max_force = 20: 1 structure above it" in result.output
     settings = config.load(folder / "run.toml").data
     assert (settings.train, settings.test) == (("a.extxyz",), ("test.extxyz",))
     assert settings.max_force == 20.0
@@ -550,3 +626,46 @@ def test_errors_of_test_structures_outside_are_those_of_the_finished_formula(wri
     gap = abs(atoms.get_potential_energy() - far.get_potential_energy()) / len(far)
     # The wall of the exact path joins derivatives that are differences.
     assert best.errors["test"].energy.rmse == pytest.approx(gap, rel=1e-3)
+
+
+def test_a_validation_file_of_which_nothing_remains_stops(written):
+    written([shaken(atoms) for atoms in copper(3)], "valid.extxyz")
+    folder = written(copper(8))
+    with pytest.raises(ValueError, match=r"no structures of \[data\] validation .* max_force = 50"):
+        read(folder, validation=("valid.extxyz",), max_force=50.0)
+
+
+def test_a_test_file_of_which_nothing_remains_is_warned_of(written):
+    written([shaken(atoms) for atoms in copper(3)], "test.extxyz")
+    _, report = read(written(copper(8)), test=("test.extxyz",), max_force=50.0)
+    assert any(text.startswith("no structures of [data] test") for text in report.warnings)
+
+
+def shaken(atoms):
+    return scaled(atoms, forces=1e4)
+
+
+def test_atoms_that_are_crystals_without_their_cell_are_no_isolated_ones(written):
+    alone = Atoms("Cu", [[0, 0, 0]])
+    volumes = [changed(labelled(alone), energy=e) for e in (-3.7, -3.4, -3.6)]
+    images = [shifted(atoms, -3.5) for atoms in copper(8)]
+    _, report = read(written([*images, *volumes]))
+    assert any("isolated atoms of Cu have energies from -3.7 to -3.4" in x for x in report.warnings)
+    assert "[terms] e0" not in dict(in_words(report, DataSettings(train=("a.extxyz",))))["e0"]
+
+
+def test_a_single_atom_as_low_as_the_crystal_is_no_isolated_one(written):
+    images = [shifted(atoms, -3.5) for atoms in copper(8)]
+    low = changed(labelled(Atoms("Cu", [[0, 0, 0]])), energy=-3.4)
+    _, report = read(written([*images, low]))
+    assert any("look like crystals written as clusters" in text for text in report.warnings)
+    _, report = read(written([*images, changed(low, energy=-0.2)]))
+    assert not said(report, "isolated atoms of Cu")
+
+
+def test_init_and_data_propose_one_limit_of_forces(written):
+    facts, report = survey_structures(
+        DataSettings(train=("a.extxyz",)), written([*copper(9), squeezed(0.5)])
+    )
+    (limit,) = [p.value for p in proposals(facts) if p.setting == "max_force"]
+    assert any(f"[data] max_force = {limit:g} leaves them out" in x for x in report.warnings)

@@ -17,7 +17,7 @@ from symreg.structures.frames import collect
 
 GOLDEN = Path(__file__).parent / "golden" / "formats"
 PRESSURE = -0.1 * GPa * np.array([-16.02176634, -16.02176634, -32.04353268, 2, 3, 1])
-"""Stress of VASP and mlearn in the golden files, from kbar."""
+"""Stress of VASP in the golden files, from kbar; that of mlearn has yz and xz exchanged."""
 KEYS = {"energy": "", "forces": "", "stress": ""}
 
 
@@ -110,12 +110,30 @@ def test_fitsnap_in_other_units_is_converted_and_in_unknown_ones_refused(tmp_pat
         read_images(tmp_path / "a.json", "a.json")
 
 
-def test_mlearn_gives_groups_trajectories_and_stresses_in_the_order_of_vasp():
+def test_mlearn_gives_groups_and_trajectories():
     (frame,) = frames_of(GOLDEN / "mlearn.json")
     assert (frame.group, frame.trajectory) == ("AIMD", "AIMD NVT simulation at 300 K")
     assert frame.atoms.get_chemical_formula() == "Mo2"
     assert frame.labels.energy == -21.5
-    np.testing.assert_allclose(frame.labels.stress, PRESSURE, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("sheared", "virial", "place"),
+    [  # molybdenum of mlearn, modes 5 and 6 of its elastic set
+        ((1, 2, 0.380115), [6.19381, 6.52918, 4.37334, 0.2425, 0.25252, -43.2903], 3),
+        ((0, 2, 0.760229), [10.74849, 17.27979, 7.2038, -0.01551, -84.57197, 0.08211], 4),
+    ],
+)
+def test_the_shear_stress_of_mlearn_is_that_of_the_sheared_cell(tmp_path, sheared, virial, place):
+    content = json.loads((GOLDEN / "mlearn.json").read_text())
+    row, column, shift = sheared
+    content[0]["structure"]["lattice"]["matrix"][row][column] = shift
+    content[0]["outputs"]["virial_stress"] = virial
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    (frame,) = frames_of(tmp_path / "a.json")
+    shear = frame.labels.stress[3:]
+    assert np.abs(shear).argmax() == place - 3
+    assert shear[place - 3] == pytest.approx(-0.1 * GPa * min(virial))
 
 
 @pytest.mark.parametrize(

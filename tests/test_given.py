@@ -11,6 +11,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 import symreg
 from symreg import config
 from symreg.config import DataSettings
+from symreg.runs.pipeline.given import Given
 from symreg.runs.pipeline.preparation import prepare
 from symreg.structures import data_hash, from_atoms, read_structures
 from symreg.structures.writing import write_extxyz
@@ -131,7 +132,7 @@ def test_structures_that_cannot_be_used_are_named(tables, argon_images, tmp_path
         ([argon_images[0], 3], TypeError, r"train\[1\] is of type int; train must be a list of"),
         (argon_images[0].positions.tolist(), TypeError, r"train\[0\] is of type list; train must"),
         (3, TypeError, r"train\[0\] is of type int; train must be a list of ase.Atoms"),
-        ([], ValueError, r"\[data\] train is empty"),
+        ([], ValueError, r"train holds no structures"),
     ]
     for given, error, message in cases:
         with pytest.raises(error, match=message):
@@ -158,3 +159,10 @@ def test_a_file_of_the_user_is_never_taken_for_structures_of_a_run(tables, argon
     with pytest.raises(FileExistsError, match="exists, and is not of a run; choose another"):
         symreg.search(tables, train=argon_images)
     assert (tmp_path / "run" / "train.extxyz").read_text() == "mine"
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_an_empty_list_of_structures_is_refused_with_what_to_type(split):
+    settings = {"data": {"train": ["a.extxyz"]}}
+    with pytest.raises(ValueError, match=rf"{split} holds no structures; .*{split}=ase.io.read"):
+        Given(settings, {split: []})

@@ -10,9 +10,10 @@ from symreg.runs.pipeline.pace import MOST, automatic_generations
 from symreg.runs.pipeline.preparation import prepare
 
 
-def prepared(population=400, rows=32, nodes=32, tensor=0, atoms=0, close=0):
+def prepared(population=400, rows=32, nodes=32, tensor=0, atoms=0, close=0, pairs=1):
     """What the count of work looks at."""
-    fitter = SimpleNamespace(grid=SimpleNamespace(tensor=SimpleNamespace(matrix=np.empty(tensor))))
+    grid = SimpleNamespace(tensors=SimpleNamespace(matrix=np.empty(tensor)))
+    fitter = SimpleNamespace(grid=grid)
     if atoms:
         grid, fitter = fitter.grid, object.__new__(DirectFitter)
         chosen = SimpleNamespace(start=[0, atoms], joined=lambda _: range(close))
@@ -21,12 +22,13 @@ def prepared(population=400, rows=32, nodes=32, tensor=0, atoms=0, close=0):
         design=SimpleNamespace(
             training=SimpleNamespace(target=np.empty(rows)),
             n_nodes=nodes,
+            n_pair_values=pairs * nodes,
             many_body=bool(atoms),
-            triplets=object() if tensor else None,
+            triplet_grids=(object(),) if tensor else (),
         ),
         settings=SimpleNamespace(search=SimpleNamespace(population_size=population)),
         fitter=fitter,
-        cutoff_three_body=SimpleNamespace(r_cut=4.2) if tensor else None,
+        lengths=SimpleNamespace(cutoff_three_body=SimpleNamespace(r_cut=4.2) if tensor else None),
     )
 
 
@@ -35,6 +37,7 @@ def prepared(population=400, rows=32, nodes=32, tensor=0, atoms=0, close=0):
     [
         ({}, 100),  # 6e9 / (400 * 81e3) would be 185
         ({"population": 4000}, 19),
+        ({"rows": 78 * 32, "pairs": 78}, 2),  # 0.9 s each where it was measured
         ({"rows": 198, "tensor": 10 * 78 * 198}, 7),  # 0.87 s each where it was measured
         ({"atoms": 4043}, 1),  # 5 to 6 s
         ({"rows": 198, "tensor": 10 * 78 * 198, "atoms": 4043, "close": 58510}, 1),  # 9 to 14 s

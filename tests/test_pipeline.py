@@ -387,7 +387,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(search_settings, tmp_path):
     assert "floor" in text
     assert "memory      projecting the data takes 51 MB for 1 pair of species" in text
     assert "Lennard-Jones" in text
-    assert "2 islands of 40, 1 workers, until 2 epochs" in text
+    assert "2 islands of 40, 1 worker, until 2 epochs" in text
     assert list(tmp_path.iterdir()) == []
 
 

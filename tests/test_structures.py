@@ -168,7 +168,7 @@ def test_equal_candidates_need_no_choice(write):
 def test_free_energy_is_taken_since_forces_are_its_slopes(write):
     structures, report = read(write(DIMER.format(comment="energy=-1 free_energy=-1.25")))
     assert structures.energy.tolist() == [-1.25]
-    assert "differ in 1 structures, by up to 0.25 eV: took the free energy" in report.notes[0]
+    assert "differ in 1 structure, by up to 0.25 eV: took the free energy" in report.notes[0]
     structures, _ = read(
         write(DIMER.format(comment="energy=-1 free_energy=-1.25")), energy_key="energy"
     )
@@ -238,7 +238,7 @@ def test_frame_may_lack_its_energy_but_not_its_forces_too(write):
     bare = CUBE.format(comment="bandgap=3").replace("energy=-1.5 ", "")
     structures, report = read(write(DIMER.format(comment=""), DIMER.format(comment="energy=1")))
     np.testing.assert_array_equal(structures.energy, [np.nan, 1.0])
-    lacking = "1 structures have no energy, the first a.extxyz frame 0"
+    lacking = "1 structure has no energy, the first a.extxyz frame 0"
     assert any(note.startswith(lacking) for note in report.notes)
     with pytest.raises(
         ValueError,

@@ -84,7 +84,7 @@ def test_crystals_that_are_written_as_clusters_are_named(tmp_path):
         atoms.pbc = False
     write_extxyz(tmp_path / "a.extxyz", images)
     _, report = read_structures(DataSettings(train=("a.extxyz",)), tmp_path)
-    assert any("6 structures have a cell and a stress, but are not" in w for w in report.warnings)
+    assert any("6 structures have a cell and a stress, but not" in w for w in report.warnings)
 
 
 def test_units_that_frames_declare_are_told(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from symreg.files import read_json
+from symreg.files import counted, read_json
 
 if TYPE_CHECKING:
     from symreg.runs import Run
@@ -31,6 +31,7 @@ def going_further(folder: Path) -> str:
     epoch, minutes = progress.get("epoch") or 1, (progress.get("seconds") or 60.0) / 60
     more = max(1, round(2 * minutes))
     return (
-        f"the run is finished, after {epoch} epochs in {minutes:.3g} minutes; to go further: "
+        f"the run is finished, after {counted(epoch, 'epoch')} "
+        f"in {minutes:.3g} minutes; to go further: "
         f"`symreg resume {folder} --epochs {2 * epoch}`, or --minutes {more}, both in all"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from symreg.arrays import Floats
-from symreg.files import plain
+from symreg.files import counted, plain
 from symreg.records import Floor, ProductFloor, Record, SplitErrors
 from symreg.runs.trust import Lowest, Worse
 from symreg.terms import Expression
@@ -157,7 +157,7 @@ def floor_name(products: int) -> str:
     """Words for pair terms and a number of separable products."""
     if not products:
         return "any smooth pair term"
-    return f"smooth pair terms and {products} product{'s' if products > 1 else ''}"
+    return f"smooth pair terms and {counted(products, 'product')}"
 
 
 class FrontLine(NamedTuple):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
 from symreg.structures.facts import Facts
-from symreg.structures.findings import Finding, at
+from symreg.structures.findings import Finding, at, listed
+from symreg.structures.pulls import FEWEST_ATOMS, FEWEST_LIKE, odd_part
 
 SMALL_STRAIN = 1e-4
 """Strain that counts as none where forces are compared with energies."""
@@ -36,6 +39,23 @@ ENERGIES = {
     "meV": 1e-3,
 }
 """Units of energy in eV."""
+NEAR = 0.28
+"""Logarithm of a ratio within which it is taken for that of a unit."""
+PART_UNITS = {
+    "Ha/bohr": 51.422067,
+    "Ry/bohr": 25.711034,
+    "kcal/mol/Å": 1 / 23.060548,
+    "kJ/mol/Å": 1 / 96.485332,
+    "meV/Å": 1e-3,
+}
+"""Units of forces in eV/Å that a part of the structures may have."""
+NOBLE = ("He", "Ne", "Ar", "Kr", "Xe", "Rn")
+"""Elements whose atoms do not bond."""
+UNBONDED = 1.35
+"""Distance over the sum of covalent radii beyond which no solid is bound."""
+STRONG = 0.1
+"""Root mean square of forces in eV/Å that tells of bonds."""
+VIRIAL_CURE = "give it the key virial, which is minus stress times volume, and is converted"
 UNITS = {
     "forces": {"Ha/bohr": 51.422067, "Ry/bohr": 25.711034, "kcal/mol/Å": 1 / 23.060548},
     "stress": {
@@ -50,30 +70,54 @@ UNITS = {
 
 def check_units(facts: Facts) -> tuple[list[Finding], list[Finding]]:
     """Return notes on what was compared, and warnings of what does not fit together."""
-    notes, found, doubtful = [], [*_clusters(facts), *_sizes(facts)], False
-    for quantity, (work, energy, atoms) in _works(facts).items():
-        if work.size < ENOUGH:
+    notes, found = [], [*_clusters(facts), *_sizes(facts), *_lengths(facts)]
+    parts = list(_parts(facts))
+    doubtful = bool(parts)
+    found += parts
+    for quantity, work in _works(facts).items():
+        if work.label.size < ENOUGH:
             continue
-        judged = list(_judge(quantity, work, energy, atoms))
-        # Stresses are compared after the work of forces: nothing is said where these are wrong.
-        blamed = quantity == "stress" and doubtful
+        judged = list(_judge(quantity, work))
+        # Stresses are compared after the work of forces: nothing is said where these are wrong,
+        # and nothing of all forces where those of a part are.
+        blamed = doubtful and (quantity == "stress" or bool(parts))
         doubtful |= bool(judged)
         found += [] if blamed else judged
         if blamed:
             agree = "says nothing where forces do not fit the energies"
         elif judged:
             agree = "do not agree"
-        elif abs(_cosine(work, energy)) > TOGETHER:
+        elif abs(work.cosine) > TOGETHER:
             agree = "nothing speaks against the units"
+        elif quantity == "forces" and sum(pull is not None for pull in facts.pulls) >= FEWEST_LIKE:
+            agree = "loosely related; beside pair functions they are of one unit and sign"
         else:
             agree = "too loosely related to tell units or signs of a part of them"
-        what = f"{quantity} compared with energies over {work.size} pairs of structures"
+        what = f"{quantity} compared with energies over {work.label.size} pairs of structures"
         notes.append(Finding(what, agree))
     return notes, [*found, *_hard(facts)]
 
 
-def _works(facts: Facts) -> dict[str, tuple[NDArray[np.float64], ...]]:
-    """Return foretold and true changes of energy in eV/atom, and atoms, of clear steps."""
+class Work(NamedTuple):
+    """Changes of energy that a label foretells, and true ones, from structure to structure."""
+
+    label: NDArray[np.float64]
+    """Foretold, eV/atom, shape (K,)."""
+    energy: NDArray[np.float64]
+    """True, eV/atom, shape (K,)."""
+    atoms: NDArray[np.int64]
+    volume: NDArray[np.float64]
+    """Å³, shape (K,)."""
+
+    @property
+    def cosine(self) -> float:
+        """How much the two go together, from -1 to 1."""
+        norms = float(np.linalg.norm(self.label) * np.linalg.norm(self.energy))
+        return float(self.label @ self.energy) / max(norms, 1e-300)
+
+
+def _works(facts: Facts) -> dict[str, Work]:
+    """Compare foretold and true changes of energy over clear steps."""
     steps = facts.steps
     moved = steps[(steps["strain"] < SMALL_STRAIN) & (steps["shift"] > SMALL_SHIFT)]
     strained = steps[steps["strain"] > SMALL_STRAIN]
@@ -84,55 +128,69 @@ def _works(facts: Facts) -> dict[str, tuple[NDArray[np.float64], ...]]:
     }
     if np.isfinite(calm["stress"] + calm["forces"]).sum() >= ENOUGH:
         chosen["stress"] = calm, calm["stress"], calm["energy"] - calm["forces"]
-    works: dict[str, tuple[NDArray[np.float64], ...]] = {}
+    works: dict[str, Work] = {}
     for quantity, (of, work, energy) in chosen.items():
         clear = np.maximum(np.abs(work), np.abs(energy)) > CLEAR_STEP  # False where NaN
-        works[quantity] = work[clear], energy[clear], of["atoms"][clear]
+        of = of[clear]
+        works[quantity] = Work(work[clear], energy[clear], of["atoms"], facts.volume[of["a"]])
     return works
 
 
-def _judge(
-    quantity: str,
-    work: NDArray[np.float64],
-    energy: NDArray[np.float64],
-    atoms: NDArray[np.float64],
-) -> Iterator[Finding]:
+def _judge(quantity: str, work: Work) -> Iterator[Finding]:
     """Warn if a label, integrated, is far from the change of energy."""
-    norms = float(np.sqrt(work @ work)), float(np.sqrt(energy @ energy))
+    norms = float(np.linalg.norm(work.label)), float(np.linalg.norm(work.energy))
     if not norms[0]:  # labels that are all zero are told of elsewhere
         return
-    cosine = _cosine(work, energy)
     with np.errstate(divide="ignore", invalid="ignore"):
-        middle = float(np.median(np.abs(work))), float(np.median(np.abs(energy)))
+        middle = float(np.median(np.abs(work.label))), float(np.median(np.abs(work.energy)))
         ratios = np.array([norms[0] / norms[1], middle[0] / middle[1]])
-        sign = -1.0 if cosine < -TOGETHER else 1.0
-        ratio = sign * float(np.median(np.abs(work / energy)))
-    limit = ALIKE if abs(cosine) > TOGETHER else POORLY
+        sign = -1.0 if work.cosine < -TOGETHER else 1.0
+        ratio = sign * float(np.median(np.abs(work.label / work.energy)))
+    limit = ALIKE if abs(work.cosine) > TOGETHER else POORLY
     sizes = np.append(ratios, abs(ratio))
     if sign > 0 and not ((sizes > limit).all() or (sizes < 1 / limit).all()):
         return
     verbs = ("do", "they foretell") if quantity == "forces" else ("does", "it foretells")
-    looks = _looks(quantity, ratio, float(np.median(atoms)))
+    looks, virial = _looks(quantity, ratio, work), _is_virial(ratio, work)
     if limit == POORLY:
         looks = f"its numbers are far too {'large' if abs(ratio) > 1 else 'small'}"
+    if quantity == "stress" and virial:
+        looks = "it looks like a virial in eV" + (" with the opposite sign" if ratio > 0 else "")
+    cure = f"convert them: {quantity} must be in " + (
+        "eV/Å³, tension positive" if quantity == "stress" else "eV/Å"
+    )
+    if quantity == "stress" and virial:
+        cure = VIRIAL_CURE if ratio < 0 else "divide it by the volume of the cell"
     yield Finding(
-        f"{quantity} {verbs[0]} not fit the energies: over {work.size} pairs of similar "
+        f"{quantity} {verbs[0]} not fit the energies: over {work.label.size} pairs of similar "
         f"structures {verbs[1]} {ratio:.4g} times the change of energy",
         f"{looks}; a fit to both ends between them",
-        f"convert them: {quantity} must be in "
-        + ("eV/Å³, tension positive" if quantity == "stress" else "eV/Å")
-        + ", energies the total in eV",
+        cure + ("" if virial and quantity == "stress" else ", energies the total in eV"),
     )
 
 
-def _cosine(work: NDArray[np.float64], energy: NDArray[np.float64]) -> float:
-    """How much two series of changes go together, from -1 to 1."""
-    norms = float(np.sqrt(work @ work) * np.sqrt(energy @ energy))
-    return float(work @ energy) / max(norms, 1e-300)
+def _is_virial(ratio: float, work: Work) -> bool:
+    """Whether a stress foretells energies times the volume, better than times any one unit.
+
+    Where all volumes are alike and that of a unit of stress, the unit wins.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gaps = np.log(np.abs(work.label / work.energy) / work.volume)
+    clear = np.isfinite(gaps)
+    if clear.sum() < ENOUGH or abs(float(np.median(gaps[clear]))) > NEAR:
+        return False
+    around = float(np.median(np.abs(gaps[clear])))
+    sizes = np.log(abs(ratio)) + np.log(list(UNITS["stress"].values()))
+    one_unit = gaps[clear] + np.log(work.volume[clear])
+    of_units = [
+        float(np.median(np.abs(one_unit + np.log(size)))) for size in UNITS["stress"].values()
+    ]
+    return bool(np.abs(sizes).min() > NEAR or around < 0.5 * min(of_units))
 
 
-def _looks(quantity: str, ratio: float, atoms: float) -> str:
+def _looks(quantity: str, ratio: float, work: Work) -> str:
     """Say what would explain that a label foretells ``ratio`` times the change of energy."""
+    atoms = float(np.median(work.atoms))
     sign = " with the opposite sign" if ratio < 0 else ""
     if 0.5 < -ratio < 2:
         return "its sign is the opposite one"
@@ -143,9 +201,57 @@ def _looks(quantity: str, ratio: float, atoms: float) -> str:
         likely["the energies look like eV/atom instead of the total"] = atoms
     near = {text: abs(np.log(abs(ratio) / size)) for text, size in likely.items()}
     text = min(near, key=lambda name: near[name])
-    if near[text] < 0.28:
+    if near[text] < NEAR:
         return text + sign
     return "the energies may be of another calculation" + sign
+
+
+def _parts(facts: Facts) -> Iterator[Finding]:
+    """Warn of forces in a part of the structures that are of another unit or sign."""
+    looks = {-1.0: "they look like gradients, or those of the others do"}
+    looks |= {1 / size: f"they look like {unit}" for unit, size in PART_UNITS.items()}
+    looks |= {size: f"those of the others look like {u}" for u, size in PART_UNITS.items()}
+    part = odd_part(facts.pulls, facts.n_atoms, list(looks))
+    if part is None:
+        return
+    sources = [facts.source[s] for s in part.members]
+    if part.ratio == -1.0:
+        what = "the opposite sign of those of similar ones"
+    else:
+        what = f"{part.ratio:.3g} times the size of those of similar ones"
+    groups = sorted({facts.group[s] for s in part.members})
+    of = f" (of {listed(groups)})" if len(set(facts.group)) > 1 else ""
+    yield Finding(
+        f"forces of {part.members.size} of {part.compared} structures "
+        f"compared{of} have {what}, such as {listed(sources, 3, quote='')}",
+        f"{looks[part.ratio]}; no formula fits both",
+        f'convert them, or leave them out, as in [data] leave_out = ["{at(sources[0])}", ...]',
+    )
+
+
+def _lengths(facts: Facts) -> Iterator[Finding]:
+    """Warn of crystals and liquids without bonds whose forces speak of bonds: lengths in bohr."""
+    radius = np.array([covalent_radii[atomic_numbers[name]] for name in facts.species])
+    noble = np.array([name in NOBLE for name in facts.species])
+    pairs = facts.pairs
+    apart = np.full(len(facts), np.inf)
+    reach = radius[pairs["a"]] + radius[pairs["b"]]
+    np.minimum.at(apart, pairs["structure"], pairs["closest"] / reach)
+    pull = np.sqrt(facts.squares / (3 * facts.n_atoms))
+    solid = np.isfinite(facts.volume) & (facts.n_atoms >= FEWEST_ATOMS)
+    solid &= (facts.counts[:, noble] == 0).all(axis=1) & (pull > STRONG)
+    far = np.flatnonzero(solid & (apart > UNBONDED) & np.isfinite(apart))
+    if far.size < ENOUGH:
+        return
+    first = facts.source[far[0]]
+    closest = float(np.median(facts.nearest[far]))
+    yield Finding(
+        f"no atoms of {far.size} structures, such as {first}, are within reach of a bond, the "
+        f"closest {closest:.3g} Å apart in the median, but forces are {np.median(pull[far]):.2g} "
+        "eV/Å in the root mean square",
+        "positions and cells look like bohr, 1.89 times as far apart as atoms are",
+        'write length-unit="bohr" into their headers, or multiply both by 0.529177',
+    )
 
 
 def _clusters(facts: Facts) -> Iterator[Finding]:
@@ -217,7 +323,17 @@ def _hard(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             f"stresses reach {np.nanmax(pressure):.4g} eV/Å³, in the median "
             f"{np.nanmedian(pressure):.4g} ({160.21766 * np.nanmedian(pressure):.3g} GPa)",
-            "no solid bears that; they look like kBar or GPa and would rule the fit",
-            "write them in eV/Å³ (1 GPa = 0.0062415, 1 kBar = 0.00062415), or set "
-            "[loss] sigma_stress = 0",
+            f"no solid bears that; they look like {_too_hard(facts)} and would rule the fit",
+            "write them in eV/Å³ (1 GPa = 0.0062415, 1 kBar = 0.00062415), give virials the key "
+            "virial, or set [loss] sigma_stress = 0",
         )
+
+
+def _too_hard(facts: Facts) -> str:
+    """Say which units of stress would make it one that solids bear, and a virial if it grows so."""
+    pressure = np.abs(facts.stress[:, :3].mean(axis=1))
+    known = np.isfinite(pressure * facts.volume) & (pressure > 0)
+    size, volume = np.log(pressure[known]), np.log(facts.volume[known])
+    if np.ptp(volume) > np.log(2) and np.corrcoef(size, volume)[0, 1] > TOGETHER:
+        return "virials in eV (they grow with the cell)"
+    return "kBar or GPa, or virials in eV"

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from symreg.structures.data import Structures
 from symreg.structures.distances import VACUUM, nearest_of_each_kind, search
+from symreg.structures.pulls import Pull, pulls_of
 from symreg.structures.steps import STEP, small_steps
 
 PAIR = np.dtype(
@@ -70,6 +71,8 @@ class Facts:
     """Elements that are together in a structure, ``PAIR``."""
     steps: NDArray[np.void]
     """Small steps between structures, ``STEP``."""
+    pulls: tuple[Pull | None, ...]
+    """Forces beside those of pair functions, of a sample of the structures."""
     digest: tuple[bytes, ...]
     """Fingerprint of the geometry of each structure."""
     group: tuple[str, ...]
@@ -197,6 +200,7 @@ def facts_of(
         split=structures.split,
         pairs=np.concatenate(pairs),
         steps=small_steps(structures),
+        pulls=pulls_of(structures),
         digest=tuple(_digest(structures, s) for s in range(len(structures))),
         group=structures.group,
         trajectory=structures.trajectory,

@@ -9,6 +9,7 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
+from symreg.files import counted
 from symreg.structures.data import Structures
 from symreg.structures.facts import Facts
 from symreg.structures.findings import Finding, at, listed
@@ -127,6 +128,7 @@ def facts_without_placeholders(facts: Facts, blank: NDArray[np.bool_]) -> Facts:
         net=np.where(blank[:, 1], np.nan, facts.net),
         stress=np.where(blank[:, 2, None], np.nan, facts.stress),
         steps=steps,
+        pulls=tuple(None if b else p for b, p in zip(blank[:, 1], facts.pulls, strict=True)),
         blank=facts.blank & ~blank,
     )
 
@@ -171,19 +173,20 @@ def told(
     """Say what is left out, how many, and which."""
     for name, mask in masks.items():
         which = listed([at(facts.source[s]) for s in np.flatnonzero(mask)], 3, quote="")
+        many = counted(mask.sum(), "structure")
         if name in ("max_force", "max_energy", "min_distance"):
             unit = {"max_force": "eV/Å", "max_energy": "eV/atom above the lowest of its kind"}
             limit = f"[data] {name} = {getattr(settings, name):g} {unit.get(name, 'Å')}"
-            yield Finding(f"left out {mask.sum()} structures by {limit}", which)
+            yield Finding(f"left out {many} by {limit}", which)
         elif name == "unconverged":
             cure = f'[data] keep = ["{UNCONVERGED}"] uses them'
-            yield Finding(f"left out {mask.sum()} structures that did not converge", which, cure)
+            yield Finding(f"left out {many} that did not converge", which, cure)
         elif name == "without labels":
-            yield Finding(f"left out {mask.sum()} structures without energy and forces", which)
+            yield Finding(f"left out {many} without energy and forces", which)
         else:
             unknown = facts.elements_of(mask) - facts.elements_of(facts.split == 0)
             yield Finding(
-                f"left out {mask.sum()} structures of validation and test with elements that "
+                f"left out {many} of validation and test with elements that "
                 f"training lacks ({', '.join(sorted(unknown))}), {which}",
                 "nothing is known of these elements",
                 "put some of their structures into [data] train",
@@ -200,7 +203,8 @@ def zeros_told(facts: Facts, blank: NDArray[np.bool_]) -> Iterator[Finding]:
             word = {"energy": "energies", "stress": "stresses"}.get(quantity, quantity)
             used = not left.any()
             yield Finding(
-                f"the {word} of {every.sum()} structures are zero to the last digit, {which}",
+                f"the {word} of {counted(every.sum(), 'structure')} "
+                f"are zero to the last digit, {which}",
                 "they look like placeholders and "
                 + ("are used, as [data] keep says" if used else "are left out"),
                 "" if used else f'[data] keep = ["{ZERO_LABELS}"] uses them',

@@ -8,7 +8,8 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
-from symreg.structures.consistency import CLEAR_STEP, check_units
+from symreg.files import counted
+from symreg.structures.consistency import CLEAR_STEP, NOBLE, check_units
 from symreg.structures.data import Structures
 from symreg.structures.facts import Facts, facts_of
 from symreg.structures.findings import Finding, at, listed
@@ -20,12 +21,20 @@ SQUEEZED = 0.9
 """A structure whose closest atoms are nearer than this part of its group's median is squeezed."""
 LARGE_FORCE = 100.0
 """Force in eV/Å beyond which a structure is of little use to a fit."""
+LEAST_FORCE = 20.0
+"""Smallest limit of forces in eV/Å that is proposed."""
+RARE = 0.4
+"""A filter is not proposed if it leaves out more than this part of the structures."""
 NET_FORCE = 0.005
 """Sum of forces over the number of atoms in eV/Å that is more than rounding."""
 DEEP = 0.4
 """Part of the sum of covalent radii below which the cores of two atoms overlap."""
 LABELS_PER_FUNCTION = 20
 """Labels below which a function of a distance is hardly determined."""
+UNLIKE = 0.05
+"""Energies in eV that isolated atoms of one element do not differ by."""
+COHESIVE = 0.3
+"""Least energy in eV/atom by which a solid, unless of noble gas, lies below its atoms."""
 TRAIN = SPLITS.index("train")
 
 
@@ -54,7 +63,12 @@ def check(facts: Facts, r_cut: float, functions: int) -> tuple[list[Finding], li
     notes = [*_lone_atoms(facts), *_loose_atoms(facts, r_cut), *_net_forces(facts)]
     notes += [*_ruling_groups(facts), *compared]
     warnings = [*_duplicates(facts), *_outliers(facts), *_large_forces(facts), *_overlaps(facts)]
-    warnings += [*differ, *_strangers(facts, r_cut), *_few_labels(facts, functions)]
+    warnings += [
+        *differ,
+        *_unlike_atoms(facts),
+        *_strangers(facts, r_cut),
+        *_few_labels(facts, functions),
+    ]
     return notes, warnings
 
 
@@ -63,8 +77,39 @@ def _lone_atoms(facts: Facts) -> Iterator[Finding]:
     crystals = (facts.n_atoms == 1) & ~facts.lone
     if crystals.any():
         yield Finding(
-            f"{crystals.sum()} one-atom cells are crystals, not isolated atoms",
+            counted(
+                crystals.sum(),
+                "one-atom cell is a crystal, not an isolated atom",
+                "one-atom cells are crystals, not isolated atoms",
+            ),
             "e0 does not come from them",
+        )
+
+
+def doubtful_atoms(facts: Facts) -> dict[str, str]:
+    """Say of which elements isolated atoms look like crystals whose cells were lost, and why."""
+    train, found = (facts.split == TRAIN) & np.isfinite(facts.energy), {}
+    for k, name in enumerate(facts.species):
+        pure = train & (facts.counts[:, k] == facts.n_atoms)
+        atoms, bulk = facts.energy[pure & facts.lone], facts.per_atom[pure & ~facts.lone]
+        if atoms.size and np.ptp(atoms) > UNLIKE:
+            found[name] = f"have energies from {atoms.min():.4g} to {atoms.max():.4g} eV"
+        elif atoms.size and bulk.size and name not in NOBLE and atoms[0] < bulk.min() + COHESIVE:
+            found[name] = (
+                f"have {atoms[0]:.4g} eV, no more than {COHESIVE:g} eV above the lowest of other "
+                f"structures, {bulk.min():.4g} eV/atom"
+            )
+    return found
+
+
+def _unlike_atoms(facts: Facts) -> Iterator[Finding]:
+    """Warn of atoms taken for isolated ones that bonds seem to hold."""
+    for name, why in doubtful_atoms(facts).items():
+        yield Finding(
+            f"isolated atoms of {name} {why}",
+            "they look like crystals written as clusters, without cell or pbc, and have neither "
+            "neighbours nor use in a fit",
+            'write their cells and pbc="T T T", or leave them out',
         )
 
 
@@ -74,7 +119,8 @@ def _loose_atoms(facts: Facts, r_cut: float) -> Iterator[Finding]:
     if loose.any():
         whole = np.count_nonzero(loose & (facts.loose == facts.n_atoms))
         yield Finding(
-            f"{loose.sum()} structures have atoms without a neighbour within {r_cut:g} Å, "
+            f"{counted(loose.sum(), 'structure has', 'structures have')} "
+            f"atoms without a neighbour within {r_cut:g} Å, "
             f"{whole} of them no others; the first is {facts.source[int(np.argmax(loose))]}",
             "of such atoms a formula gives e0 and no force",
         )
@@ -85,7 +131,9 @@ def _net_forces(facts: Facts) -> Iterator[Finding]:
     net = np.nan_to_num(facts.net)
     if net.max() > NET_FORCE:
         yield Finding(
-            f"the forces of {np.count_nonzero(net > NET_FORCE)} structures do not sum to zero, by "
+            f"the forces of {counted(int((net > NET_FORCE).sum()), 'structure')} "
+            "do not sum to "
+            "zero, by "
             f"up to {net.max():.2g} eV/Å per atom, in {facts.source[int(np.argmax(net))]}",
             "no potential can follow them closer than that",
         )
@@ -122,13 +170,15 @@ def _duplicates(facts: Facts) -> Iterator[Finding]:
                 leaks.append((f"{pair} ({where})", s))
     if twins:
         yield Finding(
-            f"{len(twins)} structures occur twice, such as {twins[0][0]}",
+            f"{counted(len(twins), 'structure occurs', 'structures occur')} "
+            f"twice, such as {twins[0][0]}",
             "each counts as often as it occurs",
             f'[data] leave_out = ["{at(facts.source[twins[0][1]])}", ...] leaves single ones out',
         )
     if leaks:
         yield Finding(
-            f"{len(leaks)} structures occur in two splits, such as {leaks[0][0]}",
+            f"{counted(len(leaks), 'structure occurs', 'structures occur')} "
+            f"in two splits, such as {leaks[0][0]}",
             "errors there are not those of unseen data",
             f'leave one out, as in [data] leave_out = ["{at(facts.source[leaks[0][1]])}"]',
         )
@@ -154,25 +204,41 @@ def _outliers(facts: Facts) -> Iterator[Finding]:
     if far:
         farthest, s = max(far)
         yield Finding(
-            f"{len(far)} energies are far from the rest of their group; the farthest, "
+            f"{counted(len(far), 'energy is', 'energies are')} "
+            "far from the rest of their group; the "
+            "farthest, "
             f"{facts.source[s]}, by {farthest:.4g} eV/atom",
             "one such energy outweighs many others",
             f'look at it, or set [data] leave_out = ["{at(facts.source[s])}"]',
         )
 
 
+def force_limit(facts: Facts) -> float | None:
+    """Propose ``[data] max_force`` in eV/Å; None where no force, or a good part, is too large."""
+    force = np.nan_to_num(facts.force)
+    if not (force > LARGE_FORCE).any():
+        return None
+    usual = 10 * np.ceil(3 * float(np.quantile(force, 0.75)) / 10)
+    limit = float(np.clip(usual, LEAST_FORCE, LARGE_FORCE))
+    return limit if (force > limit).mean() < RARE else None
+
+
 def _large_forces(facts: Facts) -> Iterator[Finding]:
     """Warn of forces that would rule the fit."""
-    train = facts.split == TRAIN
-    size = np.where(train, np.nan_to_num(facts.force), 0.0)
+    facts = facts.subset(facts.split == TRAIN)
+    size = np.nan_to_num(facts.force)
     if size.max() > LARGE_FORCE:
-        large = size > LARGE_FORCE
-        share = facts.squares[large].sum() / facts.squares[train].sum()
+        limit = force_limit(facts)
+        large = size > (limit or LARGE_FORCE)
+        share = facts.squares[large].sum() / facts.squares.sum()
         yield Finding(
-            f"{large.sum()} structures have forces beyond {LARGE_FORCE:g} eV/Å; the largest, "
-            f"{size.max():.4g} eV/Å, is in {facts.source[int(np.argmax(size))]}",
+            f"{counted(large.sum(), 'structure has', 'structures have')} forces beyond "
+            f"{limit or LARGE_FORCE:g} eV/Å; the largest, {size.max():.4g} eV/Å, is in "
+            f"{facts.source[int(np.argmax(size))]}",
             f"they make {100 * share:.3g} % of the sum of squares and rule the fit",
-            f"[data] max_force = {LARGE_FORCE:g} leaves them out",
+            f"[data] max_force = {limit:g} leaves them out"
+            if limit
+            else "look at their units: these are too many to be left out",
         )
 
 
@@ -202,7 +268,7 @@ def _overlaps(facts: Facts) -> Iterator[Finding]:
         closest = np.floor(10 * facts.nearest[~inside].min(initial=np.inf)) / 10
         cure = f"[data] min_distance = {closest:g}" if np.isfinite(closest) else "leave_out"
         yield Finding(
-            f"atoms overlap in {inside.sum()} structures; the closest, {names}, are "
+            f"atoms overlap in {counted(inside.sum(), 'structure')}; the closest, {names}, are "
             f"{worst['closest']:.3g} Å apart in {facts.source[worst['structure']]}",
             "their energies and forces are huge, and few codes compute them right",
             f"{cure} leaves them out",
@@ -241,7 +307,7 @@ def _few_labels(facts: Facts, functions: int) -> Iterator[Finding]:
     if count < LABELS_PER_FUNCTION * functions:
         asked = f"{functions} functions are" if functions > 1 else "one function is"
         yield Finding(
-            f"training has {count} labels, and {asked} asked for",
+            f"training has {counted(count, 'label')}, and {asked} asked for",
             "a fit to so few follows their accidents",
             "add structures or forces, or ask for less in [terms]",
         )

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from symreg.files import counted
 from symreg.structures.facts import Facts
 from symreg.structures.files import COMPRESSED
 from symreg.structures.filters import above_lowest
-from symreg.structures.lint import LARGE_FORCE, overlapping
+from symreg.structures.lint import RARE, TRAIN, force_limit, overlapping
 from symreg.structures.settings import SPLITS
 
 ENDS = (".extxyz", ".xyz", ".cfg", ".traj", ".db", "vasprun.xml", "OUTCAR")
@@ -24,10 +25,8 @@ WORDS = {
     "test": ("test", "testing"),
 }
 """Words in the names of files that say what these are for."""
-RARE = 0.4
-"""A filter is not proposed if it leaves out more than this part of the structures."""
-LEAST_FORCE, LEAST_ENERGY = 20.0, 10.0
-"""Smallest limits that are proposed, eV/Å and eV/atom."""
+LEAST_ENERGY = 10.0
+"""Smallest limit of energies in eV/atom that is proposed."""
 
 
 class Proposal(NamedTuple):
@@ -90,22 +89,21 @@ def proposals(facts: Facts) -> Iterator[Proposal]:
             yield Proposal(
                 "min_distance",
                 float(value),
-                f"atoms overlap in {deep.sum()} structures, down to {facts.nearest.min():.2g} Å",
+                f"atoms overlap in {counted(deep.sum(), 'structure')}"
+                f", down to {facts.nearest.min():.2g} Å",
             )
     force = np.nan_to_num(facts.force)
-    if (force > LARGE_FORCE).any():
-        usual = 3 * float(np.quantile(force, 0.75))
-        value = float(np.clip(10 * np.ceil(usual / 10), LEAST_FORCE, LARGE_FORCE))
+    value = force_limit(facts.subset(facts.split == TRAIN))
+    if value is not None:
         above = force > value
         share = 100 * facts.squares[above].sum() / facts.squares.sum()
-        if above.mean() < RARE:
-            left |= above
-            yield Proposal(
-                "max_force",
-                value,
-                f"{above.sum()} structures above it, up to {force.max():.4g} eV/Å, "
-                f"make {share:.3g} % of the squares",
-            )
+        left |= above
+        yield Proposal(
+            "max_force",
+            value,
+            f"{counted(above.sum(), 'structure')} above it, up to {force.max():.4g} eV/Å, "
+            f"make {share:.3g} % of the squares",
+        )
     energy = above_lowest(facts)
     rest = energy[~left & np.isfinite(energy)]
     if rest.size and rest.max() > 2 * LEAST_ENERGY:
@@ -115,5 +113,5 @@ def proposals(facts: Facts) -> Iterator[Proposal]:
             yield Proposal(
                 "max_energy",
                 value,
-                f"{above.sum()} structures above it, up to {rest.max():.4g} eV/atom",
+                f"{counted(above.sum(), 'structure')} above it, up to {rest.max():.4g} eV/atom",
             )

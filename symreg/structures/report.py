@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symreg.files import counted
 from symreg.structures import filters, lint
 from symreg.structures.data import Structures, data_hash, join_structures
 from symreg.structures.distances import OVERLAP
@@ -64,6 +65,8 @@ class DataReport:
     """Lowest and highest energy in eV/atom, isolated atoms left out."""
     isolated_atoms: Mapping[str, float | None]
     """Energy in eV of an isolated atom of each element, where training has one."""
+    doubtful_atoms: tuple[str, ...] = ()
+    """Elements whose isolated atoms look like crystals written as clusters."""
     left_out: Mapping[str, tuple[int, str]]
     """For each filter: structures that it leaves out, and the first of them."""
     notes: tuple[str, ...]
@@ -198,13 +201,41 @@ def _filtered(
         raise ValueError(
             "no training structures remain: " + "; ".join(finding.text for finding in told)
         )
+    empty = list(_emptied(facts.split[~left], settings, [*names.counted().values()], told))
     counts = names.counted()
-    groups = [Finding(f"left out {n} structures", text) for n, text in counts.values()]
+    groups = [Finding(f"left out {counted(n, 'structure')}", text) for n, text in counts.values()]
     counts |= {
         name: (int(m.sum()), at(facts.source[int(np.argmax(m))])) for name, m in masks.items()
     }
-    survey = _Survey(tally, blank, np.flatnonzero(~left), counts, [*groups, *told], zeros)
+    survey = _Survey(
+        tally, blank, np.flatnonzero(~left), counts, [*groups, *told], [*zeros, *empty]
+    )
     return facts.subset(~left), survey
+
+
+def _emptied(
+    split: NDArray[np.int64],
+    settings: DataSettings,
+    named: Sequence[tuple[int, str]],
+    told: Sequence[Finding],
+) -> Iterator[Finding]:
+    """Refuse a validation set that the user named and filters leave empty; warn of such a test."""
+    why = [f"{counted(n, 'structure')} by [data] leave_out = {which}" for n, which in named]
+    reasons = "; ".join([*why, *(finding.text for finding in told)])
+    for number, name in enumerate(SPLITS[1:], 1):
+        files = getattr(settings, name)
+        if not files or (split == number).any():
+            continue
+        if number == VALIDATION:
+            raise ValueError(
+                f"no structures of [data] validation = {list(files)} remain: {reasons}; change "
+                "that, or take the files out, and a part of training is set aside"
+            )
+        yield Finding(
+            f"no structures of [data] {name} = {list(files)} remain",
+            "there will be no errors of a test",
+            reasons,
+        )
 
 
 @dataclass
@@ -226,6 +257,12 @@ class _Survey:
         split = facts.split.copy()
         held = np.isin(facts.group, settings.validation_groups) & (split == TRAIN)
         split[held] = VALIDATION
+        if settings.validation_groups and not held.any():
+            raise ValueError(
+                f"no structures of [data] validation_groups = {list(settings.validation_groups)} "
+                "remain in training: filters or leave_out leave them out; change that, or take "
+                "the groups out"
+            )
         unseen = facts.elements_of(split >= 0) - facts.elements_of(split == TRAIN)
         if unseen:
             raise ValueError(
@@ -279,6 +316,7 @@ class _Survey:
             max_force=float(force.max()) if force.size else None,
             energy_range=(float(energy.min()), float(energy.max())) if energy.size else None,
             isolated_atoms=_isolated(facts, train),
+            doubtful_atoms=tuple(lint.doubtful_atoms(facts)),
             left_out=self.left_out,
             notes=tuple(x.text for x in notes),
             warnings=tuple(x.text for x in [*self.tally.warnings(), *self.warnings, *warnings]),
@@ -327,8 +365,8 @@ def _outside(facts: Facts) -> list[Finding]:
             pair = facts.species[worst["a"]], facts.species[worst["b"]]
             found.append(
                 Finding(
-                    f"{len(set(pairs['structure'][closer]))} structures of {split} hold atoms "
-                    f"closer than any in training; the closest, {'-'.join(pair)} "
+                    f"{counted(len(set(pairs['structure'][closer])), 'structure')} of {split} with "
+                    f"atoms closer than any in training; the closest, {'-'.join(pair)} "
                     f"{worst['closest']:.4g} Å in {facts.source[worst['structure']]}, where "
                     f"training ends at {known[pair]:.4g} Å",
                     "they lie outside what the formula is fitted to, and errors there are those of "

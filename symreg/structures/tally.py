@@ -9,6 +9,7 @@ from typing import Any
 
 from ase import Atoms
 
+from symreg.files import counted
 from symreg.structures.findings import Finding, listed
 from symreg.structures.formats.units import declared_units
 from symreg.structures.frames import Frame
@@ -114,14 +115,16 @@ class Tally:
         """Say where something was chosen that the user did not ask for."""
         if self.gaps:
             yield Finding(
-                f"energy and free energy differ in {len(self.gaps)} structures, by up to "
+                f"energy and free energy differ in {counted(len(self.gaps), 'structure')}"
+                ", by up to "
                 f"{max(self.gaps):.4g} eV",
                 "took the free energy, since forces are its slopes",
             )
         for quantity, sources in self.missing.items():
             if sources and not (quantity == "forces" and self.bare):
                 yield Finding(
-                    f"{len(sources)} structures have no {quantity}, the first {sources[0]}",
+                    f"{counted(len(sources), 'structure has', 'structures have')} "
+                    f"no {quantity}, the first {sources[0]}",
                     "they count with what they have",
                 )
             keys = self.keys[quantity]
@@ -136,10 +139,14 @@ class Tally:
                 f'[data] forces_key = "{unused[0]}" takes one',
             )
         for said, count in self.units.items():
-            yield Finding(f"{count} structures say {said}", "converted into eV and Å")
+            yield Finding(
+                f"{counted(count, 'structure says', 'structures say')} {said}",
+                "converted into eV and Å",
+            )
         if self.unnamed and self.settings.split == "trajectory":
             yield Finding(
-                f"{self.unnamed} structures have no info key trajectory, description or "
+                f"{counted(self.unnamed, 'structure has', 'structures have')} "
+                "no info key trajectory, description or "
                 "config_type that tells runs apart",
                 "each group of a file counts as one trajectory",
             )
@@ -148,8 +155,9 @@ class Tally:
         """Say where forces may have been missed, and where a crystal may be taken for a cluster."""
         if self.open:
             yield Finding(
-                f"{self.open} structures have a cell and a stress, but are not periodic in all "
-                "directions",
+                f"{counted(self.open, 'structure has', 'structures have')} "
+                "a cell and a stress, but not "
+                "all directions are periodic",
                 "they are taken as written: atoms at the faces of the cell lack neighbours, and "
                 "stresses are not used",
                 'write pbc="T T T", if they are crystals',
@@ -159,7 +167,8 @@ class Tally:
             bare = len(self.missing["forces"])
             names.sort(key=lambda name: not LIKELY_FORCES.search(name))
             yield Finding(
-                f"{bare} structures have no forces under a usual name, but arrays of vectors: "
+                f"{counted(bare, 'structure has', 'structures have')} "
+                "no forces under a usual name, but arrays of vectors: "
                 f"{listed(names)}",
                 "energies alone are fitted there; an array of gradients dE/dx would have to "
                 "change its sign",

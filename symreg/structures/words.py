@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from symreg.files import counted
 from symreg.structures.report import DataReport
 from symreg.structures.settings import QUANTITIES, DataSettings
 
@@ -16,7 +17,10 @@ def in_words(report: DataReport, settings: DataSettings) -> Iterator[tuple[str, 
     counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
     labels = ", ".join(f"{n} with {quantity}" for quantity, n in report.labels.items())
     atoms = sum(report.atoms.values())
-    yield "structures", f"{counts}; {labels}; {atoms} atoms of {', '.join(report.species)}"
+    yield (
+        "structures",
+        f"{counts}; {labels}; {counted(atoms, 'atom')} of {', '.join(report.species)}",
+    )
     files = list(report.files.items())
     for name, record in files[:MOST]:
         keys = ", ".join(_keys(record["keys"][q], q, settings) for q in QUANTITIES)
@@ -59,6 +63,8 @@ def _e0(report: DataReport) -> str:
     known = {name: e for name, e in report.isolated_atoms.items() if e is not None}
     told = [f"{name} {energy:.6g} eV" for name, energy in known.items()]
     unknown = [name for name in report.species if name not in known]
+    if report.doubtful_atoms:
+        return f"single atoms: {', '.join(told)}; some look like crystals written as clusters"
     if told and not unknown:
         return f'isolated atoms: {", ".join(told)}; [terms] e0 = "isolated" takes them'
     of = f"isolated atoms: {', '.join(told)}; " if told else ""

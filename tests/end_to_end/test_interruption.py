@@ -311,7 +311,7 @@ def test_a_finished_run_goes_on_as_a_longer_one_would_have(argon_run, search_set
     settings = search_settings(tmp_path / "run", epochs=1)
     symreg.search(settings)
     said = CliRunner().invoke(app, ["resume", str(settings.folder)], env={"COLUMNS": "200"}).output
-    assert "the run is finished, after 1 epochs" in said
+    assert "the run is finished, after 1 epoch" in said
     assert f"`symreg resume {settings.folder} --epochs 2`" in said
     shown = CliRunner().invoke(app, ["resume", str(settings.folder), "--epochs", "2"])
     assert shown.exit_code == 0, shown.output

@@ -10,6 +10,7 @@ from time import monotonic
 import numpy as np
 
 from symreg.arrays import Booleans, Integers
+from symreg.files import counted
 from symreg.structures import SPLITS, Structures
 from symreg.structures.periodic import expected_neighbours
 
@@ -52,7 +53,7 @@ class Cost:
         """One line, as in ``6.4 GB, some 9 minutes, for 78 pairs of species (...)``."""
         memory = f"{self.memory:.2g} GB" if self.memory >= 0.1 else f"{1e3 * self.memory:.2g} MB"
         time = f", some {self.minutes:.0f} minutes," if self.minutes >= 1 else ""
-        pairs = f"{self.pairs} pair{'s' if self.pairs > 1 else ''} of species"
+        pairs = f"{counted(self.pairs, 'pair')} of species"
         sizes = f"{self.columns:,} columns, {self.matrices:,} matrices"
         return f"{memory}{time} for {pairs} ({sizes})"
 

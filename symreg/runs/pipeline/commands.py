@@ -12,6 +12,7 @@ from symreg import config
 from symreg.checks import check
 from symreg.checks.report import PhysicsReport
 from symreg.config import Settings
+from symreg.files import counted
 from symreg.fit.errors import errors
 from symreg.records import ALL
 from symreg.runs import Member, Run, open_run
@@ -77,20 +78,23 @@ def dry_run(settings: Settings, tell: Tell = lambda _: None) -> str:
     lines = [
         *(f"{name:<11} {text}" for name, text in told if (name, text) not in noticed),
         f"distances   {design.r_lo.min():.4g} to {design.r_cut:.4g} Å, r0 = {design.r0:.5g} Å",
-        f"design      {design.n_nodes} nodes for each of {len(design.pair_keys)} pairs of species",
+        f"design      {design.n_nodes} nodes for each of {counted(len(design.pair_keys), 'pair')} "
+        "of species",
         f"labels      {label_line(prepared)}",
         *(f"memory      {line}" for line in said if " GB" in line or " MB" in line),
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
     floor = floor_record(prepared)
     for name, found in floor.baselines.items():
-        lines.append(f"baseline    {name}: error {found.error:.4g}, {found.n_constants} constants")
+        lines.append(
+            f"baseline    {name}: error {found.error:.4g}, {counted(found.n_constants, 'constant')}"
+        )
     lines += [f"{name:<11} {text}" for name, text in noticed]
     warnings = *cautions(prepared), *(floor.doubts or ())
     lines += [f"warning     {text}" for text in warnings]
     mode, limits = mode_of(settings), settings.search
     ends = " or ".join(filter(None, [*limits_in_words(limits), mode.end]))
-    lines.append(f"search      {mode.plan()}, {limits.workers} workers, until {ends}")
+    lines.append(f"search      {mode.plan()}, {counted(limits.workers, 'worker')}, until {ends}")
     return "\n".join([*lines, f"output      {settings.folder}"])
 
 
@@ -128,7 +132,7 @@ def validate(folder: str | Path, number: int | None = None) -> str:
         lines += _validate_member(prepared, member, report)
         failed[member.number] = sum(not one.passed for one in report.checks)
     listed = ", ".join(f"{number} ({count})" for number, count in failed.items() if count)
-    found = f"{sum(failed.values())} checks FAIL, by member: {listed}"
+    found = f"{counted(sum(failed.values()), 'check FAILS', 'checks FAIL')}, by member: {listed}"
     return "\n".join([*lines, found if listed else "all checks passed"])
 
 

@@ -34,6 +34,11 @@ class Given:
         self, settings: Settings | Mapping[str, Any] | str | Path, data: Mapping[str, Data | None]
     ) -> None:
         named = {split: value for split, value in data.items() if value is not None}
+        if empty := [split for split, value in named.items() if not _listed(value)]:
+            raise ValueError(
+                f"{empty[0]} holds no structures; give it ASE structures or names of files, as in "
+                f'search(settings, {empty[0]}=ase.io.read("a.extxyz", ":"))'
+            )
         if isinstance(settings, Mapping):
             table = settings.get("data", {})
             if isinstance(table, Mapping):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from symreg.config import Settings
+from symreg.files import counted
 from symreg.runs.pipeline import seeds
 from symreg.runs.pipeline.pace import automatic_generations
 from symreg.runs.pipeline.preparation import Prepared
@@ -46,7 +47,7 @@ class Evolution:
     def plan(self) -> str:
         """Say how many islands of which size there are."""
         limits = self.settings.search
-        return f"{limits.islands} islands of {limits.population_size}"
+        return f"{counted(limits.islands, 'island')} of {limits.population_size}"
 
     def generations(self, prepared: Prepared) -> int:
         """Generations of an epoch."""

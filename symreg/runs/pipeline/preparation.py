@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
+from symreg.files import counted
 from symreg.fit.design import Design, build_design, load_or_build_design, product_floors
 from symreg.fit.design.cost import GB, Tell
 from symreg.fit.errors import label_sizes
@@ -179,7 +180,7 @@ def _check_labels(
     search, order = settings.search, screening_order(structures, design)
     workers = min(search.workers, search.most_workers or search.workers)
     each = peak_size(structures, design, lengths, order) / GB
-    words = f"labels of many-body terms take {each:.2g} GB in each of {workers} workers"
+    words = f"labels of many-body terms take {each:.2g} GB in each of {counted(workers, 'worker')}"
     if workers * each > search.max_memory:
         raise ValueError(
             f"{words}; [search] max_memory allows {search.max_memory:g} GB: raise "

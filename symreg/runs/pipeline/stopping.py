@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from symreg.config import SearchSettings
+from symreg.files import counted
 from symreg.runs.folder import STOP, RunFolder
 from symreg.searching.islands import State
 
@@ -20,21 +21,21 @@ Tell = Callable[[str], None]
 
 def limits_in_words(limits: SearchSettings) -> list[str]:
     """Every limit of a run file, as a plan tells it."""
-    found = [f"{limits.epochs} epochs"] if limits.epochs else []
+    found = [counted(limits.epochs, "epoch")] if limits.epochs else []
     found += [f"{limits.minutes:g} minutes"] if limits.minutes else []
     found += [f"error {limits.target:g}"] if limits.target else []
-    found += [f"{limits.stagnation} epochs without a gain"] if limits.stagnation else []
+    found += [f"{counted(limits.stagnation, 'epoch')} without a gain"] if limits.stagnation else []
     return found
 
 
 def limit_reached(limits: SearchSettings, state: State, seconds: float) -> str:
     """The limit that ends a search, in words; empty while there is none."""
     if limits.epochs is not None and state.epoch >= limits.epochs:
-        return f"{limits.epochs} epochs"
+        return counted(limits.epochs, "epoch")
     if limits.target is not None and state.front and state.front[-1].error <= limits.target:
         return f"the lowest error is below {limits.target:g}"
     if limits.stagnation is not None and state.epoch - state.improved >= limits.stagnation:
-        return f"no error of the front fell in {limits.stagnation} epochs"
+        return f"no error of the front fell in {counted(limits.stagnation, 'epoch')}"
     if limits.minutes is not None and seconds >= 60.0 * limits.minutes:
         return f"{limits.minutes:g} minutes"
     return ""
@@ -48,11 +49,13 @@ def refuse_limits(limits: SearchSettings, state: State, seconds: float, goes_fur
     if limits.epochs is not None and limits.epochs < state.epoch:
         raise ValueError(
             f"[search] epochs is {limits.epochs}, but the run has done {state.epoch} already; its "
-            f"front is not that of {limits.epochs} epochs: set epochs to {state.epoch} or more"
+            f"front is not that of {counted(limits.epochs, 'epoch')}"
+            f": set epochs to {state.epoch} or more"
         )
     if goes_further and (limit := limit_reached(limits, state, seconds)):
         raise ValueError(
-            f"the run has done {state.epoch} epochs in {seconds / 60:.3g} minutes, and ends by "
+            f"the run has done {counted(state.epoch, 'epoch')} "
+            f"in {seconds / 60:.3g} minutes, and ends by "
             f"{limit}; limits are counted from its beginning: ask for more, or change [search]"
         )
 

@@ -21,8 +21,8 @@ STYLES = {
     "hartreeperbohr": "hartree/bohr",
 }
 """Units of FitSNAP by names of its own; others are called as everywhere."""
-MLEARN_ORDER = (0, 1, 2, 4, 5, 3)
-"""Places of xx yy zz yz xz xy in a stress of mlearn, which goes xx yy zz xy yz xz."""
+MLEARN_ORDER = (0, 1, 2, 5, 4, 3)
+"""Places of xx yy zz yz xz xy in a stress of mlearn, which goes xx yy zz xy xz yz."""
 
 
 def is_json_set(text: str) -> bool:
@@ -35,6 +35,13 @@ def read_json_set(path: Path, name: str) -> list[Atoms]:
 
     FitSNAP's styles are converted; its groups are folders. Stresses of both are pressures, so
     their sign is turned; those of mlearn are in kbar, as VASP prints them.
+
+    Of mlearn this was verified in its molybdenum set: three frames as published, converted here,
+    are those of a set whose stresses agree with dE/dV over 65 pairs of structures, and cells
+    sheared along yz and xz alone have the sixth and the fifth number, so that the order is not
+    that of VASP, which mlearn's own writer of MTP files takes it for. Of FitSNAP its reader of
+    VASP was looked at: it copies what VASP prints and calls it ``kB``. Its sets as published, and
+    ``bar`` where no style is given, were not compared with energies.
 
     Raises
     ------
