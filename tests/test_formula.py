@@ -279,8 +279,8 @@ def test_latex_tells_a_shared_form_once_more_with_its_constants():
     )  # fmt: skip
     *_, form, table = formula.latex(3).split(" \\\\\n")
     heads = r"\varphi_{\mathrm{ArAr}}(x), \varphi_{\mathrm{ArNe}}(x)"
-    assert form == heads + r" = a_{1} e^{- a_{2} x}"
-    rows = r"\mathrm{Ar-Ar} & 0.04 & 2.0 \\ \mathrm{Ar-Ne} & 0.05 & 3.0"
+    assert form == heads + r" = a_{1} e^{a_{2} x}"
+    rows = r"\mathrm{Ar-Ar} & 0.04 & -2.0 \\ \mathrm{Ar-Ne} & 0.05 & -3.0"
     assert rows in table
     assert "Ne-Ne" not in table
 

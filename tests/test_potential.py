@@ -198,7 +198,7 @@ def test_a_cutoff_function_of_no_key_is_refused(name):
 
 
 def test_a_domain_that_begins_beyond_the_cutoff_of_its_key_is_refused():
-    with pytest.raises(ValueError, match="r_lo of O-Hf is 3.4 Å.*cutoff radius 3.2 Å"):
+    with pytest.raises(ValueError, match=r"r_lo of O-Hf is 3\.4 Å.*cutoff radius 3\.2 Å"):
         replace(hafnia(), r_lo_pairs={"Hf-O": 3.4})
     # A pair that begins farther out does not touch the others' lengths.
     far = hafnia(species=("Hf", "O"))

@@ -17,7 +17,8 @@ def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
     """Check the dimer of every pair of species, trimers and dense clusters, and every crystal.
 
     Pairs of species without a term are named. Without crystals one species is asked for its
-    face-centred cubic one, or for diamond if it has triplets. Nothing raises an error: a formula that cannot be computed fails its check.
+    face-centred cubic one, or for diamond if it has triplets. Nothing raises an error: a formula
+    that cannot be computed fails its check.
     """
     checks = [found for pair in formula.species_pairs for found in dimer_check(formula, *pair)]
     checks += [unseen_check(formula, *pair) for pair in formula.unseen_pairs]

@@ -27,7 +27,8 @@ def embedding_check(formula: Formula, crystals: Sequence[Atoms]) -> list[Check]:
     Clusters are of each centre with neighbours of each species that its function sums over. Those
     of several species are compared with crystals only where some are given.
     """
-    several, checks, alone = len(formula.species) > 1, [], {}
+    several, alone = len(formula.species) > 1, {}
+    checks: list[Check] = []
     for symbol in formula.species:
         name = f"neighbour sums of an atom{f' {symbol}' if several else ''} alone"
         try:
@@ -152,8 +153,9 @@ def _triplet_pole(function: TripletSum) -> str:
     for moved in (0, 1) if function.is_unlike else (0,):
         r = np.linspace(begins[moved], r_cut, POINTS)[:-1]
         for fixed, cosine in itertools.product(distances[1 - moved], (-1.0, -0.3, 0.3, 1.0)):
-            both = [r, np.full(r.size, fixed)]
-            found = function.derivatives(*both[:: 1 - 2 * moved], np.full(r.size, cosine))
+            others = np.full(r.size, fixed), np.full(r.size, cosine)
+            both = (others[0], r) if moved else (r, others[0])
+            found = function.derivatives(*both, others[1])
             if (place := pole(r, found[0], found[1 + moved])) is not None:
                 return f"the formula has a pole near {place:.4g} Å"
     return ""

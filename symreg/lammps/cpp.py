@@ -88,7 +88,7 @@ class _Code:
         """The largest cutoff radius of pairs that stand alone, in Å."""
         formula = self.formula
         alone = [one for one in formula.sums.values() if neighbours_of(one) == 1]
-        return max(one.r_cut for one in (*alone, *formula.walls.values()))
+        return float(max(one.r_cut for one in (*alone, *formula.walls.values())))
 
     def when(self, species: Mapping[str, str], block: Iterable[str], guard: str = "") -> Block:
         """Statements for these species only, where a further condition holds."""

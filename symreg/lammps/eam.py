@@ -272,7 +272,7 @@ def _embedding(density: Density, rho: Floats, largest: float) -> Floats:
             f"F is not finite for a sum of {at:.4g}, less than that of a compressed crystal, "
             f"{largest / density.scale:.4g}: use style 'plugin'"
         )
-    return found
+    return np.asarray(found)
 
 
 def _predicted_errors(

@@ -245,7 +245,7 @@ def _radial_errors(factor: Factor, spline: Spline) -> Floats:
     inner = spline.x[spline.x < factor[0].r_cut]
     r = np.concatenate([(1 - t) * inner[:-1] + t * inner[1:] for t in (0.2, 0.5, 0.8)])
     exact = _radial(factor, r)
-    return np.abs([exact, spline.derivatives(r) - exact]).max(axis=2)
+    return np.asarray(np.abs([exact, spline.derivatives(r) - exact]).max(axis=2))
 
 
 class TripletWay(Way):
@@ -267,6 +267,7 @@ class MeamWay(TripletWay):
     """A ``meam/spline`` for the products of the triplets of each centre."""
 
     style = "meam"
+    one_type_each = True
     says = (
         "by `pair_style hybrid/overlay` of a table and one `meam/spline` for each product, or for "
         "those of one centre whose radial factors are one for each species of neighbours"

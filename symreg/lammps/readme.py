@@ -51,6 +51,7 @@ def readme_text(
         _range_lines(formula, routes[0]),
         _parity_lines(formula, parity),
         (RUN + _route_text(routes)).splitlines(),
+        _type_lines(formula, routes),
         _error_lines(errors) if isinstance(errors, Mapping) else [],
         _constants_lines(table, provenance.get("fit", "")),
         ["## Where it comes from\n", *_bullets(known)] if known else [],
@@ -93,7 +94,8 @@ def _key_lines(formula: Formula, key: Key) -> list[str]:
             mean = f", x1 to {key.species[1]}, x2 to {key.species[2]}"
         elif two and not term.tree.factors:
             mean = ", mean over both orders of j and k"
-        lines.append(f"    {letter}({str(key).split()[-1]}) += {weight!r}*({term.tree.text()}){mean}")
+        name = str(key).split()[-1]
+        lines.append(f"    {letter}({name}) += {weight!r}*({term.tree.text()}){mean}")
     return lines
 
 
@@ -208,6 +210,27 @@ def _route_text(routes: list[Route]) -> str:
             name = f"potential-{route.style}.mod` is the same potential"
             text += f"- `{name if n else 'potential.mod` computes it'} {says}.\n"
     return text + "".join(way_of(route.style).notes(route) for route in routes)
+
+
+def _type_lines(formula: Formula, routes: list[Route]) -> list[str]:
+    """How to use other atom types than those of the example, where there are several."""
+    if len(formula.species) == 1:
+        return []
+    lines = [
+        "## Other atom types\n",
+        f"`potential.mod` is for {type_names(formula.species)}; a simulation need not have atoms "
+        "of every type. For other types or further ones copy it, and",
+        "- delete the two lines of `meam/spline` at its beginning, which read `*.units.metal`;",
+        "- where a line begins with `pair_coeff * *`, name the species of each type at its end, "
+        "`NULL` for a type of another style under `pair_style hybrid`;",
+        "- where a line begins with `pair_coeff` and two types, give one to every pair of types.",
+    ]
+    if any(way_of(route.style).one_type_each for route in routes):
+        name = next(route.style for route in routes if way_of(route.style).one_type_each)
+        lines.append(
+            f"\nRoute `{name}` takes exactly one type for each species, for so LAMMPS wants it."
+        )
+    return lines
 
 
 def _is_row(entry: Any) -> bool:

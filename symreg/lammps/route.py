@@ -56,6 +56,8 @@ class Way(ABC):
     """How it computes a formula, as a README goes on after "the same potential"."""
     automatic: ClassVar[bool] = True
     """Whether style ``auto`` takes it, where its ``is_automatic`` does not say more."""
+    one_type_each: ClassVar[bool] = False
+    """Whether there has to be exactly one atom type for each species."""
     closer: ClassVar[str] = ""
     """Further words of a README on such atoms."""
 

@@ -180,7 +180,9 @@ def test_a_sum_of_negative_addends_is_turned_around():
     file = eam_file(formula_of(PAIR, (0.5, turned[0][1]), turned[1]))
     same = eam_file(formula_of(PAIR, *SMOOTH))
     np.testing.assert_allclose(table_of(file).values, table_of(same).values, atol=1e-12)
-    np.testing.assert_allclose(file.embeddings["Cu"].values, same.embeddings["Cu"].values, atol=1e-9)
+    np.testing.assert_allclose(
+        file.embeddings["Cu"].values, same.embeddings["Cu"].values, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,8 @@ BENT = (
 QUANTITIES = ("energy_per_atom_max", "forces_max", "virial_per_atom_max")
 
 
-def formula_of(
-    *parts, pairs=PAIRS, species=("O", "Hf"), three=NEAR, own=OWN, begins=BEGINS
-):
-    e0 = {symbol: -1.0 for symbol in species}
+def formula_of(*parts, pairs=PAIRS, species=("O", "Hf"), three=NEAR, own=OWN, begins=BEGINS):
+    e0 = dict.fromkeys(species, -1.0)
     expression = expression_of([*pairs, *parts])
     return Formula(expression, 2.0, e0, species, FAR, 1.5, begins, three, own)
 
@@ -162,7 +160,7 @@ def test_one_function_of_one_species_is_no_directed_density():
     ["Hf: sqrt(1 + sum(x^-3)) + sum_O(x^-4)^2", "Hf: (1 + sum(x^-3))*(1 + sum_O(x^-4))"],
 )
 def test_what_is_no_function_of_one_density_is_refused(text):
-    with pytest.raises(ValueError, match="one sum over neighbours.*use style 'plugin'"):
+    with pytest.raises(ValueError, match=r"one sum over neighbours.*use style 'plugin'"):
         make_routes(formula_of((1.0, text)), "eam", "")
 
 
