@@ -171,7 +171,9 @@ HAFNIA = {
 
 def hafnia(**changes):
     """Every kind of term of two elements, with lengths of single keys."""
-    formula = Potential.from_formula(HAFNIA, r_cut=5.0, r0=2.0, r_lo=1.5).formula
+    radii = {"O-Hf": 4.5, "O;O-Hf": 3.2}
+    formula = Potential.from_formula(HAFNIA, r_cut=5.0, r0=2.0, r_lo=1.5, cutoffs=radii).formula
+    assert {key: one.r_cut for key, one in formula.cutoffs.items()} == {"Hf-O": 4.5, "O;Hf-O": 3.2}
     own = {"Hf-O": Cutoff(kind="septic", r_cut=4.5), "O;Hf-O": Cutoff(kind="cosine", r_cut=3.2)}
     return replace(formula, cutoffs=own, r_lo_pairs={"Hf-O": 1.7, "Hf-Hf": 2.1}, **changes)
 

@@ -154,8 +154,8 @@ def _triplet_pole(function: TripletSum) -> str:
         r = np.linspace(begins[moved], r_cut, POINTS)[:-1]
         for fixed, cosine in itertools.product(distances[1 - moved], (-1.0, -0.3, 0.3, 1.0)):
             others = np.full(r.size, fixed), np.full(r.size, cosine)
-            both = (others[0], r) if moved else (r, others[0])
-            found = function.derivatives(*both, others[1])
+            one, other = (others[0], r) if moved else (r, others[0])
+            found = function.derivatives(one, other, others[1])
             if (place := pole(r, found[0], found[1 + moved])) is not None:
                 return f"the formula has a pole near {place:.4g} Å"
     return ""

@@ -27,6 +27,7 @@ def by_hand(
     r_lo: float,
     r0: float | None = None,
     e0: Mapping[str, float] | None = None,
+    cutoffs: Mapping[str, Cutoff] | None = None,
 ) -> Formula:
     """A formula from texts by their keys; see ``symreg.Potential.from_formula``."""
     terms: dict[Key, Term] = {}
@@ -55,6 +56,7 @@ def by_hand(
         cutoff,
         r_lo,
         cutoff_three_body=cutoff_three_body if two else None,
+        cutoffs=cutoffs or {},
     )
     for pair in formula.species_pairs:
         _ = formula.pair_function(*pair).wall  # is refused where the formula has no value
