@@ -4,14 +4,14 @@ The style computes E = Σ_i U_i(n_i), n_i = Σ_{j<k} f_j(r_ij) f_k(r_ik) g_jk(co
 splines: U is of the centre's species, f of a neighbour's, g of those of both. With U(n) = n for
 one centre, 0 for others, and neither pair energy nor pair density, f and g are the factors of one
 product for each two species of neighbours. Products of one centre share a file where those of one
-neighbour's species have one radial factor.
+neighbour's species have one radial factor, and where LAMMPS finds each g, see ``place_of``.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations_with_replacement
 
 import numpy as np
 
@@ -64,6 +64,8 @@ class Layer:
     """Products of one centre that one file can hold."""
 
     centre: str
+    species: tuple[str, ...]
+    """Of the atom types."""
     radials: dict[str, Factor] = field(default_factory=dict)
     """By the species of the neighbour."""
     angulars: dict[tuple[str, str], tuple[TripletSum, int]] = field(default_factory=dict)
@@ -82,10 +84,12 @@ class Layer:
             fits = fits and _is_same(*factors)
         # What is cut off sharply must end where the file's cutoff radius is.
         fits = fits and all(one.r_cut == function.r_cut for one, _, _ in self.radials.values())
-        if fits:
-            self.radials |= dict(zip(near, factors, strict=True))
-            self.angulars[both] = (function, n)
-        return fits
+        radials = {**self.radials, **dict(zip(near, factors, strict=True))}
+        angulars = {**self.angulars, both: (function, n)}
+        if not fits or places(self.species, [*radials], [*angulars]) is None:
+            return False
+        self.radials, self.angulars = radials, angulars
+        return True
 
 
 def _is_same(one: Factor, other: Factor) -> bool:
@@ -96,6 +100,34 @@ def _is_same(one: Factor, other: Factor) -> bool:
     return same and f.cutoff == g.cutoff and first == second
 
 
+def place_of(j: int, k: int, n: int) -> int:
+    """Where LAMMPS looks for the g of neighbours of types ``j`` and ``k`` of ``n``, from 0.
+
+    From three types on it may look elsewhere for k and j, which come in any order.
+
+    >>> place_of(0, 1, 2), place_of(1, 0, 2), place_of(0, 1, 3), place_of(1, 0, 3)
+    (1, 1, 1, 2)
+    """
+    return k + j * n - j * (j + 1) // 2
+
+
+def places(
+    species: Sequence[str], felt: Sequence[str], angulars: Sequence[tuple[str, str]]
+) -> dict[int, tuple[str, str]] | None:
+    """Which g has to stand at which place if some species are ``felt``; None if two collide.
+
+    Neighbours of other species have no f, so their g do not matter.
+    """
+    found: dict[int, tuple[str, str]] = {}
+    for one, other in itertools.product(felt, repeat=2):
+        at = place_of(species.index(one), species.index(other), len(species))
+        both = (min(one, other), max(one, other))
+        there = found.setdefault(at, both)
+        if there != both and {there, both} & {*angulars}:
+            return None
+    return {at: both for at, both in found.items() if both in angulars}
+
+
 def layers_of(formula: Formula) -> list[Layer]:
     """All products of a formula, in as few files as their radial factors allow."""
     layers: list[Layer] = []
@@ -103,7 +135,7 @@ def layers_of(formula: Formula) -> list[Layer]:
         function = formula.three_body_function(*species)
         for n in range(len(function.products)):
             if not any(layer.take(function, n) for layer in layers):
-                layers.append(Layer(species[0]))
+                layers.append(Layer(species[0], formula.species))
                 taken = layers[-1].take(function, n)
                 assert taken
     return layers
@@ -128,7 +160,7 @@ class MeamFile:
 
     def text(self, first_line: str, species: Sequence[str]) -> str:
         """The file for these species; LAMMPS reads ``UNITS:`` from its first line."""
-        pairs = [*combinations_with_replacement(species, 2)]
+        pairs = [*itertools.combinations_with_replacement(species, 2)]
         ends = next(iter(self.radials.values())).x[[0, -1]]
         nothing = Spline(ends, np.zeros(2), (0.0, 0.0))
         flat = Spline(np.array([-1.0, 1.0]), np.zeros(2), (0.0, 0.0))
@@ -136,7 +168,9 @@ class MeamFile:
         splines = [nothing] * (len(pairs) + len(species))
         splines += [identity if symbol == self.centre else flat for symbol in species]
         splines += [self.radials.get(symbol, nothing) for symbol in species]
-        splines += [self.angulars.get((min(a, b), max(a, b)), flat) for a, b in pairs]
+        there = places(species, [*self.radials], [*self.angulars])
+        assert there is not None
+        splines += [self.angulars[there[n]] if n in there else flat for n in range(len(pairs))]
         return meam_text(first_line, species, splines)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from symreg.formula import Formula
 from symreg.lammps import export
 from symreg.lammps.eam import eam_file
 from symreg.lammps.meam import layers_of as meam_layers
+from symreg.lammps.meam import places
 from symreg.lammps.roundtrip import MEASURE, reference
 from symreg.lammps.routes import make_routes
 from symreg.lammps.runtime import run
@@ -102,6 +104,7 @@ def test_splines_compute_products_of_unlike_neighbours(species, tmp_path):
     assert parity["splines"]["within_promise"]
     assert all(parity[quantity] < 5e-6 for quantity in QUANTITIES)
     assert parity["two_ranks"]["forces_max"] < 1e-12
+    assert "takes exactly one type for each species" in (tmp_path / "README.md").read_text()
     # Five products: those of O with one factor for each species of neighbours share a file.
     assert len(list(tmp_path.glob("*.meam.spline"))) == len(meam_layers(formula)) == 4
 
@@ -253,3 +256,74 @@ def _for_all_types(line):
     _, i, j, *rest = line.split()
     wanted = {("1", "1"): ["1 1", "1 3", "3 3"], ("1", "2"): ["1 2", "2 3"], ("2", "2"): ["2 2"]}
     return [f"pair_coeff {pair} {' '.join(rest)}" for pair in wanted[i, j]]
+
+
+# Three elements: orders of pairs, triplets and densities in files.
+
+THREE = (
+    *PAIRS,
+    (0.6, "Hf-Si: x^-7 - 1.1*x^-4"),
+    (0.7, "O-Si: x^-8 - 1.7*x^-4"),
+    (0.55, "Si-Si: x^-6 - 1.2*x^-3"),
+)
+OF_THREE = {
+    "meam": (
+        (0.3, "O;Hf-Si: exp(-x1)*x2^-2*(c + 0.3)^2"),
+        (0.4, "O;Hf-Hf: exp(-x1)*exp(-x2)*(c + 0.2)^2"),
+        (0.2, "O;O-Si: x1^-3*x2^-2*(c - 0.3)^2"),
+        (0.1, "Si;Hf-O: x1^-3*x2^-2*c"),
+        (0.2, "Hf;O-Si: x1^-3*x2^-1*c^2"),
+        (0.1, "Hf;Si-Si: x1^-1*x2^-1*c"),
+    ),
+    "sw": (
+        (0.3, "O;Hf-Si: 1*1*(c + 0.3)^2"),
+        (0.2, "O;Hf-Hf: 1*1*(c + 0.2)^2"),
+        (0.3, "Si;O-O: 1*1*c^2"),
+        (0.1, "Hf;O-Si: 1*1*(c - 0.2)^2"),
+    ),
+    "eam": (
+        (-0.04, "Hf: (1 + 0.2*sum(x^-3) + 0.4*sum_O(x^-4) + 0.1*sum_Si(x^-2))^2"),
+        (0.2, "O: log(1 + sum_Hf(x^-6) + sum_Si(x^-5))"),
+        (0.03, "Si: (1 + sum(x^-4) + 0.3*sum_Hf(x^-3))^2"),
+    ),
+}
+OF_THREE["plugin"] = (
+    *OF_THREE["meam"],
+    *OF_THREE["eam"],
+    (0.2, "Si: sqrt(1 + sum_Hf_O(exp(-x1 - 2*x2)*c^2)^2)"),
+)
+THREE_BEGIN = {"Hf-O": 1.7, "Hf-Hf": 1.9, "O-Si": 1.55}
+
+
+@pytest.mark.lammps
+@pytest.mark.parametrize("style", OF_THREE)
+def test_three_elements_in_no_order_of_the_alphabet(style, tmp_path):
+    if style == "plugin" and shutil.which("c++") is None:
+        pytest.skip("there is no C++ compiler")
+    formula = formula_of(
+        *OF_THREE[style], pairs=THREE, species=("Si", "O", "Hf"), own={}, begins=THREE_BEGIN,
+        three=SHARP if style == "sw" else NEAR,
+    )  # fmt: skip
+    parity = export(formula, tmp_path, style=style)
+    assert parity["status"] == "run"
+    limit = 1e-11 if style == "plugin" else 1e-6
+    assert all(parity[quantity] < limit for quantity in QUANTITIES)
+    assert parity["two_ranks"]["forces_max"] < 1e-12
+
+
+def test_lammps_takes_the_angular_factor_of_unlike_neighbours_for_that_of_others():
+    # Of three types it looks for (2, 1) where (1, 3) stands: no file holds both where they differ.
+    factors = [
+        (0.3, "O;Hf-Si: x1^-2*x2^-2*(c + 0.3)^2"),
+        (0.4, "O;Hf-O: x1^-2*x2^-2*(c + 0.2)^2"),
+        (0.4, "O;O-Si: x1^-2*x2^-2*(c + 0.1)^2"),
+    ]
+    lengths = {"own": {}, "begins": {}}
+    two = formula_of(*factors[1:2], **lengths)
+    assert len(meam_layers(two)) == 1
+    for species in permutations(("Hf", "O", "Si")):
+        three = formula_of(*factors, pairs=THREE, species=species, **lengths)
+        layers = meam_layers(three)
+        assert len(layers) > 1
+        for layer in layers:
+            assert places(species, [*layer.radials], [*layer.angulars]) is not None
