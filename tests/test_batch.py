@@ -112,7 +112,7 @@ def test_variables_are_known_by_their_place_and_their_name():
 
 def test_term_of_another_key_is_refused_with_those_that_there_are():
     with pytest.raises(
-        ValueError, match=r"no place for the term O-O: x; there is for O-Si, Si-O-Si"
+        ValueError, match=r"no place for the term O-O: x; there is for O-Si, Si;O-Si"
     ):
         pack([terms("O-O: x")], KEYS)
 

@@ -16,7 +16,7 @@ from symreg.terms import Expression
 
 @dataclass(frozen=True, eq=False)
 class Intervals:
-    """How well the data determine W weights and K constants, in this order."""
+    """How well the data determine W weights and K free constants, those that are tied being one."""
 
     standard_error: Floats
     """From the covariance at the optimum, shape (W + K,); it takes errors as independent."""
@@ -65,11 +65,12 @@ def intervals(
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = found_covariance / np.outer(error, error)
     refits = [fitter.refit(expression.terms) for fitter in resampled]
-    found = [
-        [*sample.weights, *(c for term in sample.terms for c in term.constants)]
-        for sample, loss in refits
-        if np.isfinite(loss)
-    ]
+    free = np.unique(expression.sharing.parameter, return_index=True)[1]
+    found = []
+    for sample, loss in refits:
+        if np.isfinite(loss):
+            constants = [c for term in sample.terms for c in term.constants]
+            found.append([*sample.weights, *(constants[k] for k in free)])
     low = high = np.full(error.size, np.nan)
     if found and len(found) >= len(resampled) // 2:
         low, high = np.percentile(found, [2.5, 97.5], axis=0)
@@ -77,13 +78,24 @@ def intervals(
 
 
 def covariance_of(fitter: Fitter, expression: Expression, *, weights_fitted: bool = True) -> Floats:
-    """Covariance of weights, then constants, of a fitted expression, shape (W + K, W + K).
+    """Covariance of weights, then free constants, of a fitted expression, shape (W + K, W + K).
 
     NaN where the data do not determine them; 0 for weights that are not fitted.
     """
-    columns = fitter.columns(expression)
+    columns = _joined(fitter.columns(expression), expression)
     first = 0 if weights_fitted else len(expression.weights)
     freedom = fitter.design.n_labels - (columns.shape[1] - first) - fitter.design.n_e0
     found = np.zeros((columns.shape[1], columns.shape[1]))
     found[first:, first:] = covariance(columns[:, first:], fitter.loss(expression), freedom)
+    return found
+
+
+def _joined(columns: Floats, expression: Expression) -> Floats:
+    """Columns by weights and constants with those by tied constants added up, shape (P, W + K)."""
+    n, tied = len(expression.weights), expression.sharing.parameter
+    if not expression.sharing.is_tied:
+        return columns
+    found = np.zeros((len(columns), n + len(set(tied))))
+    found[:, :n] = columns[:, :n]
+    np.add.at(found.T, [n + number for number in tied], columns[:, n:].T)
     return found

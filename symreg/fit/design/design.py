@@ -39,6 +39,14 @@ def triangle(matrices: Sequence[Floats], columns: int) -> Floats:
     return np.asarray(np.linalg.qr(stacked, mode="r"))
 
 
+def reduced(matrices: Sequence[Floats]) -> Floats:
+    """Rows with the same R^T R as the given ones, no more of them than columns."""
+    stacked = np.vstack(matrices)
+    if len(stacked) <= stacked.shape[1]:
+        return stacked
+    return np.asarray(np.linalg.qr(stacked, mode="r"))
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """A data set as triangular matrices; columns are e0 of each species, coordinates, target.
@@ -172,17 +180,17 @@ class Design:
         for (quantity, group, split, block), matrix in self.cells.items():
             cell = quantity, group, "train" if split == "validation" else split, block
             both = [cells[cell], matrix] if cell in cells else [matrix]
-            cells[cell] = triangle(both, self.columns)
+            cells[cell] = reduced(both)
             counts[cell] = counts.get(cell, 0) + self.counts[quantity, group, split, block]
         return replace(self, cells=cells, counts=counts, floors=None)
 
     @cached_property
     def block_triangles(self) -> list[Floats]:
-        """Weighted training matrix of each bootstrap block."""
+        """Weighted training matrix of each bootstrap block, with no more rows than columns."""
         parts: dict[int, list[Floats]] = {}
         for cell, scale in self._scales.items():
             parts.setdefault(cell[3], []).append(scale * self.cells[cell])
-        return [triangle(parts[block], self.columns) for block in sorted(parts)]
+        return [reduced(parts[block]) for block in sorted(parts)]
 
     @cached_property
     def training(self) -> Problem:

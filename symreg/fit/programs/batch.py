@@ -302,9 +302,30 @@ def untied(batch: Batch) -> Integers:
     return np.arange(batch.constants.size) - np.repeat(starts[:-1], np.diff(starts))
 
 
-def parameters(candidates: Sequence[Sequence[CodedTerm]], keys: Sequence[Key]) -> Integers:
-    """Which of the free constants of its candidate each constant is, (K,); see ``sharing``."""
+def parameters(
+    candidates: Sequence[Sequence[CodedTerm]],
+    keys: Sequence[Key],
+    moved: Sequence[Sequence[bool]] | None = None,
+) -> Integers:
+    """Which of the free constants of its candidate each constant is, (K,); see ``sharing``.
+
+    Where it is told which terms of each candidate are ``moved``, constants that none of those holds
+    are held: -1.
+    """
     found: list[int] = []
-    for coded_terms in candidates:
-        found += sharing((keys[key], shape, own) for key, shape, own in coded_terms).parameter
+    for k, coded_terms in enumerate(candidates):
+        own = sharing((keys[key], shape, own) for key, shape, own in coded_terms).parameter
+        found += own if moved is None else _free(own, coded_terms, moved[k])
     return np.array(found, dtype=np.int64)
+
+
+def _free(
+    parameter: Sequence[int], coded_terms: Sequence[CodedTerm], moved: Sequence[bool]
+) -> list[int]:
+    """Numbers of the free constants anew, where only those of some terms are free."""
+    counts = [coded.shape.n_constants for coded in coded_terms]
+    at = [flag for flag, count in zip(moved, counts, strict=True) for _ in range(count)]
+    free = dict.fromkeys(number for number, flag in zip(parameter, at, strict=True) if flag)
+    shown = (number for number in dict.fromkeys(parameter) if number in free)
+    order = {number: n for n, number in enumerate(shown)}
+    return [order.get(number, -1) for number in parameter]

@@ -82,6 +82,15 @@ class Fits(NamedTuple):
 # other is optimised again with all that it calls, so what has one caller is inlined by Numba; and
 # every access to a member loads its whole tuple, so there are several small ones.
 @njit(inline="always", error_model="numpy")
+def is_moved(batch: Batch, term: int, parameter: Integers) -> bool:
+    """Whether a constant of a term is free."""
+    moved = False
+    for c in range(batch.constant_start[term], batch.constant_start[term + 1]):
+        moved = moved or parameter[c] >= 0
+    return moved
+
+
+@njit(inline="always", error_model="numpy")
 def _evaluate(
     batch: Batch,
     individual: int,
@@ -93,27 +102,36 @@ def _evaluate(
     values: Floats,
     slopes: Floats,
     with_slopes: bool,
+    is_first: bool,
 ) -> None:
-    """Fill columns, and derivatives of those by constants, at the trial parameters."""
+    """Fill columns, and derivatives of those by constants, at the trial parameters.
+
+    Columns of terms whose constants are all held are filled the first time alone.
+    """
     m = grid.x.shape[1]
     columns, jacobian, scratch = work.columns, work.jacobian, found.registers
     first, last = batch.term_start[individual], batch.term_start[individual + 1]
     start = batch.constant_start[first]
     for c in range(start, batch.constant_start[last]):
-        constants[c - start] = work.trial[parameter[c]]
+        place = parameter[c]
+        constants[c - start] = work.trial[place] if place >= 0 else batch.constants[c]
     for term in range(first, last):
         t = term - first
         low, high = batch.constant_start[term] - start, batch.constant_start[term + 1] - start
+        moves = is_moved(batch, term, parameter)
+        if not (moves or is_first):
+            continue
+        turning = with_slopes and moves
         code = batch.code[batch.node_start[term] : batch.node_start[term + 1]]
         arg = batch.arg[batch.node_start[term] : batch.node_start[term + 1]]
         slot = grid.slot[batch.key[term]]
         if slot < 0:
-            turned = jacobian[low : high if with_slopes else low]
+            turned = jacobian[low : high if turning else low]
             tensor = of_key(grid.tensors, ON_TENSOR - slot)
             project_triplets(code, arg, constants[low:high], tensor, found, columns[t], turned)
             continue
         x = grid.x[slot]
-        if with_slopes and high > low:
+        if turning:
             tree_slopes(code, arg, constants[low:high], x, scratch, values, slopes[low:high])
         else:
             tree_values(code, arg, constants[low:high], x, scratch, values)
@@ -132,6 +150,8 @@ def _weigh_slopes(
     first, last = batch.term_start[individual], batch.term_start[individual + 1]
     start = batch.constant_start[first]
     for term in range(first, last):
+        if not is_moved(batch, term, parameter):
+            continue
         weight, slot = work.trial_weights[term - first], grid.slot[batch.key[term]]
         for c in range(batch.constant_start[term] - start, batch.constant_start[term + 1] - start):
             if slot >= 0:
@@ -141,8 +161,10 @@ def _weigh_slopes(
     known = 0
     for c in range(batch.constant_start[last] - start):
         place = parameter[start + c]
+        if place < 0:
+            continue
         if place == c:
-            known += 1
+            known = c + 1
             continue
         for r in range(jacobian.shape[1]):
             before = jacobian[place, r] if place < known else 0.0
@@ -170,21 +192,24 @@ def _fit(
     k = 0
     for c in range(start, end):
         k = max(k, parameter[c] + 1)
-        work.trial[parameter[c]] = batch.constants[c]
+        if parameter[c] >= 0:
+            work.trial[parameter[c]] = batch.constants[c]
     begin(work)
-    status, steps = LINEARISE, 0
+    status, steps, is_first = LINEARISE, 0, True
     while status != DONE:
         _evaluate(
             batch, individual, parameter, grid, found, work, constants, values, slopes,
-            steps < stop.max_steps,
+            steps < stop.max_steps, is_first,
         )  # fmt: skip
+        is_first = False
         status = weigh(work, n, k, grid.target, grid.rest, stop)
         if status == LINEARISE:
             steps += 1
             _weigh_slopes(batch, individual, parameter, grid, work, slopes)
             status = linearise(work, n, k)
     for c in range(start, end):
-        batch.constants[c] = work.constants[parameter[c]]
+        if parameter[c] >= 0:
+            batch.constants[c] = work.constants[parameter[c]]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -194,7 +219,7 @@ def fit_batch(
     """Fit weights and constants of all candidates; they are written over those of ``found``.
 
     ``parameter`` tells which of the free ones of its candidate each constant is, shape (K,): they
-    are numbered as they first appear.
+    are numbered as they first appear; -1 for one that is held.
     """
     batch, losses, weights = found.batch, found.losses, found.weights
     outcomes, spares, fingerprints = found.outcomes, found.spares, found.fingerprints

@@ -122,6 +122,7 @@ class Fitter:
             np.ascontiguousarray(np.concatenate(matrices)),
             chebyshev_coefficients(radial) if radial else np.empty((0, 0)),
             chebyshev_coefficients(angular) if angular else np.empty((0, 0)),
+            sizes.tail_allowed if sizes else 0.0,
         )
 
     def fit(
@@ -129,10 +130,17 @@ class Fitter:
         candidates: Sequence[Sequence[CodedTerm]],
         settings: FitSettings = QUICK,
         bars: Floats | None = None,  # noqa: ARG002
+        moved: Sequence[Sequence[bool]] | None = None,
     ) -> Fits:
-        """Fit all candidates from their constants; ``bars`` are for those of ``DirectFitter``."""
-        tied = parameters(candidates, self.design.keys) if self.design.may_share else None
-        return self.fit_arrays(encode(candidates), settings, tied)
+        """Fit all candidates from their constants; ``bars`` are for those of ``DirectFitter``.
+
+        Only constants of terms that are ``moved``, where this is told, and those tied to them, are
+        fitted, with all weights; the others are held.
+        """
+        free = None
+        if self.design.may_share or moved is not None:
+            free = parameters(candidates, self.design.keys, moved)
+        return self.fit_arrays(encode(candidates), settings, free)
 
     def fit_arrays(
         self, batch: Batch, settings: FitSettings = QUICK, parameter: Integers | None = None

@@ -15,7 +15,6 @@ from symreg.fit.projected.problem import ON_TENSOR, Grid
 from symreg.fit.projected.tensor import Factors, fill_values, of_key, tensor_tail
 from symreg.fit.solve.linear import relative_tail
 from symreg.fit.sums.pairs import TAIL_ALLOWED
-from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
 
 FITTED, NOT_FINITE, TAIL, DEPENDENT, CANCELLING = 0, 1, 2, 3, 4
 """Outcomes: valid, outside its domain, not resolved by the grid, redundant or cancelling terms."""
@@ -44,7 +43,7 @@ def judge(
             tensor = of_key(grid.tensors, ON_TENSOR - slot)
             fill_values(code, arg, constants, tensor, found)
             tail = tensor_tail(code, tensor, found, TAIL_LENGTH - 1)
-            if not tail <= TENSOR_TAIL_ALLOWED:
+            if not tail <= grid.tensors.tail_allowed:
                 return TAIL
             for node in range(tensor.points.shape[0]):
                 out[node] = found.values[node]

@@ -46,6 +46,8 @@ class Tensors(NamedTuple):
     """From values on the nodes to Chebyshev coefficients, shape (A, A)."""
     angular_coefficients: Floats
     """Shape (C, C)."""
+    tail_allowed: float
+    """A function with a larger relative tail, in any coordinate, is not what its values say."""
 
 
 class Tensor(NamedTuple):

@@ -57,20 +57,23 @@ class DirectFitter(Fitter):
         candidates: Sequence[Sequence[CodedTerm]],
         settings: FitSettings = QUICK,
         bars: Floats | None = None,
+        moved: Sequence[Sequence[bool]] | None = None,
     ) -> Fits:
         """Fit all candidates, as ``Fitter`` does."""
         direct = [k for k, coded_terms in enumerate(candidates) if self.is_direct(coded_terms)]
         if not direct:
-            return self.projected.fit(candidates, settings)
+            return self.projected.fit(candidates, settings, bars, moved)
         found, n = Fits.room(encode(candidates)), len(candidates)
         system = self.all if settings.on_all else self.few
         for k in direct:
             bar = math.inf if bars is None else float(bars[k])
-            found.outcomes[k], solution = system.fit(candidates[k], settings, bar)
+            free = None if moved is None else moved[k]
+            found.outcomes[k], solution = system.fit(candidates[k], settings, bar, free)
             if solution is not None:
                 _write(found, k, solution, system)
         if others := sorted({*range(n)} - {*direct}):
-            fits = self.projected.fit([candidates[k] for k in others], settings)
+            own = None if moved is None else [moved[k] for k in others]
+            fits = self.projected.fit([candidates[k] for k in others], settings, moved=own)
             for at, k in enumerate(others):
                 _copy(found, k, fits, at)
         return found

@@ -6,7 +6,7 @@ Terms of the projected design enter the rows through its coordinates; all others
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -26,7 +26,6 @@ from symreg.fit.solve.linear import relative_tail, span
 from symreg.fit.solve.solver import Columns, Solution, solve
 from symreg.fit.sums.base import Variants
 from symreg.fit.sums.pairs import TAIL_ALLOWED
-from symreg.fit.sums.triplets import TAIL_ALLOWED as TENSOR_TAIL_ALLOWED
 from symreg.language import Shape, Tree
 from symreg.language.text import Nested
 from symreg.language.tree import mapped, nodes
@@ -100,16 +99,26 @@ class System:
         return np.asarray(rows - (rows @ self._beside) @ self._beside.T)
 
     def predictions(
-        self, coded_terms: Sequence[CodedTerm], constants: Floats, with_slopes: bool
+        self,
+        coded_terms: Sequence[CodedTerm],
+        constants: Floats,
+        with_slopes: bool,
+        known: Mapping[int, Floats] | None = None,
     ) -> tuple[Floats, Floats]:
-        """Predictions of terms of weight 1, (n, P), and their changes with constants, (K, P)."""
+        """Predictions of terms of weight 1, (n, P), and their changes with constants, (K, P).
+
+        Those of some terms may be ``known``: then no changes of these are computed.
+        """
         columns = np.empty((len(coded_terms), self.target.size))
-        slopes = np.empty((constants.size if with_slopes else 0, self.target.size))
+        slopes = np.zeros((constants.size if with_slopes else 0, self.target.size))
         first = 0
         for t, coded in enumerate(coded_terms):
             own = slice(first, first + coded.shape.n_constants)
-            columns[t], slopes[own] = self._term(coded, constants[own], with_slopes)
             first = own.stop
+            if known and t in known:
+                columns[t] = known[t]
+            else:
+                columns[t], slopes[own] = self._term(coded, constants[own], with_slopes)
         return columns, slopes
 
     def _term(
@@ -160,25 +169,37 @@ class System:
         return every[0], (every[1:] - every[0]) / steps[:, None]
 
     def fit(
-        self, coded_terms: Sequence[CodedTerm], settings: FitSettings, bar: float = math.inf
+        self,
+        coded_terms: Sequence[CodedTerm],
+        settings: FitSettings,
+        bar: float = math.inf,
+        moved: Sequence[bool] | None = None,
     ) -> tuple[int, Solution | None]:
-        """Outcome of a candidate as in ``judging``, and its fit, if any; given up above ``bar``."""
+        """Outcome of a candidate as in ``judging``, and its fit, if any; given up above ``bar``.
+
+        Constants are held as for ``Fitter.fit``.
+        """
         every = np.array([c for coded in coded_terms for c in coded.constants], dtype=float)
+        free = np.arange(every.size)
+        if self.design.may_share or moved is not None:
+            free = parameters([coded_terms], self.design.keys, None if moved is None else [moved])
+        places, first = np.unique(free, return_index=True)
+        start = every[first[places >= 0]]
         counts = [coded.shape.n_constants for coded in coded_terms]
-        owner, tied = np.repeat(np.arange(len(counts)), counts), np.arange(every.size)
-        if self.design.may_share:
-            tied = parameters([coded_terms], self.design.keys)
-        start = every[np.unique(tied, return_index=True)[1]]
+        owner = np.repeat(np.arange(len(counts)), counts)
+        known: dict[int, Floats] = {}
 
         def evaluate(constants: Floats, with_slopes: bool) -> Columns:
-            columns, slopes = self.predictions(coded_terms, constants[tied], with_slopes)
+            values = np.where(free < 0, every, constants[free] if start.size else every)
+            columns, slopes = self.predictions(coded_terms, values, with_slopes, known)
+            known.update({t: columns[t] for t in set(range(len(counts))) - set(owner[free >= 0])})
 
             def turned(weights: Floats) -> Floats:
                 of_all = self.beyond(slopes) * weights[owner][:, None]
-                if start.size == tied.size:
+                if start.size == free.size:
                     return of_all
                 joined = np.zeros((start.size, of_all.shape[1]))
-                np.add.at(joined, tied, of_all)
+                np.add.at(joined, free[free >= 0], of_all[free >= 0])
                 return joined
 
             return Columns(self.beyond(columns), turned, self.target)
@@ -192,7 +213,8 @@ class System:
                 give_up=lambda steps, loss: steps == _RACE and loss > bar,
                 most_rejections=_MOST_REJECTIONS,
             )
-            found = replace(found, constants=found.constants[tied])
+            fitted = np.where(free < 0, every, found.constants[free] if start.size else every)
+            found = replace(found, constants=fitted)
             if not math.isfinite(found.loss):
                 return NOT_FINITE, None
             return self._judge(coded_terms, found, settings), found
@@ -223,7 +245,7 @@ class System:
             centre = self.design.keys[coded.key].centre
             return self._finite(apart(coded.shape, centre), constants, settings.finite_alone)
         if self.grid.slot[coded.key] < 0:
-            tail, allowed = self._on_tensor(coded, constants)[1], TENSOR_TAIL_ALLOWED
+            tail, allowed = self._on_tensor(coded, constants)[1], self.grid.tensors.tail_allowed
         else:
             values, allowed = self._on_pairs(coded, constants)[0], TAIL_ALLOWED
             tail = relative_tail(self.grid.coefficients, values, TAIL_LENGTH)

@@ -28,6 +28,9 @@ from symreg.terms.lengths import Lengths
 
 NODES, NODES_OF_MANY = (12, 10), (8, 7)
 """Nodes of each distance and of the cosine, of one element and of several."""
+TAIL_ALLOWED, TAIL_ALLOWED_OF_MANY = 1e-4, 1e-3
+"""A function with a larger relative tail, in any coordinate, is not what its node values say. With
+the fewer nodes the coefficient after the last is a tenth of those that are looked at."""
 MOST_NEIGHBOURS = 200
 """Beyond it triplets are too many to be worth their time."""
 SMOOTHNESS = 0.5
@@ -68,6 +71,11 @@ class TripletGrid(NodeGrid):
             second = at.r_lo_second if key.is_unlike else None
             grids.append(cls(key, at.r_lo, at.cutoff_three_body, second, None, radial, angular))
         return grids
+
+    @property
+    def tail_allowed(self) -> float:
+        """Largest relative tail of functions that it resolves."""
+        return TAIL_ALLOWED if self.n_radial >= NODES[0] else TAIL_ALLOWED_OF_MANY
 
     @cached_property
     def nodes(self) -> tuple[Integers, Integers]:

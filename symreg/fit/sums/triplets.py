@@ -26,15 +26,13 @@ from symreg.fit.sums.base import (
     run,
     sides,
 )
-from symreg.fit.sums.triplet_grid import NODES, TripletGrid
+from symreg.fit.sums.triplet_grid import NODES, TAIL_ALLOWED, TripletGrid
 from symreg.language import Tree
 from symreg.structures.neighbours import Pairs, triplets
 from symreg.terms.cutoff import Cutoff
 
 TripletFunction = Callable[[Integers, Integers, Floats], tuple[Floats, Floats]]
 
-TAIL_ALLOWED = 1e-4
-"""A function with a larger relative tail, in any coordinate, is not what its node values say."""
 TOGETHER = 20_000
 """Triplets in one go: their arrays then stay in the cache."""
 COSINES = np.linspace(-1.0, 1.0, 129)
