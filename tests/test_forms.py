@@ -22,7 +22,15 @@ from symreg.structures import DataSettings, read_structures
 from symreg.structures.neighbours import nearest_neighbour_mean
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
-from symreg.terms.known import FORMS, MANY_BODY_FORMS, THREE_BODY_FORMS, known_forms, terms_of_form
+from symreg.terms.kinds import TRIPLETS as OVER_TRIPLETS
+from symreg.terms.known import (
+    FORMS,
+    MANY_BODY_FORMS,
+    THREE_BODY_FORMS,
+    known_forms,
+    terms_of_form,
+    untied,
+)
 from symreg.terms.lengths import Lengths
 
 AR = Key.of("Ar", "Ar")
@@ -60,7 +68,7 @@ TRIPLETS = np.random.default_rng(2).uniform((0.8, 0.8, -1), (1.8, 1.8, 1), (50, 
 
 
 def named(name):
-    return next(form for form in FORMS + THREE_BODY_FORMS if form.name == name)
+    return next(form for form in FORMS + THREE_BODY_FORMS + MANY_BODY_FORMS if form.name == name)
 
 
 def three_body_trees(name):
@@ -277,34 +285,31 @@ def test_every_three_body_form_is_found_again(silicon_fitter, form):
     assert loss < 1e-8 * 0.5 * labels @ labels
 
 
-def seeds_of(monkeypatch, design, **changes):
-    def fitted(_, terms):
-        return Expression(terms, (1.0,) * len(terms)), 0.0
-
-    monkeypatch.setattr("symreg.runs.pipeline.seeds.best_fit", fitted)
-    prepared = SimpleNamespace(
-        settings=SimpleNamespace(terms=TermSettings(max_complexity=80, **changes)),
-        design=design,
-        forms=known_forms(SILICON, ("septic", "septic")),
-    )
+def seeds_of(design, **changes):
+    fits = []
+    for form in known_forms(SILICON, ("septic", "septic")):
+        terms = terms_of_form(form, SILICON)
+        fits.append((form, form.name, Expression(terms, (1.0,) * len(terms)), 0.0))
+    settings = SimpleNamespace(terms=TermSettings(max_complexity=80, **changes))
+    prepared = SimpleNamespace(settings=settings, design=design, known=fits)
     return of_known_forms(prepared)
 
 
 @pytest.mark.parametrize("shape", ["separable", "general"])
-def test_searches_start_from_forms_of_the_shape_they_search(monkeypatch, silicon_design, shape):
-    seeds = seeds_of(monkeypatch, silicon_design, three_body=shape)
+def test_searches_start_from_forms_of_the_shape_they_search(silicon_design, shape):
+    seeds = seeds_of(silicon_design, three_body=shape)
     assert len(seeds) == (10 if shape == "general" else 9)
     roots = {form_of(coded)[0] for seed in seeds for coded in seed if coded.key == 1}
     assert roots == ({"product", "mul"} if shape == "general" else {"product"})
 
 
 def test_searches_start_from_forms_of_as_few_constants_as_they_may_have(
-    monkeypatch, silicon_design
+    silicon_design,
 ):
-    every = seeds_of(monkeypatch, silicon_design, three_body="general")
+    every = seeds_of(silicon_design, three_body="general")
     sizes = [n_fitted(seed) for seed in every]
     most = sorted(sizes)[len(sizes) // 2]
-    few = seeds_of(monkeypatch, silicon_design, three_body="general", max_constants=most)
+    few = seeds_of(silicon_design, three_body="general", max_constants=most)
     assert few == [seed for seed, size in zip(every, sizes, strict=True) if size <= most]
     assert 0 < len(few) < len(every)
 
@@ -314,3 +319,53 @@ def test_searches_start_from_forms_of_as_few_sums_as_they_may_have():
     coded_terms = coded_terms_of(terms, COPPER)
     assert is_within(TermSettings(max_sums=2), coded_terms)
     assert not is_within(TermSettings(max_sums=1), coded_terms)
+
+
+# Several elements.
+
+ALLOY = tuple(map(Key.read, ("Cu-Cu", "Cu-Ni", "Ni-Ni", "Cu", "Ni")))
+COMPOUND = tuple(map(Key.read, ("Hf-Hf", "Hf-O", "O-O", "Hf;O-O", "O;Hf-Hf", "O;Hf-O")))
+
+
+def constants_of(terms):
+    return {constant for term in terms for constant in term.constants}
+
+
+def test_a_known_form_of_one_element_has_one_version():
+    for form in (*FORMS, *MANY_BODY_FORMS):
+        assert not list(untied(terms_of_form(form, COPPER)))
+
+
+def test_constants_of_a_form_are_tied_over_all_keys_or_each_has_its_own():
+    tied = terms_of_form(named("Buckingham"), COMPOUND[:3])
+    ((words, own),) = untied(tied)
+    assert words == "constants of each key"
+    counts = [Expression(terms, (1.0,) * len(terms)).n_constants for terms in (tied, own)]
+    assert counts == [6 + 1, 6 + 3]
+    assert not list(untied(terms_of_form(named("Lennard-Jones"), COMPOUND[:3])))
+
+
+def test_stillinger_and_weber_have_an_angle_for_each_triplet():
+    terms = dict(untied(terms_of_form(named("Stillinger-Weber-like"), COMPOUND)))[
+        "angles of each key"
+    ]
+    angular = [term for term in terms if term.key.over == OVER_TRIPLETS]
+    assert len({term.constants[-1] for term in angular}) == 3
+    assert len(constants_of(angular)) == 3 + 1
+
+
+def test_densities_of_alloys_are_over_neighbours_of_every_species():
+    terms = terms_of_form(named("Gupta"), ALLOY)
+    copper, nickel = (str(term) for term in terms if term.key.is_function)
+    assert copper == "Cu: sqrt(sum(exp(-4.6*x)) + 1.02*sum_Ni(exp(-4.6*x)))"
+    assert nickel == "Ni: sqrt(sum(exp(-4.6*x)) + 1.03*sum_Cu(exp(-4.6*x)))"
+    for form in MANY_BODY_FORMS:
+        terms = terms_of_form(form, ALLOY)
+        for every in (terms, *dict(untied(terms)).values()):
+            assert all(("sum_" in str(term)) == (term.key.is_function) for term in every), form.name
+
+
+def test_an_element_that_never_meets_its_own_kind_has_densities_of_the_others():
+    keys = (*ALLOY[:2], *ALLOY[3:])
+    (*_, last) = terms_of_form(named("Gupta"), keys)
+    assert str(last) == "Ni: sqrt(sum_Cu(exp(-4.6*x)))"

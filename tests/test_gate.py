@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from symreg.checks import check, dimer_curve
 from symreg.fit.exact import ExactPath
 from symreg.formula import Formula, FormulaCalculator
-from symreg.searching.gate import Gate
+from symreg.searching.gate import Gate, _dimers
 from symreg.structures import from_atoms
 from symreg.terms import expression_of
 from symreg.terms.curves import pole
@@ -94,13 +94,14 @@ def test_a_level_bend_is_not_taken_for_a_pole(gate, text):
 
 def test_a_pole_is_seen_beside_a_larger_bend_at_the_cutoff(gate):
     # A step at 3 Å, and a larger one in the last hundredth of an Å, where a root may bend.
-    r = gate.dimers.length
+    (dimers,) = gate.dimers
+    r = dimers.length
     bound, push = np.zeros((2, len(gate.start) - 1))
-    bound[gate.dimers.probes] = 0.1 * (r > 3.0) + 1.0 * (r > SEPTIC.r_cut - 5e-3)
-    (found,) = gate._dimers(bound, push)
+    bound[dimers.probes] = 0.1 * (r > 3.0) + 1.0 * (r > SEPTIC.r_cut - 5e-3)
+    (found,) = _dimers(dimers, bound, push)
     assert found == f"the dimer has a pole near {r[r <= 3.0][-1]:.4g} Å"
-    bound[gate.dimers.probes] = 1.0 * (r > SEPTIC.r_cut - 5e-3)
-    assert list(gate._dimers(bound, push)) == []
+    bound[dimers.probes] = 1.0 * (r > SEPTIC.r_cut - 5e-3)
+    assert list(_dimers(dimers, bound, push)) == []
 
 
 def test_a_pole_is_where_the_energy_jumps_not_where_a_wall_is_steep():
@@ -149,7 +150,92 @@ def test_dimers_are_those_of_physics(gate):
     formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO)
     curve = dimer_curve(formula, "Cu", "Cu")
     sums = gate.path.sums(expression, gate.pairs, gate.kind)
-    energy = np.add.reduceat(sums[0], gate.start[:-1])[gate.dimers.probes] - 2 * sums[0][0]
-    expected = np.interp(gate.dimers.length, curve.r, curve.energy)
+    (dimers,) = gate.dimers
+    energy = np.add.reduceat(sums[0], gate.start[:-1])[dimers.probes] - 2 * sums[0][0]
+    expected = np.interp(dimers.length, curve.r, curve.energy)
     assert_allclose(energy, expected, atol=1e-3 * np.abs(expected).max())
     assert check(formula).passed
+
+
+# Several elements: copper and nickel, mixed crystals of two compositions.
+
+MIXED = [labelled(bulk("CuNi", "cesiumchloride", a=2.9)), labelled(bulk("Ni", "fcc", a=3.5))]
+MIXED[1].info["group"] = "nickel"
+BEGINS = {"Cu-Cu": 1.9, "Cu-Ni": 1.85, "Ni-Ni": 1.8}
+ALLOY = (
+    *((3000.0, f"{pair}: exp(-9.3*x)") for pair in BEGINS),
+    (-20.0, "Cu: sqrt(sum(exp(-5.1*x)) + 1.2*sum_Ni(exp(-5.0*x)))"),
+    (-21.0, "Ni: sqrt(sum(exp(-5.1*x)) + 0.8*sum_Cu(exp(-5.0*x)))"),
+)
+
+
+def alloy_gate(begins=BEGINS, structures=MIXED, cutoffs=None):
+    lengths = Lengths(SEPTIC, None, R0, min(begins.values()), begins, cutoffs or {})
+    return Gate(from_atoms(structures), lengths)
+
+
+@pytest.fixture(scope="module")
+def alloy():
+    return alloy_gate()
+
+
+def test_an_alloy_is_tried_with_dimers_and_clusters_of_every_pair(alloy):
+    assert [curve.name for curve in alloy.dimers] == ["dimer Cu-Cu", "dimer Cu-Ni", "dimer Ni-Ni"]
+    assert [curve.r_lo for curve in alloy.dimers] == [1.9, 1.85, 1.8]
+    names = [curve.name for curve in alloy.clusters]
+    assert names.count("icosahedron") == 2
+    assert {"icosahedron CuNi12", "linear trimer Cu-Ni-Cu", "trimer Ni-Cu-Ni"} < set(names)
+    assert len(names) == 2 * 4 + 2 * 4
+    assert sorted(curve.name for curve in alloy.crystals) == [
+        "crystal CuNi with 8 neighbours at 2.51 Å",
+        "crystal Ni with 12 neighbours at 2.47 Å",
+    ]
+    assert alloy.broken(expression_of(ALLOY)) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "weight", "reason"),
+    [
+        (1, -3000.0, "the dimer Cu-Ni attracts"),
+        (2, -3000.0, "the dimer Ni-Ni attracts"),
+    ],
+)
+def test_a_fault_of_one_pair_is_told_of_that_pair(alloy, number, weight, reason):
+    parts = list(ALLOY)
+    parts[number] = weight, parts[number][1]
+    broken = "; ".join(alloy.broken(expression_of(parts)))
+    assert reason in broken
+    assert "dimer Cu-Cu" not in broken
+
+
+def test_an_atom_alone_of_any_element_has_a_finite_energy(alloy):
+    parts = (*ALLOY, (0.1, "Ni: 1/sum_Cu(x^-2)"))
+    assert alloy.broken(expression_of(parts)) == ["an atom alone has no finite energy"]
+
+
+def test_pairs_that_never_meet_are_not_tried():
+    gate = alloy_gate({"Cu-Ni": 1.85, "Ni-Ni": 1.8})
+    assert [curve.name for curve in gate.dimers] == ["dimer Cu-Ni", "dimer Ni-Ni"]
+    assert not any("Cu-Ni-Cu" in curve.name for curve in gate.clusters)
+    # The lattice of copper in the mixed crystal is one of atoms that training never shows.
+    assert [curve.name for curve in gate.crystals] == ["crystal Ni with 12 neighbours at 2.47 Å"]
+
+
+def test_the_cutoff_of_a_pair_ends_its_dimer_and_a_shape_begins_where_its_closest_pair_does():
+    near = Cutoff(kind="septic", r_cut=4.5, r_on=2.7)
+    gate = alloy_gate(cutoffs={"Cu-Ni": near})
+    assert gate.dimers[1].length.max() < 4.5 < gate.dimers[0].length.max()
+    (mixed,) = (curve for curve in gate.crystals if "CuNi" in curve.name)
+    assert (mixed.r_lo, mixed.r_cut) == (1.85, 4.5)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "name"),
+    [("HfO2", "crystal fluorite HfO2"), ("Mg2O2", "crystal rocksalt MgO"), ("Al2O3", None)],
+)
+def test_a_compound_without_crystals_is_tried_as_a_prototype_of_its_composition(symbols, name):
+    atoms = Atoms(symbols, cell=[4.0, 4.0, 4.0], pbc=True)
+    atoms.positions = np.random.default_rng(0).uniform(0, 4, (len(atoms), 3))
+    atoms.calc = SinglePointCalculator(atoms, energy=-3.0, forces=np.ones((len(atoms), 3)))
+    gate = Gate(from_atoms([atoms]), Lengths(SEPTIC, None, 2.0, 1.5))
+    assert [curve.name for curve in gate.crystals] == [name] * bool(name)

@@ -8,7 +8,7 @@ from symreg.fit.design import product_floors
 from symreg.fit.design.products import _Products
 from symreg.fit.projected.fitter import Fitter
 from symreg.records import SplitErrors
-from symreg.runs.pipeline.preparation import floor_lines
+from symreg.runs.pipeline.floors import floor_lines
 from symreg.terms import expression_of
 
 PAIR = "6*x^-8 - 8*x^-4"
@@ -106,7 +106,11 @@ def test_gradient_by_radial_factors_matches_finite_differences(silicon_design):
 def test_floors_are_told_in_words(silicon_design, floors):
     lowest = silicon_design.floor.error
     prepared = SimpleNamespace(
-        design=silicon_design, products=floors, lowest_floor=lowest, labels={"train": SplitErrors()}
+        design=silicon_design,
+        products=floors,
+        lowest_floor=lowest,
+        labels={"train": SplitErrors()},
+        blocks={},
     )
     lines = floor_lines(prepared)
     one, two, three = (f"{floor.error:.4g}" for floor in floors)
@@ -119,5 +123,6 @@ def test_a_floor_that_falls_with_the_grid_is_said_to_be_unknown(silicon_design, 
         products=floors,
         lowest_floor=floors[-1].error,
         labels={"train": SplitErrors()},
+        blocks={},
     )
     assert "on a coarser grid: too few data to tell" in floor_lines(prepared)[1]

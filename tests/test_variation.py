@@ -16,7 +16,8 @@ from symreg.language.canonical import X, build, cost, tree_of
 from symreg.language.text import ONE
 from symreg.searching.individuals import Individual, n_fitted
 from symreg.searching.variation import Variation, VariationSettings
-from symreg.searching.variation.operators import Draft, radial_parts
+from symreg.searching.variation.kin import Draft
+from symreg.searching.variation.parts import radial_parts
 from symreg.searching.variation.rates import MUTATIONS
 from symreg.searching.variation.types import (
     DEGREES,

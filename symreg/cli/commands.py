@@ -106,7 +106,7 @@ def init(
     folder: Annotated[Path, typer.Argument(help="The folder with your data.")] = Path(),
 ) -> None:
     """Write a commented run file for the structures in a folder."""
-    from symreg.config import template
+    from symreg.config import template, term_proposals
     from symreg.files import write_text
     from symreg.structures import DataSettings, data_in, proposals, survey_structures
 
@@ -116,21 +116,24 @@ def init(
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
     found = data_in(folder)
-    lines, proposed = [], {}
+    lines, proposed, species = list[str](), dict[str, tuple[float, str]](), tuple[str, ...]()
     if found["train"]:
         try:
             train, validation, test = (tuple(found[use]) for use in _FOR)
             settings = DataSettings(train=train, validation=validation, test=test)
-            facts, _ = survey_structures(settings, folder)
+            facts, report = survey_structures(settings, folder)
+            species = tuple(report.species)
             proposed = {name: (value, why) for name, value, why in proposals(facts)}
         except (ValueError, OSError) as error:
             lines.append(f"no run can begin yet: {error}")
-    write_text(path, template(found, proposed))
+    write_text(path, template(found, proposed, species))
     shown = "; ".join(f"{', '.join(found[use])}{_FOR[use]}" for use in _FOR if found[use])
     named = f"with {shown}" if shown else "; no data files found, so name them in it"
     typer.echo(f"wrote {path} {named}".replace(" ;", ";"))
     typer.echo(f"then: symreg run {path}")
     lines += [f"proposed {name} = {value:g}: {why}" for name, (value, why) in proposed.items()]
+    for name, (text, why) in term_proposals(species).items():
+        lines.append(f"proposed {name} = {text}: {why}")
     for line in lines:
         typer.echo(line)
 

@@ -1,5 +1,6 @@
 """Run files: TOML in, checked settings of every stage out."""
 
+from symreg.config.proposals import term_proposals
 from symreg.config.runfile import TABLES, dumps, from_dict, load, template, to_dict
 from symreg.config.settings import (
     OutputSettings,
@@ -25,6 +26,7 @@ __all__ = [
     "from_dict",
     "load",
     "template",
+    "term_proposals",
     "to_dict",
     "toml_value",
 ]

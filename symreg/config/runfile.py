@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from symreg.config.proposals import term_proposals
 from symreg.config.settings import Settings, SettingsError, toml_value
 from symreg.files import one_line
 from symreg.structures.settings import LISTS
@@ -153,6 +154,7 @@ _KINDS = {
     "string_type": "a text in quotes",
     "tuple_type": "a list",
     "mapping_type": "a table",
+    "dict_type": "a table",
 }
 
 
@@ -163,7 +165,9 @@ def _messages(error: ValidationError) -> str:
         if "error" in entry.get("ctx", {}):
             needed.setdefault(str(entry["ctx"]["error"]), [])
             continue
-        table, key = (*entry["loc"], "")[:2]
+        table, key, *rest = *entry["loc"], ""
+        if key == "cutoffs" and len(rest) > 1:  # a table in a table
+            table, key = "terms.cutoffs", rest[0]
         kind = _KINDS.get(entry["type"], entry["msg"].removeprefix("Input should be "))
         shown = one_line(toml_value(entry["input"]), 60)
         needed.setdefault(f"[{table}] {key} is {shown}", []).append(kind)
@@ -209,9 +213,16 @@ _LIMITS = {
 }
 
 
+_KINDS_OF_TERMS = {
+    "three_body": ("false", '"separable": also h(r_ij) h(r_ik) p(cos); "general": any function'),
+    "many_body": ("false", "true: also functions of sums over neighbours, as metals need"),
+}
+
+
 def template(
     files: Sequence[str] | Mapping[str, Sequence[str]] = (),
     proposed: Mapping[str, tuple[float, str]] | None = None,
+    species: Sequence[str] = (),
 ) -> str:
     """Text of a commented run file for data files in the same folder.
 
@@ -221,6 +232,8 @@ def template(
         Files to train with, or files by use: ``train``, ``validation``, ``test``.
     proposed
         Values of filters of ``[data]``, and their reasons.
+    species
+        Elements of the data; for several of them kinds of terms are proposed.
 
     Examples
     --------
@@ -233,6 +246,10 @@ def template(
     limits = {name: (proposed or {}).get(name, (0.0, text)) for name, text in _LIMITS.items()}
     filters = "\n".join(
         f"{f'{name} = {value}':<30} # {reason}" for name, (value, reason) in limits.items()
+    )
+    kinds = "\n".join(
+        f"{f'{name} = {value}':<30} # {reason}"
+        for name, (value, reason) in (_KINDS_OF_TERMS | term_proposals(species)).items()
     )
     return f"""\
 # A symreg run. Keys left out take the values shown here. Start it with `symreg run` and this file.
@@ -254,8 +271,7 @@ group_key = "group"            # info key that names a structure's group
 # stress_key = "REF_stress"
 
 [terms]
-three_body = false             # "separable": also h(r_ij) h(r_ik) p(cos); "general": any function
-many_body = false              # true: also functions of sums over neighbours, as metals need
+{kinds}
 r_cut = 6.0                    # angstrom
 # r_cut_three_body = 4.2       # angstrom, with three_body; 0.7 r_cut unless given
 cutoff = "septic"              # none, septic, cosine, poet, stillinger_weber
@@ -264,7 +280,9 @@ cutoff_onset = 0.6             # fraction of each cutoff radius; or r_on in angs
 r0 = "nearest"                 # or a length in angstrom
 e0 = "fit"                     # or "isolated", or {{ Ar = 0.0 }} in eV
 library_seeds = true           # start from known forms; false: find everything
-max_complexity = 60
+# max_complexity = 60          # 60 for each pair of species, at most 200, unless given
+# shared = "never"             # several species: own forms only; "always": one for all of a kind
+# cutoffs = {{ "Hf-O" = 5.0 }}   # angstrom, of single pairs, or of triplets as in "O;Hf-Hf"
 # max_constants = 6            # fitted numbers in a formula, weights of its terms included
 # max_sums = 3                 # in one function of sums, with many_body
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +12,16 @@ from symreg.fit.loss import LossSettings
 from symreg.structures.settings import DataSettings
 from symreg.terms.cutoff import LARGEST, Cutoff, Length
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
-from symreg.terms.lengths import E0, R0
+from symreg.terms.lengths import E0, R0, Lengths
+from symreg.terms.term import Key
 from symreg.typed import Range, check_ranges
 
 SMALLEST, SMALLEST_OTHERS = 3, 20
 """Least ``max_complexity``: of one pair term, and of some choice of pair and other terms."""
+COMPLEXITY_OF_A_PAIR, LARGEST_DEFAULT = 60, 200
+"""``max_complexity`` unless it is given: for each pair of species, and for all of them."""
+SHARED = ("auto", "never", "always")
+"""Whether keys of several species may have forms in common."""
 MOST_INDIVIDUALS = 2_000_000
 """Individuals on all islands together; each takes a kilobyte or so."""
 Radius = Annotated[float, Range(0.1, LARGEST, "Å")]
@@ -80,8 +85,14 @@ class TermSettings:
     """Energy of an atom alone: ``fit``, ``isolated`` (single-atom structures), or eV by element."""
     library_seeds: bool = True
     """Put known forms into the first population."""
-    max_complexity: Complexity = 60
-    """Largest complexity of a formula."""
+    cutoffs: Mapping[str, Radius] = field(default_factory=dict)
+    """Cutoff radii of single keys in Å, as of ``Hf-O`` or ``O;Hf-Hf``; the onset is in proportion,
+    the cutoff function that of all pairs or triplets."""
+    shared: str = "auto"
+    """Forms of several species: ``auto`` (own and shared ones), ``never`` (constants are tied by
+    nothing but the search), ``always`` (one form for all keys of a kind)."""
+    max_complexity: Complexity | None = None
+    """Largest complexity of a formula; 60 for each pair of species, at most 200, unless given."""
     max_constants: Annotated[int, Range(1, 1000)] | None = None
     """Most fitted constants of a formula, its weights included; any number if not given."""
     max_sums: Annotated[int, Range(1, 9)] = 3
@@ -108,18 +119,24 @@ class TermSettings:
         _require(self, "[terms] r0", fits, '"nearest" or a length in Å')
         fits = self.e0 in ("fit", "isolated") if isinstance(self.e0, str) else bool(self.e0)
         _require(self, "[terms] e0", fits, '"fit", "isolated" or a table such as { Ar = 0.0 }')
-        least = SMALLEST_OTHERS if self.three_body or self.many_body else SMALLEST
-        needed = f"at least {least}, or there is nothing to search"
-        _require(self, "[terms] max_complexity", self.max_complexity >= least, needed)
+        _require(self, "[terms] shared", self.shared in SHARED, '"auto", "never" or "always"')
+        self._check_limits()
+        try:
+            _ = self.cutoff_function, self.cutoff_function_three_body, self.cutoff_functions
+        except ValueError as error:
+            raise SettingsError(f"[terms] {error}") from None
+
+    def _check_limits(self) -> None:
+        """Refuse limits within which there is no formula."""
+        if self.max_complexity is not None:
+            least = SMALLEST_OTHERS if self.three_body or self.many_body else SMALLEST
+            needed = f"at least {least}, or there is nothing to search"
+            _require(self, "[terms] max_complexity", self.max_complexity >= least, needed)
         if self.max_constants is not None:
             overs = [PAIRS, *[TRIPLETS] * bool(self.three_body), *[FUNCTION] * self.many_body]
             kinds = " and ".join(map(adjective_of, overs))
             needed = f"at least {len(overs)}: {kinds} terms have a weight each"
             _require(self, "[terms] max_constants", self.max_constants >= len(overs), needed)
-        try:
-            _ = self.cutoff_function, self.cutoff_function_three_body
-        except ValueError as error:
-            raise SettingsError(f"[terms] {error}") from None
 
     def _check_three_body_settings(self) -> None:
         """Refuse settings of three-body terms where there are none."""
@@ -134,6 +151,52 @@ class TermSettings:
         """Functions of distances, triplets and sums that so many elements need."""
         pairs = species * (species + 1) // 2
         return pairs + species * pairs * bool(self.three_body) + species * self.many_body
+
+    def complexity_for(self, pairs: int) -> int:
+        """Largest complexity of a formula of so many pairs of species.
+
+        >>> TermSettings().complexity_for(1), TermSettings().complexity_for(10)
+        (60, 200)
+        """
+        if self.max_complexity is not None:
+            return self.max_complexity
+        return min(COMPLEXITY_OF_A_PAIR * pairs, LARGEST_DEFAULT)
+
+    def lengths(self, r0: float) -> Lengths:
+        """Cutoff functions of all keys, with the unit of distance in Å."""
+        common = self.cutoff_function, self.cutoff_function_three_body
+        return Lengths(*common, r0, cutoffs=self.cutoff_functions)
+
+    @property
+    def cutoff_functions(self) -> dict[str, Cutoff]:
+        """Cutoff functions of single keys, by their names in order."""
+        found: dict[str, Cutoff] = {}
+        names: dict[str, str] = {}
+        for text, radius in self.cutoffs.items():
+            key = self._key_with_cutoff(text)
+            if (before := names.setdefault(str(key), text)) != text:
+                raise ValueError(f"cutoffs has both '{before}' and '{text}', which are one key")
+            is_pair = key.over == PAIRS
+            common = self.cutoff_function if is_pair else self.cutoff_function_three_body
+            if common is None:
+                raise ValueError(
+                    f"cutoffs: '{text}' has no effect without three-body terms; "
+                    'set three_body = "separable", or leave it out'
+                )
+            onset = common.r_on / common.r_cut * radius
+            found[str(key)] = replace(common, r_cut=radius, r_on=onset)
+        return found
+
+    def _key_with_cutoff(self, text: str) -> Key:
+        """The key of pairs or triplets that ``[terms.cutoffs]`` names."""
+        expected = "write a pair as in Hf-O, or triplets, their centre first, as in O;Hf-Hf"
+        try:
+            key = Key.read(text)
+        except ValueError as error:
+            raise ValueError(f"cutoffs: {str(error).partition(': write')[0]}; {expected}") from None
+        if key.over not in (PAIRS, TRIPLETS):
+            raise ValueError(f"cutoffs: '{text}' is no pair and no triplet; {expected}")
+        return key
 
     @property
     def cutoff_function(self) -> Cutoff:

@@ -18,13 +18,14 @@ import numpy as np
 
 from symreg.arrays import Floats
 from symreg.fit.programs.batch import CodedTerm
-from symreg.fit.projected.fitter import Fitter
+from symreg.fit.projected.fitter import POLISH, Fitter
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Candidate, Individual, n_fitted
+from symreg.searching.individuals import Candidate, Individual
 from symreg.searching.island import UNGUARDED, EvolutionSettings, Generation, Guard, Island
 from symreg.searching.selection import front, survivors, without_duplicates
 from symreg.searching.variation import VariationSettings
-from symreg.searching.variation.operators import draft, radial_parts
+from symreg.searching.variation.kin import draft
+from symreg.searching.variation.parts import radial_parts
 from symreg.searching.variation.rates import no_credit
 from symreg.terms.kinds import PAIRS
 
@@ -32,6 +33,8 @@ CLOSE = (1.05, 1.5, 3.0)
 """Pair terms are sought around the simplest other terms within these factors of the best."""
 ROOM = 2 / 3
 """Part of the complexity that terms without pairs may have; the rest is for pair terms."""
+JOINT = replace(POLISH, max_steps=20, tolerance=1e-6)
+"""Fits of the front at the end of an epoch, where there are several keys."""
 CHEAPER = 10
 """Generations of pair terms for each of the others: they are fitted as many times faster."""
 
@@ -134,7 +137,15 @@ class Backfitting:
             whole, count = generation.population, count + generation.candidates
             credit = generation.credit
         best = [i for i in front(whole) if self.whole.fitter.is_direct(i.coded_terms)]
-        return [*whole, *self.whole.polished(best), *alone], count, credit
+        whole = [*whole, *self.whole.polished(best), *self._joint(self.whole, whole)]
+        return [*whole, *alone, *self._joint(self.alone, alone)], count, credit
+
+    def _joint(self, island: Island | None, population: Sequence[Individual]) -> list[Individual]:
+        """The front with all constants fitted, where terms of some keys stood still before."""
+        if island is None or not island.fitter.design.may_share:
+            return []
+        best = [i for i in front(population) if not island.fitter.is_direct(i.coded_terms)]
+        return island.polished(best, JOINT)
 
     def _completed(
         self,
@@ -150,13 +161,13 @@ class Backfitting:
         best = front(alone)
         limit = rng.choice(CLOSE) * best[-1].error
         held = next(individual for individual in best if individual.error <= limit)
-        limits, n_nonlinear = self.limits, sum(len(g.constants) for g in held.coded_terms)
+        limits, fitted = self.limits, self.whole.variation.n_fitted(held.coded_terms)
+        n_nonlinear = fitted - len(held.coded_terms)
         left = replace(
             limits,
             max_complexity=limits.max_complexity - held.complexity,
             max_nonlinear=limits.max_nonlinear - n_nonlinear,
-            max_constants=limits.max_constants
-            and limits.max_constants - n_fitted(held.coded_terms),
+            max_constants=limits.max_constants and limits.max_constants - fitted,
         )
         loans = [part for coded in held.coded_terms for part in radial_parts(draft(coded).tree)]
         count = 2 * self.settings.population_size

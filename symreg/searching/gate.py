@@ -7,8 +7,10 @@ repeats and extends the tests on the finished formula, with derivatives by SymPy
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 from ase import Atoms
@@ -38,7 +40,7 @@ DEEPEST = 2.0
 DENSEST = 0.7
 """Crystals and clusters are squeezed until neighbours are this part of r_lo apart."""
 _DIMERS, _OTHERS = 160, 60
-_LARGEST_CELL, _MOST_CRYSTALS = 8, 4
+_LARGEST_CELL, _MOST_CRYSTALS, _MOST_OF_ALL = 8, 4, 12
 _ALIKE = 1.1
 """Neighbours up to this many times the distance of the nearest are counted in a crystal's name."""
 _JUMP = 0.05
@@ -56,76 +58,99 @@ class _Curve:
     name: str
     """With the distance in the data, if it is a crystal of theirs."""
     length: Floats
-    """Distance of nearest neighbours in Å, ascending, shape (S,)."""
+    """Distance in Å of the pair that comes below its ``r_lo`` first, ascending, shape (S,)."""
     probes: slice
+    r_lo: float
+    """Where the domain of that pair begins in Å."""
+    r_cut: float
+    """Cutoff radius of that pair in Å."""
 
 
 class Gate:
-    """Tests individuals of one element.
+    """Tests individuals.
 
-    Structures are the data, for their element and their crystals; ``lengths`` tell where the domain
-    begins.
+    Structures are the data, for their elements and their crystals; ``lengths`` tell where the
+    domain of each pair of species begins.
     """
 
     def __init__(self, structures: Structures, lengths: Lengths) -> None:
         self.path = ExactPath(structures, lengths)
-        cutoff, r_lo = lengths.cutoff, lengths.r_lo
-        self.r_lo, self.r_cut = r_lo, cutoff.r_cut
-        (symbol,) = structures.species
-        self._probes = [Atoms(symbol)]
-        edge = [] if cutoff.kind == "none" else [self.r_cut - gap for gap in _EDGE]
-        r = np.sort(np.concatenate([np.linspace(0.5 * r_lo, self.r_cut, _DIMERS)[:-1], edge]))
-        dimer = Atoms(f"{symbol}2", [[0, 0, 0], [0, 0, 1]], info={"name": "dimer"})
-        self.dimers = self._curve(dimer, r)
-        apart = np.geomspace(DENSEST * r_lo, self.r_cut, _OTHERS)
-        self.clusters = [self._curve(atoms, apart) for atoms in _clusters(symbol)]
-        shapes = _measured(crystals(structures)) or [_close_packed(symbol)]
-        self.crystals = [self._curve(atoms, apart) for atoms in shapes]
+        self.lengths, self.species = lengths, structures.species
+        self.pairs_met = _met(structures.species, lengths)
+        """Pairs of species that training shows within the cutoff."""
+        self._probes = [Atoms(symbol) for symbol in self.species]
+        self.dimers = [self._dimer(*pair) for pair in self.pairs_met]
+        shapes = [atoms for pair in self.pairs_met for atoms in _clusters(*pair)]
+        self.clusters = [self._curve(atoms) for atoms in shapes if self._is_known(atoms)]
+        known = _measured(crystals(structures)) or _prototypes(structures)
+        self.crystals = [self._curve(atoms) for atoms in known if self._is_known(atoms)]
         self.start = np.concatenate([[0], np.cumsum([len(atoms) for atoms in self._probes])])
-        self.kind = np.zeros(self.start[-1], dtype=np.int64)
+        symbols = [symbol for atoms in self._probes for symbol in atoms.symbols]
+        self.kind = np.array([self.species.index(symbol) for symbol in symbols])
+        counts = np.zeros((len(self._probes), len(self.species)))
+        owner = np.repeat(np.arange(len(self._probes)), np.diff(self.start))
+        np.add.at(counts, (owner, self.kind), 1.0)
+        self.shares = counts / counts.sum(axis=1)[:, None]
+        """Part of each element in each probe, shape (S, species)."""
         parts = []
         for first, atoms in zip(self.start, self._probes, strict=False):
             pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, self.path.reach)
             parts.append((pairs.i + first, pairs.j + first, pairs.r, pairs.unit))
         self.pairs = Pairs(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def _curve(self, atoms: Atoms, lengths: Floats) -> _Curve:
-        """Probes of one shape, from 1 Å scaled to lengths."""
+    def _dimer(self, one: str, other: str) -> _Curve:
+        """Dimers of a pair of species, from half of where its domain begins to its cutoff."""
+        own = self.lengths.at((one, other))
+        r_cut, r_lo = own.cutoff.r_cut, own.r_lo
+        edge = [] if own.cutoff.kind == "none" else [r_cut - gap for gap in _EDGE]
+        r = np.sort(np.concatenate([np.linspace(0.5 * r_lo, r_cut, _DIMERS)[:-1], edge]))
+        name = "dimer" if len(self.species) == 1 else f"dimer {one}-{other}"
+        atoms = Atoms([one, other], [[0, 0, 0], [0, 0, 1]], info={"name": name})
+        return self._added(atoms, r, r_lo, r_cut)
+
+    def _curve(self, atoms: Atoms) -> _Curve:
+        """Probes of one shape with distances from ``DENSEST`` times r_lo to the cutoff radius."""
+        distance, r_lo, r_cut = min(self._contacts(atoms), key=lambda one: one[0] / one[1])
+        unit = next(iter(_scaled(atoms, np.array([1.0 / distance]))))
+        return self._added(unit, np.geomspace(DENSEST * r_lo, r_cut, _OTHERS), r_lo, r_cut)
+
+    def _added(self, atoms: Atoms, length: Floats, r_lo: float, r_cut: float) -> _Curve:
         first = len(self._probes)
-        self._probes += _scaled(atoms, lengths)
-        return _Curve(atoms.info["name"], lengths, slice(first, len(self._probes)))
+        self._probes += _scaled(atoms, length)
+        probes = slice(first, len(self._probes))
+        return _Curve(atoms.info["name"], length, probes, r_lo, r_cut)
+
+    def _contacts(self, atoms: Atoms) -> Iterator[tuple[float, float, float]]:
+        """Smallest distance, r_lo and cutoff radius of each pair of species in a shape, in Å."""
+        pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, _reach(atoms))
+        symbols = np.array(atoms.symbols)
+        for one, other in self.pairs_met:
+            there = (symbols[pairs.i] == one) & (symbols[pairs.j] == other)
+            if there.any():
+                own = self.lengths.at((one, other))
+                yield float(pairs.r[there].min()), own.r_lo, own.cutoff.r_cut
+
+    def _is_known(self, atoms: Atoms) -> bool:
+        """Whether training shows all pairs of species of a shape within the cutoff."""
+        symbols = sorted(set(atoms.symbols))
+        single = [symbol for symbol in symbols if list(atoms.symbols).count(symbol) == 1]
+        pairs = set(combinations_with_replacement(symbols, 2))
+        if not atoms.pbc.any():  # in a crystal every atom has images
+            pairs -= {(symbol, symbol) for symbol in single}
+        return pairs <= set(self.pairs_met)
 
     def broken(self, expression: Expression) -> list[str]:
         """Those of ``CONDITIONS`` that an expression breaks, in words; empty if all hold."""
         with np.errstate(all="ignore"):
             energies, forces, _ = self.path.sums(expression, self.pairs, self.kind)
             energy = np.add.reduceat(energies, self.start[:-1])
-            alone = float(energy[0])
-            if not np.isfinite(alone):
+            alone = energy[: len(self.species)]
+            if not np.isfinite(alone).all():
                 return ["an atom alone has no finite energy"]
-            bound = energy / np.diff(self.start) - alone
+            bound = energy / np.diff(self.start) - self.shares @ alone
             push = forces[self.start[:-1], 2]
-            return [*self._dimers(bound, push), *self._crystals(bound), *self._collapse(bound)]
-
-    def _dimers(self, bound: Floats, push: Floats) -> Iterator[str]:
-        r, energy = self.dimers.length, 2 * bound[self.dimers.probes]
-        # The first atom is below the second: its force is the slope of the energy.
-        slope = push[self.dimers.probes]
-        broken = ~(np.isfinite(energy) & np.isfinite(slope))
-        if broken.any():
-            yield f"the dimer is not finite at {r[broken][0]:.4g} Å"
-            return
-        # Towards the cutoff a root may bend more between two points than their slopes explain.
-        inside = (r >= self.r_lo) & (r < self.r_cut - 2 * _EDGE[0])
-        at = pole(r[inside], energy[inside], slope[inside], _JUMP)
-        if at is not None:
-            yield f"the dimer has a pole near {at:.4g} Å"
-        near = np.abs(slope[r >= self.r_cut - 1.5 * _EDGE[0]][: len(_EDGE)])
-        if near.size == len(_EDGE) and (near[1:] > _GROWTH * near[:-1]).all():
-            yield "the force of the dimer grows without bound towards the cutoff"
-        pulls = r[(slope > 0) & (r < self.r_lo)]
-        if pulls.size:
-            yield f"the dimer attracts at {pulls[-1]:.4g} Å, below r_lo"
+            dimers = [text for one in self.dimers for text in _dimers(one, bound, push)]
+            return [*dimers, *self._crystals(bound), *self._collapse(bound)]
 
     def _crystals(self, bound: Floats) -> Iterator[str]:
         for curve in self.crystals:
@@ -135,7 +160,7 @@ class Gate:
             if not np.isfinite(energy).all():
                 at = d[~np.isfinite(energy)][-1]
                 yield f"{curve.name} has no finite energy at {at:.3g} Å"
-            elif d[lowest] < self.r_lo:
+            elif d[lowest] < curve.r_lo:
                 yield f"{curve.name} collapses to {d[lowest]:.3g} Å, below r_lo"
             elif lowest == len(d) - 1:
                 yield f"{curve.name} has no minimum up to {d[-1]:.3g} Å"
@@ -145,7 +170,8 @@ class Gate:
 
     def _collapse(self, bound: Floats) -> Iterator[str]:
         cohesive = min(
-            float(bound[curve.probes][curve.length >= self.r_lo].min()) for curve in self.crystals
+            float(bound[curve.probes][curve.length >= curve.r_lo].min())
+            for curve in self.crystals or self.clusters
         )
         for curve in self.clusters:
             energy = bound[curve.probes]
@@ -157,6 +183,28 @@ class Gate:
                 yield f"{curve.name} collapses: {at}"
 
 
+def _dimers(curve: _Curve, bound: Floats, push: Floats) -> Iterator[str]:
+    """What is wrong with a dimer."""
+    r, energy = curve.length, 2 * bound[curve.probes]
+    # The first atom is below the second: its force is the slope of the energy.
+    slope = push[curve.probes]
+    broken = ~(np.isfinite(energy) & np.isfinite(slope))
+    if broken.any():
+        yield f"the {curve.name} is not finite at {r[broken][0]:.4g} Å"
+        return
+    # Towards the cutoff a root may bend more between two points than their slopes explain.
+    inside = (r >= curve.r_lo) & (r < curve.r_cut - 2 * _EDGE[0])
+    at = pole(r[inside], energy[inside], slope[inside], _JUMP)
+    if at is not None:
+        yield f"the {curve.name} has a pole near {at:.4g} Å"
+    near = np.abs(slope[r >= curve.r_cut - 1.5 * _EDGE[0]][: len(_EDGE)])
+    if near.size == len(_EDGE) and (near[1:] > _GROWTH * near[:-1]).all():
+        yield f"the force of the {curve.name} grows without bound towards the cutoff"
+    pulls = r[(slope > 0) & (r < curve.r_lo)]
+    if pulls.size:
+        yield f"the {curve.name} attracts at {pulls[-1]:.4g} Å, below r_lo"
+
+
 def _scaled(shape: Atoms, lengths: Floats) -> Iterator[Atoms]:
     """The shape, whose nearest neighbours are 1 Å apart, with other distances in Å."""
     for length in lengths:
@@ -166,33 +214,69 @@ def _scaled(shape: Atoms, lengths: Floats) -> Iterator[Atoms]:
         yield atoms
 
 
-def _clusters(symbol: str) -> Iterator[Atoms]:
-    """Trimers of three shapes and an icosahedron, nearest neighbours 1 Å apart."""
-    for name, angle in (("equilateral trimer", 60), ("trimer", 90), ("linear trimer", 180)):
-        turn = np.radians(angle)
-        corners = [[0, 0, 0], [1, 0, 0], [np.cos(turn), np.sin(turn), 0]]
-        yield Atoms(f"{symbol}3", corners, info={"name": name})
-    ball = Icosahedron(symbol, noshells=2, latticeconstant=1.0)
-    ball.positions /= ball.get_distances(0, range(1, 13)).min()
-    yield Atoms(ball.symbols, ball.positions, info={"name": "icosahedron"})
+def _met(species: Sequence[str], lengths: Lengths) -> list[tuple[str, str]]:
+    """Pairs of species whose domains are known; all, where one domain is that of all."""
+    every = combinations_with_replacement(sorted(species), 2)
+    known = lengths.r_lo_pairs
+    return [(one, other) for one, other in every if not known or f"{one}-{other}" in known]
+
+
+def _reach(atoms: Atoms) -> float:
+    """A distance in Å within which every atom of a shape has neighbours of all species."""
+    if atoms.pbc.any():
+        return float(2.0 * (atoms.get_volume() / len(atoms)) ** (1 / 3))
+    return 3.0
+
+
+def _clusters(one: str, other: str) -> Iterator[Atoms]:
+    """Trimers of three shapes and an icosahedron, nearest neighbours 1 Å apart.
+
+    Of two species each is the centre once.
+    """
+    for centre, near in dict.fromkeys(((one, other), (other, one))):
+        mark = "" if centre == near else f" {near}-{centre}-{near}"
+        for name, angle in (("equilateral trimer", 60), ("trimer", 90), ("linear trimer", 180)):
+            turn = np.radians(angle)
+            corners = [[0, 0, 0], [1, 0, 0], [np.cos(turn), np.sin(turn), 0]]
+            yield Atoms([centre, near, near], corners, info={"name": name + mark})
+        ball = Icosahedron(near, noshells=2, latticeconstant=1.0)
+        ball.positions /= ball.get_distances(0, range(1, 13)).min()
+        name = "icosahedron" if centre == near else f"icosahedron {centre}{near}12"
+        yield Atoms([centre, *[near] * 12], ball.positions, info={"name": name})
 
 
 def _measured(found: Sequence[Atoms]) -> list[Atoms]:
-    """The smallest few crystals, named, in units of the distance of their nearest neighbours."""
+    """The smallest few crystals of each set of species, named."""
     small = sorted((atoms for atoms in found if len(atoms) <= _LARGEST_CELL), key=len)
     shapes: list[Atoms] = []
-    for atoms in small[:_MOST_CRYSTALS]:
-        reach = 2.0 * (atoms.get_volume() / len(atoms)) ** (1 / 3)
-        pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, reach)
+    count_of = Counter[tuple[str, ...]]()
+    for atoms in small:
+        members = tuple(sorted(set(atoms.symbols)))
+        count_of[members] += 1
+        if count_of[members] > _MOST_CRYSTALS or len(shapes) == _MOST_OF_ALL:
+            continue
+        pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, _reach(atoms))
         nearest = pairs.r.min()
         count = int(((pairs.i == 0) & (pairs.r < _ALIKE * nearest)).sum())
         atoms.info["name"] = f"crystal {atoms.symbols} with {count} neighbours at {nearest:.3g} Å"
-        shapes.extend(_scaled(atoms, np.array([1.0 / nearest])))
+        shapes.append(atoms)
     return shapes
 
 
-def _close_packed(symbol: str) -> Atoms:
-    """The crystal of data that have none, nearest neighbours 1 Å apart."""
-    atoms = bulk(symbol, "fcc", a=np.sqrt(2))
-    atoms.info["name"] = f"crystal fcc {symbol}"
-    return atoms
+def _prototypes(structures: Structures) -> list[Atoms]:
+    """The crystal of data that have none, by their commonest composition; maybe none.
+
+    Face-centred cubic for one element, rock salt for AB, fluorite for AB2.
+    """
+    counts = [np.bincount(structures.kind[structures.atoms_of(s)]) for s in range(len(structures))]
+    parts = Counter(tuple((count // np.gcd.reduce(count)).tolist()) for count in counts)
+    shares = parts.most_common(1)[0][0]
+    members = sorted((n, structures.species[k]) for k, n in enumerate(shares) if n)
+    name = "".join(symbol + (str(n) if n > 1 else "") for n, symbol in members)
+    lattices = {(1,): "fcc", (1, 1): "rocksalt", (1, 2): "fluorite"}
+    lattice = lattices.get(tuple(n for n, _ in members))
+    if lattice is None:
+        return []
+    atoms = bulk(name, lattice, a=np.sqrt(2))
+    atoms.info["name"] = f"crystal {lattice} {name}"
+    return [atoms]

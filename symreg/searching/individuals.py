@@ -16,6 +16,7 @@ from symreg.language import Shape, Tree
 from symreg.language.canonical import nested, shaped, terms_of
 from symreg.language.operators import WEIGHT_COST
 from symreg.terms import Expression, Key, Term
+from symreg.terms.sharing import Sharing, sharing
 
 Arrays = Mapping[str, np.ndarray]
 """A population, or what else travels by name."""
@@ -29,6 +30,8 @@ class Candidate(NamedTuple):
     """As of individuals."""
     made: int = -1
     """Index of the operator that made it; -1 for none."""
+    moved: tuple[bool, ...] = ()
+    """Terms whose constants are to be fitted, the others being held; empty for all."""
 
 
 @dataclass(eq=False)
@@ -49,13 +52,15 @@ class Individual:
     """How many of the physical conditions of the gate it breaks."""
     made: int = -1
     """Index of the operator that made it in this generation; does not travel."""
-    complexity: int = field(init=False)
+    complexity: int = -1
+    """What ``complexity`` counts; of terms that share nothing unless given."""
     residuals: tuple[float, float, float] = field(init=False)
     """Equal for valid individuals whose fitted functions leave the same residuals."""
 
     def __post_init__(self) -> None:
         """Count its complexity, and round what tells residuals apart."""
-        self.complexity = complexity(self.coded_terms)
+        if self.complexity < 0:
+            self.complexity = complexity(self.coded_terms)
         one, two = self.fingerprint
         size = math.log(max(self.error, 1e-300)) if math.isfinite(self.error) else 0.0
         self.residuals = round(size, 3), round(one, 2), round(two, 2)
@@ -65,14 +70,28 @@ class Individual:
         return Expression(terms_from(self.coded_terms, keys), self.weights)
 
 
-def complexity(coded_terms: Iterable[CodedTerm]) -> int:
-    """Costs of all nodes, and two for each weight."""
-    return sum([coded.shape.cost + WEIGHT_COST for coded in coded_terms])
+def complexity(coded_terms: Iterable[CodedTerm], keys: Sequence[Key] = ()) -> int:
+    """Costs of all nodes, and two for each weight; a form counts once that ``keys`` share."""
+    if not may_share(keys):
+        return sum([coded.shape.cost + WEIGHT_COST for coded in coded_terms])
+    return shared(coded_terms, keys).complexity
 
 
-def n_fitted(coded_terms: Iterable[CodedTerm]) -> int:
-    """Fitted reals: weights, and constants in the trees."""
-    return sum([1 + coded.shape.n_constants for coded in coded_terms])
+def n_fitted(coded_terms: Iterable[CodedTerm], keys: Sequence[Key] = ()) -> int:
+    """Fitted reals: weights, and constants in the trees; one that ``keys`` share is one."""
+    if not may_share(keys):
+        return sum([1 + coded.shape.n_constants for coded in coded_terms])
+    return shared(coded_terms, keys).n_constants
+
+
+def may_share(keys: Sequence[Key]) -> bool:
+    """Whether a kind has several of these keys."""
+    return len({key.over for key in keys}) < len(keys)
+
+
+def shared(coded_terms: Iterable[CodedTerm], keys: Sequence[Key]) -> Sharing:
+    """What terms share."""
+    return sharing((keys[key], shape, own) for key, shape, own in coded_terms)
 
 
 def order_of(coded: CodedTerm) -> tuple[int, str, tuple[float, ...]]:
@@ -118,6 +137,7 @@ def to_arrays(population: Sequence[Individual]) -> dict[str, np.ndarray]:
         "born": np.array([i.born for i in population], dtype=np.int64),
         "screened": np.array([i.screened for i in population]),
         "violation": np.array([i.violation for i in population], dtype=np.int64),
+        "complexity": np.array([i.complexity for i in population], dtype=np.int64),
     }
 
 
@@ -125,12 +145,20 @@ def from_arrays(arrays: Arrays) -> list[Individual]:
     """Undo ``to_arrays``."""
     batch = Batch(**{name: arrays[name] for name in Batch._fields})
     weights, cuts = arrays["weights"].tolist(), pairwise(batch.term_start.tolist())
-    columns = (
-        arrays[name].tolist() for name in ("error", "fingerprint", "born", "screened", "violation")
-    )
+    names = "error", "fingerprint", "born", "screened", "violation", "complexity"
+    columns = (arrays[name].tolist() for name in names)
     return [
-        Individual(coded_terms, error, tuple(weights[low:high]), tuple(fingerprint), *rest)
-        for coded_terms, (low, high), error, fingerprint, *rest in zip(
+        Individual(
+            coded_terms,
+            error,
+            tuple(weights[low:high]),
+            tuple(fingerprint),
+            born,
+            screened,
+            violation,
+            complexity=size,
+        )
+        for coded_terms, (low, high), error, fingerprint, born, screened, violation, size in zip(
             decode(batch), cuts, *columns, strict=True
         )
     ]

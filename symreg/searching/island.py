@@ -19,7 +19,7 @@ from symreg.fit.projected.judging import DEPENDENT, FITTED
 from symreg.language import Tree
 from symreg.language.text import Nested
 from symreg.searching.gate import Gate
-from symreg.searching.individuals import Candidate, Individual, complexity, reduced_range, structure
+from symreg.searching.individuals import Candidate, Individual, reduced_range, structure
 from symreg.searching.selection import front, survivors, tournament, without_duplicates
 from symreg.searching.variation import Variation, VariationSettings
 from symreg.searching.variation.limits import is_sane
@@ -124,30 +124,40 @@ class Island:
     ) -> tuple[list[Individual], list[Candidate]]:
         """Valid individuals, and those of the rest that deserve another fit with fewer terms."""
         every = [candidate.coded_terms for candidate in candidates]
-        fits = self._fits(every, settings, self._bars(every, rivals))
+        moved = [c.moved or (True,) * len(c.coded_terms) for c in candidates]
+        some = moved if any(candidate.moved for candidate in candidates) else None
+        fits = self._fits(every, settings, self._bars(every, rivals), some)
         fitted, shorter = list[Individual](), list[Candidate]()
         starts, weights = fits.batch.term_start.tolist(), fits.weights.tolist()
         losses, prints = fits.losses.tolist(), fits.fingerprints.tolist()
         valid = np.isin(fits.outcomes, (FITTED, DEPENDENT)).tolist()
         spares = fits.spares.tolist()
-        for k, (coded_terms, (_, born, made)) in enumerate(
+        for k, (coded_terms, (_, born, made, _)) in enumerate(
             zip(fits.coded_terms(every), candidates, strict=True)
         ):
             if not (valid[k] and all(map(is_sane, coded_terms))):
                 continue
             own = tuple(weights[starts[k] : starts[k + 1]])
             if spares[k] >= 0 or 0.0 in own:
-                kept = [g for t, g in enumerate(coded_terms) if own[t] != 0 and t != spares[k]]
+                left = [t for t in range(len(own)) if own[t] != 0 and t != spares[k]]
+                kept = [coded_terms[t] for t in left]
                 if self.variation.is_whole(kept):
-                    shorter.append(Candidate(tuple(kept), born, made))
-                continue
+                    free = tuple([moved[k][t] for t in left]) if candidates[k].moved else ()
+                    shorter.append(Candidate(tuple(kept), born, made, free))
+                if 0.0 in own or not self.variation.lacks_some(kept):
+                    continue  # else it is the one term of a pair, which keeps its atoms apart
             size = math.sqrt(2 * losses[k]) or 1.0
             error = self.fitter.design.error(losses[k])
             screened = math.nan
             if not settings.on_all and self.fitter.is_direct(coded_terms):
                 error, screened = math.inf, error
             shape = prints[k][0] / size, prints[k][1] / size
-            fitted.append(Individual(coded_terms, error, own, shape, born, screened, made=made))
+            count = self.variation.complexity(coded_terms)
+            fitted.append(
+                Individual(
+                    coded_terms, error, own, shape, born, screened, made=made, complexity=count
+                )
+            )
         return fitted, shorter
 
     def _fits(
@@ -155,6 +165,7 @@ class Island:
         candidates: Sequence[Sequence[CodedTerm]],
         settings: FitSettings,
         bars: np.ndarray | None = None,
+        moved: Sequence[Sequence[bool]] | None = None,
     ) -> Fits:
         """Fits of a batch; where a crash is looked for, each candidate is fitted alone before."""
         if self.guard.record is not None:
@@ -162,7 +173,7 @@ class Island:
                 text = " and ".join(str(Tree(shape, values)) for _, shape, values in coded_terms)
                 self.guard.record.write_text(f"{named(coded_terms)}\n{text}\n", encoding="utf-8")
                 self.fitter.fit([coded_terms], settings)
-        return self.fitter.fit(candidates, settings, bars)
+        return self.fitter.fit(candidates, settings, bars, moved)
 
     def _bars(
         self, candidates: Sequence[Sequence[CodedTerm]], rivals: Sequence[Individual]
@@ -173,7 +184,8 @@ class Island:
         best = front(map(_by_screening, rivals))
         sizes = [i.complexity for i in best]
         losses = [np.inf, *(self.fitter.design.loss_of(HOPELESS * i.error) for i in best)]
-        return np.array([losses[bisect_right(sizes, complexity(c))] for c in candidates])
+        counts = map(self.variation.complexity, candidates)
+        return np.array([losses[bisect_right(sizes, count)] for count in counts])
 
     def chosen(
         self, population: Sequence[Individual], fitted: Sequence[Individual]
@@ -211,9 +223,11 @@ class Island:
         broken = self.gate.broken(individual.expression(self.fitter.design.keys))
         return replace(individual, violation=len(broken))
 
-    def polished(self, individuals: Sequence[Individual]) -> list[Individual]:
-        """Individuals with their constants fitted to all training labels, as well as can be."""
-        found = self.fit([Candidate(i.coded_terms, i.born) for i in individuals], POLISH)
+    def polished(
+        self, individuals: Sequence[Individual], settings: FitSettings = POLISH
+    ) -> list[Individual]:
+        """Individuals with all their constants fitted to all training labels."""
+        found = self.fit([Candidate(i.coded_terms, i.born) for i in individuals], settings)
         known = {structure(i.coded_terms): i.screened for i in individuals}
         for individual in found:
             if self.fitter.is_direct(individual.coded_terms):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from symreg.language import parse
+from symreg.language.operators import PRODUCTS
 from symreg.language.text import TRIPLET
+from symreg.language.tree import nodes
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS
 from symreg.terms.term import Key, Term
 
@@ -193,10 +195,91 @@ def known_forms(
 
 
 def terms_of_form(form: Form, keys: Sequence[Key]) -> tuple[Term, ...]:
-    """The terms of a form for every pair of species, each with constants of its own."""
+    """The terms of a form for every key, with the same constants: they are tied.
+
+    Functions of sums are over the neighbours of all species that pairs have: those of another than
+    the centre's have a weight of their own, as in alloys of Gupta's and of Finnis and Sinclair's.
+    """
     texts = {PAIRS: form.terms, TRIPLETS: form.triplets, FUNCTION: form.embedded}
-    return tuple(
-        Term.at(key, key.parse(text, form.start))
-        for key in keys
-        for text in texts.get(key.over, ())
-    )
+    found = []
+    for key in keys:
+        for text in texts.get(key.over, ()):
+            whole = _over_all(text, key.centre, keys) if key.is_function else text
+            found.append(Term.at(key, key.parse(whole, form.start)))
+    return tuple(found)
+
+
+def untied(terms: Sequence[Term]) -> Iterator[tuple[str, tuple[Term, ...]]]:
+    """Versions of a form whose terms have tied constants: with more of them, told in words.
+
+    Those of the cosine are the own ones of each key, or all are. There are none where each kind has
+    one key, or where there are no constants.
+    """
+    keys = {term.key for term in terms}
+    if len({key.over for key in keys}) == len(keys) or not any(term.constants for term in terms):
+        return
+    by_angle = _apart(terms, _angular)
+    if by_angle != terms:
+        yield "angles of each key", by_angle
+    yield "constants of each key", _apart(terms, lambda term: range(len(term.constants)))
+
+
+_STEP = 0.01
+"""Relative difference between the starting values of constants that are not tied."""
+
+
+def _apart(terms: Sequence[Term], chosen: Callable[[Term], Iterable[int]]) -> tuple[Term, ...]:
+    """Terms whose chosen constants differ from key to key, and so are not tied."""
+    keys: dict[str, list[Key]] = {}
+    found = []
+    for term in terms:
+        of_kind, constants = keys.setdefault(term.key.over, []), list(term.constants)
+        if term.key not in of_kind:
+            of_kind.append(term.key)
+        for n in chosen(term):
+            constants[n] *= 1.0 + _STEP * of_kind.index(term.key)
+        found.append(term.with_constants(constants))
+    return tuple(found)
+
+
+def _angular(term: Term) -> set[int]:
+    """Which constants stand in the angular factor of a product."""
+    root = term.tree.root
+    if term.key.over != TRIPLETS or root[0] not in PRODUCTS:
+        return set()
+    return {node[1] for node in nodes(root[-1]) if node[0] == "const"}
+
+
+def _over_all(text: str, centre: str, keys: Sequence[Key]) -> str:
+    """A function of sums in which those over neighbours are over all species.
+
+    >>> _over_all("sqrt(sum(x^-6))", "Ni", [Key.of("Cu", "Ni"), Key.of("Ni", "Ni")])
+    'sqrt((sum(x^-6) + 1.01*sum_Cu(x^-6)))'
+    """
+    pairs = [set(key.species) for key in keys if key.over == PAIRS]
+    species = sorted(set().union(*pairs))
+    others = [one for one in species if one != centre and {one, centre} in pairs]
+    if not others:
+        return text
+    found, rest = "", text
+    while (start := rest.find("sum(")) >= 0:
+        end = _closing(rest, start + len("sum"))
+        summand = rest[start + len("sum(") : end]
+        sums = [f"sum({summand})"] * ({centre} in pairs)
+        for other in others:
+            number = 1 + species.index(centre) * len(species) + species.index(other)
+            weight = f"{1.0 + _STEP * number:g}*" if sums else ""
+            sums.append(f"{weight}sum_{other}({summand})")
+        found += f"{rest[:start]}({' + '.join(sums)})"
+        rest = rest[end + 1 :]
+    return found + rest
+
+
+def _closing(text: str, start: int) -> int:
+    """Where the parenthesis closes that opens at a place."""
+    depth = 0
+    for place in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[place], 0)
+        if depth == 0:
+            return place
+    raise ValueError(f"a parenthesis is left open in {text}")

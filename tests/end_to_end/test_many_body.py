@@ -17,8 +17,9 @@ import symreg
 from symreg import files
 from symreg.formula import FormulaCalculator
 from symreg.runs import RunFolder
+from symreg.runs.pipeline.cautions import cautions
 from symreg.runs.pipeline.delivery import formula
-from symreg.runs.pipeline.preparation import baselines, cautions, prepare
+from symreg.runs.pipeline.preparation import baselines, prepare
 from symreg.terms import Expression, expression_of
 
 

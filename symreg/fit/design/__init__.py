@@ -5,6 +5,7 @@ The matrix of that map is reduced structure by structure by tall-skinny QR decom
 candidate's error over all data costs a product with a small matrix, however many structures.
 """
 
+from symreg.fit.design.blocks import block_errors
 from symreg.fit.design.build import build_design, load_or_build_design
 from symreg.fit.design.design import Design, Problem, triangle
 from symreg.fit.design.products import product_floors
@@ -12,6 +13,7 @@ from symreg.fit.design.products import product_floors
 __all__ = [
     "Design",
     "Problem",
+    "block_errors",
     "build_design",
     "load_or_build_design",
     "product_floors",

@@ -36,9 +36,9 @@ MOST_NEIGHBOURS = 200
 SMOOTHNESS = 0.5
 """Functions that pass the tail test have coefficients that fall at least like this to the power of
 their degree, in every coordinate."""
-NEGLIGIBLE = 3e-8
+NEGLIGIBLE, NEGLIGIBLE_OF_MANY = 3e-8, 1e-6
 """Combinations of such coefficients that move the labels less than this part of what the strongest
-combination does are left out."""
+combination does are left out. With the fewer nodes the rest is less than what these tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,14 @@ class TripletGrid(NodeGrid):
         return grids
 
     @property
+    def is_fine(self) -> bool:
+        """Whether it has the nodes of one element."""
+        return self.n_radial >= NODES[0]
+
+    @property
     def tail_allowed(self) -> float:
         """Largest relative tail of functions that it resolves."""
-        return TAIL_ALLOWED if self.n_radial >= NODES[0] else TAIL_ALLOWED_OF_MANY
+        return TAIL_ALLOWED if self.is_fine else TAIL_ALLOWED_OF_MANY
 
     @cached_property
     def nodes(self) -> tuple[Integers, Integers]:
@@ -165,7 +170,8 @@ class TripletGrid(NodeGrid):
                 "no atom has two neighbours within [terms] r_cut_three_body, so there are no "
                 "triplets; make it larger, or set three_body = false"
             )
-        kept = turned[sizes > NEGLIGIBLE * sizes[0]]
+        least = NEGLIGIBLE if self.is_fine else NEGLIGIBLE_OF_MANY
+        kept = turned[sizes > least * sizes[0]]
         combinations = np.linalg.solve(smooth.T, kept.T)
         return replace(self, combinations=np.ascontiguousarray(combinations)), smooth @ kept.T
 

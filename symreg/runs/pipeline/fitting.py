@@ -19,7 +19,8 @@ from symreg.language import Tree, parse
 from symreg.potential import Potential
 from symreg.records import ALL
 from symreg.runs.pipeline.delivery import agrees, formula, measured, member_record
-from symreg.runs.pipeline.preparation import Prepared, doubts, prepare
+from symreg.runs.pipeline.floors import doubts
+from symreg.runs.pipeline.preparation import Prepared, prepare
 from symreg.runs.records import TRAINING, FloorRecord, MemberRecord
 from symreg.runs.trust import told, worse_in_words
 from symreg.terms import Expression, Term

@@ -12,6 +12,7 @@ from typing import ClassVar
 from symreg.config import Settings
 from symreg.files import counted
 from symreg.runs.pipeline import seeds
+from symreg.runs.pipeline.floors import importance
 from symreg.runs.pipeline.pace import automatic_generations
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.runs.pipeline.stopping import Tell
@@ -56,8 +57,16 @@ class Evolution:
 
     def preload(self, prepared: Prepared, source: Source) -> Preload:
         """Work of every worker before its first task: it reads the design."""
-        settings = island_settings(self.settings, self.generations(prepared))
-        return partial(kept, backfitting_from, source, settings)
+        return partial(kept, backfitting_from, source, self._islands(prepared))
+
+    def _islands(self, prepared: Prepared) -> IslandSettings:
+        """Settings of its islands."""
+        return island_settings(
+            self.settings,
+            self.generations(prepared),
+            len(prepared.design.pair_keys),
+            importance(prepared),
+        )
 
     def states(
         self,
@@ -75,7 +84,7 @@ class Evolution:
         beginning = []
         if state is None:
             beginning = [*seeds.of_known_forms(prepared), *seeds.of_another_run(prepared)]
-        settings = island_settings(self.settings, self.generations(prepared))
+        settings = self._islands(prepared)
         fitter, gate = prepared.fitter, prepared.gate
         islands = Islands(
             prepared.design, settings, beginning, crew, source, fitter, gate, deadline
@@ -83,10 +92,17 @@ class Evolution:
         return islands.search(state)
 
 
-def island_settings(settings: Settings, generations: int = 10) -> IslandSettings:
+MOST_NONLINEAR = 16, 52
+"""Largest number of nonlinear constants for each pair of species, and for all of them."""
+
+
+def island_settings(
+    settings: Settings, generations: int = 10, pairs: int = 1, likely: tuple[float, ...] = ()
+) -> IslandSettings:
     """Settings of islands, evolution and variation that a run file holds.
 
-    Epochs have so many ``generations`` where the file leaves their number to the data.
+    Epochs have so many ``generations`` where the file leaves their number to the data, which hold
+    so many ``pairs`` of species; ``likely`` is how likely each key is given new forms.
     """
     search, given = settings.search, settings.search.generations_per_epoch
     return IslandSettings(
@@ -95,10 +111,13 @@ def island_settings(settings: Settings, generations: int = 10) -> IslandSettings
         seed=search.seed,
         evolution=EvolutionSettings(population_size=search.population_size),
         variation=VariationSettings(
-            max_complexity=settings.terms.max_complexity,
+            max_complexity=settings.terms.complexity_for(pairs),
+            max_nonlinear=min(MOST_NONLINEAR[0] * pairs, MOST_NONLINEAR[1]),
             max_constants=settings.terms.max_constants,
             max_sums=settings.terms.max_sums,
             general=settings.terms.three_body == "general",
+            shared=settings.terms.shared,
+            importance=likely,
         ),
     )
 

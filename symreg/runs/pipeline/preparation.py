@@ -12,7 +12,13 @@ from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
 from symreg.files import counted
-from symreg.fit.design import Design, build_design, load_or_build_design, product_floors
+from symreg.fit.design import (
+    Design,
+    block_errors,
+    build_design,
+    load_or_build_design,
+    product_floors,
+)
 from symreg.fit.design.cost import GB, Tell
 from symreg.fit.errors import label_sizes
 from symreg.fit.exact import ExactPath
@@ -21,14 +27,13 @@ from symreg.fit.projected.fitter import AS_IT_IS, Fitter
 from symreg.fit.rows import Labelled
 from symreg.fit.rows.rows import peak_size, screening_order
 from symreg.records import UNITS, ProductFloor, SplitErrors
-from symreg.runs.records import Baseline, FloorRecord
-from symreg.runs.trust import floor_doubts, rank_doubts, told
+from symreg.runs.records import Baseline
 from symreg.searching.gate import Gate
 from symreg.searching.tasks import gate_of
 from symreg.structures import SPLITS, DataReport, Structures, read_structures
-from symreg.structures.neighbours import nearest_neighbour_mean
-from symreg.terms import Expression, Term
-from symreg.terms.known import Form, known_forms, terms_of_form
+from symreg.structures.neighbours import closest_distances, nearest_neighbour_mean
+from symreg.terms import Expression, Key, Term
+from symreg.terms.known import Form, known_forms, terms_of_form, untied
 from symreg.terms.lengths import Lengths
 
 
@@ -87,6 +92,12 @@ class Prepared:
             return product_floors(self.design)
 
     @cached_property
+    def blocks(self) -> dict[str, float]:
+        """What each key brings to the floor, see ``block_errors``."""
+        with threadpool_limits(1):
+            return block_errors(self.design)
+
+    @cached_property
     def labels(self) -> dict[str, SplitErrors]:
         """Root mean squares of labels by split and group, beside which errors are told."""
         return label_sizes(self.structures)
@@ -96,6 +107,11 @@ class Prepared:
         """Known forms that can be fitted to these data."""
         cutoffs = [cutoff.kind for cutoff in self.lengths.every_cutoff]
         return known_forms(self.design.keys, cutoffs, self.lengths.r0)
+
+    @cached_property
+    def known(self) -> list[tuple[Form, str, Expression, float]]:
+        """Known forms with the names of their versions, their fits and losses."""
+        return [(form, *fit) for form in self.forms for fit in fits_of(self, form)]
 
     @cached_property
     def spread(self) -> float:
@@ -153,7 +169,8 @@ def prepare(
     r0 = nearest_neighbour_mean(train) if isinstance(terms.r0, str) else float(terms.r0)
     fixed_e0 = _fixed_e0(settings, report)
     build = build_design if design_file is None else partial(load_or_build_design, design_file)
-    lengths = Lengths(terms.cutoff_function, terms.cutoff_function_three_body, r0)
+    lengths = terms.lengths(r0)
+    _check_cutoffs(train, lengths)
     with threadpool_limits(1):
         design = build(
             structures,
@@ -166,9 +183,45 @@ def prepare(
             tell=tell,
         )
         _check_labels(settings, structures, design, lengths, tell)
+        if missing := [key for key in lengths.cutoffs if Key.read(key) not in design.keys]:
+            raise ValueError(
+                f"[terms.cutoffs] {missing[0]}: no training structure has such atoms within that "
+                "distance, so there are no terms of theirs; leave it out, or make it larger"
+            )
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
     return Prepared(settings, structures, report, design.within(lengths), fixed_e0, design)
+
+
+def _check_cutoffs(train: Structures, lengths: Lengths) -> None:
+    """Refuse cutoffs of pairs and triplets that training lacks, before it is projected."""
+    closest = closest_distances(train, lengths.reach) if lengths.cutoffs else {}
+    for text, cutoff in lengths.cutoffs.items():
+        centre, *near = Key.read(text).species
+        for symbol in (centre, *near):
+            if symbol not in train.species:
+                raise ValueError(
+                    f"[terms.cutoffs] {text}: the data hold no {symbol}; there are "
+                    f"{', '.join(train.species)}"
+                )
+        for other in near:
+            shortest = closest.get(ordered_pair(centre, other), np.inf)
+            if not shortest < cutoff.r_cut:
+                found = (
+                    f"they come within {shortest:.4g} Å"
+                    if np.isfinite(shortest)
+                    else f"none are within {lengths.reach:g} Å"
+                )
+                raise ValueError(
+                    f"[terms.cutoffs] {text} = {cutoff.r_cut:g}: of {centre} and {other} in "
+                    f"training {found}; make it larger, or leave it out"
+                )
+
+
+def ordered_pair(one: str, other: str) -> tuple[str, str]:
+    """Two species in order of the alphabet."""
+    first, second = sorted((one, other))
+    return first, second
 
 
 def _check_labels(
@@ -205,61 +258,6 @@ def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None
     return {name: float(known[name] or 0.0) for name in report.species}
 
 
-def cautions(prepared: Prepared) -> list[str]:
-    """Warnings of what these settings cannot promise."""
-    found, kind, edge = [], prepared.lengths.cutoff.kind, f"{prepared.lengths.cutoff.r_cut:g} Å"
-    if kind == "none":
-        found.append(f'cutoff = "none" truncates the formula: energies and forces jump at {edge}')
-    if prepared.design.many_body and kind in ("poet", "cosine"):
-        found.append(
-            f'cutoff = "{kind}" has one continuous derivative: a root of a sum makes forces jump '
-            f"at {edge}; septic does not"
-        )
-    return found
-
-
-def floor_lines(prepared: Prepared) -> list[str]:
-    """The floor in words, and what general and separable three-body terms add if asked for."""
-    design = prepared.design
-    lines = [f"{design.pair_floor.error:.4g}: the lowest error of any smooth pair terms"]
-    if grids := design.triplet_grids:
-        radius = f"{max(grid.cutoff.r_cut for grid in grids):g} Å"
-        forces = design.floor.rmse["train"].beside(prepared.labels["train"]).forces
-        shown = "" if forces is None else f", training forces {told('forces', forces)}"
-        if prepared.lowest_floor != design.floor.error:
-            shown = f" ({design.floor.error_coarser:.2g} on a coarser grid: too few data to tell)"
-        lines.append(f"{design.floor.error:.4g} with three-body terms up to {radius}{shown}")
-        errors = ", ".join(f"{floor.error:.4g}" for floor in prepared.products)
-        lines += [f"{errors} with one, two, three separable products"] * bool(errors)
-    if design.many_body:
-        lines.append("of many-body terms is not known: they may go below")
-    return lines
-
-
-def floor_record(prepared: Prepared) -> FloorRecord:
-    """The floors of the data and known forms fitted to them."""
-    triplets = bool(prepared.design.triplet_grids)
-    record = FloorRecord(
-        **vars(prepared.design.floor),
-        pair=prepared.design.pair_floor if triplets else None,
-        products=prepared.products if triplets else None,
-        baselines=baselines(prepared),
-    )
-    return replace(record, doubts=tuple(doubts(prepared, record)))
-
-
-def doubts(prepared: Prepared, record: FloorRecord) -> Iterator[str]:
-    """Say what is wrong with the floor."""
-    design, lowest = prepared.design, record.lowest()
-    if lowest.train is not None:
-        lowest = lowest._replace(train=lowest.train.beside(prepared.labels["train"]))
-    yield from floor_doubts(lowest, design.loss)
-    columns = design.training.matrix[:, : design.n_pair_values]
-    sizes = np.linalg.norm(columns, axis=0)
-    rank = int(np.linalg.matrix_rank(columns / np.where(sizes > 0, sizes, 1.0)))
-    yield from rank_doubts(rank, design.n_pair_values, design.n_labels)
-
-
 def label_line(prepared: Prepared) -> str:
     """Root mean squares of the training labels in words, which errors are to be compared with."""
     known = prepared.labels["train"].by_quantity().items()
@@ -269,19 +267,30 @@ def label_line(prepared: Prepared) -> str:
 
 def baselines(prepared: Prepared) -> dict[str, Baseline]:
     """Known forms fitted to the data, by name; one that the grid cannot resolve is left out."""
-    found = {}
-    for form in prepared.forms:
-        expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
-        if np.isfinite(loss):
-            found[form.name] = Baseline(
-                complexity=expression.complexity,
-                n_constants=expression.n_constants,
-                error=prepared.design.error(loss),
-                expression=expression.text(),
-                terms=expression,
-                source=form.source,
-            )
-    return found
+    return {
+        name: Baseline(
+            complexity=expression.complexity,
+            n_constants=expression.n_constants,
+            error=prepared.design.error(loss),
+            expression=expression.text(),
+            terms=expression,
+            source=form.source,
+        )
+        for form, name, expression, loss in prepared.known
+        if np.isfinite(loss)
+    }
+
+
+def fits_of(prepared: Prepared, form: Form) -> Iterator[tuple[str, Expression, float]]:
+    """Fits of a known form and their losses: with tied constants, from where others are untied."""
+    expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
+    freer = list(untied(expression.terms))
+    yield f"{form.name}, constants of all keys" if freer else form.name, expression, loss
+    for words, terms in freer:
+        found = prepared.fitter.refit(terms, AS_IT_IS)
+        if not (np.isfinite(loss) and np.isfinite(found[1])):
+            found = best_fit(prepared, terms)
+        yield f"{form.name}, {words}", *found
 
 
 STARTS = (1.0, 0.8, 1.25, 0.6, 1.6)

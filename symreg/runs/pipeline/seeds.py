@@ -10,10 +10,11 @@ import numpy as np
 from symreg.config import Settings, TermSettings
 from symreg.fit.programs.batch import CodedTerm
 from symreg.runs import open_run
-from symreg.runs.pipeline.preparation import Prepared, best_fit
+from symreg.runs.pipeline.preparation import Prepared
 from symreg.searching.individuals import coded_terms_of, complexity, n_fitted
-from symreg.terms.known import terms_of_form
-from symreg.terms.term import sums_in
+from symreg.searching.variation.limits import n_sums
+from symreg.terms import Key
+from symreg.terms.kinds import PAIRS
 
 
 def check(settings: Settings) -> None:
@@ -44,16 +45,20 @@ def of_another_run(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
                 f"{prepared.lengths.r0:.8g} Å; set [terms] r0 = {member.record.r0!r}"
             )
         coded_terms = coded_terms_of(member.record.terms.terms, prepared.design.keys)
-        if coded_terms and is_within(settings.terms, coded_terms):
+        if coded_terms and is_within(settings.terms, coded_terms, prepared.design.keys):
             found.append(coded_terms)
     return found
 
 
-def is_within(terms: TermSettings, coded_terms: Sequence[CodedTerm]) -> bool:
-    """Whether a formula keeps to the limits of a run file."""
-    few = terms.max_constants is None or n_fitted(coded_terms) <= terms.max_constants
-    sums = max((len(list(sums_in(coded.shape.root))) for coded in coded_terms), default=0)
-    return few and sums <= terms.max_sums and complexity(coded_terms) <= terms.max_complexity
+def is_within(
+    terms: TermSettings, coded_terms: Sequence[CodedTerm], keys: Sequence[Key] = ()
+) -> bool:
+    """Whether a formula keeps to the limits of a run file; ``keys`` are those of the design."""
+    pairs = max(sum(key.over == PAIRS for key in keys), 1)
+    few = terms.max_constants is None or n_fitted(coded_terms, keys) <= terms.max_constants
+    sums = max((n_sums(coded.shape.root) for coded in coded_terms), default=0)
+    short = complexity(coded_terms, keys) <= terms.complexity_for(pairs)
+    return few and sums <= terms.max_sums and short
 
 
 def of_known_forms(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
@@ -61,10 +66,10 @@ def of_known_forms(prepared: Prepared) -> list[tuple[CodedTerm, ...]]:
     if not prepared.settings.terms.library_seeds:
         return []
     found, general = [], prepared.settings.terms.three_body == "general"
-    for form in prepared.forms:
+    keys = prepared.design.keys
+    for form, _, expression, loss in prepared.known:
         if form.is_seed and (general or form.is_separable):
-            expression, loss = best_fit(prepared, terms_of_form(form, prepared.design.keys))
-            coded_terms = coded_terms_of(expression.terms, prepared.design.keys)
-            if np.isfinite(loss) and is_within(prepared.settings.terms, coded_terms):
+            coded_terms = coded_terms_of(expression.terms, keys)
+            if np.isfinite(loss) and is_within(prepared.settings.terms, coded_terms, keys):
                 found.append(coded_terms)
     return found

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 
 from symreg.language.canonical import X, build
+from symreg.language.operators import PRODUCTS
 from symreg.language.text import Nested
 from symreg.language.tree import operands
 from symreg.searching.randomness import random
@@ -41,13 +42,13 @@ def _places(tree: Nested, context: str, path: Path = ()) -> Iterator[tuple[Path,
     op = tree[0]
     if op in ("const", "int"):
         return
-    if op != "product":
+    if op not in PRODUCTS:
         yield path, context
     first = len(tree) - len(operands(tree))
     for k, operand in enumerate(operands(tree), first):
         inner = _context(tree[1][0]) if op == "sum" else context
-        if op == "product":
-            inner = RADIAL if k == 1 else ANGULAR
+        if op in PRODUCTS:
+            inner = RADIAL if k < len(tree) - 1 else ANGULAR
         yield from _places(operand, inner, (*path, k))
 
 

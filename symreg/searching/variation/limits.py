@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +12,8 @@ from symreg.fit.programs.batch import CodedTerm
 from symreg.language import Shape
 from symreg.language.operators import OPERATORS
 from symreg.language.text import Nested
-from symreg.language.tree import operands
+from symreg.language.tree import mapped, operands
+from symreg.terms.kinds import adjective_of
 from symreg.terms.term import sums_in
 
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
@@ -37,6 +39,22 @@ class VariationSettings:
     """Sums in one function of sums."""
     general: bool = False
     """Whether three-body functions need not be separable."""
+    shared: str = "auto"
+    """Whether several keys have forms in common: ``auto``, ``never`` or ``always``."""
+    importance: tuple[float, ...] = ()
+    """How likely each key is given a new form, relative to others; alike unless given."""
+
+
+def too_tight(
+    settings: VariationSettings, exceeded: Sequence[Collection[str]], overs: Collection[str]
+) -> str:
+    """Words for limits within which there is hardly any formula; ``exceeded`` are those of many."""
+    # The limit that alone kept most away is the one to change.
+    limit, size = f"max_complexity is {settings.max_complexity}", "is as short as that"
+    if exceeded.count({"max_constants"}) > exceeded.count({"max_complexity"}):
+        limit, size = f"max_constants is {settings.max_constants}", "has as few constants"
+    kinds = " and ".join(sorted(map(adjective_of, overs)))
+    return f"[terms] {limit}: hardly any formula of {kinds} terms {size}; make it larger"
 
 
 def is_sane(coded: CodedTerm) -> bool:
@@ -72,9 +90,21 @@ STEEPEST_EMBEDDING = 4
 
 def is_embedding(tree: Nested, most: int, overs: Collection[str]) -> bool:
     """Whether a function of so many sums, over some of ``overs``, is finite for an atom alone."""
-    found = list(sums_in(tree))
-    allowed = all(node[1][0] in overs for node in found)
-    return allowed and 0 < len(found) <= most and math.isfinite(_alone(tree))
+    allowed = all(node[1][0] in overs for node in sums_in(tree))
+    return allowed and 0 < n_sums(tree) <= most and math.isfinite(_alone(tree))
+
+
+def n_sums(tree: Nested) -> int:
+    """Sums in a function; those of one shape over neighbours of several species count as one."""
+    heads: dict[Nested, Counter[Nested]] = {}
+    for _, head, summand in sums_in(tree):
+        heads.setdefault((head[0], _numbered(summand)), Counter())[head] += 1
+    return sum(max(counts.values()) for counts in heads.values())
+
+
+def _numbered(tree: Nested) -> Nested:
+    """A form without the values of its constants."""
+    return ("const", 0) if tree[0] == "const" else mapped(tree, _numbered)
 
 
 def _alone(tree: Nested) -> float:

@@ -4,75 +4,64 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from deap import gp
 
 from symreg.arrays import Floats
 from symreg.fit.programs.batch import CodedTerm, fits
-from symreg.language.canonical import build, shaped, terms_of, valued
+from symreg.language.canonical import build, shaped, terms_of
+from symreg.language.operators import PRODUCTS
 from symreg.language.text import ONE, Nested
-from symreg.language.tree import mapped, operands
-from symreg.searching.individuals import Candidate, Individual, complexity, n_fitted, order_of
+from symreg.searching.individuals import (
+    Candidate,
+    Individual,
+    complexity,
+    may_share,
+    n_fitted,
+    order_of,
+)
 from symreg.searching.randomness import random
+from symreg.searching.variation.exchange import BY_KEY, crossed_by_key, exchanged
 from symreg.searching.variation.extension import extend
-from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane
+from symreg.searching.variation.kin import (
+    Draft,
+    Kin,
+    directed,
+    draft,
+    neighbours,
+    of_alike,
+    over_all_species,
+    summed_over,
+)
+from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane, too_tight
 from symreg.searching.variation.mutations import MUTATIONS_OF_TREES, limit
-from symreg.searching.variation.rates import MUTATIONS, OPERATORS
+from symreg.searching.variation.parts import (
+    heads_of,
+    radial_parts,
+    radials,
+    with_radial_part,
+)
+from symreg.searching.variation.rates import BETWEEN_KEYS, MUTATIONS, OPERATORS
 from symreg.searching.variation.trees import Trees
 from symreg.searching.variation.types import Angular, Atomic, Radial, Separable, Triplet
 from symreg.terms import Key
-from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of, kinds
+from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, kinds
 from symreg.terms.term import sums_in
 
 MOST_TRIES = 400
 """Random individuals made for each that is within the limits; beyond it there are none."""
+ALL_SPECIES = 0.5
+"""Fraction of random functions whose sums are over neighbours of all species."""
+HELD = 0.8
+"""Fraction of offspring of several keys in which constants of old terms are held: fits of one key
+cost a fraction of those of all."""
 _ROOTS = {FUNCTION: Atomic, TRIPLETS: Triplet}
 """Types of trees that are no products, by what they are over; elsewhere they are radial."""
 _CHANGE = {row.name: row.change for row in MUTATIONS_OF_TREES}
-
-
-class Draft(NamedTuple):
-    """A term that was changed or made: not yet canonical, of a key that may not be its own."""
-
-    key: int
-    tree: Nested
-
-
-def draft(coded: CodedTerm | Draft) -> Draft:
-    """A term to be changed."""
-    if isinstance(coded, Draft):
-        return coded
-    return Draft(coded.key, valued(coded.shape, coded.constants))
-
-
-def radial_parts(tree: Nested) -> list[Nested]:
-    """Radial factor of a product, or those of what neighbour sums sum."""
-    if tree[0] == "product":
-        return [tree[1]]
-    return [_radial(node[2]) for node in sums_in(tree)]
-
-
-def _radial(summand: Nested) -> Nested:
-    """The function of the distance in what is summed."""
-    radial: Nested = summand[1] if summand[0] == "product" else summand
-    return radial
-
-
-def with_radial_part(tree: Nested, old: Nested, new: Nested) -> Nested:
-    """The term with another of its radial parts."""
-    if tree[0] == "product":
-        return ("product", new, tree[2])
-    if tree[0] == "sum":
-        if tree[2] == old:
-            return build("sum", tree[1], new)
-        if tree[2][:2] == ("product", old):
-            return build("sum", tree[1], ("product", new, tree[2][2]))
-        return tree
-    if not operands(tree):
-        return tree
-    return build(*mapped(tree, lambda u: with_radial_part(u, old, new)))
+_BETWEEN_KEYS = frozenset(name for name, _ in BETWEEN_KEYS)
+_SPLITTING = ("point", "subtree", "exponent", "shift", "limit", "extend", "factor")
+"""Mutations that give one key a form of its own."""
 
 
 class Variation:
@@ -100,13 +89,16 @@ class Variation:
     ) -> None:
         self.settings, self.keys, self.loans = settings, tuple(keys), tuple(loans)
         there = {key.over for key in keys} - {PAIRS}
-        self.trees = Trees(x_range, [PAIRS, *(k.over for k in kinds() if k.over in there)])
+        summed = [PAIRS, *(k.over for k in kinds() if k.over in there)]
+        unlike = any(key.is_unlike for key in keys)
+        self.trees = Trees(x_range, summed, heads_of(keys), unlike)
         self._choice = [k for k, key in enumerate(keys) if overs is None or key.over in overs]
+        self.kin = Kin(keys, self._choice, settings.shared)
+        self._sharing = self.keys if may_share(self.keys) else ()
         self._overs = {self.keys[k].over for k in self._choice}
-        pairs = [k for k in self._choice if self.keys[k].over == PAIRS]
-        self._needed = frozenset(pairs or range(len(self.keys)))
-        """Keys of which a whole individual has one."""
-        self._place = {self.keys[k].over: k for k in reversed(range(len(self.keys)))}
+        self._needed = frozenset(k for k in self._choice if self.keys[k].over == PAIRS)
+        """Keys of which a whole individual has a term each."""
+        self._number = {key: k for k, key in enumerate(self.keys)}
 
     def random(self, count: int, rng: np.random.Generator) -> list[tuple[CodedTerm, ...]]:
         """Random individuals; a ``ValueError`` says which limit hardly any is within."""
@@ -119,29 +111,41 @@ class Variation:
                 if len(found) == count:
                     return found
             exceeded = [self._exceeded(self._split(self._drawn())) for _ in range(MOST_TRIES)]
-        # The limit that alone kept most away is the one to change.
-        limit, size = f"max_complexity is {self.settings.max_complexity}", "is as short as that"
-        if exceeded.count({"max_constants"}) > exceeded.count({"max_complexity"}):
-            limit, size = f"max_constants is {self.settings.max_constants}", "has as few constants"
-        raise ValueError(
-            f"[terms] {limit}: hardly any formula of "
-            f"{' and '.join(sorted(map(adjective_of, self._overs)))} terms {size}; make it larger"
-        )
+        raise ValueError(too_tight(self.settings, exceeded, self._overs))
 
     def _drawn(self) -> list[Draft]:
         """Random terms: one to three, or one or two of each kind."""
         if len(self._overs) > 1:
-            keys = [key for key in self._choice for _ in range(random.choice((1, 1, 2)))]
+            by_kind = {self.keys[k].over: k for k in reversed(self._choice)}
+            kinds_ = sorted(by_kind.values())
+            keys = [key for key in kinds_ for _ in range(random.choice((1, 1, 2)))]
+            families = [[key, *self.kin.others(key)] for key in keys]
+            keys = [self._chosen(family) if len(family) > 1 else family[0] for family in families]
         else:
-            keys = random.choices(self._choice, k=random.choice((1, 2, 2, 3)))
-        return [self._random_draft(key) for key in keys]
+            count = random.choice((1, 2, 2, 3))
+            keys = random.choices(self._choice, self._likely(self._choice), k=count)
+        return [one for key in keys for one in self.kin.spread(self._random_draft(key))]
+
+    def _likely(self, keys: Sequence[int]) -> list[float] | None:
+        """How likely some keys are given a new form; None where all are alike."""
+        importance = self.settings.importance
+        return [importance[k] for k in keys] if importance else None
+
+    def _chosen(self, keys: Sequence[int]) -> int:
+        """One of some keys, the likelier the more it is said to matter."""
+        likely = self._likely(keys)
+        chosen: int = random.choices(keys, likely)[0] if likely else random.choice(keys)
+        return chosen
 
     @property
     def base_rates(self) -> Floats:
         """Rates of ``OPERATORS`` before anything is known of what they yield; they sum to 1."""
         crossover, rate_of = self.settings.crossover_rate, dict(MUTATIONS)
+        if self.kin.any and self.settings.shared != "never":
+            rate_of |= dict(BETWEEN_KEYS)
         mutations = np.array([rate_of.get(name, 0.0) for name in OPERATORS[1:]])
-        return np.array([crossover, *((1 - crossover) * mutations / mutations.sum())])
+        total = mutations[mutations > 0].sum()
+        return np.array([crossover, *((1 - crossover) * mutations / total)])
 
     def vary(
         self, parents: Sequence[Individual], rng: np.random.Generator, rates: Floats | None = None
@@ -162,15 +166,30 @@ class Variation:
                     child, born = self._mutate(one.coded_terms, OPERATORS[made]), one.born
                 tidy = self._tidy(child)
                 if tidy:
-                    offspring.append(Candidate(tidy, born, made))
+                    offspring.append(Candidate(tidy, born, made, self._moved(tidy, one)))
         return offspring
 
+    def _moved(self, child: Sequence[CodedTerm], parent: Individual) -> tuple[bool, ...]:
+        """Terms whose constants are fitted: where there are many keys mostly those that are new."""
+        if not self._sharing or random.random() >= HELD:
+            return ()
+        known = set(parent.coded_terms)
+        found = tuple([coded not in known for coded in child])
+        return found if any(found) else ()
+
     def _tidy(self, coded_terms: Sequence[CodedTerm | Draft]) -> tuple[CodedTerm, ...]:
-        """Canonical order without duplicates; empty when a limit is broken."""
+        """Canonical order without duplicates; empty when a limit is broken.
+
+        A key of pairs without a term has a copy of another's.
+        """
         split = self._split(coded_terms)
+        if not self._needed <= {coded.key for coded in split}:
+            split |= self._split(self.kin.lacking(split, self._needed))
+        if self.settings.shared == "always":
+            split = {coded: split.get(coded, False) for coded in self.kin.levelled([*split])}
         if not self.is_whole(split) or len(split) > self.settings.max_terms * len(self.keys):
             return ()
-        n_nonlinear = sum([len(coded.constants) for coded in split])
+        n_nonlinear = self.n_fitted(split) - len(split)
         if n_nonlinear > self.settings.max_nonlinear or self._exceeded(split):
             return ()
         for coded, inherited in split.items():
@@ -184,7 +203,11 @@ class Variation:
             return False
         if not self.keys[coded.key].is_function:
             return True
-        return is_embedding(draft(coded).tree, self.settings.max_sums, self.trees.overs)
+        tree = draft(coded).tree
+        met = set(self.kin.met_by(self.keys[coded.key].centre))
+        return summed_over(tree, self.keys[coded.key].centre) <= met and is_embedding(
+            tree, self.settings.max_sums, self.trees.overs
+        )
 
     def _split(self, coded_terms: Sequence[CodedTerm | Draft]) -> dict[CodedTerm, bool]:
         """The terms that sums are made of, each of its kind, and whether they are as they were."""
@@ -202,15 +225,29 @@ class Variation:
     def _exceeded(self, coded_terms: Collection[CodedTerm]) -> set[str]:
         """Which limits of a run file the terms are beyond, by name."""
         found, most = set(), self.settings.max_constants
-        if complexity(coded_terms) > self.settings.max_complexity:
+        if self.complexity(coded_terms) > self.settings.max_complexity:
             found.add("max_complexity")
-        if most and n_fitted(coded_terms) > most:
+        if most and self.n_fitted(coded_terms) > most:
             found.add("max_constants")
         return found
 
+    def complexity(self, coded_terms: Iterable[CodedTerm]) -> int:
+        """What terms cost, a shared form once."""
+        return complexity(coded_terms, self._sharing)
+
+    def n_fitted(self, coded_terms: Iterable[CodedTerm]) -> int:
+        """Fitted reals of terms, tied ones being one."""
+        return n_fitted(coded_terms, self._sharing)
+
     def is_whole(self, coded_terms: Iterable[CodedTerm]) -> bool:
-        """Whether there is a term, and a pair term: a formula needs one to keep atoms apart."""
-        return not self._needed.isdisjoint([coded.key for coded in coded_terms])
+        """Whether there is a term, and one for each pair, which keeps its atoms apart."""
+        there = {coded.key for coded in coded_terms}
+        return bool(there) and self._needed <= there
+
+    def lacks_some(self, coded_terms: Iterable[CodedTerm]) -> bool:
+        """Whether some pairs of species have a term and others none."""
+        there = self._needed & {coded.key for coded in coded_terms}
+        return bool(there) and there != self._needed
 
     def _pairs(self, coded_terms: Sequence[CodedTerm | Draft]) -> list[int]:
         """Where pair terms stand."""
@@ -221,16 +258,20 @@ class Variation:
 
         A three-body function that is 1 is a product; a bare sum stands alone.
         """
-        over = self.keys[key].over
+        over, species = self.keys[key]
         if over == FUNCTION:
+            tree = directed(tree, species[0])
             if tree[0] == "sum":
-                alone = self._place.get(tree[1][0])
+                summed = Key(tree[1][0], (*species, *neighbours(tree[1], *species)))
+                alone = self._number.get(summed.ordered())
                 known = alone is not None and (alone in self._choice or tree[1][0] != PAIRS)
                 return self._typed(alone, tree[2]) if known and alone is not None else None
             if not any(True for _ in sums_in(tree)):
                 return None
         elif tree == ONE and over == TRIPLETS:
             tree = ("product", ONE, ONE)
+        elif not self.keys[key].is_unlike:
+            tree = of_alike(tree)
         return CodedTerm(key, *shaped(tree))
 
     def _random_draft(self, key: int) -> Draft:
@@ -238,53 +279,84 @@ class Variation:
         if kind is Triplet and not (self.settings.general and random.random() < 0.5):
             kind = Separable
         depth = random.choice((1, 2, 2, 3)) + (kind is Separable)
-        return Draft(key, self.trees.nested(self.trees.grow(kind, depth)))
+        tree = self.trees.nested(self.trees.grow(kind, depth))
+        if self.keys[key].is_function and self.trees.heads and random.random() < ALL_SPECIES:
+            tree = over_all_species(tree, self.kin.met_by(self.keys[key].centre))
+        return Draft(key, tree)
 
     def _has_radial_part(self, coded: CodedTerm) -> bool:
-        return coded.shape.root[0] == "product" or self.keys[coded.key].is_function
+        return coded.shape.root[0] in PRODUCTS or self.keys[coded.key].is_function
 
     def _mutate(self, coded_terms: Sequence[CodedTerm], name: str) -> list[CodedTerm | Draft]:
         changed: list[CodedTerm | Draft] = list(coded_terms)
         if name == "add":
-            return [*changed, self._random_draft(random.choice(self._choice))]
-        place = random.randrange(len(changed))
-        key = changed[place].key
-        composed: list[int] = []
+            return [*changed, *self.kin.spread(self._random_draft(self._chosen(self._choice)))]
+        if name in _BETWEEN_KEYS:
+            return exchanged(name, coded_terms, self.kin, self._split_off)
+        place, composed = random.randrange(len(changed)), list[int]()
         if name in ("factor", "borrow"):
             composed = [k for k, coded in enumerate(coded_terms) if self._has_radial_part(coded)]
-        if name == "factor" and composed:
-            self._replace_part(changed, random.choice(composed))
-        elif name == "borrow" and (composed or self.loans) and self._pairs(changed):
+        if name == "borrow" and (composed or self.loans) and self._pairs(changed):
             self._borrow(changed, composed)
-        elif name == "drop" and len(changed) > 1:
-            del changed[place]
-        elif name == "limit":
-            changed[place] = Draft(key, limit(draft(changed[place]).tree))
-        elif name == "extend":
-            changed[place] = Draft(key, extend(draft(changed[place]).tree, self.keys[key]))
-        elif name in ("drop", "replace", "factor", "borrow"):
-            changed[place] = self._random_draft(key)
-        elif name == "duplicate":
-            other = random.choice(("point", "subtree", "constant", "exponent"))
-            changed.append(self._mutate_term(other, changed[place]))
-        else:
-            changed[place] = self._mutate_term(name, changed[place])
+            return changed
+        if name == "factor" and composed:
+            place = random.choice(composed)
+        group = self.kin.group(coded_terms, place)
+        if name == "drop" and len(changed) > len(group):
+            return [coded for k, coded in enumerate(changed) if k not in group]
+        new = self._changed(name, [coded_terms[k] for k in group])
+        if name == "duplicate":
+            return [*changed, *new]
+        for k, one in zip(group, new, strict=True):
+            changed[k] = one
         return changed
 
-    def _replace_part(self, coded_terms: list[CodedTerm | Draft], place: int) -> None:
-        """Give a term another radial function, or another one of what is around it."""
-        key, tree = draft(coded_terms[place])
+    def _changed(self, name: str, coded_terms: Sequence[CodedTerm]) -> list[Draft]:
+        """Terms of one form after one mutation with the same draws for each: ties stay."""
+        first, *rest = coded_terms
+        before = random.getstate() if rest else None
+        found = [self._changed_term(name, first)]
+        for other in rest:
+            random.setstate(before)
+            new = self._changed_term(name, self.kin.coded(other, first.key))
+            found.append(self.kin.moved(new, other.key))
+        return found
+
+    def _changed_term(self, name: str, coded: CodedTerm) -> Draft:
+        key = coded.key
+        if name == "limit":
+            return Draft(key, limit(draft(coded).tree))
+        if name == "extend":
+            return Draft(key, extend(draft(coded).tree, self.keys[key]))
+        if name == "factor" and self._has_radial_part(coded):
+            return self._with_other_part(coded)
+        if name in ("drop", "replace", "factor", "borrow"):
+            return self._random_draft(key)
+        if name == "duplicate":
+            name = random.choice(("point", "subtree", "constant", "exponent"))
+        return self._mutate_term(name, coded)
+
+    def _split_off(self, coded: CodedTerm) -> Draft:
+        """Another form for one key."""
+        return self._changed_term(random.choice(_SPLITTING), coded)
+
+    def _with_other_part(self, coded: CodedTerm) -> Draft:
+        """A term with another radial function, or another one of what is around it."""
+        key, tree = draft(coded)
         chosen = random.choice(radial_parts(tree))
         if random.random() < 0.5:
             radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
-            coded_terms[place] = Draft(key, with_radial_part(tree, chosen, radial))
-        elif tree[0] == "product":
+            return Draft(key, with_radial_part(tree, chosen, radial))
+        if tree[0] == "product" and self.keys[key].is_unlike and random.random() < 0.5:
+            radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
+            both = random.choice(((chosen, radial), (radial, chosen)))
+            return Draft(key, ("unlike", *both, tree[2]))
+        if tree[0] in PRODUCTS:
             angular = self.trees.nested(self.trees.expression(self.trees.pset, Angular))
-            coded_terms[place] = Draft(key, ("product", tree[1], angular))
-        else:
-            inner = next(one for one in sums_in(tree) if _radial(one[2]) == chosen)
-            around = self.trees.embedded(self.trees.deap(inner, Atomic))
-            coded_terms[place] = Draft(key, self.trees.nested(around))
+            return Draft(key, (*tree[:-1], angular))
+        inner = next(one for one in sums_in(tree) if chosen in radials(one[2]))
+        around = self.trees.embedded(self.trees.deap(inner, Atomic))
+        return Draft(key, self.trees.nested(around))
 
     def _borrow(self, coded_terms: list[CodedTerm | Draft], composed: Sequence[int]) -> None:
         """Let pair terms and another term share a function: the same lengths govern both."""
@@ -312,14 +384,16 @@ class Variation:
 
     def _deap(self, coded: CodedTerm) -> gp.PrimitiveTree:
         """A term as DEAP has it."""
-        if coded.shape.root[0] == "product":
+        if coded.shape.root[0] in PRODUCTS:
             return self.trees.coded(coded, Separable)
         return self.trees.coded(coded, _ROOTS.get(self.keys[coded.key].over, Radial))
 
     def _crossover(
         self, one: Sequence[CodedTerm], two: Sequence[CodedTerm]
-    ) -> list[CodedTerm | Draft]:
-        """Exchange a term, or subtrees between two terms."""
+    ) -> Sequence[CodedTerm | Draft]:
+        """Exchange a term, or subtrees between two terms; or all terms of some keys."""
+        if self.kin.any and random.random() < BY_KEY:
+            return crossed_by_key(one, two, self.kin)
         a = random.randrange(len(one))
         alike = [coded for coded in two if coded.key == one[a].key]
         # Terms of other kinds have radial parts too.
@@ -327,10 +401,12 @@ class Variation:
         changed: list[CodedTerm | Draft] = list(one)
         chance = random.random()
         if not alike or chance < 0.3:
-            changed.append(random.choice(two))
-        elif chance < 0.6:
-            changed[a] = random.choice(alike)
-        else:
+            place = random.randrange(len(two))
+            return [*changed, *(two[k] for k in self.kin.group(two, place))]
+        chosen = random.choice(alike) if chance < 0.6 else None
+        if chosen is None:
             tree, _ = gp.cxOnePoint(self._deap(one[a]), self._deap(other))
-            changed[a] = Draft(one[a].key, self.trees.nested(tree))
+            chosen = Draft(one[a].key, self.trees.nested(tree))
+        for k in self.kin.group(one, a):
+            changed[k] = self.kin.moved(chosen, one[k].key) if k != a else chosen
         return changed

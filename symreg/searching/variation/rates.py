@@ -24,7 +24,9 @@ MUTATIONS = (
     ("extend", 0.08),
 )
 """Mutations and their rates: those of one tree, then those of a term or an individual."""
-OPERATORS = ("crossover", *(name for name, _ in MUTATIONS))
+BETWEEN_KEYS = (("copy", 0.04), ("tie", 0.06), ("untie", 0.06), ("split", 0.05), ("merge", 0.04))
+"""Mutations that take place where a kind has several keys, and their rates."""
+OPERATORS = ("crossover", *(name for name, _ in (*MUTATIONS, *BETWEEN_KEYS)))
 """Operators that make offspring, in the order of rates and credit."""
 
 FLOOR = 0.4

@@ -29,6 +29,7 @@ from symreg.searching.variation.types import (
     Constant,
     Radial,
     functions_of,
+    name_of_sum,
     primitive_set,
     random_constant,
 )
@@ -38,6 +39,8 @@ CHAINS = 0.4
 """Fraction of random subtrees that are compositions of functions of one variable."""
 BENDS = 0.25
 """Fraction of random sums that are not over pairs, where they may be over something else."""
+OTHERS = 0.5
+"""Fraction of random sums over neighbours of other species than the centre's, if there are any."""
 _BOUNDED = tuple(name for name in FUNCTIONS if OPERATORS[name].growth == "bounded")
 _EMBEDDINGS = ("sqrt", "sqrt", "pow", "log", "exp", "powi", "inverse", *_BOUNDED)
 """Functions made of sums; the embedding functions of the literature are the first."""
@@ -48,11 +51,23 @@ NEIGHBOURS = 12
 class Trees:
     """DEAP's trees of the primitive set: from nested forms and back, and made at random.
 
-    ``overs`` is what sums of functions may be over, the commonest first.
+    ``overs`` is what sums of functions may be over, the commonest first; ``heads`` are those of
+    sums over neighbours of other species than the centre's, and with ``unlike`` products may have
+    two radial factors.
     """
 
-    def __init__(self, x_range: tuple[float, float], overs: Sequence[str] = (PAIRS,)) -> None:
-        self.x_range, self.overs, self.pset = x_range, tuple(overs), primitive_set()
+    def __init__(
+        self,
+        x_range: tuple[float, float],
+        overs: Sequence[str] = (PAIRS,),
+        heads: Sequence[Nested] = (),
+        unlike: bool = False,
+    ) -> None:
+        self.x_range, self.overs, self.heads = x_range, tuple(overs), tuple(heads)
+        self.pset = primitive_set(heads, unlike)
+        self._directed = {
+            over: [name_of_sum(head) for head in heads if head[0] == over] for over in overs
+        }
         self._ephemeral = next(
             t for t in self.pset.terminals[Constant] if isinstance(t, gp.MetaEphemeral)
         )
@@ -72,7 +87,8 @@ class Trees:
         self._places = {id(node) for node in self._variables.values()}
         names = [node.name for of_type in self.pset.primitives.values() for node in of_type]
         self._operators: dict[str, Nested] = {name: (name.partition("_")[0],) for name in names}
-        self._operators |= {SUMMED + k.over: ("sum", (k.over, k.name)) for k in kinds()}
+        every = (*((kind.over, kind.name) for kind in kinds()), *heads)
+        self._operators |= {name_of_sum(head): ("sum", head) for head in every}
 
     def constant(self, value: float) -> Any:
         """Node of a number."""
@@ -118,7 +134,7 @@ class Trees:
             nodes.extend((power, known or gp.Terminal(u[1], False, exponent)))
             yield from self._append(u[2], kind, nodes)
         else:
-            nodes.append(mapping[SUMMED + u[1][0] if op == "sum" else op + suffix])
+            nodes.append(mapping[name_of_sum(u[1]) if op == "sum" else op + suffix])
             for operand, needed in zip(operands(u), nodes[-1].args, strict=True):
                 yield from self._append(operand, needed, nodes)
 
@@ -129,7 +145,9 @@ class Trees:
         for node in reversed(tree):
             if node.__class__ is gp.Primitive:
                 one = stack.pop()
-                rest = (stack.pop(),) if node.arity == 2 else ()
+                rest: tuple[Any, ...] = (stack.pop(),) if node.arity == 2 else ()
+                if node.arity == 3:
+                    rest = stack.pop(), stack.pop()
                 stack.append(build(*operators[node.name], one, *rest))
                 continue
             value = node.value
@@ -200,7 +218,10 @@ class Trees:
         over = self.overs[0]
         if len(self.overs) > 1 and random.random() < BENDS:
             over = random.choice(self.overs[1:]) if len(self.overs) > 2 else self.overs[1]
-        head = self.pset.mapping[SUMMED + over]
+        name = SUMMED + over
+        if self._directed[over] and random.random() < OTHERS:
+            name = random.choice(self._directed[over])
+        head = self.pset.mapping[name]
         if head.args[0] is not Radial:
             return [head, *self.grow(head.args[0], 2)]
         return [head, *(self._chain(Radial) if random.random() < 0.7 else self.grow(Radial, 1))]
@@ -229,7 +250,7 @@ class Trees:
 
     def _size(self, nodes: Sequence[Any]) -> float:
         """About how large a neighbour sum is in a dense crystal; 1 for anything else."""
-        if nodes[0].name != SUMMED + PAIRS:
+        if nodes[0].name.split("_")[:2] != [SUMMED[:-1], PAIRS]:
             return 1.0
         (value,) = tree_of(self.nested(nodes[1:]))(np.ones(1))
         return NEIGHBOURS * abs(float(value)) if math.isfinite(value) and value != 0 else 1.0

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import operator
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from deap import gp
 
 from symreg.language.operators import FUNCTIONS, OPERATORS, REAL
+from symreg.language.text import Nested
 from symreg.searching.randomness import random
-from symreg.terms.kinds import kinds
+from symreg.terms.kinds import kind_of, kinds
 
 
 class _StableType(type):
@@ -80,8 +82,18 @@ def random_constant() -> float:
     return float(random.choice((-1.0, 1.0))) * math.exp(random.gauss(0.7, 0.8))
 
 
-def primitive_set() -> gp.PrimitiveSetTyped:
-    """The primitive set: typed operators, sums, variables, constants and exponents."""
+def name_of_sum(head: Nested) -> str:
+    """Name of the primitive of a sum with such a head."""
+    over, _, *species = head
+    return SUMMED + "_".join((over, *species))
+
+
+def primitive_set(heads: Sequence[Nested] = (), unlike: bool = False) -> gp.PrimitiveSetTyped:
+    """The primitive set: typed operators, sums, variables, constants and exponents.
+
+    There are sums over neighbours of the centre's species, and those of ``heads`` of others; with
+    ``unlike`` products of a radial factor for each neighbour.
+    """
     variables = [(name, kind) for kind, names in VARIABLES.items() for name in names]
     pset = gp.PrimitiveSetTyped("symreg", [kind for _, kind in variables], Separable)
     pset.renameArguments(**{f"ARG{n}": name for n, (name, _) in enumerate(variables)})
@@ -95,9 +107,11 @@ def primitive_set() -> gp.PrimitiveSetTyped:
     for kind in (Radial, Atomic):
         pset.addPrimitive(operator.pow, [kind, Constant], kind, name="pow" + SUFFIX[kind])
     pset.addPrimitive(operator.mul, [Radial, Angular], Separable, name="product")
-    for over in kinds():
-        summand = Radial if len(over.variables) == 1 else Separable
-        pset.addPrimitive(operator.neg, [summand], Atomic, name=SUMMED + over.over)
+    if unlike:
+        pset.addPrimitive(operator.mul, [Radial, Radial, Angular], Separable, name="unlike")
+    for head in (*((kind.over, kind.name) for kind in kinds()), *heads):
+        summand = Radial if len(kind_of(head[0]).variables) == 1 else Separable
+        pset.addPrimitive(operator.neg, [summand], Atomic, name=name_of_sum(head))
     for kind, exponents in ((Integer, EXPONENTS), (Degree, DEGREES), (Power, POWERS)):
         for n in exponents:
             pset.addTerminal(n, kind)

@@ -1,0 +1,56 @@
+"""Warnings of what settings and data cannot promise."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from symreg.fit.design import Design
+from symreg.runs.pipeline.preparation import Prepared
+from symreg.terms import Key
+from symreg.terms.kinds import PAIRS
+
+
+def cautions(prepared: Prepared) -> list[str]:
+    """Warnings of what these settings cannot promise."""
+    found, kind, edge = [], prepared.lengths.cutoff.kind, f"{prepared.lengths.cutoff.r_cut:g} Å"
+    if kind == "none":
+        found.append(f'cutoff = "none" truncates the formula: energies and forces jump at {edge}')
+    if prepared.design.many_body and kind in ("poet", "cosine"):
+        found.append(
+            f'cutoff = "{kind}" has one continuous derivative: a root of a sum makes forces jump '
+            f"at {edge}; septic does not"
+        )
+    found += _unknown_energies(prepared.design)
+    if strangers := strangers_in(prepared.design):
+        found.append(
+            f"{', '.join(strangers)}: training never shows these pairs within the cutoff, so that "
+            "no form stands for them, no shared one either, and no formula says how such atoms "
+            "meet: add structures where they do, or keep to what training holds"
+        )
+    return found
+
+
+def strangers_in(design: Design) -> list[str]:
+    """Pairs of species of the data that have no key, as they never meet within the cutoff."""
+    every = (Key(PAIRS, pair) for pair in combinations_with_replacement(design.species, 2))
+    return [str(key) for key in every if key not in design.pair_keys]
+
+
+def _unknown_energies(design: Design) -> list[str]:
+    """Warn where compositions leave energies of free atoms open."""
+    rows = design.training.e0_rows
+    if not 0 < len(rows) < design.n_e0:  # with no row at all there are no energies
+        return []
+    species, known = ", ".join(design.species), f"in {len(rows)} combinations alone"
+    if len(rows) == 1:
+        share = rows[0, : design.n_e0] / np.abs(rows[0, : design.n_e0]).min()
+        one = zip(design.species, np.abs(share), strict=True)
+        names = (f"{s}{'' if abs(n - 1) < 1e-6 else f'{n:.3g}'}" for s, n in one)
+        known = f"as one sum, that of {''.join(names)}, alone"
+    return [
+        f"the compositions in training tell the energies of free {species} {known}: e0 of each is "
+        "the least that fits, energies of other compositions and cohesive energies mean nothing. "
+        'Add structures of other compositions, or isolated atoms and set e0 = "isolated"'
+    ]
