@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,13 +16,15 @@ from symreg.arrays import Floats
 from symreg.files import one_line, parse_json, plain, write_text
 from symreg.formula import Formula, FormulaCalculator
 from symreg.formula.by_hand import by_hand
+from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
 from symreg.typed import Range, typed
 
 FORMAT = "symreg-potential"
 UNITS = {"energy": "eV", "length": "angstrom"}
-VERSION = 2
-"""Version 2 has terms in their one text form, and the covariance of the constants."""
+VERSION = 3
+"""Version 3 has cutoff functions of single keys, and terms of several elements of any kind; version
+2 terms in their one text form, and the covariance of the constants."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Potential:
         r_cut_three_body: float | None = None,
         cutoff_three_body: str | None = None,
         stillinger_weber_s_three_body: float | None = None,
+        cutoffs: Mapping[str, float] | None = None,
     ) -> Potential:
         """Make a potential of formulas written by hand, in eV; constants are numbers.
 
@@ -68,8 +72,10 @@ class Potential:
         formulas
             Texts by key. ``Hf-O`` is a pair of species, in either order, with a formula of r in Å.
             ``O;Hf-Hf`` is a centre with two of its neighbours, each two once, with a formula of r1,
-            r2 and c, the cosine of the angle between them. ``Cu`` is an atom, with a formula of
-            sums over its neighbours, such as ``-1.3*sqrt(sum(exp(-2.0*r)))``.
+            r2 and c, the cosine of the angle between them; of ``O;Hf-Si`` r1 is the distance to
+            Hf, r2 that to Si. ``Cu`` is an atom, with a formula of sums over its neighbours, such
+            as ``-1.3*sqrt(sum(exp(-2.0*r)) + sum_Ni(exp(-2.1*r)))``. Pairs of species without a
+            formula do not feel each other, but for a repulsive wall below ``r_lo``.
         r_cut
             Cutoff radius in Å.
         r0
@@ -86,6 +92,9 @@ class Potential:
             Length in Å of the cutoff function ``stillinger_weber``.
         r_cut_three_body, cutoff_three_body, stillinger_weber_s_three_body
             Those of sums over two neighbours; 0.7 ``r_cut`` and the same function unless given.
+        cutoffs
+            Cutoff radii in Å of single pairs and triplets, such as ``{"Hf-O": 4.5}``, in place of
+            ``r_cut`` and ``r_cut_three_body``.
 
         Raises
         ------
@@ -108,8 +117,13 @@ class Potential:
             Cutoff(kind=kind, r_cut=far, r_on=cutoff_onset * far, s=length)
             for kind, far, length in shapes
         )
+        own = {}
+        for name, far in (cutoffs or {}).items():
+            key = Key.read(name)
+            base = three_body if len(key.species) == 3 else pair
+            own[str(key)] = replace(base, r_cut=far, r_on=cutoff_onset * far)
         lengths = {"cutoff": pair, "cutoff_three_body": three_body}
-        formula = by_hand(formulas, r_lo=r_lo, r0=r0, e0=e0, **lengths)
+        formula = by_hand(formulas, r_lo=r_lo, r0=r0, e0=e0, **lengths, cutoffs=own)
         return Potential(formula, {"written_by_hand": dict(formulas)})
 
     def __post_init__(self) -> None:
@@ -181,7 +195,17 @@ class Potential:
         return next(iter(expressions.values())) if len(expressions) == 1 else expressions
 
     def calculator(self) -> FormulaCalculator:
-        """An ASE calculator: energy, free_energy, energies, forces, stress."""
+        """An ASE calculator: energy, free_energy, energies, forces, stress.
+
+        It warns of pairs of species without a term, which meet nothing but a repulsive wall.
+        """
+        for a, b in self.formula.unseen_pairs:
+            begin = self.formula.lengths.begin(a, b)
+            warnings.warn(
+                f"the formula has no term for {a}-{b}: such atoms do not feel each other, but for "
+                f"a repulsive wall below {begin:.4g} Å",
+                stacklevel=2,
+            )
         return FormulaCalculator(self.formula)
 
     def export_lammps(self, folder: str | os.PathLike[str], style: str = "auto") -> dict[str, Any]:
@@ -205,7 +229,7 @@ class Potential:
     def _information(self) -> dict[str, Any]:
         walls = {
             "-".join(pair): self.formula.pair_function(*pair).wall.text()
-            for pair in self.formula.species_pairs
+            for pair in self.formula.every_pair
         }
         meanings = (part.meaning for part in self.formula.meanings)
         return {
@@ -215,6 +239,7 @@ class Potential:
             "complexity": self.formula.expression.complexity,
             "constants": self.constants,
             "wall": walls,
+            "only_walls": ["-".join(pair) for pair in self.formula.unseen_pairs],
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -222,13 +222,26 @@ def test_each_pair_of_species_has_its_own_function():
     assert formula.species_pairs == [("Ar", "Ar"), ("Ar", "Ne"), ("Ne", "Ne")]
 
 
-def test_missing_pair_of_species_is_named():
+def test_species_that_are_not_described_are_named():
+    with pytest.raises(ValueError, match="no term for Ne-Ar; it describes Ar"):
+        argon().pair_function("Ne", "Ar")
+
+
+def test_pairs_without_a_term_meet_a_wall_alone():
     cutoff = Cutoff(kind="none", r_cut=R_CUT)
     formula = Formula(
         expression((1.0, "x^-12")), 3.0, {"Ar": 0, "Ne": 0}, ("Ar", "Ne"), cutoff, 2.0
     )
-    with pytest.raises(ValueError, match="no term for Ne-Ar; it describes Ar-Ar"):
-        formula.pair_function("Ne", "Ar")
+    assert formula.unseen_pairs == [("Ar", "Ne"), ("Ne", "Ne")]
+    function = formula.pair_function("Ne", "Ar")
+    r = np.linspace(0.1, R_CUT, 200)
+    assert not function.energy(r[r > 2.0]).any()
+    inside = r[r < 2.0]
+    assert (function.slope(inside) < 0).all()
+    assert function.energy(np.array([0.2]))[0] == pytest.approx(100.0, rel=1e-3)
+    atoms = Atoms("ArNe", positions=[[0, 0, 0], [0, 0, 0.2]], calculator=FormulaCalculator(formula))
+    assert atoms.get_potential_energy() == pytest.approx(100.0, rel=1e-3)
+    assert atoms.get_forces()[1, 2] == pytest.approx(-function.slope(np.array([0.2]))[0])
 
 
 @pytest.mark.parametrize(
@@ -256,6 +269,20 @@ def test_latex_shows_every_pair_in_x():
         r"\varphi_{\mathrm{ArAr}}(x) = - \frac{0.0416}{x^{6}} + \frac{0.0416}{x^{12}}"
     )
     assert two_species().latex().count(r"\varphi") == 3
+
+
+def test_latex_tells_a_shared_form_once_more_with_its_constants():
+    parts = [(0.04, "Ar-Ar: exp(-2.0*x)"), (0.05, "Ar-Ne: exp(-3.0*x)"), (0.06, "Ne-Ne: x^-8")]
+    formula = Formula(
+        expression_of(parts), 3.0, {"Ar": -1.0, "Ne": -2.0}, ("Ar", "Ne"),
+        Cutoff(kind="septic", r_cut=R_CUT, r_on=6.0), 2.0,
+    )  # fmt: skip
+    *_, form, table = formula.latex(3).split(" \\\\\n")
+    heads = r"\varphi_{\mathrm{ArAr}}(x), \varphi_{\mathrm{ArNe}}(x)"
+    assert form == heads + r" = a_{1} e^{a_{2} x}"
+    rows = r"\mathrm{Ar-Ar} & 0.04 & -2.0 \\ \mathrm{Ar-Ne} & 0.05 & -3.0"
+    assert rows in table
+    assert "Ne-Ne" not in table
 
 
 def test_sympy_form_is_in_angstrom():

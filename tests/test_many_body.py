@@ -61,7 +61,7 @@ def test_published_sutton_chen_labels_are_reproduced(shared_data):
 
 def test_embedded_atoms_are_those_of_ase():
     formula = formula_of(*GUPTA)
-    pair, many = formula.pair_function("Cu", "Cu"), formula.many_body
+    pair, many = formula.pair_function("Cu", "Cu"), formula.functions["Cu"]
 
     def embedding(order):
         return lambda rho: many.energy(np.atleast_1d(rho)[None, :])[order]
@@ -93,7 +93,7 @@ def test_terms_share_the_sums_that_they_have_in_common():
     formula = formula_of(
         *GUPTA, (0.2, "sum(exp(-4.6*(x - 1)))/(1 + sum(x^-3))"), (0.1, "sum(x^-3)^2")
     )
-    many = formula.many_body
+    many = formula.functions["Cu"]
     assert [str(summand) for summand in many.summands] == ["exp(-4.6*(x - 1))", "x^-3"]
     sums = np.array([[4.0, 0.0], [9.0, 0.0]])
     energy, by_first, by_second = many.energy(sums)
@@ -132,7 +132,7 @@ def test_a_dimer_is_finite_from_the_wall_to_the_cutoff():
 
 
 def test_sums_rest_below_the_domain():
-    many = formula_of(*GUPTA).many_body
+    many = formula_of(*GUPTA).functions["Cu"]
     found = many.densities(np.array([0.1, 1.0, many.clamp.r_lo - many.clamp.width, 1.9, 2.0]))[0]
     assert found[0, 0] == found[0, 1] == pytest.approx(found[0, 2])
     assert not found[1, :2].any()
@@ -208,12 +208,14 @@ def test_a_form_without_a_value_where_atoms_go_is_refused(text, message):
         atoms.get_potential_energy()
 
 
-def test_many_body_terms_need_a_pair_term_and_one_species():
+def test_many_body_terms_need_a_pair_term_of_all_that_they_sum_over():
     with pytest.raises(ValueError, match="needs a pair term for Cu-Cu"):
         formula_of(GUPTA[1])
-    both = read([(1.0, "Cu-Ni: x^-9"), (1.0, "Cu: sum(x)")])
-    with pytest.raises(ValueError, match="for formulas of one species"):
-        Formula(both, 2.5, {"Cu": 0.0, "Ni": 0.0}, ("Cu", "Ni"), SEPTIC, 1.9)
+    for text, pair in (("sum(x)", "Cu-Cu"), ("sum_Ni(x) + sum_Ni_Zn(x1*x2*c)", "Cu-Zn")):
+        both = read([(1.0, "Cu-Ni: x^-9"), (1.0, f"Cu: {text}")])
+        e0 = dict.fromkeys(("Cu", "Ni", "Zn"), 0.0)
+        with pytest.raises(ValueError, match=f"terms of Cu needs a pair term for {pair} too"):
+            Formula(both, 2.5, e0, tuple(e0), SEPTIC, 1.9, cutoff_three_body=SEPTIC)
 
 
 def test_a_potential_is_written_and_read_back(tmp_path):

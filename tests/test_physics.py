@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 
 from symreg.checks import check, crystal_check, dimer_check, dimer_curve, energy_volume
 from symreg.formula import Formula, FormulaCalculator
+from symreg.potential import Potential
 from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
@@ -206,3 +209,73 @@ def test_triplets_that_beat_the_wall_are_reported():
     report = check(silicon("-5*x1^-6*x2^-6"))
     assert "cluster Si13 does not collapse" in failed(report.checks)
     assert "closer than 1.8 Å, where the domain begins" in report.checks[6].detail
+
+
+OXIDE = {
+    "Hf-Hf": "x^-8 - 0.9*x^-4",
+    "Hf-O": "0.7*(x^-8 - 2*x^-4)",
+    "O;Hf-Hf": "0.4*exp(-x1)*exp(-x2)*(c + 0.2)^2",
+    "O;Hf-O": "0.3*exp(-x1)*exp(-2.0*x2)*(c + 0.3)^2",
+    "Hf": "-0.1*sqrt(0.1 + sum(x^-3) + sum_O(x^-4))",
+}
+
+
+def oxide(**changes):
+    texts = {"O-O": "0.5*x^-6", **OXIDE, **changes}
+    texts = {key: text for key, text in texts.items() if text}
+    formula = Potential.from_formula(texts, r_cut=5.0, r0=2.0, r_lo=1.5).formula
+    return replace(formula, r_lo_pairs={"Hf-O": 1.7, "Hf-Hf": 1.9})
+
+
+def faults(formula):
+    return {found.name: found.detail for found in check(formula).checks if not found.passed}
+
+
+def test_every_pair_triplet_and_centre_of_an_oxide_is_checked():
+    names = {found.name for found in check(oxide()).checks}
+    for name in (
+        "dimer Hf-O repels at short range",
+        "trimer O;Hf-Hf is finite",
+        "trimer O;Hf-O does not collapse",
+        "cluster Hf6O7 around O does not collapse",
+        "neighbour sums of an atom Hf alone",
+    ):
+        assert name in names
+    assert not faults(oxide())
+    # Clusters are compared with a crystal, where one is given.
+    crystal = bulk("HfO", "rocksalt", a=4.4)
+    deep = {found.name for found in check(oxide(), [crystal]).checks} - names
+    assert "HfO2 is bound by no more than twice the crystal, 90 degrees at Hf" in deep
+
+
+def test_the_pair_the_triplet_and_the_centre_at_fault_are_named():
+    two_wells = "0.5*x^-6 - exp(-20.0*(x - 1.2)^2) - exp(-20.0*(x - 1.8)^2)"
+    assert [*faults(oxide(**{"O-O": two_wells}))] == ["dimer O-O has at most one well"]
+    broken = faults(oxide(**{"O;Hf-O": "0.3*x1^-1*1/(x2 - 1.3)*(c + 0.3)^2"}))
+    assert broken["trimer O;Hf-O is finite"] == "the formula has a pole near 2.6 Å"
+    sinking = faults(oxide(**{"O;Hf-O": "-900.0*exp(-x1)*exp(-2.0*x2)*(c + 0.3)^2"}))
+    assert "trimer O;Hf-O does not collapse" in sinking
+    assert "trimer O;Hf-Hf does not collapse" not in sinking
+
+
+def test_a_pair_without_a_term_is_named_and_no_fault():
+    texts = {key: text for key, text in OXIDE.items() if key != "O;Hf-O"}
+    formula = Potential.from_formula(texts, r_cut=5.0, r0=2.0, r_lo=1.5).formula
+    (found,) = [one for one in check(formula).checks if one.name == "dimer O-O has no term"]
+    assert found.passed
+    assert found.detail.startswith("such atoms do not feel each other but for a wall: ")
+
+
+def test_the_curve_of_a_dimer_of_two_species_counts_the_functions_of_both():
+    formula = oxide(O="0.2*log(1 + sum_Hf(x^-3))")
+    curve = dimer_curve(formula, "Hf", "O", 50)
+    alone = sum(energy_of(formula, Atoms(symbol)) for symbol in ("Hf", "O"))
+    for n in (3, 20, 40):
+        dimer = Atoms("HfO", [[0, 0, 0], [0, 0, curve.r[n]]], calculator=FormulaCalculator(formula))
+        assert curve.energy[n] == pytest.approx(dimer.get_potential_energy() - alone, abs=1e-12)
+        assert curve.force[n] == pytest.approx(dimer.get_forces()[1, 2], abs=1e-12)
+
+
+def energy_of(formula, atoms):
+    atoms.calc = FormulaCalculator(formula)
+    return atoms.get_potential_energy()

@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import symreg
 from symreg.config import TermSettings
 from symreg.formula import Formula
 from symreg.potential import Potential
-from symreg.terms import expression_of
+from symreg.terms import Key, expression_of
 from symreg.terms.cutoff import Cutoff
 
 CUTOFF = Cutoff(kind="septic", r_cut=8.5, r_on=6.0)
@@ -58,7 +59,7 @@ def test_file_can_be_read_by_people(argon, tmp_path):
     argon.save(tmp_path / "potential.json")
     record = json.loads((tmp_path / "potential.json").read_text())
     assert record["format"] == "symreg-potential"
-    assert record["version"] == 2
+    assert record["version"] == 3
     assert record["terms"][0]["term"] == "Ar-Ar: x^-11.7"
     assert record["covariance"] is None
     assert record["information"]["domain"] == [3.0, 8.5]
@@ -151,6 +152,72 @@ def test_a_file_of_the_first_format_is_read():
     assert str(potential.formula.expression.terms[3]) == "Cu: sqrt(sum(exp(-4.6*(x - 1))))"
 
 
+def test_file_of_version_2_is_read(argon):
+    record = argon.to_dict() | {"version": 2}
+    assert "cutoffs" not in record
+    assert Potential.from_dict(record) == argon
+
+
+HAFNIA = {
+    "Hf-Hf": "2.0*x^-8",
+    "Hf-O": "0.7*(x^-8 - 2*x^-4)",
+    "O-O": "0.5*x^-6",
+    "O;Hf-O": "0.3*exp(-x1)*exp(-2.0*x2)*(c + 0.3)^2",
+    "O;Hf-Hf": "0.4*exp(-x1 - x2*c)",
+    "Hf": "-0.8*sqrt(0.1 + sum(x^-3) + sum_O(x^-4))",
+    "O": "0.2*log(1 + sum_Hf_O(exp(-x1 - 2*x2)*c^2)^2)",
+}
+
+
+def hafnia(**changes):
+    """Every kind of term of two elements, with lengths of single keys."""
+    radii = {"O-Hf": 4.5, "O;O-Hf": 3.2}
+    formula = Potential.from_formula(HAFNIA, r_cut=5.0, r0=2.0, r_lo=1.5, cutoffs=radii).formula
+    assert {key: one.r_cut for key, one in formula.cutoffs.items()} == {"Hf-O": 4.5, "O;Hf-O": 3.2}
+    own = {"Hf-O": Cutoff(kind="septic", r_cut=4.5), "O;Hf-O": Cutoff(kind="cosine", r_cut=3.2)}
+    return replace(formula, cutoffs=own, r_lo_pairs={"Hf-O": 1.7, "Hf-Hf": 2.1}, **changes)
+
+
+def test_terms_of_two_elements_and_their_lengths_are_read_back(tmp_path):
+    potential = Potential(hafnia())
+    potential.save(tmp_path / "potential.json")
+    record = json.loads((tmp_path / "potential.json").read_text())
+    assert record["cutoffs"]["O;Hf-O"]["kind"] == "cosine"
+    assert record["information"]["only_walls"] == []
+    again = Potential.load(tmp_path / "potential.json")
+    assert again == potential
+    assert again.formula.three_body_function("O", "O", "Hf").r_cut == 3.2
+    assert again.formula.pair_function("O", "Hf").r_cut == 4.5
+    assert [one.r_cut for one in again.formula.functions["Hf"].sums] == [5.0, 4.5]
+    assert [clamp.r_lo for clamp in again.formula.sums[Key.of("O", "Hf", "O")].clamps] == [1.7, 1.5]
+
+
+@pytest.mark.parametrize("name", ["O-Hf", "Hf;O-Hf", "Hf", "O-Hf-O"])
+def test_a_cutoff_function_of_no_key_is_refused(name):
+    own = {name: Cutoff(kind="septic", r_cut=4.5)}
+    with pytest.raises(ValueError, match=f"lengths are given for '{name}'; write pairs in order"):
+        replace(hafnia(), cutoffs=own)
+
+
+def test_a_domain_that_begins_beyond_the_cutoff_of_its_key_is_refused():
+    with pytest.raises(ValueError, match=r"r_lo of O-Hf is 3\.4 Å.*cutoff radius 3\.2 Å"):
+        replace(hafnia(), r_lo_pairs={"Hf-O": 3.4})
+    # A pair that begins farther out does not touch the others' lengths.
+    far = hafnia(species=("Hf", "O"))
+    assert replace(far, r_lo_pairs={"Hf-Hf": 3.3}).lengths.begin("O", "O") == 1.5
+
+
+def test_a_pair_without_a_term_is_told():
+    potential = Potential.from_formula({"Hf-Hf": "r^-8", "Hf-O": "r^-6"}, r_cut=5.0, r_lo=1.5)
+    with pytest.warns(UserWarning, match=r"no term for O-O.*repulsive wall below 1\.5 Å"):
+        calculator = potential.calculator()
+    assert potential.to_dict()["information"]["only_walls"] == ["O-O"]
+    for r, energy in ((1.6, 0.0), (0.15, 100.0)):
+        atoms = Atoms("O2", [[0, 0, 0], [0, 0, r]])
+        atoms.calc = calculator
+        assert atoms.get_potential_energy() == pytest.approx(energy, rel=1e-3)
+
+
 def test_covariance_is_saved_with_the_constants(argon, tmp_path):
     matrix = np.diag([1e-6, 1e-6, 0.01, 0.02, np.nan])
     matrix[0, 1] = matrix[1, 0] = 1 / 3
@@ -177,7 +244,7 @@ def test_missing_file_is_an_oserror(tmp_path):
     [
         (lambda _: [], "this is no potential"),
         (lambda record: record | {"format": "other"}, "this is no potential"),
-        (lambda record: record | {"version": 3}, "install a newer symreg"),
+        (lambda record: record | {"version": 4}, "install a newer symreg"),
         (lambda record: record | {"version": "1"}, "version is '1'"),
         (lambda record: {k: v for k, v in record.items() if k != "r0"}, "has no entry 'r0'"),
         (

@@ -114,6 +114,34 @@ def test_terms_that_are_no_products_are_written_as_means():
     ]
 
 
+def test_unlike_neighbours_have_factors_of_their_own():
+    texts = ["exp(-x1)*x2^-2*c", "x1*c", "x1^-2*x2^-2*c"]
+    expression = expression_of([(1.5, f"O;Hf-O: {text}") for text in texts])
+    lines = list(formula_lines(expression))
+    assert [(line.name, line.species, line.text) for line in lines] == [
+        ("ψ", "", "1.5 g1(x1) h1(x2) p1(c) + 1.5 q2(x1, x2, c) + 1.5 h3(x1) h3(x2) p3(c)"),
+        ("g", "1", "exp(-x)"), ("h", "1", "x^-2"), ("p", "1", "c"),
+        ("q", "2", "x1*c"),
+        ("h", "3", "x^-2"), ("p", "3", "c"),
+    ]  # fmt: skip
+
+
+def test_a_page_shows_forces_by_element_and_pairs_without_a_term(full_run, tmp_path):
+    path = full_run.folder / "potentials/2/potential.json"
+    formula = Potential.load(path).formula
+    two = replace(formula, species=("Ar", "Kr"), e0={"Ar": 0.0, "Kr": 0.0})
+    Potential(two).save(path)
+    images = [Atoms("ArKr", [[0, 0, 0], [0, 0, r]]) for r in (3.2, 4.0)]
+    for atoms in images:
+        atoms.calc = SinglePointCalculator(atoms, energy=0.1, forces=0.1 * np.eye(3)[:2])
+    ase.io.write(tmp_path / "two.extxyz", images)
+    settings = DataSettings(train=("two.extxyz",), validation_fraction=0.0)
+    page = report.write(open_run(full_run.folder), read_structures(settings, tmp_path)[0])
+    assert (full_run.folder / "plots/elements.png").exists()
+    text = page.read_text(encoding="utf-8")
+    assert "no term for Ar-Kr, Kr-Kr: such atoms are never near each other" in text
+
+
 def test_a_page_reaches_for_nothing_outside_itself(full_run):
     page = report.write(full_run).read_text(encoding="utf-8")
     assert "http" not in page

@@ -231,7 +231,7 @@ def test_three_body_terms_that_cannot_be_computed_are_refused():
     pair = Term.read("Si-Si: x^-4")
     with pytest.raises(ValueError, match="needs a pair term for Si-Si"):
         with_terms(triplet("Si", "Si", "Si"))
-    with pytest.raises(ValueError, match="one species; this one describes C, Si"):
+    with pytest.raises(ValueError, match="terms of Si;C-Si needs a pair term for C-Si too"):
         with_terms(pair, triplet("Si", "C", "Si"), species=("C", "Si"))
     with pytest.raises(ValueError, match="formula's species are Si"):
         with_terms(pair, triplet("Si", "C", "Si"))

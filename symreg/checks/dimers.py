@@ -38,9 +38,8 @@ def dimer_curve(formula: Formula, a: str, b: str, points: int = POINTS) -> Dimer
     function = formula.pair_function(a, b)
     r = np.linspace(0.5 * function.r_lo, function.r_cut, points)
     energy, slope = _alone(formula, a, b, r)
-    if formula.many_body is not None:
-        embedded = _embedded_dimer(formula, r)
-        energy, slope = energy + embedded[0], slope + embedded[1]
+    embedded = _embedded_dimer(formula, a, b, r)
+    energy, slope = energy + embedded[0], slope + embedded[1]
     return DimerCurve(r, energy, -slope)
 
 
@@ -49,19 +48,21 @@ def _alone(formula: Formula, a: str, b: str, r: Floats) -> Floats:
     return np.asarray(sum(one.derivatives(r, 1) for one in formula.of_dimer(a, b)))
 
 
-def _embedded_dimer(formula: Formula, r: Floats) -> tuple[Floats, Floats]:
+def _embedded_dimer(formula: Formula, a: str, b: str, r: Floats) -> tuple[Floats, Floats]:
     """Energy of a dimer (eV) by functions of sums, and its slope (eV/Å), both of shape (P,)."""
-    many = formula.many_body
-    assert many is not None
-    densities = many.densities(r)
-    alone = many.energy(np.zeros((len(densities), 1)))[0]
-    embedded, *by_sum = many.energy(densities[:, 0])
-    slope = np.zeros_like(r)
-    for change, (_, steep) in zip(by_sum, densities, strict=True):
-        # At the cutoff itself the sums are zero, where F need not have a slope.
-        felt = steep != 0
-        slope[felt] += 2 * change[felt] * steep[felt]
-    return 2 * (embedded - alone), slope
+    energy, slope = np.zeros_like(r), np.zeros_like(r)
+    for centre, near in ((a, b), (b, a)):
+        if (many := formula.functions.get(centre)) is None:
+            continue
+        densities = many.densities(r, near)
+        alone = many.energy(np.zeros((len(densities), 1)))[0]
+        embedded, *by_sum = many.energy(densities[:, 0])
+        energy += embedded - alone
+        for change, (_, steep) in zip(by_sum, densities, strict=True):
+            # At the cutoff itself the sums are zero, where F need not have a slope.
+            felt = steep != 0
+            slope[felt] += change[felt] * steep[felt]
+    return energy, slope
 
 
 def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
@@ -86,6 +87,13 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
         _wells(curve, r_lo, f"{name} has at most one well"),
         _fading(formula, a, b, f"{name} fades at the cutoff"),
     ]
+
+
+def unseen_check(formula: Formula, a: str, b: str) -> Check:
+    """What two species without a term do to each other: no fault, but to be known."""
+    wall = formula.pair_function(a, b).wall
+    detail = f"such atoms do not feel each other but for a wall: {wall.text()}"
+    return Check(f"dimer {a}-{b} has no term", True, detail)
 
 
 def _repulsion(formula: Formula, a: str, b: str, name: str) -> Check:
@@ -127,10 +135,11 @@ def _fading(formula: Formula, a: str, b: str, name: str) -> Check:
     function = formula.pair_function(a, b)
     edge = np.nextafter(function.r_cut, 0.0)
     energy, slope = _alone(formula, a, b, np.array([edge]))[:, 0]
-    if formula.many_body is not None:
+    embedded = bool({a, b} & formula.functions.keys())
+    if embedded:
         # At the cutoff itself a root of a sum is lost in rounding.
-        (more,), (steeper,) = _embedded_dimer(formula, np.array([function.r_cut - EDGE]))
+        (more,), (steeper,) = _embedded_dimer(formula, a, b, np.array([function.r_cut - EDGE]))
         energy, slope = energy + more, slope + steeper
-    allowed = FLAT if formula.many_body is None else FADED
+    allowed = FADED if embedded else FLAT
     detail = f"jumps by {abs(energy):.3g} eV and {abs(slope):.3g} eV/Å at {function.r_cut:.4g} Å"
     return Check(name, bool(max(abs(energy), abs(slope)) < allowed), detail)

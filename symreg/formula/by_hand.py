@@ -27,6 +27,7 @@ def by_hand(
     r_lo: float,
     r0: float | None = None,
     e0: Mapping[str, float] | None = None,
+    cutoffs: Mapping[str, Cutoff] | None = None,
 ) -> Formula:
     """A formula from texts by their keys; see ``symreg.Potential.from_formula``."""
     terms: dict[Key, Term] = {}
@@ -55,6 +56,7 @@ def by_hand(
         cutoff,
         r_lo,
         cutoff_three_body=cutoff_three_body if two else None,
+        cutoffs=cutoffs or {},
     )
     for pair in formula.species_pairs:
         _ = formula.pair_function(*pair).wall  # is refused where the formula has no value
@@ -64,9 +66,10 @@ def by_hand(
 
 def _check_poles(formula: Formula, pair: tuple[str, str]) -> None:
     """Refuse a pair function that is not finite everywhere, or has a pole between points."""
-    r = np.linspace(formula.r_lo, formula.cutoff.r_cut, POINTS)[:-1]
+    function = formula.pair_function(*pair)
+    r = np.linspace(function.r_lo, function.r_cut, POINTS)[:-1]
     with np.errstate(all="ignore"):
-        value = formula.pair_function(*pair).energy(r)
+        value = function.energy(r)
         jumps = np.abs(np.diff(value))
         wild = ~np.isfinite(value)
         # At a pole of odd order the values on both sides are huge, and of unlike sign.
@@ -75,7 +78,7 @@ def _check_poles(formula: Formula, pair: tuple[str, str]) -> None:
     if wild.any():
         raise ValueError(
             f"the formula for {'-'.join(pair)} has no finite value, or a pole, near "
-            f"{r[np.argmax(wild)]:.4g} Å; it must be smooth from r_lo = {formula.r_lo:g} to r_cut"
+            f"{r[np.argmax(wild)]:.4g} Å; it must be smooth from r_lo = {function.r_lo:g} to r_cut"
         )
 
 

@@ -21,8 +21,9 @@ class FormulaCalculator(Calculator):
     """Energies, forces and stresses of a formula in ASE.
 
     Stresses come with three periodic directions only. ``energies`` holds e0, half of every pair
-    energy of an atom, and all other terms that it is the centre of. A structure with species that
-    the formula does not describe raises ``ValueError`` on calculating.
+    energy of an atom, and all other terms that it is the centre of. Pairs of species without a
+    term meet a mere wall, see ``Formula.unseen_pairs``. A structure with species that the formula
+    does not describe raises ``ValueError`` on calculating.
     """
 
     # ASE wants a list.
@@ -47,10 +48,9 @@ class FormulaCalculator(Calculator):
         self._check_species(symbols)
         pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, self.formula.r_cut)
         around = Surroundings(pairs, symbols)
-        self._check_pairs(around)
         energies = np.array([self.formula.e0[symbol] for symbol in symbols], dtype=float)
         gradient = np.zeros((len(pairs), 3))
-        for one in self.formula.sums.values():
+        for one in (*self.formula.sums.values(), *self.formula.walls.values()):
             for part in one.addends(around, alone=True):
                 energies += part.sums(len(atoms))
                 part.add(None, gradient)
@@ -71,15 +71,6 @@ class FormulaCalculator(Calculator):
             raise ValueError(
                 f"the structure holds {others[0]}; the formula describes {', '.join(known)}"
             )
-
-    def _check_pairs(self, around: Surroundings) -> None:
-        """Refuse two species near each other that no pair term keeps apart."""
-        if len(self.formula.species_pairs) == 1 == len(self.formula.species):
-            return
-        i, j = around.symbols[around.pairs.i], around.symbols[around.pairs.j]
-        for first in np.unique(i):
-            for second in np.unique(j[i == first]):
-                self.formula.pair_function(str(first), str(second))
 
 
 def _per_atom(atom: Integers, gradient: Floats, n: int) -> Floats:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import combinations_with_replacement
 from typing import Any
 
+import numpy as np
+
+from symreg.arrays import Floats
 from symreg.formula.functions import FunctionOfSums
+from symreg.formula.shared import shared_keys, shared_latex
 from symreg.formula.sums import PairSum, SumFunction, TripletSum
+from symreg.formula.sums.base import rounded
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff, Length
 from symreg.terms.kinds import PAIRS, TRIPLETS, adjective_of, kind_of
@@ -27,8 +33,9 @@ class Formula:
     Raises
     ------
     ValueError
-        If lengths are out of order, a species has no e0, or terms other than those of pairs come
-        without their cutoff function, without a pair term, or with several species.
+        If lengths are out of order, a species has no e0, a cutoff function is of no key, or terms
+        other than those of pairs come without their cutoff function or without a pair term that
+        keeps a centre and its neighbours apart.
     """
 
     expression: Expression
@@ -55,13 +62,7 @@ class Formula:
         object.__setattr__(self, "e0", {name: float(value) for name, value in self.e0.items()})
         check_ranges(self)
         check_elements((*self.species, *self.e0))
-        for cutoff in self.lengths.every_cutoff:
-            for r_lo in (self.r_lo, *self.r_lo_pairs.values()):
-                if not 0 < r_lo < cutoff.r_cut:
-                    raise ValueError(
-                        f"r_lo is {r_lo:g} Å; it must lie between 0 and the cutoff radius "
-                        f"{cutoff.r_cut:g} Å"
-                    )
+        self._check_lengths()
         for symbol in self.species:
             if symbol not in self.e0:
                 raise ValueError(f"e0 has no value for species {symbol}")
@@ -70,6 +71,30 @@ class Formula:
         for key in self.expression.keys():  # noqa: SIM118 - no mapping
             if key.over != PAIRS:
                 self._check_others(key)
+
+    def _check_lengths(self) -> None:
+        """Refuse cutoff functions of what is no key, and domains that begin beyond their end."""
+        for name in (*self.cutoffs, *self.r_lo_pairs):
+            key = Key.read(name)
+            if str(key) != name or key.is_function:
+                raise ValueError(
+                    f"lengths are given for '{name}'; write pairs in order of the alphabet, as in "
+                    "Hf-O, and triplets as O;Hf-Hf"
+                )
+        common = self.lengths.every_cutoff[: 2 if self.cutoff_three_body else 1]
+        ends = [("", self.r_lo, cutoff.r_cut) for cutoff in common]
+        for centre, *near in {one.species for term in self.expression.terms for one in term.sums}:
+            lengths = self.lengths.at((centre, *near))
+            cutoff = lengths.cutoff if len(near) == 1 else lengths.cutoff_three_body
+            if cutoff is not None:
+                ends += [(f" of {centre}-{b}", self.lengths.begin(centre, b), cutoff.r_cut)
+                         for b in near]  # fmt: skip
+        for name, r_lo, r_cut in ends:
+            if not 0 < r_lo < r_cut:
+                raise ValueError(
+                    f"r_lo{name} is {r_lo:g} Å; it must lie between 0 and the cutoff radius "
+                    f"{r_cut:g} Å"
+                )
 
     def _check_term(self, term: Term) -> None:
         for one in term.sums:
@@ -82,17 +107,13 @@ class Formula:
                 raise ValueError("a formula with three-body terms or sums needs cutoff_three_body")
 
     def _check_others(self, key: Key) -> None:
-        kind = FunctionOfSums if key.is_function else kind_of(key.over).deliverer
-        if len(self.species) > 1 and kind.one_species:
-            raise ValueError(
-                f"{adjective_of(key.over)} terms are for formulas of one species; "
-                f"this one describes {', '.join(self.species)}"
-            )
-        if not self.species_pairs:
-            raise ValueError(
-                f"a formula with {adjective_of(key.over)} terms needs a pair term for "
-                f"{'-'.join(2 * self.species)} too: it keeps atoms apart"
-            )
+        sums = [one for term, _ in self.expression.of(key) for one in term.sums]
+        for pair in sorted({Key.of(key.centre, b).species for s in sums for b in s.species[1:]}):
+            if pair not in self.species_pairs:
+                raise ValueError(
+                    f"a formula with {adjective_of(key.over)} terms of {key} needs a pair term for "
+                    f"{'-'.join(pair)} too: it keeps atoms apart"
+                )
 
     def __getstate__(self) -> dict[str, Any]:
         """Its fields alone: compiled functions cannot be pickled, and are made anew."""
@@ -105,7 +126,7 @@ class Formula:
 
     @property
     def every_sum(self) -> list[SumFunction]:
-        """All sums, alone or in a function."""
+        """All sums, alone or in a function, without the walls of pairs that have no term."""
         return [*self.sums.values(), *(s for f in self.functions.values() for s in f.sums)]
 
     @property
@@ -144,6 +165,20 @@ class Formula:
         return self._species(PAIRS)
 
     @property
+    def every_pair(self) -> list[tuple[str, str]]:
+        """All pairs of its species, each sorted, whether they have a term or not."""
+        return [*combinations_with_replacement(sorted(self.species), 2)]
+
+    @property
+    def unseen_pairs(self) -> list[tuple[str, str]]:
+        """Pairs of species without a term: they meet nothing but a repulsive wall.
+
+        It rises as h^4 with the depth h below where their domain begins, and is 100 eV at a tenth
+        of it. Data in which such atoms are never near each other say no more of them.
+        """
+        return [pair for pair in self.every_pair if pair not in self.species_pairs]
+
+    @property
     def species_triplets(self) -> list[tuple[str, str, str]]:
         """Triplets of species that have a term: the centre, then both neighbours."""
         return self._species(TRIPLETS)
@@ -171,19 +206,37 @@ class Formula:
             if key.is_function
         }
 
+    @cached_property
+    def walls(self) -> dict[Key, PairSum]:
+        """Pairs of species without a term, as functions that are zero down to their walls."""
+        return {
+            Key.of(*pair): PairSum([], pair, self.lengths.at(pair)) for pair in self.unseen_pairs
+        }
+
     def pair_function(self, a: str, b: str) -> PairSum:
-        """Interaction of two species in either order; ``ValueError`` if there is no term for it."""
-        found = self.sums.get(Key.of(a, b))
+        """Interaction of two species in either order, for those without a term a mere wall.
+
+        Raises ``ValueError`` for a species that the formula does not describe.
+        """
+        key = Key.of(a, b)
+        found = self.sums.get(key) or self.walls.get(key)
         if found is None:
-            known = ", ".join("-".join(pair) for pair in self.species_pairs) or "nothing"
+            known = ", ".join(self.species)
             raise ValueError(f"the formula has no term for {a}-{b}; it describes {known}")
         assert isinstance(found, PairSum)
         return found
 
+    def begins(self, symbols: Sequence[str]) -> Floats:
+        """Where the domain of every two of N atoms begins in Å, shape (N, N)."""
+        species = self.species
+        table = np.array([[self.lengths.begin(a, b) for b in species] for a in species])
+        kind = [species.index(symbol) for symbol in symbols]
+        return np.asarray(table[np.ix_(kind, kind)])
+
     def of_dimer(self, a: str, b: str) -> list[PairSum]:
         """All sums that stand alone of which two atoms of these species feel something."""
-        of = {a, b}
-        return [s for s in self.sums.values() if isinstance(s, PairSum) and set(s.species) == of]
+        of, alone = {a, b}, (*self.sums.values(), *self.walls.values())
+        return [one for one in alone if isinstance(one, PairSum) and set(one.species) == of]
 
     def three_body_function(self, centre: str, b: str, c: str) -> TripletSum:
         """Interaction of a centre and two neighbours; ``ValueError`` if there is no term for it."""
@@ -196,22 +249,28 @@ class Formula:
         assert isinstance(found, TripletSum)
         return found
 
-    @property
-    def many_body(self) -> FunctionOfSums | None:
-        """The function of sums of each atom; None where there is none."""
-        return next(iter(self.functions.values()), None)
-
     def sympy(self, a: str, b: str) -> Any:
         """φ(r/r0) of a pair of species as SymPy in r (Å), in eV, without cutoff and wall."""
         return self.pair_function(a, b).sympy()
 
     def latex(self, digits: int = 6) -> str:
-        r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``."""
-        lines: list[str] = []
-        for key in sorted(self.expression.keys()):
-            part = self.functions[key.centre] if key.is_function else self.sums[key]
-            lines += part.latex(digits)
+        r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``.
+
+        Forms that several keys share follow once more, with a table of their constants by key.
+        """
+        lines = [
+            line
+            for key in sorted(self.expression.keys())
+            for line in self.part(key).latex(rounded(digits))
+        ]
+        groups = shared_keys(self.expression)
+        for keys in groups:
+            lines += shared_latex({key: self.part(key) for key in keys}, digits)
         return " \\\\\n".join(lines)
+
+    def part(self, key: Key) -> SumFunction | FunctionOfSums:
+        """The sum that stands alone, or the function of sums, of a key with terms."""
+        return self.functions[key.centre] if key.is_function else self.sums[key]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` reads it back to an equal formula."""

@@ -32,7 +32,7 @@ class Dynamics(NamedTuple):
 def choose_dynamics(formula: Formula) -> Dynamics:
     """A step of about 1/100 of the fastest vibration, and a temperature well below melting."""
     d = typical_distance(formula)
-    functions = [formula.pair_function(*pair) for pair in formula.species_pairs]
+    functions = [formula.pair_function(*pair) for pair in formula.every_pair]
     r = np.linspace(formula.r_lo, formula.cutoff.r_cut, 500)[:-1]
     # A close-packed crystal's fastest mode has omega^2 of about 8 u'' / m.
     stiffness = 8 * max(abs(float(function.curvature(np.array([d]))[0])) for function in functions)

@@ -1,25 +1,32 @@
-"""One sum over neighbours as a file for ``pair_style eam/alloy`` (setfl).
+"""Functions of one density as a file for ``pair_style eam/alloy`` or ``eam/fs`` (setfl).
 
-The style computes E = Σ_i F(ρ_i) + Σ_pairs φ(r), ρ_i = Σ_j g(r_ij). It interpolates F over ρ, and g
-and r φ over r, by cubic polynomials between equally spaced points whose slopes are differences of
-their neighbours; the same interpolation here predicts what it changes.
+The styles compute E = Σ_i F(ρ_i) + Σ_pairs φ(r), ρ_i = Σ_j g(r_ij), with an F for each species. In
+``eam/alloy`` g is of the neighbour's species alone, in ``eam/fs`` of the centre's too. They
+interpolate F over ρ, and g and r φ over r, by cubic polynomials between equally spaced points whose
+slopes are differences of their neighbours; the same interpolation here predicts what it changes.
+
+Several sums make one density where F depends on one weighted sum of them only. Of each centre it is
+scaled so that all compressed crystals have about one density: all F share their points.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
 
 from symreg.arrays import Floats
-from symreg.formula import Formula, FunctionOfSums, PairSum
+from symreg.formula import Formula, FunctionOfSums
 from symreg.lammps.records import Splines
 from symreg.lammps.route import Route, Way, lines_of
 from symreg.lammps.specimens import typical_distance
 from symreg.structures.neighbours import find_pairs
 from symreg.terms.kinds import FUNCTION, PAIRS, kind_of
+from symreg.terms.wall import Clamp
 
 POINTS = (2000, 5000, 10_000, 20_000, 50_000)
 """Lengths of tables to choose from."""
@@ -33,6 +40,14 @@ COMPRESSED = 0.8
 """Neighbour distance, as a part of that in the crystal, up to which F is tabulated."""
 MARGIN = 3
 """Points beyond the last that matters: LAMMPS has poor slopes at the ends."""
+SAME = 1e-10
+"""Relative difference below which two densities are one."""
+SAMPLES, NEIGHBOURS_AT_ONCE = 64, 12
+"""Atoms, and neighbours of each species around them, at which it is seen what F depends on."""
+OTHERS = (
+    "style 'eam' is for pairs and functions of one sum over neighbours; this formula has others: "
+    "use style 'plugin'"
+)
 
 
 @dataclass(frozen=True)
@@ -68,15 +83,40 @@ class Table:
 
 
 @dataclass(frozen=True)
-class EamFile:
-    """All three tables, and how far in eV/Å forces are predicted to be from the formula's."""
+class Density:
+    """The one density that an F depends on: sums over neighbours, weighted and scaled."""
 
-    symbol: str
+    many_body: FunctionOfSums
+    weights: Floats
+    """Of its sums, one of them 1, shape (sums,)."""
+    scale: float = 1.0
+
+    def of(self, r: Floats, neighbour: str) -> Floats:
+        """What a neighbour of this species adds at ``r`` in Å, and its slope, shape (2, P)."""
+        parts = self.many_body.densities(r, neighbour)
+        return np.asarray(self.scale * np.einsum("n,ndp->dp", self.weights, parts))
+
+    def energy(self, rho: Floats) -> Floats:
+        """F in eV and its slope at densities ``rho``, shape (2, P)."""
+        sums = np.zeros((self.weights.size, rho.size))
+        only = int(np.argmax(self.weights == 1.0))
+        sums[only] = rho / self.scale
+        found = self.many_body.energy(sums)
+        return np.stack([found[0], found[1 + only] / self.scale])
+
+
+@dataclass(frozen=True)
+class EamFile:
+    """All tables, and how far in eV/Å forces are predicted to be from the formula's."""
+
+    species: tuple[str, ...]
     r_cut: float
-    embedding: Table
-    density: Table
-    pair: Table
-    """Distance times pair energy, in Å eV."""
+    embeddings: Mapping[str, Table]
+    """By centre."""
+    densities: Mapping[tuple[str, str], Table]
+    """By centre and neighbour."""
+    pairs: Mapping[tuple[str, str], Table]
+    """Distance times pair energy, in Å eV, by species in order of the alphabet."""
     force_error: float
     dimer_error: float
     """Of two atoms alone: where F is not smooth at 0, as a square root, it is large."""
@@ -86,105 +126,180 @@ class EamFile:
         """Whether both errors are known and small enough."""
         return self.force_error < FORCE_ERROR and self.dimer_error < FORCE_ERROR
 
+    def common(self, neighbour: str) -> Table | None:
+        """The one density of a neighbour around all centres with some; None if they differ."""
+        tables = [self.densities[centre, neighbour] for centre in self.species]
+        found = [table for table, one in zip(tables, self.species, strict=True) if self.has(one)]
+        first = (found or tables)[0]
+        size = np.abs(first.values).max(initial=0.0)
+        alike = (np.abs(one.values - first.values).max() <= SAME * size for one in found)
+        return first if all(alike) else None
+
+    def has(self, centre: str) -> bool:
+        """Whether a centre has an F."""
+        return bool(self.embeddings[centre].values.any())
+
+    @property
+    def style(self) -> str:
+        """``eam/alloy``, or ``eam/fs`` where densities depend on both species."""
+        return "eam/alloy" if all(map(self.common, self.species)) else "eam/fs"
+
     def text(self, first_line: str) -> str:
         """The file; LAMMPS reads ``UNITS:`` from its first line."""
-        number = atomic_numbers[self.symbol]
-        sizes = [self.embedding.values.size, self.embedding.step]
-        sizes += [self.density.values.size, self.density.step, self.r_cut]
-        head = f"# {first_line}\n# written by symreg\n# F, density and r times pair energy\n"
-        head += f"1 {self.symbol}\n{' '.join(f'{value:.17g}' for value in sizes)}\n"
-        head += f"{number} {atomic_masses[number]:g} 0 fcc\n"
-        return head + self.embedding.text() + self.density.text() + self.pair.text()
+        embedding, density = self.embeddings[self.species[0]], next(iter(self.densities.values()))
+        sizes = [embedding.values.size, embedding.step, density.values.size, density.step]
+        text = f"# {first_line}\n# written by symreg\n# F, densities and r times pair energy\n"
+        text += f"{len(self.species)} {' '.join(self.species)}\n"
+        text += f"{' '.join(f'{value:.17g}' for value in [*sizes, self.r_cut])}\n"
+        for symbol in self.species:
+            number = atomic_numbers[symbol]
+            text += f"{number} {atomic_masses[number]:g} 0 fcc\n{self.embeddings[symbol].text()}"
+            common = self.common(symbol) if self.style == "eam/alloy" else None
+            # In eam/fs: what this species adds around each other.
+            around = [self.densities[centre, symbol] for centre in self.species]
+            text += "".join(one.text() for one in (around if common is None else [common]))
+        for n, one in enumerate(self.species):
+            for other in self.species[: n + 1]:
+                text += self.pairs[min(one, other), max(one, other)].text()
+        return text
 
 
 def eam_file(formula: Formula) -> EamFile:
     """The shortest file that keeps the promise of 1e-6 eV/Å for crystals, else the longest."""
-    many_body = _one_sum(formula)
-    pair = formula.pair_function(many_body.species, many_body.species)
-    sign = _sign(many_body)
-    largest = _largest_sum(many_body, COMPRESSED * typical_distance(formula))
+    distance = COMPRESSED * typical_distance(formula) if formula.functions else 0.0
+    densities, sizes = {}, {}
+    for symbol, many_body in _functions(formula).items():
+        density = _signed(_density_of(many_body))
+        densities[symbol] = density
+        sizes[symbol] = max(_largest_sum(density, near, distance) for near in many_body.neighbours)
+    largest = max(sizes.values()) or 1.0
+    for symbol, size in sizes.items():
+        if size > 0:
+            scale = densities[symbol].scale * largest / size
+            densities[symbol] = replace(densities[symbol], scale=scale)
     for points in POINTS:
-        file = _file(many_body, pair, sign, largest, points)
+        file = _file(formula, densities, largest, points)
         if file.force_error < FORCE_ERROR:
             break
     return file
 
 
-def _one_sum(formula: Formula) -> FunctionOfSums:
-    """The function of sums of a formula, if it is one of a single sum over neighbours."""
-    found = formula.many_body
-    if found is None:
+def _functions(formula: Formula) -> dict[str, FunctionOfSums]:
+    """The functions of sums of a formula, if they are of sums over neighbours alone."""
+    if not formula.functions:
         raise ValueError("style 'eam' is for many-body terms, and this formula has none")
-    single = [kind_of(one.over).neighbours for one in found.arguments] == [1]
-    if not single or formula.kinds != {PAIRS, FUNCTION}:
-        raise ValueError(
-            "style 'eam' is for pairs and functions of one sum over neighbours; this formula has "
-            "others: use style 'plugin'"
-        )
-    return found
+    every = [one for many_body in formula.functions.values() for one in many_body.arguments]
+    if {kind_of(one.over).neighbours for one in every} != {1} or formula.kinds != {PAIRS, FUNCTION}:
+        raise ValueError(OTHERS)
+    return formula.functions
 
 
-def _sign(many_body: FunctionOfSums) -> float:
-    """That of all sums."""
-    r = np.linspace(0.0, many_body.r_cut, 4000)[:-1]
-    values = many_body.densities(r)[0, 0]
+def _density_of(many_body: FunctionOfSums) -> Density:
+    """The one density that F depends on; ``ValueError`` if there is none."""
+    rng, near = np.random.default_rng(1), many_body.neighbours
+    if len(many_body.sums) == 1:
+        return Density(many_body, np.ones(1))
+    clamps = {one.species[1]: one.clamp for one in many_body.sums}
+    sums = np.zeros((len(many_body.sums), SAMPLES))
+    for symbol in near:
+        r = rng.uniform(clamps[symbol].r_lo, many_body.r_cut, (SAMPLES, NEIGHBOURS_AT_ONCE))
+        found = many_body.densities(r.ravel(), symbol)[:, 0].reshape(len(sums), *r.shape)
+        sums += (found * rng.uniform(0, 1, r.shape)).sum(axis=2)
+    slopes = many_body.energy(sums)[1:]
+    steepest = int(np.abs(slopes).sum(axis=1).argmax())
+    known = np.abs(slopes[steepest]) > 0
+    ratios = slopes[:, known] / slopes[steepest, known]
+    if not known.any() or not np.ptp(ratios, axis=1).max() < SAME * np.abs(ratios).max():
+        raise ValueError(OTHERS)
+    weights = ratios.mean(axis=1)
+    weights[steepest] = 1.0
+    return Density(many_body, weights)
+
+
+def _signed(density: Density) -> Density:
+    """The density with the sign that makes it positive."""
+    r = np.linspace(0.0, density.many_body.r_cut, 4000)[:-1]
+    values = np.stack([density.of(r, near)[0] for near in density.many_body.neighbours])
     if values.min() < 0 < values.max():
+        texts = ", ".join(summand.text(5) for summand in density.many_body.summands)
         raise ValueError(
-            "style 'eam' needs a sum over neighbours of one sign; that of "
-            f"{many_body.summands[0].text(5)} changes: use style 'plugin'"
+            f"style 'eam' needs a sum over neighbours of one sign; that of {texts} changes: use "
+            "style 'plugin'"
         )
-    return -1.0 if values.min() < 0 else 1.0
+    return replace(density, scale=-1.0 if values.min() < 0 else 1.0)
 
 
-def _largest_sum(many_body: FunctionOfSums, distance: float) -> float:
+def _largest_sum(density: Density, neighbour: str, distance: float) -> float:
     """The sum of an atom of a close-packed crystal whose neighbours are at a distance in Å."""
     atoms = bulk("Cu", "fcc", a=np.sqrt(2) * distance)
-    pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, many_body.r_cut)
-    return float(np.abs(many_body.densities(pairs.r)[0, 0]).sum())
+    r_cut = density.many_body.r_cut
+    pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, r_cut)
+    return float(density.of(pairs.r, neighbour)[0].sum())
 
 
 def _file(
-    many_body: FunctionOfSums, pair: PairSum, sign: float, largest: float, points: int
+    formula: Formula, densities: Mapping[str, Density], largest: float, points: int
 ) -> EamFile:
-    last = points - 1 - MARGIN
-    rho, r = (np.arange(points, dtype=float) / last * end for end in (largest, pair.r_cut))
-    embedding = many_body.energy(sign * rho[None, :])[0]
-    if not np.isfinite(embedding).all():
-        at = sign * rho[np.argmin(np.isfinite(embedding))]
+    last, species = points - 1 - MARGIN, formula.species
+    pairs = {pair: formula.pair_function(*pair) for pair in formula.every_pair}
+    r_cut = max(
+        *(pair.r_cut for pair in pairs.values()), *(d.many_body.r_cut for d in densities.values())
+    )
+    rho, r = (np.arange(points, dtype=float) / last * end for end in (largest, r_cut))
+    zero = np.zeros(points)
+    embeddings, around = dict.fromkeys(species, Table(rho[1], zero)), {}
+    for symbol, density in densities.items():
+        embeddings[symbol] = Table(rho[1], _embedding(density, rho, largest))
+    for centre, near in product(species, repeat=2):
+        found = densities[centre].of(r, near)[0] if centre in densities else zero
+        around[centre, near] = Table(r[1], found)
+    products = {pair: Table(r[1], r * function.energy(r)) for pair, function in pairs.items()}
+    file = EamFile(species, r_cut, embeddings, around, products, np.nan, np.nan)
+    errors = [
+        _predicted_errors(formula, file, densities.get(centre), centre, near)
+        for centre, near in product(species, repeat=2)
+    ]
+    force_error, dimer_error = np.max(errors, axis=0).tolist()
+    return replace(file, force_error=force_error, dimer_error=dimer_error)
+
+
+def _embedding(density: Density, rho: Floats, largest: float) -> Floats:
+    """F at densities, shape (P,)."""
+    found = density.energy(rho)[0]
+    if not np.isfinite(found).all():
+        at = rho[np.argmin(np.isfinite(found))] / density.scale
         raise ValueError(
             f"F is not finite for a sum of {at:.4g}, less than that of a compressed crystal, "
-            f"{sign * largest:.4g}: use style 'plugin'"
+            f"{largest / density.scale:.4g}: use style 'plugin'"
         )
-    tables = (
-        Table(rho[1], embedding),
-        Table(r[1], sign * many_body.densities(r)[0, 0]),
-        Table(r[1], r * pair.energy(r)),
-    )
-    errors = _predicted_errors(many_body, pair, sign, tables)
-    return EamFile(many_body.species, pair.r_cut, *tables, *errors)
+    return np.asarray(found)
 
 
 def _predicted_errors(
-    many_body: FunctionOfSums, pair: PairSum, sign: float, tables: tuple[Table, ...]
+    formula: Formula, file: EamFile, density: Density | None, centre: str, near: str
 ) -> tuple[float, float]:
-    """Largest error of a force in eV/Å: in crystals, and in a dimer."""
-    embedding, density, product = tables
-    between = np.arange(density.values.size - 1 - MARGIN) + np.array([[0.2], [0.5], [0.8]])
-    r = density.step * between.ravel()
+    """Largest error of a force in eV/Å by these neighbours: in crystals, and in a dimer."""
+    pair, table = formula.pair_function(centre, near), file.densities[centre, near]
+    of_r = file.pairs[min(centre, near), max(centre, near)]
+    between = np.arange(table.values.size - 1 - MARGIN) + np.array([[0.2], [0.5], [0.8]])
+    r = table.step * between.ravel()
     exact, slope = pair.energy(r), pair.slope(r)
-    weak = (np.abs(slope) < FORCE_LIMIT) & (r > many_body.clamp.floor)
+    weak = (np.abs(slope) < FORCE_LIMIT) & (r > Clamp(pair.r_lo).floor)
     r, exact, slope = r[weak], exact[weak], slope[weak]
-    value, steep = product.derivatives(r)
+    value, steep = of_r.derivatives(r)
     of_pairs = np.abs((steep - value / r) / r - slope)
-    g, g_slope = sign * many_body.densities(r)[0]
-    found, found_slope = density.derivatives(r)
+    if density is None:
+        return float(NEIGHBOURS * of_pairs.max()), float(of_pairs.max())
+    embedding = file.embeddings[centre]
+    g, g_slope = density.of(r, near)
+    found, found_slope = table.derivatives(r)
     # A dimer: its density passes all values down to zero, where F need not be smooth.
-    by_sum = sign * many_body.energy(sign * g[None, :])[1]
+    by_sum = density.energy(g)[1]
     pull = embedding.derivatives(found)[1] * found_slope
     dimer = 2 * np.abs(pull - _felt(by_sum, g_slope))
     rho = embedding.step * between.ravel()
     rho = rho[rho > min(g.max(), 0.1 * rho.max())]
-    change = sign * many_body.energy(sign * rho[None, :])[1]
+    change = density.energy(rho)[1]
     of_embedding = np.abs(embedding.derivatives(rho)[1] - change).max()
     of_density = np.abs(change).max() * np.abs(found_slope - g_slope)
     crowd = of_pairs + 2 * (of_embedding * np.abs(g_slope) + of_density)
@@ -197,10 +312,13 @@ def _felt(by_sum: Floats, slope: Floats) -> Floats:
 
 
 class EamWay(Way):
-    """``eam/alloy``, for one sum over neighbours."""
+    """``eam/alloy`` or ``eam/fs``, for functions of one density."""
 
     style = "eam"
-    says = "by `pair_style eam/alloy`, from tables"
+    says = (
+        "by `pair_style eam/alloy`, or `eam/fs` where what a neighbour adds depends on both "
+        "species, from tables"
+    )
 
     def require(self, formula: Formula) -> None:
         """See ``Way``."""
@@ -208,16 +326,18 @@ class EamWay(Way):
 
     def make(self, formula: Formula, first_line: str) -> Route:
         """See ``Way``."""
-        file = eam_file(formula)
-        name, keeps = f"{file.symbol}.eam.alloy", file.within_promise
+        file, species = eam_file(formula), formula.species
+        keeps = file.within_promise
+        name = f"{'-'.join(species)}.{file.style.replace('/', '.')}"
+        embedding = file.embeddings[species[0]]
         record = Splines(
-            knots=file.density.values.size,
+            knots=embedding.values.size,
             predicted_forces_error=file.force_error,
             predicted_dimer_error=file.dimer_error,
-            largest_sum=float(file.embedding.step * (file.embedding.values.size - 1)),
+            largest_sum=float(embedding.step * (embedding.values.size - 1)),
             promise=FORCE_ERROR,
             within_promise=keeps,
         )
-        commands = lines_of(["pair_style eam/alloy", f"pair_coeff * * {name} {file.symbol}"])
+        lines = [f"pair_style {file.style}", f"pair_coeff * * {name} {' '.join(species)}"]
         files = {name: file.text(first_line)}
-        return Route(self.style, commands, files, 0.0, splines=record, keeps_promise=keeps)
+        return Route(self.style, lines_of(lines), files, 0.0, splines=record, keeps_promise=keeps)

@@ -24,7 +24,7 @@ from symreg.lammps.worker import VIRIAL
 SETUP = "units metal\natom_style atomic\natom_modify map array\nboundary p p p\n"
 OWN = re.compile(
     r"potential(-\w+)?\.mod|build\.sh|pair_symreg_[a-z-]+_[0-9a-f]{12}\.(cpp|so)"
-    r"|[A-Z][a-z]?(-[A-Z][a-z]?)*(-\d+|-domain)?\.(table|sw|meam\.spline|eam\.alloy|units\.metal)"
+    r"|[A-Z][a-z]?(-[A-Z][a-z]?)*(-\d+|-domain)?\.(table|sw|meam\.spline|eam\.(alloy|fs)|units\.metal)"
 )
 """Names of files that one style writes and another does not."""
 BAR = 1602176.5

@@ -27,7 +27,7 @@ def lepton_string(formula: Formula, a: str, b: str) -> str:
     function = formula.pair_function(a, b)
     inside = tree_to_lepton(formula.expression.total(Key.of(a, b)))
     helpers = [f"x=r/{_number(formula.r0)}"]
-    if fade := _fade(formula.cutoff):
+    if fade := _fade(function.cutoff):
         inside, helpers = f"{inside}*fc", [*helpers, *fade]
     below, wall = f"step({_number(function.r_lo)}-r)", _wall(function.wall)
     helpers.append(f"h={_number(function.r_lo)}-r")
@@ -106,5 +106,7 @@ class LeptonWay(Way):
         """See ``Way``."""
         lines = [f"pair_style lepton {formula.r_cut!r}"]
         for i, j, a, b in type_pairs(formula):
-            lines.append(f'pair_coeff {i} {j} "{lepton_string(formula, a, b)}"')
+            text, r_cut = lepton_string(formula, a, b), formula.pair_function(a, b).r_cut
+            own = f" {r_cut!r}" if r_cut != formula.r_cut else ""
+            lines.append(f'pair_coeff {i} {j} "{text}"{own}')
         return Route(self.style, lines_of(lines), {}, 0.0)

@@ -20,17 +20,18 @@ Coefficients = Mapping[float, float]
 
 def native_coefficients(formula: Formula) -> tuple[str, dict[tuple[str, str], tuple[float, ...]]]:
     """The native style whose form every pair has, and its coefficients per pair of species."""
-    if formula.cutoff.sympy(R) != 1:
-        raise ValueError(
-            f"style 'native' needs cutoff = \"none\"; this formula has cutoff "
-            f"\"{formula.cutoff.kind}\", which no native LAMMPS style contains: use style 'table'"
-        )
+    for pair in formula.species_pairs:
+        if (cutoff := formula.pair_function(*pair).cutoff).sympy(R) != 1:
+            raise ValueError(
+                f"style 'native' needs cutoff = \"none\"; this formula has cutoff "
+                f"\"{cutoff.kind}\", which no native LAMMPS style contains: use style 'table'"
+            )
     parts = {pair: decompose(formula.pair_function(*pair)) for pair in formula.species_pairs}
     for style, match in _MATCH.items():
         found = {pair: match(*part) for pair, part in parts.items() if part is not None}
         coefficients = {pair: values for pair, values in found.items() if values is not None}
         if len(coefficients) == len(parts):
-            return style, coefficients
+            return style, coefficients | dict.fromkeys(formula.unseen_pairs, _NOTHING[style])
     raise ValueError(
         f"none of {', '.join(_MATCH)} is the form {formula.expression.text()}; use style 'table'"
     )
@@ -112,6 +113,14 @@ _MATCH: dict[str, Callable[[Coefficients, Coefficients], tuple[float, ...] | Non
     "born": _born,
 }
 """Styles that are tried, in this order."""
+_NOTHING: dict[str, tuple[float, ...]] = {
+    "lj/cut": (0, 1),
+    "mie/cut": (0, 1, 12, 6),
+    "morse": (0, 1, 1),
+    "buck": (0, 1, 0),
+    "born": (0, 1, 0, 0, 0),
+}
+"""Coefficients of no interaction."""
 
 
 class NativeWay(Way):
@@ -132,5 +141,7 @@ class NativeWay(Way):
         lines = [f"pair_style {style} {formula.r_cut!r}"]
         for i, j, a, b in type_pairs(formula):
             values = " ".join(f"{value:.16g}" for value in coefficients[min(a, b), max(a, b)])
-            lines.append(f"pair_coeff {i} {j} {values}")
+            r_cut = formula.pair_function(a, b).r_cut
+            own = f" {r_cut!r}" if r_cut != formula.r_cut else ""
+            lines.append(f"pair_coeff {i} {j} {values}{own}")
         return Route(self.style, lines_of([*lines, "pair_modify shift no"]), {}, formula.r_lo)

@@ -6,19 +6,14 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import sympy
-
-from symreg.formula import Formula, FunctionOfSums
-from symreg.formula.ccode import assignments, constants, function, number
-from symreg.formula.radial import R
-from symreg.formula.sums import Cpp, SumFunction
+from symreg.formula import Formula
+from symreg.lammps.cpp import code_of
 from symreg.lammps.route import Route, Way, lines_of
 from symreg.lammps.runtime import LammpsError, call
-from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import PAIRS, kind_of
 
 TEMPLATE = Path(__file__).with_name("pair_symreg.cpp.in")
@@ -114,114 +109,8 @@ def build_plugin(files: Mapping[str, str | bytes], library: str) -> bytes:
 
 def plugin_of(formula: Formula) -> Plugin:
     """The pair style of a formula."""
-    many_body = formula.many_body
-    arguments = many_body.sums if many_body else []
-    alone = [one for one in formula.sums.values() if _neighbours(one) == 2]
-    bent = [n for n, one in enumerate(arguments) if _neighbours(one) == 2]
-    sums = [one.cpp(n, n, alone=False) for n, one in enumerate(arguments) if n not in bent]
-    two: list[Cpp] = []
-    for k, one in enumerate([*alone, *(arguments[n] for n in bent)]):
-        two.append(one.cpp(k, sum(piece.slots for piece in two), alone=k < len(alone)))
-    triplets, bends = two[: len(alone)], two[len(alone) :]
-    cutoff = formula.cutoff_three_body if two else None
-    clamp = next(iter(formula.sums.values())).clamp  # one for all of a species
-    parts = [_pairs(formula), *([_fade("fade_triplet", cutoff)] if cutoff else [])]
-    marks = {
-        "TITLE": "-".join(formula.species),
-        "SPECIES": " ".join(formula.species),
-        "N_SPECIES": str(len(formula.species)),
-        "NAMES": ", ".join(f'"{symbol}"' for symbol in formula.species),
-        "R_LO": number(clamp.r_lo),
-        "WIDTH": number(clamp.width),
-        "R_CUT_PAIR": number(formula.cutoff.r_cut),
-        "R_CUT_TRIPLET": number(0.0 if cutoff is None else cutoff.r_cut),
-        "PRODUCTS": str(sum(piece.slots for piece in two)),
-        "TRIPLETS": "true" if triplets else "false",
-        "BENDS": str(len(bends)),
-        "BEND_SUM": ", ".join(map(str, bent)) or "0",
-        "SUMS": str(len(arguments)),
-        "FUNCTIONS": "\n".join([*parts, *(f for piece in (*two, *sums) for f in piece.functions)]),
-        "RADIAL": _indented(_fill_two(formula, two)),
-        "TRIPLET": _indented([line for piece in triplets for line in piece.add]),
-        "BEND": _indented([line for k, piece in enumerate(bends) for line in _bend(k, piece)]),
-        "DENSITIES": _indented(_fill_one(sums)),
-        "EMBEDDING": _indented(_embedding(many_body) if many_body else []),
-    }
+    marks = code_of(formula)
     return Plugin(formula.species, _filled(TEMPLATE.read_text(encoding="utf-8"), marks))
-
-
-def _neighbours(one: SumFunction) -> int:
-    """Neighbours in each addend of a sum."""
-    return kind_of(one.over).neighbours
-
-
-def _pairs(formula: Formula) -> str:
-    """Functions of all pairs of species, and one that chooses among them."""
-    parts = [_fade("fade_pair", formula.cutoff)]
-    choice = ["(void) s, (void) t;", "double energy = 0.0;"]
-    alone = [one for one in formula.sums.values() if _neighbours(one) == 1]
-    for n, one in enumerate(alone):
-        piece = one.cpp(n, n, alone=True)
-        parts += piece.functions
-        s, t = map(formula.species.index, one.species)
-        one_way, other = f"s == {s} && t == {t}", f"s == {t} && t == {s}"
-        alike = one_way if s == t else f"({one_way}) || ({other})"
-        # With one species there is nothing to choose.
-        start = f"if ({alike}) {{" if len(formula.species) > 1 else "{"
-        choice += [start, *(f"  {line}" for line in piece.add), "}"]
-    arguments = ["int s", "int t", "double r", "double &slope"]
-    comment, body = "Energy of a pair of species; its slope is added.", [*choice, "return energy;"]
-    return "\n".join([*parts, function("pair_energy", arguments, body, comment, "double")])
-
-
-def _fade(name: str, cutoff: Cutoff) -> str:
-    """A cutoff function and its slope below the cutoff radius."""
-    expression = cutoff.sympy(R)
-    body = assignments({"f": expression, "df": sympy.diff(expression, R)})
-    if cutoff.fade.has_onset:
-        start = [f"if (r < {number(cutoff.r_on)}) {{", "  f = 1.0;", "  df = 0.0;", "  return;"]
-        body = [*start, "}", *body]
-    if not expression.has(R):
-        body.insert(0, "(void) r;")
-    arguments = ["double r", "double &f", "double &df"]
-    return function(name, arguments, body, "Cutoff function and its slope.")
-
-
-def _fill_two(formula: Formula, pieces: Sequence[Cpp]) -> list[str]:
-    """Statements that note what two neighbours need to know of one."""
-    if not pieces:
-        return []
-    fill = ["fade_triplet(r, n.fade, n.fade_slope);"]
-    fill += [line for piece in pieces for line in piece.fill]
-    r0 = number(formula.r0)
-    return [*fill, "n.fade_slope *= r_slope;", f"n.x = r/{r0};", f"n.x_slope = r_slope/{r0};"]
-
-
-def _bend(k: int, piece: Cpp) -> list[str]:
-    """Statements that add to the sum over every two neighbours of this number."""
-    start, end = "double energy = 0.0, slope[3] = {0.0, 0.0, 0.0};", [f"value[{k}] = energy;"]
-    end += [f"slopes[{k}][{axis}] = slope[{axis}];" for axis in range(3)]
-    return ["{", *(f"  {line}" for line in (start, *piece.add, *end)), "}"]
-
-
-def _fill_one(pieces: Sequence[Cpp]) -> list[str]:
-    """Statements that note what one neighbour adds to sums."""
-    fill = ["double f, df;", "fade_pair(r, f, df);"] if pieces else []
-    return [*fill, *(line for piece in pieces for line in piece.fill)]
-
-
-def _embedding(many_body: FunctionOfSums) -> list[str]:
-    """Statements that compute a function of all sums, and its slopes."""
-    function = many_body.numbered
-    values, body = {"energy": function.expression}, constants(function)
-    for n, (symbol, slope) in enumerate(zip(function.variables, function.slopes, strict=True)):
-        body += [f"const double {symbol} = sum[{n}];", f"(void) {symbol};"]
-        values[f"slope[{n}]"] = slope
-    return [*body, *assignments(values)]
-
-
-def _indented(lines: Sequence[str]) -> str:
-    return "".join(f"  {line}\n" for line in lines)
 
 
 class PluginWay(Way):
@@ -233,7 +122,7 @@ class PluginWay(Way):
     def require(self, formula: Formula) -> None:
         """See ``Way``."""
         for one in formula.every_sum:
-            if _neighbours(one) > 2:
+            if kind_of(one.over).neighbours > 2:
                 raise ValueError(
                     f"style 'plugin' is for sums over one or two neighbours, not {one.over}"
                 )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symreg.formula import Formula
+from symreg.formula import Formula, FunctionOfSums
 from symreg.lammps.records import Parity, RouteParity, Splines, Tabulated
 from symreg.lammps.route import Route, quoted
 from symreg.lammps.routes import way_of
@@ -16,6 +16,7 @@ from symreg.records import UNITS
 from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.wall import Clamp
 
 RUN = """\
 ## How to run
@@ -50,6 +51,7 @@ def readme_text(
         _range_lines(formula, routes[0]),
         _parity_lines(formula, parity),
         (RUN + _route_text(routes)).splitlines(),
+        _type_lines(formula, routes),
         _error_lines(errors) if isinstance(errors, Mapping) else [],
         _constants_lines(table, provenance.get("fit", "")),
         ["## Where it comes from\n", *_bullets(known)] if known else [],
@@ -69,6 +71,7 @@ def _formula_lines(formula: Formula) -> list[str]:
     three_body = any(one.cutoff is formula.cutoff_three_body for one in formula.every_sum)
     if formula.cutoff_three_body is not None and three_body:
         lines.append(f"- f_3: {_cutoff_text(formula.cutoff_three_body)}")
+    lines += [f"- that of {key}: {_cutoff_text(one)}" for key, one in formula.cutoffs.items()]
     return [
         *lines,
         f"- atom types: {type_names(formula.species)}",
@@ -86,8 +89,12 @@ def _key_lines(formula: Formula, key: Key) -> list[str]:
     two = not key.is_function and kind_of(key.over).neighbours == 2
     lines = []
     for term, weight in formula.expression.of(key):
-        mean = ", mean over both orders of j and k" if two and not term.tree.factors else ""
-        name = "-".join(key.species)
+        mean = ""
+        if two and key.species[1] != key.species[2]:
+            mean = f", x1 to {key.species[1]}, x2 to {key.species[2]}"
+        elif two and not term.tree.factors:
+            mean = ", mean over both orders of j and k"
+        name = str(key).split()[-1]
         lines.append(f"    {letter}({name}) += {weight!r}*({term.tree.text()}){mean}")
     return lines
 
@@ -103,25 +110,44 @@ def _range_lines(formula: Formula, route: Route) -> list[str]:
     way = way_of(route.style)
     lines = [f"## Valid from {formula.r_lo:.4g} to {formula.r_cut:.4g} Å\n"]
     if route.r_min < formula.r_lo:
-        walls = {pair: formula.pair_function(*pair).wall for pair in formula.species_pairs}
+        walls = {pair: formula.pair_function(*pair).wall for pair in formula.every_pair}
         lines.append("Closer atoms feel a repulsive wall:\n")
         lines += [f"- {'-'.join(pair)}: {wall.text()}" for pair, wall in walls.items()]
-        lines += [
-            f"\n{part.rests} do not feel neighbours come closer than "
-            f"{part.clamp.r_lo - part.clamp.width:.4g} Å: there they see them at "
-            f"{part.clamp.floor:.4g} Å."
-            for part in formula.parts
-            if part.rests
-        ]
+        lines += _rest_lines(formula)
     if way.closer:
         lines.append(way.closer)
     if route.table is not None:
         lines.append(f"\nThe table begins at {route.table.r_min:.4g} Å; closer atoms stop LAMMPS.")
         if R_MIN < route.table.r_min < formula.r_lo:
             lines.append("Further in its numbers would be too large.")
-    if formula.cutoff.fade.smoothness == 0:
+    if names := ", ".join("-".join(pair) for pair in formula.unseen_pairs):
+        wall = "" if route.r_min >= formula.r_lo else " but the wall above"
+        lines.append(
+            f"\nWarning: the formula has no term for {names}: such atoms do not feel each other, "
+            f"whatever they do in nature. They meet nothing{wall}."
+        )
+    if any(formula.pair_function(*pair).cutoff.fade.smoothness == 0 for pair in formula.every_pair):
         warning = "Warning: plain truncation; the energy jumps where a pair passes the cutoff."
         lines.append(f"\n{warning}")
+    return lines
+
+
+def _rest_lines(formula: Formula) -> list[str]:
+    """What triplets and sums see of neighbours closer than where the domain of a pair begins."""
+    begins: dict[str, set[float]] = {}
+    for part in formula.parts:
+        if part.rests:
+            sums = part.sums if isinstance(part, FunctionOfSums) else [part]
+            here = {clamp for one in sums for clamp in one.clamps}
+            begins.setdefault(part.rests, set()).update(clamp.r_lo for clamp in here)
+    lines = []
+    for who, found in begins.items():
+        for clamp in map(Clamp, sorted(found)):
+            where = f", whose domain begins at {clamp.r_lo:.4g} Å," if len(found) > 1 else ""
+            lines.append(
+                f"\n{who} do not feel neighbours{where} come closer than "
+                f"{clamp.r_lo - clamp.width:.4g} Å: there they see them at {clamp.floor:.4g} Å."
+            )
     return lines
 
 
@@ -143,7 +169,7 @@ def _parity_lines(formula: Formula, parity: Parity) -> list[str]:
         knots = f"Splines of {splines.knots} knots"
         lines.append(_predicted(knots, splines, splines.promise, alone))
         if dimer is not None and not dimer < splines.promise:
-            pairs = ", ".join("-".join(pair) for pair in formula.species_pairs)
+            pairs = ", ".join("-".join(pair) for pair in formula.every_pair)
             lines.append(f"Dimers of {pairs} miss it: two atoms with no others near.")
         if splines.largest_sum is not None:
             largest = splines.largest_sum
@@ -184,6 +210,27 @@ def _route_text(routes: list[Route]) -> str:
             name = f"potential-{route.style}.mod` is the same potential"
             text += f"- `{name if n else 'potential.mod` computes it'} {says}.\n"
     return text + "".join(way_of(route.style).notes(route) for route in routes)
+
+
+def _type_lines(formula: Formula, routes: list[Route]) -> list[str]:
+    """How to use other atom types than those of the example, where there are several."""
+    if len(formula.species) == 1:
+        return []
+    lines = [
+        "## Other atom types\n",
+        f"`potential.mod` is for {type_names(formula.species)}; a simulation need not have atoms "
+        "of every type. For other types or further ones copy it, and",
+        "- delete the two lines of `meam/spline` at its beginning, which read `*.units.metal`;",
+        "- where a line begins with `pair_coeff * *`, name the species of each type at its end, "
+        "`NULL` for a type of another style under `pair_style hybrid`;",
+        "- where a line begins with `pair_coeff` and two types, give one to every pair of types.",
+    ]
+    if any(way_of(route.style).one_type_each for route in routes):
+        name = next(route.style for route in routes if way_of(route.style).one_type_each)
+        lines.append(
+            f"\nRoute `{name}` takes exactly one type for each species, for so LAMMPS wants it."
+        )
+    return lines
 
 
 def _is_row(entry: Any) -> bool:

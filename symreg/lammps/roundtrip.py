@@ -57,7 +57,7 @@ def round_trip(
     formula: Formula, routes: list[Route], specimens: list[Specimen]
 ) -> tuple[str, dict[str, RouteParity]]:
     """Compare every route with the formula: LAMMPS's version, and a record for each style."""
-    jobs = [(route, s) for route in routes for s in specimens if _is_within(route, s)]
+    jobs = [(route, s) for route in routes for s in specimens if _is_within(formula, route, s)]
     files: dict[str, str | bytes] = {
         s.file: data_file(s.atoms, formula.species, s.name) for s in specimens
     }
@@ -72,10 +72,15 @@ def round_trip(
     return answer["version"], records
 
 
-def _is_within(route: Route, specimen: Specimen) -> bool:
+def _is_within(formula: Formula, route: Route, specimen: Specimen) -> bool:
     """Whether no two atoms are closer than the route allows."""
     distances = specimen.atoms.get_all_distances(mic=specimen.periodic)
-    return bool(distances[np.triu_indices(len(distances), 1)].min() > route.r_min)
+    there = np.triu_indices(len(distances), 1)
+    least: float | Floats = route.r_min
+    if route.r_min >= formula.r_lo:
+        symbols = specimen.atoms.get_chemical_symbols()
+        least = np.maximum(route.r_min, formula.begins(symbols)[there])
+    return bool((distances[there] > least).all())
 
 
 def _task(formula: Formula, route: Route, specimen: Specimen) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Route:
     files: Mapping[str, str | bytes]
     """Name and content of the files that the commands read."""
     r_min: float
-    """From where on in Å the route follows the formula."""
+    """From where on in Å the route follows the formula; with its ``r_lo``, from where the domain of
+    each pair begins."""
     shares_energies: bool = False
     """Whether atoms share the energy of a triplet, which belongs to its centre elsewhere."""
     splines: Splines | None = None
@@ -55,6 +56,8 @@ class Way(ABC):
     """How it computes a formula, as a README goes on after "the same potential"."""
     automatic: ClassVar[bool] = True
     """Whether style ``auto`` takes it, where its ``is_automatic`` does not say more."""
+    one_type_each: ClassVar[bool] = False
+    """Whether there has to be exactly one atom type for each species."""
     closer: ClassVar[str] = ""
     """Further words of a README on such atoms."""
 

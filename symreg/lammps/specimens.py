@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,12 @@ from ase.data import atomic_masses, atomic_numbers
 
 from symreg.arrays import Floats
 from symreg.formula import Formula, FormulaCalculator
-from symreg.terms.kinds import PAIRS
+from symreg.terms.kinds import PAIRS, kind_of
 
 DIMERS = 150
 """Distances per pair of species."""
-TRIMERS = 48
+TRIMERS, FEWER_TRIMERS = 48, 32
+"""Of the one centre and its neighbours, or of each of several."""
 SIDE = {"fcc": np.sqrt(2), "diamond": 4 / np.sqrt(3)}
 """Edges of cubes by lattice, in distances of nearest neighbours."""
 STRONG = 100.0
@@ -44,24 +46,32 @@ class Specimen(NamedTuple):
 
 def typical_distance(formula: Formula) -> float:
     """Distance in Å of dimers of pairs alone, or in crystals, if bound best; r0 if not bound."""
-    near = formula.cutoff_three_body if formula.species_triplets else None
-    r_cut = formula.cutoff.r_cut if near is None else near.r_cut
+    near = [formula.three_body_function(*species).r_cut for species in formula.species_triplets]
+    r_cut = max(near, default=formula.cutoff.r_cut)
     if formula.kinds == {PAIRS}:
         r = np.linspace(formula.r_lo, r_cut, 2000)[1:-1]
         best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
-        least = formula.r_lo
+        least = _outermost(formula)
     else:
         # All nearest neighbours of an atom stay within the cutoff, but no thousands of others.
-        r = np.linspace(max(1.03 * formula.r_lo, 0.15 * r_cut), 0.95 * r_cut, 80)
-        least = max(formula.r_lo, r_cut / 3)
+        start = max(1.03 * _outermost(formula), 0.15 * r_cut)
+        r = np.linspace(start, max(0.95 * r_cut, 1.1 * start), 80)
+        least = max(_outermost(formula), r_cut / 3)
         best = [np.array([_crystal_energy(formula, float(d)) for d in r]).argmin()]
     inner = [float(r[n]) for n in best if 0 < n < r.size - 1]
-    return max(inner) if inner else float(np.clip(formula.r0, least, r_cut))
+    return max(inner) if inner else float(np.clip(formula.r0, least, max(least, r_cut)))
+
+
+def _outermost(formula: Formula) -> float:
+    """Where the domain of all pairs has begun, in Å."""
+    return max(formula.lengths.begin(*pair) for pair in formula.every_pair)
 
 
 def _crystal_energy(formula: Formula, d: float) -> float:
     lattice = _lattice(formula)
     atoms = bulk(formula.species[0], lattice, a=SIDE[lattice] * d)
+    if len(formula.species) > 1:
+        atoms = crystal(formula, d, 1, np.random.default_rng(SEED))
     atoms.calc = FormulaCalculator(formula)
     return float(atoms.get_potential_energy())
 
@@ -75,10 +85,15 @@ def make_specimens(formula: Formula, r_min: float) -> list[Specimen]:
     """All structures; scans begin at ``r_min`` in Å."""
     rng = np.random.default_rng(SEED)
     d = typical_distance(formula)
+    if len(formula.species) > 1:  # also rattled every pair stays in its domain
+        d = max(d, 1.2 * _outermost(formula))
     scans = dimer_scans(formula, r_min, rng)
     if formula.species_triplets:
         scans |= {"dense": crystal(formula, 1.15 * d, 2, rng, "fcc")}
+    if _triples(formula):
         scans |= trimer_scans(formula, d, r_min, rng)
+    if len(formula.species) > 1:
+        scans |= {f"only {s}": random_cluster(formula, d, 6, rng, (s,)) for s in formula.species}
     structures = {
         "rattled": rattled_crystal(formula, d, rng),
         "lattice": crystal(formula, d, 2, rng),
@@ -109,21 +124,27 @@ def rattled_crystal(formula: Formula, d: float, rng: np.random.Generator) -> Ato
     return atoms
 
 
-def random_cluster(formula: Formula, d: float, n: int, rng: np.random.Generator) -> Atoms:
-    """``n`` atoms at random, none closer than 0.9 ``d`` or than the domain allows."""
+def random_cluster(
+    formula: Formula, d: float, n: int, rng: np.random.Generator, species: Sequence[str] = ()
+) -> Atoms:
+    """``n`` atoms at random, none closer than 0.9 ``d`` or than the domain allows.
+
+    They are of all species of the formula unless some are given.
+    """
     side, positions = 1.3 * d * n ** (1 / 3), np.empty((0, 3))
-    closest = max(0.9 * d, min(d, 1.02 * formula.r_lo))
+    closest = max(0.9 * d, min(d, 1.02 * _outermost(formula)))
     while len(positions) < n:
         place = rng.uniform(0, side, 3)
         if (np.linalg.norm(positions - place, axis=1) > closest).all():
             positions = np.vstack([positions, place])
-    return _isolated(formula, _symbols(formula, n, rng), positions)
+    return _isolated(formula, _symbols(formula, n, rng, species), positions)
 
 
 def close_cluster(formula: Formula, rng: np.random.Generator) -> dict[str, Atoms]:
     """Five atoms with distances on both sides of ``r_lo``; its name tells strong forces."""
     corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1], [5 / 3, 5 / 3, -5 / 3]])
-    positions = formula.r_lo * (corners / np.sqrt(8) + rng.normal(scale=0.03, size=(5, 3)))
+    middle = 0.5 * (formula.r_lo + _outermost(formula))
+    positions = middle * (corners / np.sqrt(8) + rng.normal(scale=0.03, size=(5, 3)))
     atoms = _isolated(formula, _symbols(formula, 5, rng), positions)
     atoms.calc = FormulaCalculator(formula)
     weak = np.abs(atoms.get_forces()).max() < STRONG
@@ -148,9 +169,9 @@ def dimer_scans(formula: Formula, r_min: float, rng: np.random.Generator) -> dic
     evenly = np.linspace(1.001 * r_min, 1.05 * formula.r_cut, DIMERS)
     scans: dict[str, list[tuple[tuple[str, str], float]]]
     scans = {"dimers": [], "close dimers": [], "wall": []}
-    for pair in formula.species_pairs:
+    for pair in formula.every_pair:
         function = formula.pair_function(*pair)
-        near = [formula.cutoff.r_on, function.r_lo, formula.cutoff.r_cut]
+        near = [function.cutoff.r_on, function.r_lo, function.r_cut]
         r = np.concatenate([evenly, [x + e for x in near for e in (-1e-6, 1e-6)]])
         r = r[r > r_min]
         for x, slope in zip(r.tolist(), function.slope(r), strict=True):
@@ -169,6 +190,12 @@ def _dimer_box(
     return _box(formula, symbols, np.stack([-half, half], axis=1))
 
 
+def _triples(formula: Formula) -> list[tuple[str, ...]]:
+    """Centres with two neighbours, of all sums over these, alone or in a function."""
+    every = {one.species for one in formula.every_sum if kind_of(one.over).neighbours == 2}
+    return sorted(every)
+
+
 def trimer_scans(
     formula: Formula, d: float, r_min: float, rng: np.random.Generator
 ) -> dict[str, Atoms]:
@@ -176,35 +203,62 @@ def trimer_scans(
 
     Their angles are 0, 180 degrees and others; each stands there in both orders of its neighbours.
     """
-    assert formula.cutoff_three_body is not None
-    starts = (max(0.93 * formula.r_lo, 1.001 * r_min), 1.001 * formula.r_lo)
-    reach = np.linspace(d, 1.02 * formula.cutoff_three_body.r_cut, TRIMERS)
-    places = [_trimer(n, starts[n // 8 % 2], float(high), rng) for n, high in enumerate(reach)]
-    both = np.array([order for p in places for order in (p, p[[0, 2, 1]])])
-    atoms = _box(formula, [formula.species[0]] * both.shape[0] * 3, both)
-    atoms.calc = FormulaCalculator(formula)
-    weak = np.abs(atoms.get_forces()).reshape(-1, 9).max(axis=1) < STRONG
-    sides = both - np.roll(both, 1, axis=1)
-    close = np.linalg.norm(sides, axis=2).min(axis=1) < formula.r_lo
+    triples, symbols, places = _triples(formula), [], []
+    for species in triples:
+        for n in range(TRIMERS if len(triples) == 1 else FEWER_TRIMERS):
+            place = _trimer(formula, species, n, d, r_min, rng)
+            # Unlike neighbours change places, and every other time their order in the file.
+            atoms = list(species) if n % 2 else [species[0], species[2], species[1]]
+            symbols += [atoms, atoms]
+            places += [place, place[[0, 2, 1]]]
     return {
-        name: _box(formula, [formula.species[0]] * int(chosen.sum()) * 3, both[chosen])
-        for name, chosen in (("trimers", weak & ~close), ("close trimers", weak & close))
+        name: _box(formula, [s for n in chosen for s in symbols[n]], np.array(places)[chosen])
+        for name, chosen in _by_strength(formula, symbols, np.array(places)).items()
     }
 
 
-def _trimer(n: int, start: float, reach: float, rng: np.random.Generator) -> Floats:
-    """Positions of a centre and two neighbours, shape (3, 3); no two closer than ``start`` Å."""
-    r1, r2 = rng.uniform(start, reach, 2)
+def _by_strength(
+    formula: Formula, symbols: list[list[str]], places: Floats
+) -> dict[str, list[int]]:
+    """Which trimers, positions (n, 3, 3) in Å, stand in which scan."""
+    atoms = _box(formula, [symbol for one in symbols for symbol in one], places)
+    atoms.calc = FormulaCalculator(formula)
+    weak = np.abs(atoms.get_forces()).reshape(-1, 9).max(axis=1) < STRONG
+    found: dict[str, list[int]] = {"trimers": [], "close trimers": []}
+    for n in np.flatnonzero(weak).tolist():
+        trimer = Atoms(symbols[n], places[n])
+        near = trimer.get_all_distances() + 1e6 * np.eye(3) < formula.begins(symbols[n])
+        found["close trimers" if near.any() else "trimers"].append(n)
+    return found
+
+
+def _trimer(
+    formula: Formula, species: Sequence[str], n: int, d: float, r_min: float,
+    rng: np.random.Generator,
+) -> Floats:  # fmt: skip
+    """Positions of a centre and two neighbours, shape (3, 3), the ``n``th of a scan.
+
+    No two are closer than the domain of their pair allows, or than a little less.
+    """
+    three_body = formula.lengths.at(species).cutoff_three_body
+    assert three_body is not None
+    sides = [(species[0], species[1]), (species[0], species[2]), (species[1], species[2])]
+    lows = [formula.lengths.begin(*side) for side in sides]
+    close = n // 8 % 2 == 0
+    starts = [max(0.93 * low, 1.001 * r_min) if close else 1.001 * low for low in lows]
+    part = n / (TRIMERS - 1) % 1.0
+    reach = (1 - part) * d + part * 1.02 * three_body.r_cut
+    r1, r2 = (rng.uniform(start, max(reach, 1.05 * start)) for start in starts[:2])
     # Along an axis the angle is exact; turned it is so up to rounding.
     turn = np.eye(3) if n % 8 < 4 else np.linalg.qr(rng.normal(size=(3, 3)))[0]
     if n % 4 == 0:  # 180 degrees
         places = [[0.0, 0.0, 0.0], [0.0, 0.0, r1], [0.0, 0.0, -r2]]
     elif n % 4 == 1:  # 0 degrees
-        near, far = min(r1, r2), min(r1, r2) + max(abs(r1 - r2), start)
+        near, far = min(r1, r2), min(r1, r2) + max(abs(r1 - r2), starts[2])
         places = [[0.0, 0.0, 0.0], [0.0, 0.0, near], [0.0, 0.0, far]]
     else:
-        largest = min((r1**2 + r2**2 - start**2) / (2 * r1 * r2), 1.0)
-        c = rng.uniform(-1, largest)
+        largest = min((r1**2 + r2**2 - starts[2] ** 2) / (2 * r1 * r2), 1.0)
+        c = rng.uniform(-1, max(largest, -1.0))
         places = [[0.0, 0.0, 0.0], [r1, 0.0, 0.0], [r2 * c, r2 * np.sqrt(1 - c * c), 0.0]]
     return np.asarray(np.array(places) @ turn)
 
@@ -223,9 +277,11 @@ def _isolated(formula: Formula, symbols: list[str], positions: Floats) -> Atoms:
     return Atoms(symbols, positions=centred, cell=[width] * 3, pbc=True)
 
 
-def _symbols(formula: Formula, n: int, rng: np.random.Generator) -> list[str]:
+def _symbols(
+    formula: Formula, n: int, rng: np.random.Generator, species: Sequence[str] = ()
+) -> list[str]:
     """``n`` chemical symbols in random order, each species as often as any other."""
-    return [str(s) for s in rng.permutation(np.resize(np.array(formula.species), n))]
+    return [str(s) for s in rng.permutation(np.resize(np.array(species or formula.species), n))]
 
 
 def data_file(atoms: Atoms, species: tuple[str, ...], title: str) -> str:

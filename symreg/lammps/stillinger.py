@@ -2,27 +2,82 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from symreg.formula import Formula, TripletSum
+from symreg.formula.radial import RadialFunction
 from symreg.formula.sums.triplets import Product
 from symreg.lammps.meam import TripletWay, triplets_of
-from symreg.lammps.route import Route
+from symreg.lammps.route import Route, lines_of
 from symreg.lammps.table import overlay, table_route
 
 REAL = 1e-11
 """Relative difference below which two functions are the same function."""
 
 
+class Arm(NamedTuple):
+    """exp(s/(r - r_cut)); both in Å."""
+
+    s: float
+    r_cut: float
+
+
 class Angle(NamedTuple):
-    """K (c - c0)^2 exp(s/(r1 - r_cut)) exp(s/(r2 - r_cut)): K in eV, c0, and s in Å."""
+    """K (c - c0)^2 exp(s1/(r1 - r_cut)) exp(s2/(r2 - r_cut)): K in eV, c0, and both factors."""
 
     strength: float
     cosine: float
-    s: float
+    arms: tuple[Arm, Arm]
+
+
+@dataclass
+class Layer:
+    """Terms that one file can hold: each centre has one factor for a species of neighbours."""
+
+    arms: dict[tuple[str, str], Arm] = field(default_factory=dict)
+    """By centre and neighbour."""
+    angles: dict[tuple[str, str, str], Angle] = field(default_factory=dict)
+    """By centre and both neighbours, in order of the alphabet."""
+
+    def take(self, species: tuple[str, str, str], angle: Angle) -> bool:
+        """Add a term if it fits in; whether it did."""
+        pairs = [(species[0], near) for near in species[1:]]
+        wanted = list(zip(pairs, angle.arms, strict=True))
+        if species in self.angles or any(self.arms.get(p, arm) != arm for p, arm in wanted):
+            return False
+        self.arms |= dict(wanted)
+        self.angles[species] = angle
+        return True
+
+    def text(self, first_line: str, species: Sequence[str]) -> str:
+        """The file of all triplets of these species; LAMMPS wants every one."""
+        lines = [f"# {first_line}"]
+        for centre, j, k in itertools.product(species, repeat=3):
+            angle = self.angles.get((centre, min(j, k), max(j, k)))
+            strength, cosine = (0.0, 0.0) if angle is None else (angle.strength, angle.cosine)
+            # Where nothing is felt any radius serves; LAMMPS reads those of i j j.
+            s, r_cut = self.arms.get((centre, j), Arm(0.0, 1.0))
+            # sigma = 1 Å, so that a is r_cut and gamma is s; nothing between pairs.
+            values = (strength, 1.0, r_cut, 1.0, s, cosine, 0.0, 0.0, 4.0, 0.0, 0.0)
+            lines.append(f"{centre} {j} {k} {' '.join(f'{value:.17g}' for value in values)}")
+        return lines_of(lines)
+
+
+def layers_of(formula: Formula) -> list[Layer]:
+    """All terms of triplets, in as few files as their factors allow."""
+    layers: list[Layer] = []
+    for function in triplets_of(formula):
+        centre, one, other = function.species
+        for angle in stillinger_angles(function):
+            if not any(layer.take((centre, one, other), angle) for layer in layers):
+                layers.append(Layer())
+                layers[-1].take((centre, one, other), angle)
+    return layers
 
 
 def stillinger_angles(function: TripletSum) -> list[Angle]:
@@ -39,15 +94,9 @@ def stillinger_angles(function: TripletSum) -> list[Angle]:
 
 
 def _angle(function: TripletSum, product: Product) -> Angle | None:
-    r_cut = function.r_cut
-    r = np.linspace(function.clamp.r_lo, r_cut, 60)[:-8]
-    g, slope = product.radial.derivatives(r, 1)
-    if not (g > 0).all():
-        return None
-    exponents = -slope / g * (r - r_cut) ** 2
-    s = float(exponents[0])
-    scale = g[0] * np.exp(-s / (r[0] - r_cut))
-    if s <= 0 or np.abs(exponents / s - 1).max() > REAL:
+    found = [_arm(function, radial, k) for k, radial in enumerate(product.radials)]
+    arms = [arm for arm in found if arm is not None]
+    if len(arms) < 2:
         return None
     c = np.linspace(-1, 1, 41)
     p = product.angular(c)[0]
@@ -57,7 +106,22 @@ def _angle(function: TripletSum, product: Product) -> Angle | None:
     cosine = (p[0] - p[-1]) / (4 * strength)
     if np.abs(strength * (c - cosine) ** 2 - p).max() > REAL * np.abs(p).max():
         return None
-    return Angle(float(strength * scale**2), float(cosine), s)
+    (one, first), (other, second) = arms
+    return Angle(float(strength * first * second), float(cosine), (one, other))
+
+
+def _arm(function: TripletSum, radial: RadialFunction, neighbour: int) -> tuple[Arm, float] | None:
+    """A radial factor as ``sw`` has it, and the number that multiplies it; None if it is none."""
+    r_cut = function.r_cut
+    r = np.linspace(function.clamps[neighbour].r_lo, r_cut, 60)[:-8]
+    g, slope = radial.derivatives(r, 1)
+    if not (g > 0).all():
+        return None
+    exponents = -slope / g * (r - r_cut) ** 2
+    s = float(exponents[0])
+    if s <= 0 or np.abs(exponents / s - 1).max() > REAL:
+        return None
+    return Arm(s, r_cut), float(g[0] * np.exp(-s / (r[0] - r_cut)))
 
 
 class StillingerWay(TripletWay):
@@ -73,17 +137,16 @@ class StillingerWay(TripletWay):
     def require(self, formula: Formula) -> None:
         """See ``Way``."""
         super().require(formula)
-        stillinger_angles(triplets_of(formula))
+        layers_of(formula)
 
     def make(self, formula: Formula, first_line: str) -> Route:
         """See ``Way``."""
-        function, (symbol,), files = triplets_of(formula), formula.species, {}
-        for n, (strength, cosine, s) in enumerate(stillinger_angles(function), 1):
-            # sigma = 1 Å, so that a is r_cut and gamma is s; nothing between pairs.
-            values = (strength, 1.0, function.r_cut, 1.0, s, cosine, 0.0, 0.0, 4.0, 0.0, 0.0)
-            numbers = " ".join(f"{value:.17g}" for value in values)
-            files[f"{symbol}-{n}.sw"] = f"# {first_line}\n{symbol} {symbol} {symbol} {numbers}\n"
-        # LAMMPS's sw does not let distances come to rest, so its table ends where they would.
-        table = table_route(formula, first_line, formula.r_lo)
-        route = overlay(self.style, self.style, table, files, symbol)
+        species = formula.species
+        files = {
+            f"{'-'.join(species)}-{n}.sw": layer.text(first_line, species)
+            for n, layer in enumerate(layers_of(formula), 1)
+        }
+        # LAMMPS's sw does not let distances come to rest, so its tables end where they would.
+        table = table_route(formula, first_line, domain=True)
+        route = overlay(self.style, self.style, table, files, species)
         return replace(route, shares_energies=True)

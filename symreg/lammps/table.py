@@ -119,44 +119,51 @@ def predicted_error(function: PairSum, table: PairTable) -> tuple[float, float]:
     return float(energy_error), float(np.abs(force - exact)[weak].max())
 
 
-def tables_of(formula: Formula, start: float | None = None) -> tuple[list[PairTable], Tabulated]:
+def tables_of(formula: Formula, domain: bool = False) -> tuple[list[PairTable], Tabulated]:
     """The shortest tables that keep the promise of 1e-6 eV/Å for all pairs, else the longest.
 
-    They begin at ``start`` in Å, or unless given as near as numbers can be stored.
+    They begin where the ``domain`` of each pair does if so, else as near as numbers can be stored.
     """
     pairs = type_pairs(formula)
     functions = {f"{a}_{b}": formula.pair_function(a, b) for _, _, a, b in pairs}
-    r_min = start_of_table(functions.values()) if start is None else start
+    near = start_of_table(functions.values())
     for points in POINTS:
-        tables = [tabulate(f, name, points, r_min) for name, f in functions.items()]
+        tables = [
+            tabulate(f, name, points, f.r_lo if domain else near) for name, f in functions.items()
+        ]
         errors = list(map(predicted_error, functions.values(), tables))
         energy, force = np.max(errors, axis=0).tolist()
         if force < FORCE_ERROR:
             break
-    return tables, Tabulated(points, float(tables[0].r[0]), energy, force, force < FORCE_ERROR)
+    start = min(float(table.r[0]) for table in tables)
+    return tables, Tabulated(points, start, energy, force, force < FORCE_ERROR)
 
 
-def table_route(formula: Formula, first_line: str, start: float | None = None) -> Route:
+def table_route(formula: Formula, first_line: str, domain: bool = False) -> Route:
     """``pair_style table`` with splines, for the pair terms of any formula; see ``tables_of``."""
-    tables, record = tables_of(formula, start)
-    name = f"{'-'.join(formula.species)}{'' if start is None else '-domain'}.table"
-    lines, r_cut = [f"pair_style table spline {record.points}"], formula.cutoff.r_cut
-    lines += [f"pair_coeff {i} {j} {name} {a}_{b} {r_cut!r}" for i, j, a, b in type_pairs(formula)]
+    tables, record = tables_of(formula, domain)
+    name = f"{'-'.join(formula.species)}{'-domain' if domain else ''}.table"
+    lines = [f"pair_style table spline {record.points}"]
+    for i, j, a, b in type_pairs(formula):
+        r_cut = formula.pair_function(a, b).r_cut
+        lines.append(f"pair_coeff {i} {j} {name} {a}_{b} {r_cut!r}")
     text = f"# {first_line}\n\n" + "\n".join(table.text() for table in tables)
     return Route("table", lines_of(lines), {name: text}, record.r_min, table=record)
 
 
-def overlay(name: str, style: str, table: Route, files: dict[str, str], symbol: str) -> Route:
-    """A table and several of one style on top of each other, for one species."""
-    first, coefficients = table.commands.splitlines()
-    words = coefficients.split()
+def overlay(
+    name: str, style: str, table: Route, files: dict[str, str], species: Sequence[str]
+) -> Route:
+    """A table and several of one style on top of each other, for these atom types."""
+    first, *coefficients = table.commands.splitlines()
     styles = " ".join(
         [first.replace("pair_style", "pair_style hybrid/overlay"), *[style] * len(files)]
     )
-    lines = [styles, " ".join([*words[:3], "table", *words[3:]])]
+    words = (line.split() for line in coefficients)
+    lines = [styles, *(" ".join([*one[:3], "table", *one[3:]]) for one in words)]
     for n, file in enumerate(files, 1):
         number = f"{n} " if len(files) > 1 else ""
-        lines.append(f"pair_coeff * * {style} {number}{file} {symbol}")
+        lines.append(f"pair_coeff * * {style} {number}{file} {' '.join(species)}")
     return replace(table, style=name, commands=lines_of(lines), files={**table.files, **files})
 
 

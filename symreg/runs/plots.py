@@ -160,16 +160,22 @@ def potential_curve(
 
 
 def three_body_factors(function: TripletSum) -> Figure:
-    """Factors of the products w h(x1) h(x2) p(c): h over distance, w p over angle.
+    """Factors of the products w h1(x1) h2(x2) p(c): both h over distance, w p over angle.
 
     The radial factors have no unit and fade by the cutoff function; the angular ones are in eV.
+    Neighbours of one species have one radial factor.
     """
     figure = Figure(figsize=(7.4, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     reach = (function.clamp.r_lo, function.r_cut)
     numbers = range(len(function.products))
     names = [f"product {n + 1}" if len(numbers) > 1 else "" for n in numbers]
-    radial = [Curve(name, partial(_radial, function, n)) for n, name in enumerate(names)]
+    radial = [
+        Curve(f"{name}{', ' if name else ''}to {symbol}" if function.is_unlike else name,
+              partial(_radial, function, n, neighbour))
+        for n, name in enumerate(names)
+        for neighbour, symbol in enumerate(function.species[1 : 3 if function.is_unlike else 2])
+    ]  # fmt: skip
     angular = [Curve(name, partial(_angular, function, n)) for n, name in enumerate(names)]
     _lines(left, radial, np.linspace(*reach, 600))
     left.set(xlabel="distance r (Å)", ylabel="radial factor h(r / r$_0$) f$_c$(r)", xlim=reach)
@@ -178,8 +184,8 @@ def three_body_factors(function: TripletSum) -> Figure:
     return figure
 
 
-def _radial(function: TripletSum, n: int, r: Floats) -> Floats:
-    return np.asarray(function.radials(r).products[n][0])
+def _radial(function: TripletSum, n: int, neighbour: int, r: Floats) -> Floats:
+    return np.asarray(function.radials_of(neighbour, r).products[n][0])
 
 
 def _angular(function: TripletSum, n: int, angle: Floats) -> Floats:

@@ -160,14 +160,18 @@ def test_the_tables_are_interpolated_as_by_cubics():
     np.testing.assert_allclose(slope, 3 * inner**2 - 1, atol=1e-10)
 
 
+def table_of(file):
+    return file.densities["Cu", "Cu"]
+
+
 def test_tables_are_as_long_as_the_promise_needs(monkeypatch):
     formula = formula_of(PAIR, *SMOOTH)
     file = eam_file(formula)
-    assert file.density.values.size in POINTS
+    assert table_of(file).values.size in POINTS
     assert file.force_error < FORCE_ERROR
     monkeypatch.setattr("symreg.lammps.eam.POINTS", (500, 1000))
     short = eam_file(formula)
-    assert short.density.values.size == 1000
+    assert table_of(short).values.size == 1000
     assert short.force_error > FORCE_ERROR
 
 
@@ -175,8 +179,10 @@ def test_a_sum_of_negative_addends_is_turned_around():
     turned = (-0.5, "sum(-(exp(-4.6*(x - 1))))"), (0.01, "sum(-exp(-4.6*(x - 1)))^2")
     file = eam_file(formula_of(PAIR, (0.5, turned[0][1]), turned[1]))
     same = eam_file(formula_of(PAIR, *SMOOTH))
-    np.testing.assert_allclose(file.density.values, same.density.values, atol=1e-12)
-    np.testing.assert_allclose(file.embedding.values, same.embedding.values, atol=1e-9)
+    np.testing.assert_allclose(table_of(file).values, table_of(same).values, atol=1e-12)
+    np.testing.assert_allclose(
+        file.embeddings["Cu"].values, same.embeddings["Cu"].values, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(

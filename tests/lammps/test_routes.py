@@ -133,13 +133,6 @@ def test_native_style_is_refused_for_another_form(make_formula, text):
         make_routes(make_formula(text, PLAIN), "native", "")
 
 
-def test_species_without_a_term_cannot_be_exported(make_formula):
-    formula = make_formula("x^-12")
-    two = type(formula)(**{**vars(formula), "species": ("Ar", "Kr"), "e0": {"Ar": 0.0, "Kr": 0.0}})
-    with pytest.raises(ValueError, match="no term for Ar-Kr"):
-        make_routes(two, "table", "")
-
-
 def test_numbers_of_numpy_are_written_as_numbers(make_formula):
     formula = make_formula("x^-12.7", Cutoff(kind="septic", r_cut=np.float64(8.5), r_on=5.1))
     expression = replace(formula.expression, weights=(np.float64(0.01),))

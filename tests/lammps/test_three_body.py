@@ -198,10 +198,10 @@ def test_error_of_the_compiler_is_told(make_silicon):
 
 @pytest.mark.parametrize("kind", ["septic", "stillinger_weber", "none"])
 def test_spline_file_holds_the_factors(make_silicon, kind):
-    function = triplet(make_silicon(SEPARABLE, kind=kind))
-    (file,) = meam_files(function)
+    formula = make_silicon(SEPARABLE, kind=kind)
+    function, (file,) = triplet(formula), meam_files(formula)
     assert file.force_error < FORCE_ERROR
-    lines = file.text("UNITS: metal", "Si").splitlines()
+    lines = file.text("UNITS: metal", ["Si"]).splitlines()
     assert lines[:2] == ["# UNITS: metal", "meam/spline 1 Si"]
     starts = [n for n, line in enumerate(lines) if line == "spline3eq"]
     assert [int(lines[n + 1]) for n in starts[:3]] == [2, 2, 2]
@@ -241,10 +241,11 @@ def test_terms_of_stillinger_and_weber_are_recognised(make_silicon):
     #  5 K0 (2c - 0.5)^2 with radial factor 3: K = 0.1*9*4 with c0 = 0.25
     text = "3*3*(2*c - 0.5)^2"
     formula = make_silicon(text, weights=(1.0, 0.1), kind="stillinger_weber")
-    ((strength, cosine, s),) = stillinger_angles(triplet(formula))
-    assert (strength, cosine, s) == pytest.approx((3.6, 0.25, 2.5))
+    ((strength, cosine, arms),) = stillinger_angles(triplet(formula))
+    assert (strength, cosine, arms[0].s) == pytest.approx((3.6, 0.25, 2.5))
+    assert arms[0] == arms[1]
     by_factor = make_silicon("exp(1.2/(x1 - 2))*exp(1.2/(x2 - 2))*c^2", kind="none", r_cut=4.7)
-    assert stillinger_angles(triplet(by_factor))[0].s == pytest.approx(1.2 * 2.35)
+    assert stillinger_angles(triplet(by_factor))[0].arms[0].s == pytest.approx(1.2 * 2.35)
 
 
 def test_styles_and_kinds_of_formulas_must_match(make_silicon, argon):

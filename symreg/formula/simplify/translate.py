@@ -10,7 +10,7 @@ from typing import Any
 import sympy
 
 from symreg.language import Shape, Tree, combine
-from symreg.language.operators import LARGEST_EXPONENT, OPERATORS
+from symreg.language.operators import LARGEST_EXPONENT, OPERATORS, PRODUCTS
 from symreg.language.text import ONE, Nested
 from symreg.language.tree import check_integers, translated
 
@@ -55,9 +55,10 @@ def tree_to_sympy(
     def written(root: Nested, variables: Mapping[str, Any]) -> Any:
         return translated(root, variables, given, sympy.Integer, _applied)
 
-    if tree.root[0] == "product":
-        _, radial, angular = tree.root
-        one, two = (written(radial, {"x": variables[name]}) for name in ("x1", "x2"))
+    if tree.root[0] in PRODUCTS:
+        _, *radials, angular = tree.root
+        both = zip((radials[0], radials[-1]), ("x1", "x2"), strict=True)
+        one, two = (written(radial, {"x": variables[name]}) for radial, name in both)
         expression = one * two * written(angular, variables)
     else:
         expression = written(tree.root, variables)

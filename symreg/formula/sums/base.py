@@ -16,7 +16,7 @@ import sympy
 from numpy.typing import NDArray
 
 from symreg.arrays import Floats, Integers
-from symreg.formula.radial import Parts
+from symreg.formula.radial import Number, Parts
 from symreg.formula.simplify import tree_to_sympy
 from symreg.language import Tree
 from symreg.structures.neighbours import Pairs
@@ -37,11 +37,14 @@ class Surroundings:
     symbols: NDArray[np.str_]  # chemical symbols of its N atoms, shape (N,)
     _found: dict[tuple[Any, ...], Near] = field(default_factory=dict, repr=False)
 
-    def near(self, r_cut: float, i: str, j: str, *, either: bool = False) -> Near:
-        """Pairs i -> j of these species closer than ``r_cut`` (Å); also j -> i if ``either``."""
+    def near(self, r_cut: float, i: str, *j: str, either: bool = False) -> Near:
+        """Pairs i -> j closer than ``r_cut`` (Å), of a species i and one or more species j.
+
+        Also those j -> i if ``either``.
+        """
         key = r_cut, i, j, either
         if key not in self._found:
-            pairs, first, second = self.pairs, self.symbols == i, self.symbols == j
+            pairs, first, second = self.pairs, self.symbols == i, np.isin(self.symbols, j)
             chosen = pairs.r < r_cut
             if not (first.all() and second.all()):
                 there = first[pairs.i] & second[pairs.j]
@@ -78,7 +81,7 @@ class Cpp(NamedTuple):
     """C++ of one sum for the plugin."""
 
     functions: list[str]
-    fill: list[str]  # statements that note in a neighbour what addends need to know of it
+    fills: list[list[str]]  # for each neighbour: statements that note what addends need to know
     add: list[str]  # statements that add one addend to ``energy``, and its derivatives to ``slope``
     slots: int = 0  # places that they take in a neighbour's array ``g``
 
@@ -91,7 +94,6 @@ class SumFunction(ABC):
 
     over: ClassVar[str]  # name of the kind, as it is registered
     cutoff_name: ClassVar[str] = "cutoff"  # of the formula's cutoff function that it fades by
-    one_species: ClassVar[bool] = True  # whether it stands alone only where there is but one
     letter: ClassVar[str]  # of the function that stands alone, in Greek
     latex_letter: ClassVar[str]
     meaning: ClassVar[str]  # its part in the energy, as files say it
@@ -101,11 +103,13 @@ class SumFunction(ABC):
     def __init__(self, parts: Parts, species: Sequence[str], lengths: Lengths) -> None:
         """Take functions with their weights (eV), and species: the centre, then neighbours.
 
-        ``r0`` is the length unit, ``r_lo`` where the domain begins, and ``clamp`` gives the
-        distance that it sees, as argument of a function at least; all in Å.
+        ``r0`` is the length unit, ``r_lo`` where the domain begins, and ``clamps`` give the
+        distance to each neighbour that it sees, as argument of a function at least; all in Å.
         """
         self.parts, self.species = tuple(parts), tuple(species)
         self.r0, self.r_lo, self.clamp = lengths.r0, lengths.r_lo, Clamp(lengths.r_lo)
+        second = lengths.r_lo if lengths.r_lo_second is None else lengths.r_lo_second
+        self.clamps = (self.clamp, Clamp(second))[: len(self.species) - 1]
         self.cutoff: Cutoff = getattr(lengths, self.cutoff_name)
         self.r_cut = self.cutoff.r_cut
 
@@ -126,11 +130,11 @@ class SumFunction(ABC):
         """As SymPy without cutoff function, in r (Å), or in x1, x2 and c."""
 
     @abstractmethod
-    def latex(self, digits: int) -> list[str]:
-        """Where it stands alone: what it is in eV, as lines of LaTeX."""
+    def latex(self, number: Number) -> list[str]:
+        """Where it stands alone: what it is in eV, as lines of LaTeX; ``number`` writes numbers."""
 
     @abstractmethod
-    def latex_argument(self, symbol: str, digits: int) -> list[str]:
+    def latex_argument(self, symbol: str, number: Number) -> list[str]:
         """Where it is the argument ``symbol`` of a function."""
 
     @abstractmethod
@@ -141,13 +145,16 @@ class SumFunction(ABC):
     def refuse_infinite(self, name: str) -> None:
         """Raise ``ValueError`` if it is not finite where atoms can be driven to; says ``name``."""
 
-    def written(self, tree: Tree, digits: int) -> str:
+    def written(self, tree: Tree, number: Number) -> str:
         """One of its functions as LaTeX."""
-        return latex(self.write(tree, LATEX, list(map(rounded(digits), tree.constants))))
+        return latex(self.write(tree, LATEX, list(map(number, tree.constants))))
 
     def named(self, arguments: str, value: str) -> str:
         """LaTeX of the function that stands alone, of these arguments, being ``value``."""
-        return rf"{self.latex_letter}_{{\mathrm{{{''.join(self.species)}}}}}({arguments}) = {value}"
+        centre, *near = self.species
+        apart = ";" if len(near) > 1 and set(near) != {centre} else ""
+        name = f"{centre}{apart}{''.join(near)}"
+        return rf"{self.latex_letter}_{{\mathrm{{{name}}}}}({arguments}) = {value}"
 
     def of_one_neighbour(self, r: Floats) -> Floats:
         """Addend of one neighbour at ``r`` (Å, shape (P,)), and its slope in 1/Å, shape (2, P).
@@ -157,10 +164,11 @@ class SumFunction(ABC):
         return np.zeros((2, r.size))
 
     @abstractmethod
-    def cpp(self, number: int, place: int, *, alone: bool) -> Cpp:
+    def cpp(self, number: int, place: int, fade: str, *, alone: bool) -> Cpp:
         """C++ for the plugin; ``number`` tells its functions from those of others.
 
-        ``place`` is its first place in a neighbour's array ``g``.
+        ``place`` is its first place in a neighbour's array ``g``, ``fade`` the name of the C++
+        function that is its cutoff function.
         """
 
 

@@ -11,7 +11,7 @@ import sympy
 
 from symreg.arrays import Floats
 from symreg.formula.ccode import assignments, constants, declared, function, number
-from symreg.formula.radial import Parts, R, RadialFunction, weighted_sum
+from symreg.formula.radial import Number, Parts, R, RadialFunction, weighted_sum
 from symreg.formula.sums import base
 from symreg.formula.sums.base import Cpp, OfPairs, Portion, SumFunction, Surroundings
 from symreg.terms.kinds import PAIRS
@@ -27,7 +27,6 @@ class PairSum(SumFunction):
     """
 
     over = PAIRS
-    one_species = False
     letter = "φ"
     latex_letter = r"\varphi"
     meaning = "sum over pairs of formula(x = r/r0) * cutoff(r)"
@@ -81,13 +80,15 @@ class PairSum(SumFunction):
         # A plain symbol, or `expression.subs("r", 3.8)` would silently do nothing.
         return self.expression.xreplace({R: sympy.Symbol("r")})
 
-    def latex(self, digits: int) -> list[str]:
-        total = weighted_sum(self.parts, base.LATEX, base.rounded(digits), self.write)
+    def latex(self, number: Number) -> list[str]:
+        total = weighted_sum(self.parts, base.LATEX, number, self.write)
         return [self.named("x", base.latex(total))]
 
-    def latex_argument(self, symbol: str, digits: int) -> list[str]:
-        written = self.written(self.parts[0][0], digits)
-        return [rf"{symbol} = \sum_j \left[ {written} \right] f_c(r_j)"]
+    def latex_argument(self, symbol: str, number: Number) -> list[str]:
+        written = self.written(self.parts[0][0], number)
+        centre, near = self.species
+        of = "j" if near == centre else rf"{{j \in \mathrm{{{near}}}}}"
+        return [rf"{symbol} = \sum_{of} \left[ {written} \right] f_c(r_j)"]
 
     def addends(self, around: Surroundings, *, alone: bool) -> Iterable[Portion]:
         centre, neighbour = self.species
@@ -104,17 +105,19 @@ class PairSum(SumFunction):
         near = np.array([self.clamp.floor, self.clamp.r_lo])
         base.refuse(self.of_one_neighbour(near), f"{name} at {{:g}} Å", near)
 
-    def cpp(self, number: int, place: int, *, alone: bool) -> Cpp:
+    def cpp(self, number: int, place: int, fade: str, *, alone: bool) -> Cpp:
         if alone:
-            return Cpp([self._interaction(number)], [], [f"energy += pair_{number}(r, slope);"])
+            interaction = self._interaction(number, fade)
+            return Cpp([interaction], [], [f"energy += pair_{number}(r, slope);"])
         fill = [
+            f"{fade}(r, f, df);",
             f"density_{number}(r, b.g[{place}], b.g_slope[{place}]);",
             f"b.g_slope[{place}] = (b.g_slope[{place}]*f + b.g[{place}]*df)*r_slope;",
             f"b.g[{place}] *= f;",
         ]
-        return Cpp([declared(f"density_{number}", self.inside.numbered)], fill, [], 1)
+        return Cpp([declared(f"density_{number}", self.inside.numbered)], [fill], [], 1)
 
-    def _interaction(self, n: int) -> str:
+    def _interaction(self, n: int, fade: str) -> str:
         u = self.inside.numbered
         values = {"const double u": u.expression, "const double du": u.slopes[0]}
         body = [f"if (r < {number(self.r_lo)}) {{", f"  const double h = {number(self.r_lo)} - r;"]
@@ -127,6 +130,6 @@ class PairSum(SumFunction):
             rise = f"({c[1]}) + h*(({c[2]}) + h*(({c[3]}) + h*({c[4]})))"
             body += [f"  slope -= {derivative};", f"  return {c[0]} + h*({rise});"]
         body += ["}", *constants(u), *assignments(values)]
-        body += ["double f, df;", "fade_pair(r, f, df);", "slope += du*f + u*df;", "return u*f;"]
+        body += ["double f, df;", f"{fade}(r, f, df);", "slope += du*f + u*df;", "return u*f;"]
         comment = f"Energy of {self.name}; its slope is added."
         return function(f"pair_{n}", ["double r", "double &slope"], body, comment, "double")

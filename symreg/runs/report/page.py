@@ -6,14 +6,13 @@ import base64
 import io
 import re
 from collections.abc import Iterator, Mapping
-from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from symreg.arrays import Floats
+from symreg.arrays import Floats, Integers
 from symreg.files import write_bytes, write_text
 from symreg.formula import FormulaCalculator
 from symreg.language import Tree
@@ -36,6 +35,7 @@ MOST = 200
 """Structures of each split that a parity plot computes."""
 STRETCHED = (1.0, 1.2, 1.4)
 """Distances of neighbours at which triplets are drawn, as parts of r0."""
+ELEMENTS = "forces by element"
 Values = dict[str, Floats]
 DIGITS = 8
 CAPTIONS = {
@@ -46,6 +46,7 @@ CAPTIONS = {
     "function, and p times its weight.",
     "triplet": "The three-body energy of a centre with two neighbours at the same distance.",
     "parity": "The recommended formula against the reference; at most 200 structures a split.",
+    "elements": "The same forces by element.",
 }
 
 
@@ -96,7 +97,9 @@ def _draw(run: Run, member: Member, structures: Structures | None) -> dict[str, 
         figures |= _triplets(formula.three_body_function(*species))
     if structures is not None:
         for quantity, (reference, predicted) in _compare(formula, structures).items():
-            figures[f"parity-{quantity}"] = plots.parity(reference, predicted, quantity=quantity)
+            name = "elements" if quantity == ELEMENTS else f"parity-{quantity}"
+            unit_of = "forces" if quantity == ELEMENTS else quantity
+            figures[name] = plots.parity(reference, predicted, quantity=unit_of)
     return figures
 
 
@@ -104,11 +107,11 @@ def _curve(formula: Formula, a: str, b: str, structures: Structures | None) -> F
     """The pair function with the dimers of the data, if there are any."""
     function = formula.pair_function(a, b)
     points = _dimers(formula, a, b, structures) if structures is not None else []
-    depth = -float(np.min(function.energy(np.linspace(function.r_lo, formula.r_cut, 400))))
+    depth = -float(np.min(function.energy(np.linspace(function.r_lo, function.r_cut, 400))))
     return plots.potential_curve(
         [plots.Curve(f"formula, {a}-{b}", function.energy)],
         points,
-        r_range=(function.r_lo, formula.r_cut),
+        r_range=(function.r_lo, function.r_cut),
         unit="meV" if 1e-4 < depth < 0.1 else "eV",
     )
 
@@ -142,11 +145,14 @@ def _dimers(formula: Formula, a: str, b: str, structures: Structures) -> list[pl
 
 
 def _compare(formula: Formula, structures: Structures) -> Mapping[str, tuple[Values, Values]]:
-    """Reference and predicted energies per atom and forces, by split; at most ``MOST`` of each."""
-    described = {tuple(sorted(pair)) for pair in formula.species_pairs}
-    if described != set(combinations_with_replacement(sorted(structures.species), 2)):
+    """Reference and predicted energies per atom and forces, by split; at most ``MOST`` of each.
+
+    Of several elements also forces of all splits by element.
+    """
+    if not set(structures.species) <= set(formula.species):
         return {}
     pairs: dict[str, tuple[Values, Values]] = {"energy": ({}, {}), "forces": ({}, {})}
+    kinds: list[Integers] = []
     calculator = FormulaCalculator(formula)
     for k, split in enumerate(SPLITS):
         chosen = np.flatnonzero(structures.split == k)
@@ -163,6 +169,15 @@ def _compare(formula: Formula, structures: Structures) -> Mapping[str, tuple[Val
         inside = np.concatenate([np.arange(*structures.start[s : s + 2]) for s in chosen])
         pairs["forces"][0][split] = structures.forces[inside]
         pairs["forces"][1][split] = np.concatenate([image.get_forces() for image in images])
+        kinds.append(structures.kind[inside])
+    if len(structures.species) > 1:
+        kind, (reference, predicted) = np.concatenate(kinds), pairs["forces"]
+        both = [np.concatenate([*values.values()]) for values in (reference, predicted)]
+        one, other = (
+            {symbol: array[kind == k] for k, symbol in enumerate(structures.species)}
+            for array in both
+        )
+        pairs[ELEMENTS] = one, other
     return {name: pair for name, pair in pairs.items() if _any_label(pair[0])}
 
 
@@ -190,6 +205,9 @@ def _content(run: Run, member: Member) -> dict[str, Any]:
         "labels": _label_rms(member, "validation"),
         "lines": list(formula_lines(member.record.terms)),
         "latex": member.potential.latex() if path.exists() else "",
+        "unseen": ["-".join(pair) for pair in member.potential.formula.unseen_pairs]
+        if path.exists()
+        else [],
         "floor": run.floor_of(member),
         "known": in_words(run.front.compare()) if run.front.baselines else "",
         "cutoff_three_body": run.settings.terms.cutoff_function_three_body,
@@ -218,21 +236,27 @@ def formula_lines(expression: Expression) -> Iterator[Line]:
         for n, (tree, weight) in enumerate(terms, 1):
             sign = ("+ ", "- ")[weight < 0] if n > 1 else ("", "-")[weight < 0]
             number = str(n) if len(terms) > 1 else ""
-            names, lines = _factors(tree, number)
+            names, lines = _factors(tree, number, key.is_unlike)
             total += f"{' ' if total else ''}{sign}{abs(weight):.{DIGITS}g} {names}"
             factors += lines
         yield Line("ψ", index, "x1, x2, c", total)
         yield from factors
 
 
-def _factors(tree: Tree, number: str) -> tuple[str, list[Line]]:
+def _factors(tree: Tree, number: str, unlike: bool) -> tuple[str, list[Line]]:
     """How a three-body term is written by names, and what the names stand for."""
     if tree.factors is None:
-        names = f"(q{number}(x1, x2, c) + q{number}(x2, x1, c))/2"
+        mean = f"(q{number}(x1, x2, c) + q{number}(x2, x1, c))/2"
+        names = f"q{number}(x1, x2, c)" if unlike else mean
         return names, [Line("q", number, "x1, x2, c", tree.text(DIGITS))]
-    radial, _, angular = (factor.text(DIGITS) for factor in tree.factors)
-    lines = [Line("h", number, "x", radial), Line("p", number, "c", angular)]
-    return f"h{number}(x1) h{number}(x2) p{number}(c)", lines
+    one, other, angular = (factor.text(DIGITS) for factor in tree.factors)
+    radials = {"h": one} if one == other else {"g": one, "h": other}
+    lines = [Line(name, number, "x", text) for name, text in radials.items()]
+    first, second = min(radials), "h"
+    return (
+        f"{first}{number}(x1) {second}{number}(x2) p{number}(c)",
+        [*lines, Line("p", number, "c", angular)],
+    )
 
 
 def _validation_rmse(errors: Mapping[str, SplitErrors], quantity: str) -> float | None:
