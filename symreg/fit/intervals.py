@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from symreg.arrays import Floats
 from symreg.fit.design import Design, Problem, triangle
-from symreg.fit.projected.fitter import Fitter
+from symreg.fit.projected.fitter import POLISH, Fitter
 from symreg.fit.solve.linear import covariance
 from symreg.terms import Expression
 
@@ -36,6 +36,8 @@ FEWEST_BLOCKS = 5
 """With fewer blocks of structures a bootstrap says nothing."""
 SAMPLES = 100
 """Bootstrap samples."""
+NEAR = replace(POLISH, max_steps=12, tolerance=1e-6)
+"""Fits of formulas of several keys to bootstrap samples: they begin close to where they end."""
 
 
 def bootstrap(design: Design, samples: int = SAMPLES) -> list[Fitter]:
@@ -64,7 +66,8 @@ def intervals(
     error = np.sqrt(np.diag(found_covariance))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = found_covariance / np.outer(error, error)
-    refits = [fitter.refit(expression.terms) for fitter in resampled]
+    settings = NEAR if fitter.design.may_share else POLISH
+    refits = [sample.refit(expression.terms, settings) for sample in resampled]
     free = np.unique(expression.sharing.parameter, return_index=True)[1]
     found = []
     for sample, loss in refits:
