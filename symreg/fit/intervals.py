@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from symreg.arrays import Floats
 from symreg.fit.design import Design, Problem, triangle
-from symreg.fit.projected.fitter import POLISH, Fitter
+from symreg.fit.projected.fitter import JOINT, POLISH, Fitter
 from symreg.fit.solve.linear import covariance
 from symreg.terms import Expression
 
@@ -36,8 +36,6 @@ FEWEST_BLOCKS = 5
 """With fewer blocks of structures a bootstrap says nothing."""
 SAMPLES = 100
 """Bootstrap samples."""
-NEAR = replace(POLISH, max_steps=12, tolerance=1e-6)
-"""Fits of formulas of several keys to bootstrap samples: they begin close to where they end."""
 
 
 def bootstrap(design: Design, samples: int = SAMPLES) -> list[Fitter]:
@@ -66,7 +64,7 @@ def intervals(
     error = np.sqrt(np.diag(found_covariance))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = found_covariance / np.outer(error, error)
-    settings = NEAR if fitter.design.may_share else POLISH
+    settings = JOINT if fitter.design.may_share else POLISH
     refits = [sample.refit(expression.terms, settings) for sample in resampled]
     free = np.unique(expression.sharing.parameter, return_index=True)[1]
     found = []
