@@ -101,7 +101,7 @@ def test_portions_of_a_decomposition_are_the_whole(monkeypatch):
     found = decomposed(rows, told.append)
     np.testing.assert_allclose(found.T @ found, whole.T @ whole, atol=1e-10)
     assert found.shape == (20, 20)
-    assert told[-1] == "joined portions of rows: 12 of 13"
+    assert told[-1] == "joined portions of rows: 24 of 25"
 
 
 def test_neighbours_of_a_large_structure_are_refused_before_they_are_listed(monkeypatch):

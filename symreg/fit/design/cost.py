@@ -24,7 +24,7 @@ _NUMBER = 8
 """Bytes of a number."""
 _LEAST = 0.05
 """GB that libraries take where the data take next to nothing."""
-_SPEED = 2e10
+_SPEED = 5e10
 """Operations a second of a QR decomposition on one core, about."""
 _EVERY = 10.0
 """Seconds between two words of how far a projection is."""

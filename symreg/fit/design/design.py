@@ -54,7 +54,7 @@ def decomposed(rows: Floats, tell: Tell = lambda _: None) -> Floats:
     Many rows go in portions: nothing can interrupt a decomposition, so none may take long.
     """
     columns = rows.shape[1]
-    portion = max(2 * columns, _OPERATIONS // (2 * columns**2))
+    portion = max(columns, _OPERATIONS // (2 * columns**2))
     pace = Pace(tell, "joined portions of rows", math.ceil(len(rows) / portion))
     found = np.asarray(np.linalg.qr(rows[:portion], mode="r"))
     for first in range(portion, len(rows), portion):
