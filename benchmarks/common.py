@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
 
+from symreg.files import counted
 from symreg.fit.exact import ExactPath
 from symreg.fit.loss import LossSettings
 from symreg.lammps.worker import preload_mpi
@@ -349,7 +350,8 @@ def over_seeds(count: int, search: Callable[[int], tuple[int, int, float] | None
         epochs, candidates, off = outcome
         times.append(seconds)
         print(
-            f"seed {seed:2d}  {seconds:6.1f} s, {epochs} epochs, {candidates} candidates; "
+            f"seed {seed:2d}  {seconds:6.1f} s, {counted(epochs, 'epoch')}, "
+            f"{counted(candidates, 'candidate')}; "
             f"constants within {off:.1e}",
             flush=True,
         )

@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 
 import symreg
 from symreg import config
+from symreg.files import counted
 from symreg.runs.pipeline.modes import island_settings
 from symreg.runs.pipeline.preparation import Prepared, prepare
 from symreg.searching.islands import Islands, IslandSettings, State, backfitting_from
@@ -127,7 +128,9 @@ def watch_memory(minutes: float) -> None:
             if not rows or passed >= rows[-1][0] + minutes / 60 or passed >= minutes:
                 rows.append((passed, memory(os.getpid()), *sorted(map(memory, children()))))
                 shown = ", ".join(f"{size:.1f}" for size in rows[-1][1:])
-                print(f"{passed:5.1f} min, {state.epoch} epochs: {shown} MiB", flush=True)
+                print(
+                    f"{passed:5.1f} min, {counted(state.epoch, 'epoch')}: {shown} MiB", flush=True
+                )
             if passed >= minutes:
                 break
     settled = np.array([row for row in rows if row[0] >= minutes / 10])

@@ -23,7 +23,7 @@ SEEDS = (
 )
 TIMED = ("--steps", "2", "--turns", "1")
 SEED_LINES = (
-    r"seed  0 +(not found in \d+ s|[\d.]+ s, 1 epochs, \d+ candidates; constants within [\d.e+-]+)",
+    r"seed  0 +(not found in \d+ s|[\d.]+ s, 1 epoch, \d+ candidates; constants within [\d.e+-]+)",
     r"found [01] of 1.*",
 )
 

@@ -247,6 +247,25 @@ def test_export_takes_the_recommended_member_unless_told(small_run, tmp_path, mo
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "word", "hint"),
+    [
+        ("show", "3", "; did you mean `symreg show {run} --member 3`?"),
+        ("validate", "3", "; did you mean `symreg validate {run} --member 3`?"),
+        ("resume", "7", "; did you mean `symreg resume {run} --epochs 7`?"),
+        ("stop", "3", ""),
+        ("watch", "now", ""),
+    ],
+)
+def test_a_word_too_many_ends_in_a_line_with_the_option_that_may_be_meant(
+    small_run, name, word, hint
+):
+    result = command(name, small_run, word)
+    assert result.exit_code == 1
+    said = f"symreg: {name} takes one run folder, and '{word}' is more"
+    assert result.output == said + hint.format(run=small_run) + "\n"
+
+
 def test_export_says_how_to_name_a_member_or_a_folder(pipeline, small_run):
     for word, option in [("8", "--member"), ("out", "--to")]:
         result = command("export", small_run, word)

@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,10 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg.fit.design import build_design
+from symreg.fit.design import build_design, design
 from symreg.fit.design import cost as costs
+from symreg.fit.design.cost import TooLongError
+from symreg.fit.design.design import decomposed
 from symreg.fit.loss import LossSettings
 from symreg.structures import from_atoms
 from symreg.terms.cutoff import Cutoff
@@ -64,6 +67,43 @@ def test_elements_that_hardly_occur_are_named_as_what_to_leave_out():
         design_of(many, max_memory=0.27)
 
 
+def test_minutes_of_a_projection_are_told_with_what_to_leave_out(monkeypatch):
+    # With a limit like that, elements that hardly occur make the difference.
+    common = ELEMENTS[:4]
+    few, many = (outline_of(crystals(30, common, rare)) for rare in ((), ("W", "Zr")))
+    monkeypatch.setattr(costs, "LONG", 0.5 * (few.cost().minutes + many.cost().minutes))
+    assert "to have it in less" not in few.check(math.inf)
+    told = many.check(math.inf)
+    assert told.startswith("projecting the data takes ")
+    assert "to have it in less than a minute, leave out the 3 of 30 structures with W" in told
+    with pytest.raises(TooLongError, match=r"projecting the data would take .* leave out the 3"):
+        many.check(math.inf, patience=0.5 * many.cost().minutes)
+    monkeypatch.setattr(costs, "LONG", 0.2 * few.cost().minutes)
+    assert "search data of fewer elements" in few.check(math.inf)
+
+
+def outline_of(structures):
+    """Sizes of a projection that is not begun."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs.Outline, "check", lambda outline, *_: found.append(outline) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            design_of(structures)
+    return found[0]
+
+
+def test_portions_of_a_decomposition_are_the_whole(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(500, 20))
+    whole = decomposed(rows)
+    monkeypatch.setattr(design, "_OPERATIONS", 0)
+    monkeypatch.setattr(costs, "_EVERY", 0.0)
+    told = []
+    found = decomposed(rows, told.append)
+    np.testing.assert_allclose(found.T @ found, whole.T @ whole, atol=1e-10)
+    assert found.shape == (20, 20)
+    assert told[-1] == "joined portions of rows: 24 of 25"
+
+
 def test_neighbours_of_a_large_structure_are_refused_before_they_are_listed(monkeypatch):
     monkeypatch.setattr("symreg.fit.design.build._lowest_distances", None)
     with pytest.raises(ValueError, match=r"neighbours within 6 Å; \[search\] max_memory allows"):
@@ -76,6 +116,8 @@ def test_how_far_a_projection_is_is_told_now_and_then(monkeypatch):
     design_of(crystals(3, ("Al",)), tell=told.append)
     assert "projected structures: 3 of 3" in told
     assert any(message.startswith("reduced matrices: ") for message in told)
+    design_of(crystals(3, ("Al",))).join(told.append)
+    assert any(message.startswith("joined matrices of blocks: ") for message in told)
 
 
 def test_a_projection_stops_at_ctrl_c(monkeypatch):

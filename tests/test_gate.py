@@ -149,7 +149,7 @@ def test_dimers_are_those_of_physics(gate):
     expression = expression_of(GUPTA)
     formula = Formula(expression, R0, {"Cu": 0.0}, ("Cu",), SEPTIC, R_LO)
     curve = dimer_curve(formula, "Cu", "Cu")
-    sums = gate.path.sums(expression, gate.pairs, gate.kind)
+    sums = gate.path.sums(expression, gate.around)
     (dimers,) = gate.dimers
     energy = np.add.reduceat(sums[0], gate.start[:-1])[dimers.probes] - 2 * sums[0][0]
     expected = np.interp(dimers.length, curve.r, curve.energy)

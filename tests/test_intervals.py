@@ -120,6 +120,18 @@ def test_bootstrap_is_the_same_each_time(noisy_dimers):
     assert one[0].problem.rest != one[1].problem.rest
 
 
+def test_bootstrap_draws_as_many_samples_as_memory_holds(noisy_dimers):
+    design = build_design(noisy_dimers, Lengths(CUTOFF, None, R0), loss=LOSS)
+    one = bootstrap(design, 1)[0]
+    each = (one.problem.matrix.nbytes + one.grid.matrix_t.nbytes) / 1e9
+    few = bootstrap(design, max_memory=25.9 * each)
+    assert 20 <= len(few) <= 25
+    np.testing.assert_array_equal(few[0].problem.matrix, one.problem.matrix)
+    assert bootstrap(design, max_memory=19 * each) == []
+    found, _ = Fitter(design).refit(terms("x^-12", "x^-6"))
+    assert intervals(Fitter(design), found, few).samples == len(few)
+
+
 def test_few_runs_give_no_percentiles(argon_images):
     # One trajectory of four structures is cut into four blocks.
     design = build_design(from_atoms(argon_images[:4]), Lengths(CUTOFF, None, R0), loss=LOSS)

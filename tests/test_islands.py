@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from symreg.config import DataSettings, Settings
+from symreg.fit.programs.batch import _VARIABLES, ROWS
 from symreg.fit.projected.fitter import Fitter
+from symreg.language.operators import VARIABLE
 from symreg.runs import RunFolder
 from symreg.runs.pipeline import checkpoint
 from symreg.searching.backfitting import Backfitting
@@ -109,19 +111,22 @@ def test_a_checkpoint_whose_terms_lack_constants_or_keys_is_refused(argon_design
         whole = {name: file[name] for name in file.files}
     starts = whole["island0_constant_start"].copy()
     starts[1:-1] = 0
+    is_variable = whole["island0_code"] == VARIABLE
+    sums = np.where(is_variable, ROWS * _VARIABLES.index("s1"), whole["island0_arg"])
     for damage, message in [
         ({"island0_constant_start": starts}, "a term of . constants has"),
         ({"island0_key": whole["island0_key"] + 1}, "a term has the key 1; there are 1"),
+        ({"island0_arg": sums}, "a term holds s1, which its key has not"),
     ]:
         np.savez(path, **{**whole, **damage})
         with pytest.raises(checkpoint.CheckpointError, match=message):
-            read_for(folder, len(argon_design.keys))
+            read_for(folder, argon_design.keys)
 
 
-def read_for(folder, n_keys):
-    """Read a checkpoint as a search does that has so many keys."""
+def read_for(folder, keys):
+    """Read a checkpoint as a search does whose terms may have these keys."""
     state, *_ = checkpoint.read(folder, ORIGIN)
-    checkpoint.check_keys(folder, state, n_keys)
+    checkpoint.check_keys(folder, state, keys)
     return state
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -389,6 +390,21 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(search_settings, tmp_path):
     assert "Lennard-Jones" in text
     assert "2 islands of 40, 1 worker, until 2 epochs" in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_does_not_project_for_minutes_unless_asked_to(
+    search_settings, tmp_path, monkeypatch
+):
+    settings = search_settings(tmp_path / "run")
+    monkeypatch.setattr("symreg.fit.design.cost._SPEED", 10.0)
+    monkeypatch.setattr("symreg.fit.design.build.Accumulator", None)
+    text = pipeline.dry_run(settings, patience=1.0)
+    assert "structures  14 train" in text
+    assert re.search("memory +projecting the data would take .* some [0-9]+ minutes", text)
+    assert "floor       not looked for; --floor beside --dry-run finds it all the same" in text
+    assert "2 islands of 40, 1 worker, until 2 epochs" in text
+    with pytest.raises(TypeError):  # it is asked for, so it is projected
+        pipeline.dry_run(settings)
 
 
 def test_too_much_memory_is_refused_before_anything_is_written(search_settings, tmp_path):

@@ -299,10 +299,16 @@ def test_sparse_structures_with_stresses_are_screened(copper, monkeypatch):
     assert np.isfinite(few.volume).sum() == copper.pbc[chosen].all(axis=1).sum() > 0
 
 
-def test_data_that_no_worker_can_hold_are_refused_with_advice(copper, monkeypatch):
-    monkeypatch.setattr(rows, "LARGEST", 1e5)
-    with pytest.raises(ValueError, match=r"GiB of at most .*: train on some \d structures"):
-        fitter_of(copper)
+def test_labels_that_workers_cannot_hold_are_refused_with_advice(copper):
+    design = fitter_of(copper).design
+    lengths = design.within(Lengths(CUTOFF, None, R0))
+    order = rows.screening_order(copper, design)
+    each = rows.peak_size(copper, design, lengths, order) / 1e9
+    assert "GB in each of 3 workers" in rows.check_memory(copper, design, lengths, 3.1 * each, 3)
+    with pytest.raises(
+        ValueError, match=r"max_memory allows .* train on some \d+ structures?, make"
+    ):
+        rows.check_memory(copper, design, lengths, 2.9 * each, 3)
 
 
 @pytest.mark.slow

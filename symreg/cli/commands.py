@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +17,7 @@ from symreg import __version__
 from symreg.cli.choosing import ComplexityOption, MemberOption, chosen
 from symreg.cli.formulas import FormulaCommand
 from symreg.cli.lines import folded
+from symreg.cli.one_run import OneRunCommand
 from symreg.cli.options import (
     DaskFile,
     DaskLocal,
@@ -31,6 +33,10 @@ from symreg.cli.options import (
 
 if TYPE_CHECKING:
     from symreg.runs import Run
+
+
+PATIENCE = 1.0
+"""Minutes that a dry run may project."""
 
 
 class _Commands(TyperGroup):
@@ -61,7 +67,13 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; an output that knows no Å shows a question mark instead."""
+    """Run the command line; an output that knows no Å shows a question mark instead.
+
+    SIGTERM and a terminal that closes end it as Ctrl-C does, so that nothing is left behind.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -165,11 +177,14 @@ def data(
     typer.echo(pipeline.data(settings))
 
 
-@app.command()
+@app.command(cls=OneRunCommand)
 def run(
     run_file: RunFileArgument,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, print the plan, search nothing.")
+    ] = False,
+    floor: Annotated[
+        bool, typer.Option("--floor", help="With --dry-run: find the floor, however long it takes.")
     ] = False,
     changes: SetOption = None,
     overwrite: OverwriteOption = False,
@@ -186,7 +201,9 @@ def run(
     from symreg.runs import pipeline
 
     if dry_run:
-        typer.echo(pipeline.dry_run(settings, tell=partial(typer.echo, err=True)))
+        patience = float("inf") if floor else PATIENCE
+        tell = partial(typer.echo, err=True)
+        typer.echo(pipeline.dry_run(settings, tell=tell, patience=patience))
         return
     workers = engine(dask_local, dask_scheduler_file, dask_slurm)
     data, seeds = settings.data, settings.search.seeds_from
@@ -207,7 +224,7 @@ def _room(
     return room_for(folder, needed, yes=yes)
 
 
-@app.command()
+@app.command(cls=OneRunCommand)
 def resume(
     folder: RunFolderArgument,
     epochs: Annotated[
@@ -241,7 +258,7 @@ def _show_search(search: Callable[..., Run]) -> None:
     typer.echo(folded(summary(finished)))
 
 
-@app.command()
+@app.command(cls=OneRunCommand)
 def stop(folder: RunFolderArgument) -> None:
     """End a search that runs elsewhere, after its epoch; it delivers its front."""
     from symreg.runs import RunFolder, open_run
@@ -251,7 +268,7 @@ def stop(folder: RunFolderArgument) -> None:
     typer.echo(f"asked {owner} to stop; it delivers its front after the epoch under way")
 
 
-@app.command()
+@app.command(cls=OneRunCommand)
 def watch(
     folder: RunFolderArgument,
     once: Annotated[bool, typer.Option("--once", help="Print how it stands, and end.")] = False,
@@ -269,7 +286,7 @@ def watch(
     typer.echo(folded(end))
 
 
-@app.command()
+@app.command(cls=OneRunCommand)
 def show(
     folder: RunFolderArgument, member: MemberOption = None, complexity: ComplexityOption = None
 ) -> None:
@@ -316,7 +333,7 @@ def fit(
         typer.echo(f"files: {to}")
 
 
-@app.command()
+@app.command(cls=OneRunCommand)
 def validate(
     folder: RunFolderArgument, member: MemberOption = None, complexity: ComplexityOption = None
 ) -> None:
@@ -329,9 +346,8 @@ def validate(
     typer.echo(folded(pipeline.validate(folder, alone)))
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@app.command(cls=OneRunCommand)
 def export(
-    context: typer.Context,
     folder: RunFolderArgument,
     member: MemberOption = None,
     complexity: ComplexityOption = None,
@@ -347,13 +363,6 @@ def export(
     ] = None,
 ) -> None:
     """Write LAMMPS files for a formula and compare LAMMPS with it."""
-    if context.args:
-        first = context.args[0]
-        option = "--member" if first.isdecimal() else "--to"
-        raise ValueError(
-            f"export takes one run folder, and '{first}' is more; did you mean "
-            f"`symreg export {folder} {option} {first}`?"
-        )
     from symreg.cli.summary import parity_text
     from symreg.runs import open_run
 

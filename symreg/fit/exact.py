@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from symreg.arrays import Floats, Integers
+from symreg.arrays import Floats
 from symreg.fit.sums.base import Addends, Around, Parts, SumKind, run
 from symreg.structures import Structures
 from symreg.structures.neighbours import Pairs, structure_pairs
@@ -67,20 +67,19 @@ class ExactPath:
         for s in range(len(data)):
             atoms = data.atoms_of(s)
             kind = data.kind[atoms]
-            energies, forces[atoms], virial = self.sums(expression, self._pairs(s), kind)
+            around = Around(self._pairs(s), kind)
+            energies, forces[atoms], virial = self.sums(expression, around)
             energy[s] = energies.sum() + free[kind].sum()
             if data.pbc[s].all():
                 stress[s] = virial.sum(axis=0) / abs(np.linalg.det(data.cell[s]))
         return Prediction(energy, forces, stress)
 
-    def sums(
-        self, expression: Expression, pairs: Pairs, kind: Integers
-    ) -> tuple[Floats, Floats, Floats]:
-        """Energies (N,), forces (N, 3) and virials (N, 6) of N atoms with these pairs; e0 left out.
+    def sums(self, expression: Expression, around: Around) -> tuple[Floats, Floats, Floats]:
+        """Energies (N,), forces (N, 3) and virials (N, 6) of N atoms; e0 left out.
 
-        ``kind`` is the index of each atom's element among the species of the structures.
+        Elements are counted among the species of the structures.
         """
-        around, n = Around(pairs, kind), kind.size
+        n = around.kind.size
         totals = np.zeros(n), np.zeros((n, 3, 1)), np.zeros((n, 6, 1))
         for key in expression.keys():  # noqa: SIM118 - no mapping
             if key.is_function:

@@ -9,6 +9,7 @@ import numpy as np
 
 from symreg.arrays import Floats
 from symreg.fit.design import Design, Problem, triangle
+from symreg.fit.design.cost import GB
 from symreg.fit.projected.fitter import JOINT, POLISH, Fitter
 from symreg.fit.solve.linear import covariance
 from symreg.terms import Expression
@@ -34,12 +35,18 @@ class Intervals:
 
 FEWEST_BLOCKS = 5
 """With fewer blocks of structures a bootstrap says nothing."""
-SAMPLES = 100
-"""Bootstrap samples."""
+SAMPLES, FEWEST_SAMPLES = 100, 20
+"""Bootstrap samples that are drawn, and the fewest that tell a percentile of a few."""
+MOST_MEMORY = 0.5
+"""GB that the fitters of all samples may take."""
 
 
-def bootstrap(design: Design, samples: int = SAMPLES) -> list[Fitter]:
+def bootstrap(
+    design: Design, samples: int = SAMPLES, max_memory: float = MOST_MEMORY
+) -> list[Fitter]:
     """Fitters of training data drawn anew; empty when there are too few blocks.
+
+    They are as many as ``max_memory`` in GB holds; none, if it holds less than ``FEWEST_SAMPLES``.
 
     The bootstrap (Efron, Ann. Statist. 7, 1, 1979) draws blocks of structures that belong
     together, so that correlated frames do not feign certainty.
@@ -48,9 +55,20 @@ def bootstrap(design: Design, samples: int = SAMPLES) -> list[Fitter]:
     if len(blocks) < FEWEST_BLOCKS:
         return []
     rng = np.random.default_rng(0)
-    drawn = rng.integers(len(blocks), size=(samples, len(blocks)))
+    drawn = rng.integers(len(blocks), size=(samples, len(blocks)))[
+        : most_samples(design, max_memory)
+    ]
     samples_of = (triangle([blocks[k] for k in row], design.columns) for row in drawn)
     return [Fitter(design, Problem.of(sample, design.n_e0)) for sample in samples_of]
+
+
+def most_samples(design: Design, max_memory: float = MOST_MEMORY) -> int:
+    """Bootstrap samples whose fitters ``max_memory`` in GB holds; 0 if they would tell nothing."""
+    rows = design.columns - design.n_e0
+    # The matrix, and that of pairs and of triplets by their node values once more.
+    columns = rows + design.n_pair_values + sum(grid.size for grid in design.triplet_grids)
+    most = int(max_memory * GB / (8 * rows * columns))
+    return most if most >= FEWEST_SAMPLES else 0
 
 
 def intervals(

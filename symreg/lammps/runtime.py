@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,13 +61,22 @@ def run(
 def call(
     what: str, command: Sequence[str], environment: Mapping[str, str], seconds: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command and keep what it prints; ``LammpsError`` where it takes too long."""
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, check=False, env=environment
-        )
-    except subprocess.TimeoutExpired as error:
-        raise LammpsError(f"{what} was stopped after {seconds:g} s") from error
+    """Run a command and keep what it prints; ``LammpsError`` where it takes too long.
+
+    Signals of the terminal are for this process alone; however it leaves, the command and its
+    children have ended.
+    """
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **streams) as process:
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise LammpsError(f"{what} was stopped after {seconds:g} s") from error
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def _environment() -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from symreg.files import counted
 from symreg.fit.loss import LossSettings
 from symreg.records import ALL, UNITS, Errors, Record, SplitErrors, names_of
 
@@ -136,7 +137,11 @@ def floor_doubts(lowest: Lowest, loss: LossSettings) -> Iterator[str]:
 def rank_doubts(rank: int, n_values: int, n_labels: int) -> Iterator[str]:
     """Say that the training data leave pair functions open somewhere."""
     if rank < n_values:
-        few = f"{n_labels} labels are too few" if n_labels < n_values else "some distances are rare"
+        few = (
+            f"{counted(n_labels, 'label is', 'labels are')} too few"
+            if n_labels < n_values
+            else "some distances are rare"
+        )
         yield (
             f"the training data determine {rank} of the {n_values} values of pair functions on "
             f"their nodes ({few}): the floor is no bound there, and formulas are free. Add "

@@ -19,6 +19,7 @@ from ase.cluster import Icosahedron
 
 from symreg.arrays import Floats
 from symreg.fit.exact import ExactPath
+from symreg.fit.sums.base import Around
 from symreg.structures import Structures, crystals
 from symreg.structures.neighbours import Pairs, find_pairs
 from symreg.terms import Expression
@@ -96,7 +97,8 @@ class Gate:
         for first, atoms in zip(self.start, self._probes, strict=False):
             pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, self.path.reach)
             parts.append((pairs.i + first, pairs.j + first, pairs.r, pairs.unit))
-        self.pairs = Pairs(*map(np.concatenate, zip(*parts, strict=True)))
+        pairs = Pairs(*map(np.concatenate, zip(*parts, strict=True)))
+        self.around = Around(pairs, self.kind, {})
 
     def _dimer(self, one: str, other: str) -> _Curve:
         """Dimers of a pair of species, from half of where its domain begins to its cutoff."""
@@ -144,7 +146,7 @@ class Gate:
     def broken(self, expression: Expression) -> list[str]:
         """Those of ``CONDITIONS`` that an expression breaks, in words; empty if all hold."""
         with np.errstate(all="ignore"):
-            energies, forces, _ = self.path.sums(expression, self.pairs, self.kind)
+            energies, forces, _ = self.path.sums(expression, self.around)
             energy = np.add.reduceat(energies, self.start[:-1])
             alone = energy[: len(self.species)]
             if not np.isfinite(alone).all():

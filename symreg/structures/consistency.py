@@ -9,6 +9,7 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
+from symreg.files import counted
 from symreg.structures.facts import Facts
 from symreg.structures.findings import Finding, at, listed
 from symreg.structures.pulls import FEWEST_ATOMS, FEWEST_LIKE, odd_part
@@ -93,7 +94,8 @@ def check_units(facts: Facts) -> tuple[list[Finding], list[Finding]]:
             agree = "loosely related; beside pair functions they are of one unit and sign"
         else:
             agree = "too loosely related to tell units or signs of a part of them"
-        what = f"{quantity} compared with energies over {work.label.size} pairs of structures"
+        pairs = counted(work.label.size, "pair")
+        what = f"{quantity} compared with energies over {pairs} of structures"
         notes.append(Finding(what, agree))
     return notes, [*found, *_hard(facts)]
 
@@ -162,8 +164,9 @@ def _judge(quantity: str, work: Work) -> Iterator[Finding]:
     if quantity == "stress" and virial:
         cure = VIRIAL_CURE if ratio < 0 else "divide it by the volume of the cell"
     yield Finding(
-        f"{quantity} {verbs[0]} not fit the energies: over {work.label.size} pairs of similar "
-        f"structures {verbs[1]} {ratio:.4g} times the change of energy",
+        f"{quantity} {verbs[0]} not fit the energies: over "
+        f"{counted(work.label.size, 'pair')} of similar structures {verbs[1]} {ratio:.4g} times "
+        "the change of energy",
         f"{looks}; a fit to both ends between them",
         cure + ("" if virial and quantity == "stress" else ", energies the total in eV"),
     )
@@ -222,7 +225,7 @@ def _parts(facts: Facts) -> Iterator[Finding]:
     groups = sorted({facts.group[s] for s in part.members})
     of = f" (of {listed(groups)})" if len(set(facts.group)) > 1 else ""
     yield Finding(
-        f"forces of {part.members.size} of {part.compared} structures "
+        f"forces of {part.members.size} of {counted(part.compared, 'structure')} "
         f"compared{of} have {what}, such as {listed(sources, 3, quote='')}",
         f"{looks[part.ratio]}; no formula fits both",
         f'convert them, or leave them out, as in [data] leave_out = ["{at(sources[0])}", ...]',
@@ -246,9 +249,9 @@ def _lengths(facts: Facts) -> Iterator[Finding]:
     first = facts.source[far[0]]
     closest = float(np.median(facts.nearest[far]))
     yield Finding(
-        f"no atoms of {far.size} structures, such as {first}, are within reach of a bond, the "
-        f"closest {closest:.3g} Å apart in the median, but forces are {np.median(pull[far]):.2g} "
-        "eV/Å in the root mean square",
+        f"no atoms of {counted(far.size, 'structure')}, such as {first}, are within reach of a "
+        f"bond, the closest {closest:.3g} Å apart in the median, but forces are "
+        f"{np.median(pull[far]):.2g} eV/Å in the root mean square",
         "positions and cells look like bohr, 1.89 times as far apart as atoms are",
         'write length-unit="bohr" into their headers, or multiply both by 0.529177',
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from symreg import files
+from symreg.files import counted
 from symreg.versions import install
 from symreg.workers.executors import LOST, ONE_THREAD, Engine, Preload
 
@@ -37,7 +38,7 @@ def local(workers: int) -> Engine:
         one = {"threads_per_worker": 1, "processes": True, "memory_limit": 0, "env": ONE_THREAD}
         return LocalCluster(n_workers=workers, dashboard_address=None, **one)
 
-    return _engine(f"dask, {workers} local workers", cluster)
+    return _engine(f"dask, {counted(workers, 'local worker')}", cluster)
 
 
 def slurm(workers: int) -> Engine:

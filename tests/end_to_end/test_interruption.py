@@ -136,6 +136,23 @@ def test_a_second_ctrl_c_interrupts_at_once(argon_run, settings):
     assert front_csv(settings.folder) == front_csv(argon_run.folder)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_delivery_at_once(argon_run, settings, number):
+    told = []
+
+    def on_progress(progress):
+        told.append(progress.message)
+        if progress.message.startswith("simplifying"):
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        symreg.search(settings, on_progress=on_progress)
+    assert told[-1].startswith("stopping once the front is written; Ctrl-C again stops at once")
+    symreg.resume(settings.folder)
+    assert front_csv(settings.folder) == front_csv(argon_run.folder)
+
+
 def test_a_signal_during_delivery_lets_it_finish(argon_run, settings):
     def on_progress(progress):
         if progress.message.startswith("simplifying"):
@@ -174,7 +191,8 @@ def test_the_command_saves_prints_and_can_be_resumed(
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
     assert "formula, x = r/r0, eV" in output
-    assert f"stopped before its end; continue it with `symreg resume {settings.folder}`" in output
+    said = f"stopped before its end; continue it with `symreg resume {settings.folder}`"
+    assert said in " ".join(output.split())  # lines are folded
     assert open_run(settings.folder).manifest["status"] == "interrupted"
     assert len(files.read_rows(settings.folder / "generations.csv")) < EPOCHS
 
@@ -185,6 +203,47 @@ def test_the_command_saves_prints_and_can_be_resumed(
     assert "stopped before its end" not in resumed.output
     whole = symreg.search(search_settings(tmp_path / "whole", epochs=EPOCHS))
     assert front_csv(settings.folder) == front_csv(whole.folder)
+
+
+READING = """
+import symreg.structures.files as files
+from symreg.cli.commands import main
+
+read = files.read_extxyz
+
+def told(*args):
+    for n, atoms in enumerate(read(*args)):
+        if n == 100:
+            print("reading", flush=True)
+        yield atoms
+
+files.read_extxyz = told
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "command", [("data",), ("fit", "eps*((s/r)^12 - (s/r)^6)")], ids=["data", "fit"]
+)
+def test_reading_of_many_structures_stops_at_a_signal_in_one_line(
+    argon_file, tmp_path, number, command
+):
+    many = tmp_path / "many.extxyz"
+    many.write_text(argon_file.read_text(encoding="utf-8") * 3000, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-c", READING, *command, str(many)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout.readline() == "reading\n"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "symreg: stopped; what a search had reached is in its folder\n"
 
 
 # What a resumed run has beside its front

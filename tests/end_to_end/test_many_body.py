@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 import symreg
 from symreg import files
 from symreg.formula import FormulaCalculator
-from symreg.runs import RunFolder
 from symreg.runs.pipeline.cautions import cautions
 from symreg.runs.pipeline.delivery import formula
 from symreg.runs.pipeline.preparation import baselines, prepare

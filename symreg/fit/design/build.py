@@ -137,10 +137,10 @@ class Accumulator:
             matrix = self.node_values(matrix, self.design.n_e0)
             cells[cell] = _upper(matrix)
             pace.step()
-        return condensed(replace(self.design, cells=cells, counts=counts))
+        return condensed(replace(self.design, cells=cells, counts=counts), tell)
 
 
-def condensed(design: Design) -> Design:
+def condensed(design: Design, tell: Tell = lambda _: None) -> Design:
     """The design with those combinations of node values that the data feel."""
     if not any(grid.is_condensed for grid in design.grids):
         return design
@@ -151,7 +151,10 @@ def condensed(design: Design) -> Design:
         parts = [matrix[:, n:-1][:, design.place(k)] @ turn for k, turn in enumerate(turns)]
         return _upper(np.hstack([matrix[:, :n], *parts, matrix[:, -1:]]))
 
-    cells = {cell: turned(matrix) for cell, matrix in design.cells.items()}
+    cells, pace = {}, Pace(tell, "condensed matrices", len(design.cells))
+    for cell, matrix in design.cells.items():
+        cells[cell] = turned(matrix)
+        pace.step()
     floors = design.pair_floor, design.floor  # those of all combinations
     return replace(design, grids=grids, cells=cells, floors=floors)
 
@@ -197,6 +200,7 @@ def build_design(
     n_nodes: int | None = None,
     max_memory: float = math.inf,
     tell: Tell = lambda _: None,
+    patience: float = math.inf,
 ) -> Design:
     """Project structures of training, and those of other splits that lie inside its distances.
 
@@ -211,6 +215,8 @@ def build_design(
     ValueError
         If that would take more than ``max_memory`` in GB, no two atoms are closer than the cutoff,
         no training labels are left, there are no triplets, or far too many of them.
+    TooLongError
+        If it would take more than ``patience`` in minutes.
     """
     check_neighbours(structures, lengths.reach, max_memory)
     design = Design(
@@ -228,7 +234,7 @@ def build_design(
     blocks = bootstrap_blocks(structures, most=20 if design.triplet_grids else 100)
     pairs, others = [key.species for key in design.pair_keys], design.columns - design.n_pair_values
     outline = Outline(structures, blocks, pairs, design.n_nodes, others)
-    tell(f"projecting the data takes {outline.check(max_memory)}")
+    tell(outline.check(max_memory, patience))
     accumulator, pace = Accumulator(design), Pace(tell, "projected structures", len(structures))
     for s, block in enumerate(blocks):
         accumulator.add(structures, s, int(block))
@@ -312,7 +318,7 @@ def load_or_build_design(
 ) -> Design:
     """``build_design``, kept in a file: built anew if that is damaged or of other settings.
 
-    ``max_memory`` and ``tell`` are ``watched`` where it is built.
+    ``max_memory``, ``tell`` and ``patience`` are ``watched`` where it is built.
     """
     settings = [lengths.to_dict(), asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
@@ -320,5 +326,6 @@ def load_or_build_design(
     with suppress(Exception):  # in a damaged archive zipfile and numpy raise whatever they meet
         return Design.load(path, key)
     design = build_design(structures, lengths, loss, fixed_e0, group_weights, many_body, **watched)
+    design.join(watched.get("tell", lambda _: None))  # the floors are saved too
     design.save(path, key)
     return design

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import monotonic
 
 import numpy as np
 
-from symreg.arrays import Booleans, Integers
+from symreg.arrays import Booleans, Floats, Integers
 from symreg.files import counted
 from symreg.structures import SPLITS, Structures
 from symreg.structures.periodic import expected_neighbours
@@ -17,11 +18,13 @@ from symreg.structures.periodic import expected_neighbours
 BUFFERED_ROWS = 2048
 """Rows that wait in each cell until they are reduced."""
 GB = 1e9
+LONG = 1.0
+"""Minutes from which on a projection is said to be long."""
 _NUMBER = 8
 """Bytes of a number."""
 _LEAST = 0.05
 """GB that libraries take where the data take next to nothing."""
-_SPEED = 2e10
+_SPEED = 5e10
 """Operations a second of a QR decomposition on one core, about."""
 _EVERY = 10.0
 """Seconds between two words of how far a projection is."""
@@ -33,6 +36,10 @@ _LISTED = 20
 
 Tell = Callable[[str], None]
 """Called with what happens, in words."""
+
+
+class TooLongError(ValueError):
+    """Projecting takes longer than who asked for it would wait; the message says how long."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,16 @@ class Cost:
 
     def __str__(self) -> str:
         """One line, as in ``6.4 GB, some 9 minutes, for 78 pairs of species (...)``."""
-        memory = f"{self.memory:.2g} GB" if self.memory >= 0.1 else f"{1e3 * self.memory:.2g} MB"
-        time = f", some {self.minutes:.0f} minutes," if self.minutes >= 1 else ""
         pairs = f"{counted(self.pairs, 'pair')} of species"
-        sizes = f"{self.columns:,} columns, {self.matrices:,} matrices"
-        return f"{memory}{time} for {pairs} ({sizes})"
+        sizes = f"{counted(self.columns, 'column')}, {counted(self.matrices, 'matrix', 'matrices')}"
+        return f"{self.size}{',' * (self.minutes >= LONG)} for {pairs} ({sizes})"
+
+    @property
+    def size(self) -> str:
+        """Memory, and minutes where there are some."""
+        memory = f"{self.memory:.2g} GB" if self.memory >= 0.1 else f"{1e3 * self.memory:.2g} MB"
+        minutes = counted(round(self.minutes), "minute")
+        return f"{memory}, some {minutes}" if self.minutes >= LONG else memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,18 +84,18 @@ class Outline:
     others: int
     """Columns of the other grids, of e0 and of the target."""
 
-    def cost(self, without: Sequence[str] = ()) -> Cost:
-        """Words for what it takes; without some elements, without all structures that hold them."""
-        kept = ~np.any([self._with(name) for name in without], axis=0) if without else self._all
+    def cost(self, kept: Booleans | None = None, without: Sequence[str] = ()) -> Cost:
+        """Words for what it takes; of some structures alone, shape (S,), without some elements."""
+        kept = np.ones(len(self.structures), dtype=bool) if kept is None else kept
         pairs = [pair for pair in self.pairs if not set(pair) & set(without)]
         c = self.others + self.per_pair * len(pairs)
-        rows = self._rows(kept)
-        cells = np.array(list(rows.values()), dtype=float)
+        cells = self._rows(kept)
         forces = 3 * int(self.structures.n_atoms[kept].max(initial=0))
         held = float((np.minimum(cells, c) + np.minimum(cells, BUFFERED_ROWS)).sum())
         largest = float(cells.max(initial=0.0))
         stack = min(largest, BUFFERED_ROWS + forces) + min(largest, c)
-        blocks = len(np.unique(self.blocks[kept & self._training]))
+        training = self.structures.split == SPLITS.index("train")
+        blocks = len(np.unique(self.blocks[kept & training]))
         final = float(np.minimum(cells, c).sum())
         # A decomposition holds its rows four times; all blocks are joined in one.
         joined = final + c * (6 * blocks + 16)
@@ -95,61 +107,83 @@ class Outline:
         memory = _LEAST + _NUMBER * c * most / GB
         return Cost(len(pairs), c, cells.size, memory, minutes)
 
-    @property
-    def _all(self) -> Booleans:
-        return np.ones(len(self.structures), dtype=bool)
-
-    @property
-    def _training(self) -> Booleans:
-        return np.asarray(self.structures.split == SPLITS.index("train"))
-
     def _with(self, name: str) -> Booleans:
         """Structures that hold an element, shape (S,)."""
         structures = self.structures
         own = structures.kind == structures.species.index(name)
         return np.asarray(np.add.reduceat(own, structures.start[:-1]) > 0)
 
-    def _rows(self, kept: Booleans) -> Counter[tuple[object, ...]]:
-        """Rows of each cell."""
-        structures, rows = self.structures, Counter[tuple[object, ...]]()
+    @cached_property
+    def _labels(self) -> tuple[Integers, Integers]:
+        """Number of the group, split and block of each structure (S,), and its labels (S, 3)."""
+        structures, numbers = self.structures, dict[tuple[object, ...], int]()
+        where = zip(structures.group, structures.split.tolist(), self.blocks.tolist(), strict=True)
+        number = [numbers.setdefault(key, len(numbers)) for key in where]
         known = np.isfinite(structures.forces).sum(axis=1)
         forces = np.add.reduceat(known, structures.start[:-1])
         stress = np.isfinite(structures.stress).sum(axis=1) * structures.pbc.all(axis=1)
         energy = np.isfinite(structures.energy)
-        for s in np.flatnonzero(kept):
-            where = structures.group[s], structures.split[s], self.blocks[s]
-            for quantity, count in (("e", energy[s]), ("f", forces[s]), ("s", stress[s])):
-                if count:
-                    rows[quantity, *where] += int(count)
-        return rows
+        return np.array(number), np.stack([energy, forces, stress], axis=1).astype(np.int64)
 
-    def check(self, most: float) -> Cost:
-        """Words for what it takes; a ``ValueError`` with ways out if it is above ``most`` GB."""
+    def _rows(self, kept: Booleans) -> Floats:
+        """Rows of each cell that some structures fill."""
+        number, labels = self._labels[0][kept], self._labels[1][kept]
+        rows = np.concatenate([np.bincount(number, of_each) for of_each in labels.T])
+        return np.asarray(rows[rows > 0])
+
+    def check(self, most: float, patience: float = math.inf) -> str:
+        """Words for what it takes, and for ways to less where that is more than a minute or two.
+
+        Raises
+        ------
+        ValueError
+            If it is above ``most`` GB; with ways out.
+        TooLongError
+            If it takes more than ``patience`` in minutes.
+        """
         cost = self.cost()
-        if cost.memory <= most:
-            return cost
-        raise ValueError(
-            f"projecting the data would take {cost}; [search] max_memory allows {most:g} GB: "
-            f"raise it, make [terms] r_cut smaller, or {self._advice(most)}"
-        )
+        if cost.memory > most:
+            raise ValueError(
+                f"projecting the data would take {cost}; [search] max_memory allows {most:g} GB: "
+                f"raise it, make [terms] r_cut smaller, or {self._advice(most, math.inf)}"
+            )
+        if cost.minutes < LONG:
+            return f"projecting the data takes {cost}"
+        advice = f"to have it in less than a minute, {self._advice(most, LONG)}"
+        if cost.minutes > patience:
+            raise TooLongError(f"projecting the data would take {cost}; {advice}")
+        return f"projecting the data takes {cost}; {advice}"
 
-    def _advice(self, most: float) -> str:
-        """Words for the structures that could be left out, those with the rarest elements."""
-        names = self.structures.species
-        held = {name: int(self._with(name).sum()) for name in names}
-        rarest = sorted(names, key=lambda name: held[name])
+    def _advice(self, most: float, minutes: float) -> str:
+        """Words for the structures that could be left out, those with the rarest elements first."""
+        names, total = self.structures.species, len(self.structures)
+        held = {name: self._with(name) for name in names}
+        rarest = sorted(names, key=lambda name: int(held[name].sum()))
         for n in range(1, len(rarest)):
             dropped = rarest[:n]
-            gone = int(np.any([self._with(name) for name in dropped], axis=0).sum())
-            if gone > len(self.structures) // 2:
-                return "search data of fewer elements"
-            cost = self.cost(dropped)
-            if cost.memory <= most and cost.pairs:
+            gone = np.any([held[name] for name in dropped], axis=0)
+            if gone.sum() > total // 2:
+                break
+            cost = self.cost(~gone, dropped)
+            if cost.memory <= most and cost.minutes < minutes and cost.pairs:
                 return (
-                    f"leave out the {gone} of {len(self.structures)} structures with "
-                    f"{', '.join(dropped)}, which hardly occur: then it takes {cost.memory:.2g} GB"
+                    f"leave out the {gone.sum()} of {counted(total, 'structure')} with "
+                    f"{', '.join(dropped)}, which hardly occur: then it takes {cost.size}"
                 )
-        return "use fewer structures"
+        for every in (2, 4, 8, 16):
+            kept = np.arange(total) % every == 0
+            cost = self.cost(kept)
+            if cost.memory <= most and cost.minutes < minutes and cost.matrices:
+                few = f"{kept.sum()} of {total} structures"
+                return f"search {few} alone: then it takes {cost.size}"
+        for n in range(1, len(names)):
+            cost = self.cost(without=rarest[:n])
+            if cost.memory <= most and cost.minutes < minutes and cost.pairs:
+                few = counted(len(names) - n, "element")
+                return (
+                    f"search data of fewer elements: as many structures of {few} take {cost.size}"
+                )
+        return "search data of fewer elements" if len(names) > 1 else "use fewer structures"
 
 
 def check_neighbours(structures: Structures, reach: float, most: float) -> None:

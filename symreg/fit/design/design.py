@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ import scipy.linalg
 
 from symreg.arrays import Floats
 from symreg.files import write_arrays
+from symreg.fit.design.cost import Pace, Tell
 from symreg.fit.loss import LossSettings
 from symreg.fit.sums.base import NodeGrid
 from symreg.fit.sums.pair_grid import PairGrid
@@ -27,24 +29,39 @@ from symreg.terms.lengths import Lengths
 
 Cell = tuple[str, str, str, int]
 """Labels that one triangular matrix covers: quantity, group, split, bootstrap block."""
+_OPERATIONS = 2 * 10**10
+"""Operations of a portion of a decomposition, some second or two on one core."""
 
 _FORMAT = 3
 _SINGULAR = 1e-10
 """Singular values of the e0 columns below this part of the largest count as zero."""
 
 
-def triangle(matrices: Sequence[Floats], columns: int) -> Floats:
+def triangle(matrices: Sequence[Floats], columns: int, tell: Tell = lambda _: None) -> Floats:
     """Square upper triangular matrix R with R^T R equal to the sum of the M^T M."""
-    stacked = np.vstack([np.zeros((columns, columns)), *matrices])
-    return np.asarray(np.linalg.qr(stacked, mode="r"))
+    return decomposed(np.vstack([np.zeros((columns, columns)), *matrices]), tell)
 
 
 def reduced(matrices: Sequence[Floats]) -> Floats:
     """Rows with the same R^T R as the given ones, no more of them than columns."""
     stacked = np.vstack(matrices)
-    if len(stacked) <= stacked.shape[1]:
-        return stacked
-    return np.asarray(np.linalg.qr(stacked, mode="r"))
+    return stacked if len(stacked) <= stacked.shape[1] else decomposed(stacked)
+
+
+def decomposed(rows: Floats, tell: Tell = lambda _: None) -> Floats:
+    """Upper triangular matrix R of a QR decomposition, shape (min(rows, columns), columns).
+
+    Many rows go in portions: nothing can interrupt a decomposition, so none may take long.
+    """
+    columns = rows.shape[1]
+    portion = max(columns, _OPERATIONS // (2 * columns**2))
+    pace = Pace(tell, "joined portions of rows", math.ceil(len(rows) / portion))
+    found = np.asarray(np.linalg.qr(rows[:portion], mode="r"))
+    for first in range(portion, len(rows), portion):
+        both = np.vstack([found, rows[first : first + portion]])
+        found = np.asarray(np.linalg.qr(both, mode="r"))
+        pace.step()
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,15 +204,32 @@ class Design:
     @cached_property
     def block_triangles(self) -> list[Floats]:
         """Weighted training matrix of each bootstrap block, with no more rows than columns."""
-        parts: dict[int, list[Floats]] = {}
-        for cell, scale in self._scales.items():
-            parts.setdefault(cell[3], []).append(scale * self.cells[cell])
-        return [reduced(parts[block]) for block in sorted(parts)]
+        return self._block_triangles()
+
+    def _block_triangles(self, tell: Tell = lambda _: None) -> list[Floats]:
+        parts: dict[int, list[Cell]] = {}
+        for cell in self._scales:
+            parts.setdefault(cell[3], []).append(cell)
+        found, pace = [], Pace(tell, "joined matrices of blocks", len(parts))
+        for block in sorted(parts):
+            found.append(reduced([self._scales[cell] * self.cells[cell] for cell in parts[block]]))
+            pace.step()
+        return found
 
     @cached_property
     def training(self) -> Problem:
         """The weighted least-squares problem of the training data."""
-        return Problem.of(triangle(self.block_triangles, self.columns), self.n_e0)
+        return self._training()
+
+    def _training(self, tell: Tell = lambda _: None) -> Problem:
+        return Problem.of(triangle(self.block_triangles, self.columns, tell), self.n_e0)
+
+    def join(self, tell: Tell) -> None:
+        """Find ``block_triangles`` and ``training`` now, and tell how far that is."""
+        known = vars(self)  # where cached properties keep what they found
+        if "training" not in known:
+            known["block_triangles"] = self._block_triangles(tell)
+            known["training"] = self._training(tell)
 
     @cached_property
     def floor(self) -> Floor:

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from symreg.arrays import Booleans, Floats, Integers
+from symreg.files import counted
 from symreg.fit.design import Design
 from symreg.fit.design.build import Accumulator
+from symreg.fit.design.cost import GB
 from symreg.fit.sums.base import Selection, SumRows
 from symreg.structures import QUANTITIES, SPLITS, Structures
 from symreg.structures.neighbours import structure_pairs
 from symreg.terms.kinds import kind_of
 from symreg.terms.lengths import Lengths
 
-LARGEST = 4 * 2**30
-"""Bytes that labels and pairs may take in a worker at the worst moment."""
 _COUNTED = 10
 MOST_ATOMS, MOST_PAIRS = 4_000, 12_000
 """Atoms with energies and pairs with forces in the structures for screening, about."""
@@ -187,23 +187,31 @@ def screening_order(structures: Structures, design: Design) -> list[int]:
 
 
 def all_rows(structures: Structures, design: Design, lengths: Lengths) -> Rows:
-    """Rows of all training structures that count.
+    """Rows of all training structures that count."""
+    order = screening_order(structures, design)
+    return build_rows(structures, design, lengths, sorted(order), len(order))
+
+
+def check_memory(
+    structures: Structures, design: Design, lengths: Lengths, most: float, workers: int = 1
+) -> str:
+    """Words for what the labels of many-body terms take in all workers.
 
     Raises
     ------
     ValueError
-        If no worker could hold them.
+        If that is above ``most`` GB; with ways out.
     """
     order = screening_order(structures, design)
-    size = peak_size(structures, design, lengths, order)
-    if size > LARGEST:
-        fewer = int(len(order) * LARGEST / size)
-        raise ValueError(
-            f"many-body terms keep the labels of all training structures in the memory of every "
-            f"worker, here {size / 2**30:.3g} GiB of at most {LARGEST / 2**30:g}: train on some "
-            f"{fewer} structures, make [terms] r_cut smaller, or set many_body = false"
-        )
-    return build_rows(structures, design, lengths, sorted(order), len(order))
+    each = peak_size(structures, design, lengths, order) / GB
+    words = f"labels of many-body terms take {each:.2g} GB in each of {counted(workers, 'worker')}"
+    if workers * each <= most:
+        return words
+    fewer = int(len(order) * most / (workers * each))
+    raise ValueError(
+        f"{words}; [search] max_memory allows {most:g} GB: raise it, take fewer workers, train on "
+        f"some {counted(fewer, 'structure')}, make [terms] r_cut smaller, or set many_body = false"
+    )
 
 
 def peak_size(

@@ -7,10 +7,10 @@ function F. A kind may bring a faster way for rows of labels, see ``SumRows``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.lengths import Lengths
 
+Made = TypeVar("Made")
 Parts = Sequence[tuple[Tree, float]]
 """Functions and their weights."""
 
@@ -35,6 +36,17 @@ class Around(NamedTuple):
     """Directed pairs within the reach of all sums."""
     kind: Integers
     """Index of each atom's element among the species, shape (N,)."""
+    memory: dict[Any, Any] | None = None
+    """What sums of one set of lengths keep of it, if it is used again and again."""
+
+    def kept(self, what: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+        """What is made of the neighbours alone, once where there is a memory."""
+        if self.memory is None:
+            return make()
+        if what not in self.memory:
+            self.memory[what] = make()
+        found: Made = self.memory[what]
+        return found
 
     def centred(self, species: Sequence[int], reach: float) -> Pairs:
         """Pairs closer than ``reach`` in Å from the first of the species to any of the others."""

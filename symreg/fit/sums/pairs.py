@@ -10,7 +10,7 @@ from numba import njit
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from symreg.arrays import Floats, Integers
+from symreg.arrays import Booleans, Floats, Integers
 from symreg.fit.forces import add_function, add_pairs, end_of_centre
 from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes, relative_tail
 from symreg.fit.programs.batch import encoded
@@ -31,6 +31,7 @@ from symreg.fit.sums.pair_grid import PairGrid, directed
 from symreg.language import Tree
 from symreg.structures.neighbours import Pairs
 from symreg.terms.cutoff import Cutoff
+from symreg.terms.kinds import PAIRS
 from symreg.terms.wall import Wall
 
 TAIL_ALLOWED = 1e-6
@@ -76,20 +77,44 @@ class PairKind(SumKind):
         self, parts: Parts, species: Sequence[int], around: Around, alone: bool
     ) -> Iterator[Addends]:
         """All pairs in one go."""
-        forth, back = directed(around, species, self.reach)
-        pairs = around.pairs.subset(forth | back)
+        pairs, forth = around.kept((PAIRS, *species), lambda: self._between(around, species))
         if alone:
-            value, slope = self.walled(parts, pairs.r)
+            fades = around.kept(("wall", *species), lambda: self._fades(self._inside(pairs.r)))
+            value, slope = self.walled(parts, pairs.r, fades)
             yield PairAddends(pairs, 0.5 * value, 0.5 * slope)
         else:
-            distance, rest = self.lengths.at_rest(pairs.r)
-            value, slope = self.faded(parts, distance)
-            yield PairAddends(pairs, forth[forth | back] * value, slope * rest)
+            distance, rest, *fade = around.kept(("rest", *species), lambda: self._rest(pairs.r))
+            value, slope = self.faded(parts, distance, fade)
+            yield PairAddends(pairs, forth * value, slope * rest)
 
-    def faded(self, parts: Parts, r: Floats) -> tuple[Floats, Floats]:
-        """Weighted functions times f_c and their slopes in 1/Å at distances ``r`` in Å."""
+    def _between(self, around: Around, species: Sequence[int]) -> tuple[Pairs, Booleans]:
+        """Pairs of two species in both directions, and which of them lead from the first."""
+        forth, back = directed(around, species, self.reach)
+        return around.pairs.subset(forth | back), forth[forth | back]
+
+    def _inside(self, r: Floats) -> Floats:
+        """Distances in Å at which functions are evaluated that stand alone."""
+        return np.maximum(r, self.lengths.r_lo)
+
+    def _rest(self, r: Floats) -> tuple[Floats, ...]:
+        """Distances that functions of sums see, their slopes, and f_c with its slope there."""
+        distance, rest = self.lengths.at_rest(r)
+        return distance, rest, *self._fades(distance)
+
+    def _fades(self, r: Floats) -> tuple[Floats, Floats]:
+        """The cutoff function and its slope in 1/Å at distances ``r`` in Å."""
+        cutoff = self.lengths.cutoff
+        return cutoff.value(r), cutoff.slope(r)
+
+    def faded(
+        self, parts: Parts, r: Floats, fades: Sequence[Floats] | None = None
+    ) -> tuple[Floats, Floats]:
+        """Weighted functions times f_c and their slopes in 1/Å at distances ``r`` in Å.
+
+        ``fades`` are f_c and its slope there, if they are known.
+        """
         lengths = self.lengths
-        fade, fade_slope = lengths.cutoff.value(r), lengths.cutoff.slope(r)
+        fade, fade_slope = self._fades(r) if fades is None else fades
         total, change = np.zeros_like(r), np.zeros_like(r)
         for tree, weight in parts:
             value, slope = self.function(tree, r / lengths.r0)
@@ -97,11 +122,13 @@ class PairKind(SumKind):
             change += weight * (slope / lengths.r0 * fade + value * fade_slope)
         return total, change
 
-    def walled(self, parts: Parts, r: Floats) -> tuple[Floats, Floats]:
+    def walled(
+        self, parts: Parts, r: Floats, fades: Sequence[Floats] | None = None
+    ) -> tuple[Floats, Floats]:
         """Energies in eV and slopes in eV/Å at distances ``r`` in Å, with the wall below r_lo."""
         r_lo = self.lengths.r_lo
         below = r < r_lo
-        value, slope = self.faded(parts, np.maximum(r, r_lo))
+        value, slope = self.faded(parts, self._inside(r), fades)
         if below.any():
             wall = self._wall(parts)
             value[below], slope[below] = (wall.derivative(r[below], n) for n in (0, 1))

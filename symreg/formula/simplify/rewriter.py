@@ -85,7 +85,13 @@ class Rewriter:
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         self._process = Popen(
-            self.command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, encoding="utf-8", env=environment
+            self.command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            encoding="utf-8",
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for this process alone, which ends that one
         )
         self._lines = Queue()
         Thread(target=_read, args=(self._process, self._lines), daemon=True).start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from symreg import __version__, files
 from symreg.config import TABLES, Settings, to_dict, toml_value
 from symreg.files import one_line, parse_json
+from symreg.language.text import Nested
+from symreg.language.tree import operands
 from symreg.runs.folder import CHECKPOINT, PREVIOUS, RunFolder
 from symreg.runs.pipeline.stopping import refuse_limits
 from symreg.runs.records import Count
 from symreg.searching.individuals import Individual, from_arrays, to_arrays
 from symreg.searching.islands import State
+from symreg.terms import Key
+from symreg.terms.kinds import kind_of
 from symreg.typed import Range, typed
 
 FORMAT = 6
@@ -219,26 +223,45 @@ def _state(header: _Header, arrays: Mapping[str, NDArray[Any]]) -> State:
     )
 
 
-def check_keys(folder: RunFolder, state: State, n_keys: int) -> None:
+def check_keys(folder: RunFolder, state: State, keys: Sequence[Key]) -> None:
     """See that terms belong to the keys of the design; a CheckpointError if not."""
     try:
-        _check_terms(state, n_keys)
+        _check_terms(state, keys)
     except ValueError as error:
         raise CheckpointError(
             f"the checkpoint is damaged ({error}); remove {folder.checkpoint} to begin anew"
         ) from None
 
 
-def _check_terms(state: State, n_keys: int = 10**6) -> None:
+def _check_terms(state: State, keys: Sequence[Key] | None = None) -> None:
     """See that terms have keys and all their constants: now, not in the middle of an epoch."""
     every = [*state.front, *state.rejected, *map(Individual, state.seeds)]
     every += [one for population in state.populations for one in from_arrays(population)]
     for coded in (coded for individual in every for coded in individual.coded_terms):
-        if not 0 <= coded.key < n_keys:
-            raise ValueError(f"a term has the key {coded.key}; there are {n_keys}")
+        if not 0 <= coded.key < (10**6 if keys is None else len(keys)):
+            there = "" if keys is None else f"; there are {len(keys)}"
+            raise ValueError(f"a term has the key {coded.key}{there}")
         if len(coded.constants) != coded.shape.n_constants:
             wanted = coded.shape.n_constants
             raise ValueError(f"a term of {wanted} constants has {len(coded.constants)}")
+        if keys is not None:
+            key = keys[coded.key]
+            _check_variables(coded.shape.root, () if key.is_function else _variables(key.over))
+
+
+def _variables(over: str) -> tuple[str, ...]:
+    return ("x", *kind_of(over).variables)  # factors of products are functions of x
+
+
+def _check_variables(node: Nested, known: Sequence[str]) -> None:
+    """See that a nested form holds no other variables, and sums none but their own."""
+    if node[0] == "sum":
+        known = _variables(node[1][0])
+    parts = operands(node)
+    if not parts and node[0] not in ("const", "int", *known):
+        raise ValueError(f"a term holds {node[0]}, which its key has not")
+    for part in parts:
+        _check_variables(part, known)
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
@@ -13,6 +14,7 @@ from symreg.checks import check
 from symreg.checks.report import PhysicsReport
 from symreg.config import Settings
 from symreg.files import counted
+from symreg.fit.design.cost import TooLongError
 from symreg.fit.errors import errors
 from symreg.records import ALL
 from symreg.runs import Member, Run, open_run
@@ -27,8 +29,8 @@ from symreg.runs.pipeline.stopping import Tell, limits_in_words
 from symreg.runs.progress import OnProgress
 from symreg.runs.records import BOTH, TRAINING
 from symreg.runs.trust import told, verdict, worse_in_words
+from symreg.structures import DataReport, in_words, survey_structures
 from symreg.structures import crystals as crystals_in
-from symreg.structures import in_words, survey_structures
 
 
 def demo(
@@ -54,19 +56,27 @@ def demo(
     return search(replace(settings, output=output), on_progress=on_progress)
 
 
-def dry_run(settings: Settings, tell: Tell = lambda _: None) -> str:
+def dry_run(settings: Settings, tell: Tell = lambda _: None, patience: float = math.inf) -> str:
     """Say what a search would do: data, floor, baselines and limits; nothing is written.
 
-    What takes long tells how far it is.
+    What takes long tells how far it is. Where projecting the data takes more than ``patience`` in
+    minutes, the plan says so instead of the floor and what needs it.
     """
     seeds.check(settings)
     said: list[str] = []
+    reports: list[DataReport] = []
 
     def hear(message: str) -> None:
         said.append(message)
         tell(message)
 
-    prepared = prepare(settings, tell=hear)
+    try:
+        prepared = prepare(settings, accept=reports.append, tell=hear, patience=patience)
+    except TooLongError as error:
+        data = [f"{name:<11} {text}" for name, text in in_words(reports[0], settings.data)]
+        how = "--floor beside --dry-run finds it all the same"
+        lines = [*data, f"memory      {error}", f"floor       not looked for; {how}"]
+        return "\n".join([*lines, *_limits(settings)])
     report, design = prepared.report, prepared.design
     told = list(in_words(report, settings.data))
     noticed = [line for line in told if line[0] in ("note", "warning")]
@@ -87,10 +97,17 @@ def dry_run(settings: Settings, tell: Tell = lambda _: None) -> str:
     lines += [f"{name:<11} {text}" for name, text in noticed]
     warnings = *cautions(prepared), *(floor.doubts or ())
     lines += [f"warning     {text}" for text in warnings]
+    return "\n".join([*lines, *_limits(settings)])
+
+
+def _limits(settings: Settings) -> list[str]:
+    """Last lines of a plan: how it searches, until when, and where to."""
     mode, limits = mode_of(settings), settings.search
     ends = " or ".join(filter(None, [*limits_in_words(limits), mode.end]))
-    lines.append(f"search      {mode.plan()}, {counted(limits.workers, 'worker')}, until {ends}")
-    return "\n".join([*lines, f"output      {settings.folder}"])
+    return [
+        f"search      {mode.plan()}, {counted(limits.workers, 'worker')}, until {ends}",
+        f"output      {settings.folder}",
+    ]
 
 
 def data(settings: Settings) -> str:

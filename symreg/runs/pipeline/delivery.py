@@ -17,7 +17,7 @@ from symreg.arrays import Floats
 from symreg.checks import check
 from symreg.checks.report import PhysicsReport
 from symreg.fit.errors import errors, training_loss
-from symreg.fit.intervals import intervals
+from symreg.fit.intervals import MOST_MEMORY, SAMPLES, intervals, most_samples
 from symreg.fit.projected.fitter import JOINT
 from symreg.formula import Formula
 from symreg.formula.simplify import Rewriter, shorten, simplify
@@ -125,6 +125,7 @@ def deliver(
         shutil.rmtree(folder.path / "potentials")
     records: list[MemberRecord] = []
     refits = Refits(prepared)
+    yield from _few_samples(prepared)
     with Rewriter() as rewriter:
         for number, candidate in enumerate(tidy(prepared, individuals), 1):
             record = member_record(prepared, candidate.expression, candidate.error, number)
@@ -143,7 +144,18 @@ def deliver(
     if refits.failed:
         yield (
             f"of member {', '.join(map(str, refits.failed))} {TRAINING} alone are delivered: those "
-            "fitted to validation too break the gate, or cannot be computed on the projected design"
+            "fitted to validation too break the gate, cannot be computed on the projected design, "
+            "or need more memory than [search] max_memory allows"
+        )
+
+
+def _few_samples(prepared: Prepared) -> Iterator[str]:
+    """Say so where memory holds fewer bootstrap samples than are drawn otherwise."""
+    if (drawn := most_samples(prepared.design)) < SAMPLES:
+        told = f"are from {drawn} bootstrap samples" if drawn else "are unknown"
+        yield (
+            f"intervals of constants {told}: {SAMPLES} bootstrap samples of "
+            f"{prepared.design.columns:,} columns take more than {MOST_MEMORY:g} GB"
         )
 
 

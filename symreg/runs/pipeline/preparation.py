@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -11,7 +12,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
-from symreg.files import counted
 from symreg.fit.design import (
     Design,
     block_errors,
@@ -19,13 +19,13 @@ from symreg.fit.design import (
     load_or_build_design,
     product_floors,
 )
-from symreg.fit.design.cost import GB, Tell
+from symreg.fit.design.cost import Tell
 from symreg.fit.errors import label_sizes
 from symreg.fit.exact import ExactPath
 from symreg.fit.intervals import bootstrap
 from symreg.fit.projected.fitter import AS_IT_IS, POLISH, FitSettings, Fitter
 from symreg.fit.rows import Labelled
-from symreg.fit.rows.rows import peak_size, screening_order
+from symreg.fit.rows.rows import check_memory
 from symreg.records import UNITS, ProductFloor, SplitErrors
 from symreg.runs.records import Baseline
 from symreg.searching.gate import Gate
@@ -55,10 +55,13 @@ class Prepared:
 
     @cached_property
     def fitter(self) -> Fitter:
-        """Fits candidates to the training data."""
+        """Fits candidates to the training data; a ValueError if memory cannot hold their labels."""
         with threadpool_limits(1):  # as in workers: sums depend on the number of threads
-            many_body = self.design.many_body
-            return self.labelled.fitter(self.design) if many_body else Fitter(self.design)
+            if not self.design.many_body:
+                return Fitter(self.design)
+            most = self.settings.search.max_memory
+            check_memory(self.structures, self.design, self.lengths, most)
+            return self.labelled.fitter(self.design)
 
     @cached_property
     def gate(self) -> Gate | None:
@@ -159,12 +162,14 @@ def prepare(
     design_file: Path | None = None,
     accept: Callable[[DataReport], object] = id,
     tell: Tell = lambda _: None,
+    patience: float = math.inf,
 ) -> Prepared:
     """Read the structures and project them; ``design_file`` keeps the design.
 
     Called before anything is written, ``accept`` may refuse what was read with an error of its own.
     What projecting takes is told before it is done, and how far it is every ten seconds. A
-    ValueError or OSError if the data cannot be used with these settings.
+    ValueError or OSError if the data cannot be used with these settings; a ``TooLongError`` if
+    projecting them takes more than ``patience`` in minutes.
     """
     terms = settings.terms
     structures, report = read_structures(
@@ -187,13 +192,18 @@ def prepare(
             many_body=bool(terms.many_body),
             max_memory=settings.search.max_memory,
             tell=tell,
+            patience=patience,
         )
-        _check_labels(settings, structures, design, lengths, tell)
         if missing := [key for key in lengths.cutoffs if Key.read(key) not in design.keys]:
             raise ValueError(
                 f"[terms.cutoffs] {missing[0]}: no training structure has such atoms within that "
                 "distance, so there are no terms of theirs; leave it out, or make it larger"
             )
+        design.join(tell)
+        if design.many_body:
+            search = settings.search
+            workers = min(search.workers, search.most_workers or search.workers)
+            tell(check_memory(structures, design, lengths, search.max_memory, workers))
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
     return Prepared(settings, structures, report, design.within(lengths), fixed_e0, design)
@@ -228,24 +238,6 @@ def ordered_pair(one: str, other: str) -> tuple[str, str]:
     """Two species in order of the alphabet."""
     first, second = sorted((one, other))
     return first, second
-
-
-def _check_labels(
-    settings: Settings, structures: Structures, design: Design, lengths: Lengths, tell: Tell
-) -> None:
-    """Say what labels of many-body terms take in all workers, or refuse it."""
-    if not design.many_body:
-        return
-    search, order = settings.search, screening_order(structures, design)
-    workers = min(search.workers, search.most_workers or search.workers)
-    each = peak_size(structures, design, lengths, order) / GB
-    words = f"labels of many-body terms take {each:.2g} GB in each of {counted(workers, 'worker')}"
-    if workers * each > search.max_memory:
-        raise ValueError(
-            f"{words}; [search] max_memory allows {search.max_memory:g} GB: raise "
-            "it, take fewer workers or structures, or make [terms] r_cut smaller"
-        )
-    tell(words)
 
 
 def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None:

@@ -181,6 +181,7 @@ class _Search:
                 first = state.epoch + 1 if state else 1
                 self.scalars = stack.enter_context(tensorboard(self.folder.path, first))
             state, finished = self._search(prepared, state, spent)
+            self.stop.when = "once the front is written"
             self._tell("simplifying the front and checking every formula over all pairs")
             for message in deliver(prepared, self.folder, state.front):
                 self._tell(message)
@@ -220,7 +221,7 @@ class _Search:
         prepared = prepare(self.settings, self.design_file, self._accept, hear)
         report, state = prepared.report, self.before[0]
         if state is not None:
-            checkpoint.check_keys(self.folder, state, len(prepared.design.keys))
+            checkpoint.check_keys(self.folder, state, prepared.design.keys)
         self.folder.clear_history(state.epoch if state else 0)
         for message in said:
             self.folder.log(message)

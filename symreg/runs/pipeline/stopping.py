@@ -14,7 +14,7 @@ from symreg.runs.folder import STOP, RunFolder
 from symreg.searching.islands import State
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, what queues of jobs send before they kill, and a terminal that closes."""
+"""Ctrl-C, what queues of jobs send before they kill, and a terminal that closes; in this order."""
 Tell = Callable[[str], None]
 """Called with what happens, in words."""
 
@@ -22,10 +22,14 @@ Tell = Callable[[str], None]
 def limits_in_words(limits: SearchSettings) -> list[str]:
     """Every limit of a run file, as a plan tells it."""
     found = [counted(limits.epochs, "epoch")] if limits.epochs else []
-    found += [f"{limits.minutes:g} minutes"] if limits.minutes else []
+    found += [_minutes(limits.minutes)] if limits.minutes else []
     found += [f"error {limits.target:g}"] if limits.target else []
     found += [f"{counted(limits.stagnation, 'epoch')} without a gain"] if limits.stagnation else []
     return found
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:g} {'minute' if minutes == 1 else 'minutes'}"
 
 
 def limit_reached(limits: SearchSettings, state: State, seconds: float) -> str:
@@ -37,7 +41,7 @@ def limit_reached(limits: SearchSettings, state: State, seconds: float) -> str:
     if limits.stagnation is not None and state.epoch - state.improved >= limits.stagnation:
         return f"no error of the front fell in {counted(limits.stagnation, 'epoch')}"
     if limits.minutes is not None and seconds >= 60.0 * limits.minutes:
-        return f"{limits.minutes:g} minutes"
+        return _minutes(limits.minutes)
     return ""
 
 
@@ -77,6 +81,8 @@ class Stop:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        self.when = "after this epoch"
+        """When it stops that was asked to, in words."""
         self._signal = threading.Event()
 
     def ask(self) -> None:
@@ -89,7 +95,7 @@ class Stop:
 
     @contextmanager
     def by_signals(self, tell: Tell, closed: Callable[[], None]) -> Iterator[None]:
-        """Take the first of ``SIGNALS`` as a request; a second Ctrl-C interrupts at once.
+        """Take the first of ``SIGNALS`` as a request; Ctrl-C or SIGTERM again interrupts at once.
 
         ``closed`` is called when the terminal is gone, so that nothing more is shown there.
         """
@@ -102,9 +108,10 @@ class Stop:
             self.ask()
             if number == signal.SIGHUP:
                 closed()
-            if before[signal.SIGINT] != signal.SIG_IGN:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-            said = "stopping after this epoch; Ctrl-C again stops at once, at the last checkpoint"
+            for again in SIGNALS[: 2 if number == signal.SIGTERM else 1]:
+                if before[again] != signal.SIG_IGN:
+                    signal.signal(again, signal.default_int_handler)
+            said = f"stopping {self.when}; Ctrl-C again stops at once, at the last checkpoint"
             with suppress(RuntimeError, OSError):  # within another print, or the disk is full
                 tell(said)
 
