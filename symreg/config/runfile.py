@@ -78,6 +78,9 @@ def from_dict(
     for name in LISTS:
         if isinstance(data.get(name), str):
             data[name] = [data[name]]
+    terms = tables.get("terms", {})
+    if isinstance(terms.get("frozen"), str):
+        terms["frozen"] = [terms["frozen"]]
     if not data.get("train"):
         raise SettingsError('[data] train is missing; name a file, as in train = ["my.extxyz"]')
     try:
@@ -199,6 +202,8 @@ def dumps(settings: Settings, folder: str | Path | None = None) -> str:
             ]
         if seeds := record["search"]["seeds_from"]:
             record["search"]["seeds_from"] = os.path.relpath(settings.base / seeds, folder)
+        frozen = [os.path.relpath(settings.base / name, folder) for name in settings.terms.frozen]
+        record["terms"]["frozen"] = frozen
         record["output"]["folder"] = "."
     lines: list[str] = []
     for name, table in record.items():

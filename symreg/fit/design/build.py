@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
@@ -78,11 +78,8 @@ class Accumulator:
         n = kind.size
         where = structures.group[s], split, bootstrap_block
         free_atoms = np.bincount(kind, minlength=len(self.design.species))
-        target = structures.energy[s]
-        if self.design.fixed_e0 is not None:
-            known = [self.design.fixed_e0[name] for name in self.design.species]
-            target = target - free_atoms @ np.array(known)
-        row = np.concatenate([free_atoms[: self.design.n_e0], energy, [target]]) / n
+        target = structures.energy[s] - free_atoms @ self.design.given_e0
+        row = np.concatenate([free_atoms[self.design.fitted_e0], energy, [target]]) / n
         self._keep(("energy", *where), row[None, :])
         labels = structures.forces[structures.atoms_of(s)].ravel()
         self._keep(("forces", *where), self._without_e0(forces.reshape(3 * n, -1), labels))
@@ -169,7 +166,9 @@ def _felt(design: Design, k: int) -> tuple[NodeGrid, Floats]:
     return grid.felt(rows.reduce())
 
 
-def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[str, str], float]:
+def _lowest_distances(
+    structures: Structures, lengths: Lengths, described: Sequence[Collection[str]] = ()
+) -> dict[tuple[str, str], float]:
     """Where the grid of each pair of species begins in Å, by training; only those in reach."""
     train = structures.subset(structures.split == SPLITS.index("train"))
     if not len(train):
@@ -184,7 +183,19 @@ def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[st
             f"[terms] r_cut is {lengths.cutoff.r_cut:g} Å, but the closest atoms are "
             f"{shortest:.4g} Å apart, so there are no pairs; make r_cut larger"
         )
-    return {pair: round(MARGIN * closest[pair], 6) for pair in present}
+    new = [pair for pair in present if not is_within(pair, described)]
+    if not new:
+        raise ValueError(
+            "[terms] frozen leaves nothing to evolve: its files describe all pairs of elements "
+            f"that training shows within the cutoff, {', '.join(map('-'.join, present))}; name "
+            "fewer files, or add structures of the other pairs"
+        )
+    return {pair: round(MARGIN * closest[pair], 6) for pair in new}
+
+
+def is_within(species: Iterable[str], described: Sequence[Collection[str]]) -> bool:
+    """Whether some species are all among one of the sets that are ``described`` elsewhere."""
+    return any(set(species) <= set(one) for one in described)
 
 
 def build_design(
@@ -197,6 +208,7 @@ def build_design(
     n_nodes: int | None = None,
     max_memory: float = math.inf,
     tell: Tell = lambda _: None,
+    described: Sequence[Collection[str]] = (),
 ) -> Design:
     """Project structures of training, and those of other splits that lie inside its distances.
 
@@ -204,7 +216,8 @@ def build_design(
 
     With ``many_body`` formulas may hold many-body terms; the design itself is of the others. Each
     pair of species has ``n_nodes``, by default what r^-12 needs. What it takes is told before it is
-    computed, and how far it is every ten seconds.
+    computed, and how far it is every ten seconds. There are no keys within sets of species that are
+    ``described`` by other terms; where their pairs begin ``lengths`` tell.
 
     Raises
     ------
@@ -213,16 +226,17 @@ def build_design(
         no training labels are left, there are no triplets, or far too many of them.
     """
     check_neighbours(structures, lengths.reach, max_memory)
+    grids = _grids(structures, lengths, n_nodes, described)
     design = Design(
         species=structures.species,
-        grids=_grids(structures, lengths, n_nodes),
+        grids=grids,
         r0=lengths.r0,
         fixed_e0=None if fixed_e0 is None else dict(fixed_e0),
         loss=loss,
         group_weights=dict(group_weights or {}),
         cells={},
         counts={},
-        functions=tuple(Key.of(name) for name in structures.species) if many_body else (),
+        functions=_functions(structures.species, grids) if many_body else (),
     )
     # Every block has a matrix of its own until all is projected; with triplets these are large.
     blocks = bootstrap_blocks(structures, most=20 if design.triplet_grids else 100)
@@ -239,16 +253,29 @@ def build_design(
     return finished
 
 
-def _grids(structures: Structures, lengths: Lengths, n_nodes: int | None) -> tuple[NodeGrid, ...]:
+def _functions(species: Sequence[str], grids: Sequence[NodeGrid]) -> tuple[Key, ...]:
+    """Keys of functions of sums: of centres that some pair with a grid has."""
+    met = {name for grid in grids for name in grid.key.species}
+    return tuple(Key.of(name) for name in species if name in met)
+
+
+def _grids(
+    structures: Structures,
+    lengths: Lengths,
+    n_nodes: int | None,
+    described: Sequence[Collection[str]] = (),
+) -> tuple[NodeGrid, ...]:
     """A grid for each key of a sum that stands alone and is projected, pairs first.
 
     Keys are those of pairs and of triplets that training shows within their cutoffs.
     """
-    lowest = _lowest_distances(structures, lengths)
-    within = replace(lengths, r_lo=min(lowest.values()), r_lo_pairs=_named(lowest))
+    lowest = _lowest_distances(structures, lengths, described)
+    begins = {**lengths.r_lo_pairs, **_named(lowest)}
+    within = replace(lengths, r_lo=min(lowest.values()), r_lo_pairs=begins)
     keys = [Key.of(*pair) for pair in lowest]
     if lengths.cutoff_three_body is not None:
-        keys += _triplet_keys(structures, within)
+        found = _triplet_keys(structures, within)
+        keys += [key for key in found if not is_within(key.species, described)]
     types = dict.fromkeys(kind.discoverer.grid_type for kind in kinds())
     return tuple(grid for each in types if each for grid in each.every(keys, within, n_nodes))
 
@@ -308,6 +335,7 @@ def load_or_build_design(
     fixed_e0: Mapping[str, float] | None = None,
     group_weights: Mapping[str, float] | None = None,
     many_body: bool = False,
+    described: Sequence[Collection[str]] = (),
     **watched: Any,
 ) -> Design:
     """``build_design``, kept in a file: built anew if that is damaged or of other settings.
@@ -315,10 +343,20 @@ def load_or_build_design(
     ``max_memory`` and ``tell`` are ``watched`` where it is built.
     """
     settings = [lengths.to_dict(), asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
+    settings.append([sorted(one) for one in described])
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     with suppress(Exception):  # in a damaged archive zipfile and numpy raise whatever they meet
         return Design.load(path, key)
-    design = build_design(structures, lengths, loss, fixed_e0, group_weights, many_body, **watched)
+    design = build_design(
+        structures,
+        lengths,
+        loss,
+        fixed_e0,
+        group_weights,
+        many_body,
+        described=described,
+        **watched,
+    )
     design.save(path, key)
     return design

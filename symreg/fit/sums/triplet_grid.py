@@ -25,6 +25,7 @@ from symreg.language import Tree
 from symreg.terms import Key
 from symreg.terms.kinds import TRIPLETS
 from symreg.terms.lengths import Lengths
+from symreg.terms.wall import Clamp
 
 NODES, NODES_OF_MANY = (12, 10), (8, 7)
 """Nodes of each distance and of the cosine, of one element and of several."""
@@ -223,11 +224,20 @@ class TripletGrid(NodeGrid):
         n, low = self.n_radial, np.where(side, self.r_lo_second or self.r_lo, self.r_lo)
         lagrange = chebyshev_coefficients(n)
         scale = 2.0 / (self.cutoff.r_cut - low)
-        s = (r - low) * scale - 1.0
+        seen, rest = self._seen(r, side)
+        s = (seen - low) * scale - 1.0
+        scale = scale * rest
         value = chebyshev.chebvander(s, n - 1) @ lagrange
         derivative = chebyshev.chebval(s, chebyshev.chebder(lagrange, axis=0)).T * scale[:, None]
         fade = self.cutoff.value(r)[:, None]
         return value * fade, derivative * fade + value * self.cutoff.slope(r)[:, None]
+
+    def _seen(self, r: Floats, side: Booleans) -> tuple[Floats, Floats]:
+        """Distances as formulas see them, at rest below the domain, and their derivatives."""
+        (first, by_first), (second, by_second) = (
+            Clamp(begin)(r) for begin in (self.r_lo, self.r_lo_second or self.r_lo)
+        )
+        return np.where(side, second, first), np.where(side, by_second, by_first)
 
     def to_node_values(self, matrix: Floats) -> Floats:
         """Columns of angular node values from columns of angular coefficients, shape (R, K)."""

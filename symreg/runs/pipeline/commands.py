@@ -135,7 +135,8 @@ def _validate_member(prepared: Prepared, member: Member, report: PhysicsReport) 
     """Compute the errors of a member again, write them with the checks, and tell both."""
     terms, e0 = member.potential.formula.expression, member.potential.formula.e0
     if member.refitted:  # to the structures whose errors are to be told
-        terms, e0 = member.record.terms, member.record.e0 or e0
+        terms = member.record.terms + prepared.frozen.expression
+        e0 = member.record.e0 or e0
     found = errors(prepared.structures, prepared.exact.predict(terms, e0))
     judged = verdict(found, prepared.settings.loss)
     write_validation(member.folder / "validation.json", report, found, judged)
