@@ -166,9 +166,7 @@ def _felt(design: Design, k: int) -> tuple[NodeGrid, Floats]:
     return grid.felt(rows.reduce())
 
 
-def _lowest_distances(
-    structures: Structures, lengths: Lengths, described: Sequence[Collection[str]] = ()
-) -> dict[tuple[str, str], float]:
+def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[str, str], float]:
     """Where the grid of each pair of species begins in Å, by training; only those in reach."""
     train = structures.subset(structures.split == SPLITS.index("train"))
     if not len(train):
@@ -183,14 +181,7 @@ def _lowest_distances(
             f"[terms] r_cut is {lengths.cutoff.r_cut:g} Å, but the closest atoms are "
             f"{shortest:.4g} Å apart, so there are no pairs; make r_cut larger"
         )
-    new = [pair for pair in present if not is_within(pair, described)]
-    if not new:
-        raise ValueError(
-            "[terms] frozen leaves nothing to evolve: its files describe all pairs of elements "
-            f"that training shows within the cutoff, {', '.join(map('-'.join, present))}; name "
-            "fewer files, or add structures of the other pairs"
-        )
-    return {pair: round(MARGIN * closest[pair], 6) for pair in new}
+    return {pair: round(MARGIN * closest[pair], 6) for pair in present}
 
 
 def is_within(species: Iterable[str], described: Sequence[Collection[str]]) -> bool:
@@ -269,8 +260,17 @@ def _grids(
 
     Keys are those of pairs and of triplets that training shows within their cutoffs.
     """
-    lowest = _lowest_distances(structures, lengths, described)
-    begins = {**lengths.r_lo_pairs, **_named(lowest)}
+    shown = _lowest_distances(structures, lengths)
+    lowest = {pair: low for pair, low in shown.items() if not is_within(pair, described)}
+    if not lowest:
+        raise ValueError(
+            "[terms] frozen leaves nothing to evolve: its files describe all pairs of elements "
+            f"that training shows within the cutoff, {', '.join(map('-'.join, shown))}; name "
+            "fewer files, or add structures of the other pairs"
+        )
+    begins = _named(shown)
+    for name, given in lengths.r_lo_pairs.items():  # other terms may begin farther out
+        begins[name] = max(given, begins.get(name, given))
     within = replace(lengths, r_lo=min(lowest.values()), r_lo_pairs=begins)
     keys = [Key.of(*pair) for pair in lowest]
     if lengths.cutoff_three_body is not None:
