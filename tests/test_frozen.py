@@ -292,6 +292,16 @@ def test_what_contradicts_a_frozen_file_is_refused(files, terms, said):
         prepare(settings(files, **terms))
 
 
+def test_a_frozen_potential_without_a_value_for_some_data_is_refused(files):
+    record = Potential(COPPER).to_dict()
+    record["terms"].append({"term": "Cu: log(sum(x) - 1.0e3)", "weight": 1.0})
+    (files / "cu.json").write_text(json.dumps(record))
+    with pytest.raises(
+        ValueError, match=r"cu\.json, ni\.json give no finite energy and forces for"
+    ):
+        prepare(settings(files))
+
+
 def test_files_that_agree_on_what_both_describe_are_one(files):
     """Both hold copper alike; the other file holds the whole alloy of which nothing is left."""
     with pytest.raises(ValueError, match="leaves nothing to evolve"):

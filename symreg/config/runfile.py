@@ -287,6 +287,7 @@ e0 = "fit"                     # or "isolated", or {{ Ar = 0.0 }} in eV
 library_seeds = true           # start from known forms; false: find everything
 # max_complexity = 60          # 60 for each pair of species, at most 200, unless given
 # shared = "never"             # several species: own forms only; "always": one for all of a kind
+# frozen = ["cu.json"]         # potential.json files whose terms and e0 stay; the rest evolves
 # cutoffs = {{ "Hf-O" = 5.0 }}   # angstrom, of single pairs, or of triplets as in "O;Hf-Hf"
 # max_constants = 6            # fitted numbers in a formula, weights of its terms included
 # max_sums = 3                 # in one function of sums, with many_body

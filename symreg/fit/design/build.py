@@ -342,8 +342,8 @@ def load_or_build_design(
 
     ``max_memory`` and ``tell`` are ``watched`` where it is built.
     """
-    settings = [lengths.to_dict(), asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
-    settings.append([sorted(one) for one in described])
+    others = many_body, [sorted(one) for one in described]
+    settings = [lengths.to_dict(), asdict(loss), fixed_e0, dict(group_weights or {}), *others]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     with suppress(Exception):  # in a damaged archive zipfile and numpy raise whatever they meet

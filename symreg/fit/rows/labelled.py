@@ -20,6 +20,7 @@ from symreg.terms.expression import NOTHING
 from symreg.terms.lengths import Lengths
 
 LABELS = "energy", "forces", "stress"
+"""Names of the labels in structures, and of what is predicted."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,11 @@ from functools import cached_property
 from itertools import combinations, combinations_with_replacement
 from typing import Any
 
+import numpy as np
+
 from symreg.config import Settings
 from symreg.fit.exact import ExactPath
+from symreg.fit.rows.labelled import LABELS
 from symreg.formula import Formula
 from symreg.potential import Potential
 from symreg.structures import Structures
@@ -71,17 +74,24 @@ class Frozen:
         return next((cutoff for cutoff in found if cutoff is not None), None)
 
     def rest(self, structures: Structures, lengths: Lengths) -> Structures:
-        """The structures with labels less what the terms give; e0 stays in them."""
+        """The structures with labels less what the terms give; e0 stays in them.
+
+        A ``ValueError`` names a structure of which the terms give nothing finite.
+        """
         if not self.formulas:
             return structures
         nothing = dict.fromkeys(structures.species, 0.0)
-        given = ExactPath(structures, lengths).predict(self.expression, nothing)
-        return replace(
-            structures,
-            energy=structures.energy - given.energy,
-            forces=structures.forces - given.forces,
-            stress=structures.stress - given.stress,
-        )
+        with np.errstate(all="ignore"):
+            given = ExactPath(structures, lengths).predict(self.expression, nothing)
+        for s in range(len(structures)):
+            forces = given.forces[structures.atoms_of(s)]
+            if not (np.isfinite(given.energy[s]) and np.isfinite(forces).all()):
+                raise ValueError(
+                    f"[terms] frozen: {', '.join(self.formulas)} give no finite energy and forces "
+                    f"for {structures.source[s]}; leave that structure out, or freeze other files"
+                )
+        labels = {name: getattr(structures, name) - getattr(given, name) for name in LABELS}
+        return replace(structures, **labels)
 
 
 NONE = Frozen({})

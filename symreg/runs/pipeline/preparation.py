@@ -110,7 +110,7 @@ class Prepared:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Known forms that can be fitted to these data."""
-        cutoffs = [cutoff.kind for cutoff in self.lengths.every_cutoff]
+        cutoffs = [grid.cutoff.kind for grid in self.design.grids]
         return known_forms(self.design.keys, cutoffs, self.lengths.r0)
 
     @cached_property
@@ -206,9 +206,16 @@ def prepare(
             )
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
-    labels = {"frozen": frozen, "rest": rest if frozen.formulas else None}
-    within = design.within(lengths)
-    return Prepared(settings, structures, report, within, fixed_e0, design, **labels)
+    return Prepared(
+        settings,
+        structures,
+        report,
+        design.within(lengths),
+        fixed_e0,
+        design,
+        frozen,
+        rest if frozen.formulas else None,
+    )
 
 
 def _check_cutoffs(train: Structures, lengths: Lengths) -> None:
