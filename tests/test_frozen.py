@@ -106,6 +106,7 @@ def test_a_key_measures_distances_in_a_length_of_its_own():
     assert np.array_equal(theirs.energy(r), other.pair_function("Ni", "Ni").energy(r))
     assert Formula.from_dict(json.loads(json.dumps(one.to_dict()))) == one
     assert "r0s" not in COPPER.to_dict()
+    assert one.latex().endswith(r"r_0(\mathrm{Ni-Ni}) = 2.45\,\mathrm{\AA}")
 
 
 def test_both_halves_compute_what_keys_with_lengths_of_their_own_give(prepared):

@@ -260,7 +260,8 @@ class Formula:
     def latex(self, digits: int = 6) -> str:
         r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``.
 
-        Forms that several keys share follow once more, with a table of their constants by key.
+        Forms that several keys share follow once more, with a table of their constants by key, then
+        r0 of keys that have one of their own.
         """
         lines = [
             line
@@ -270,6 +271,10 @@ class Formula:
         groups = shared_keys(self.expression)
         for keys in groups:
             lines += shared_latex({key: self.part(key) for key in keys}, digits)
+        lines += [
+            rf"r_0(\mathrm{{{key}}}) = {r0:.{digits}g}\,\mathrm{{\AA}}"
+            for key, r0 in self.r0s.items()
+        ]
         return " \\\\\n".join(lines)
 
     def part(self, key: Key) -> SumFunction | FunctionOfSums:

@@ -60,7 +60,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def settings(folder, name, **terms):
+def settings(folder, name, workers=1, **terms):
     record = {
         "data": {"train": ["alloy.extxyz"], "split": "random"},
         "terms": {"r_cut": 5.0, "r0": 2.5, "frozen": ["cu.json", "ni.json"], **terms},
@@ -69,7 +69,7 @@ def settings(folder, name, **terms):
             "islands": 2,
             "epochs": 2,
             "generations_per_epoch": 8,
-            "workers": 1,
+            "workers": workers,
         },
         "output": {"folder": name},
     }
@@ -136,7 +136,7 @@ def test_a_run_with_frozen_terms_goes_on_and_is_validated(run):
 
 @pytest.mark.slow
 def test_many_body_terms_evolve_beside_frozen_ones(folder):
-    found = search(settings(folder, "functions", many_body=True))
+    found = search(settings(folder, "functions", workers=2, many_body=True))
     assert found.front
     assert found.best().error < 0.01
     own = {term.key for member in found.front for term in member.record.terms.terms}
