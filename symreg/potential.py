@@ -154,13 +154,17 @@ class Potential:
         """Fitted numbers: weights w1, w2, ... in eV, then c1, c2, ... and named ones.
 
         They are counted in the order in which the formula's terms hold them. A name that occurs in
-        several terms gets a number in all but the first.
+        several terms gets a number in all but the first. What keys share is there once.
         """
         expression = self.formula.expression
         found = {f"w{n}": weight for n, weight in enumerate(expression.weights, 1)}
-        nameless = 0
+        nameless, seen = 0, set[int]()
+        parameters = iter(expression.sharing.parameter)
         for term in expression.terms:
             for name, value in zip(term.tree.names, term.constants, strict=True):
+                if (number := next(parameters)) in seen:
+                    continue
+                seen.add(number)
                 nameless += not name
                 wanted = base = name or f"c{nameless}"
                 number = 1

@@ -68,6 +68,13 @@ RUNS = (
         ),
     ),
     Tiny(
+        "compounds",
+        (*("--sets", "inp", "--out", "runs"), *SHORT, "terms.r_cut=4.5"),
+        "| set | chosen by | complexity |",
+        rows=3,
+        data=True,
+    ),
+    Tiny(
         "copper_cost",
         ("--repeat", "3", *TIMED),
         "| route | µs per atom-step | relative to eam/alloy |",

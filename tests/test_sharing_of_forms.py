@@ -176,6 +176,16 @@ def test_between_one_key_of_each_kind_there_is_nothing_to_exchange():
     assert not Kin([Key.of("Si", "Si"), Key.of("Si")], [0, 1]).any
 
 
+def test_what_has_two_radial_factors_is_no_kin_of_what_has_one():
+    kin = Kin(KEYS, range(len(KEYS)))
+    angular = ("powi", 2, ("add", ("const", 0.3), ("c",)))
+    two = coded_of(4, ("unlike", decay(-2.0), decay(-3.0), angular))
+    terms = [two, coded_of(3, ("product", decay(-2.0), angular))]
+    assert kin.of(terms, 0) == kin.of(terms, 1) == []
+    assert kin.coded(two, 3) == terms[1]
+    assert kin.coded(two, 7) == coded_of(7, form_of(two))
+
+
 def test_crossover_by_key_takes_all_terms_of_a_key_from_one_parent():
     variation = Variation(VariationSettings(crossover_rate=1.0, max_complexity=200), PAIR_KEYS)
     other = tuple(coded_of(k, build("mul", decay(-2.0), X)) for k in range(3))

@@ -9,7 +9,7 @@ import numpy as np
 
 from symreg.arrays import Floats
 from symreg.fit.design import Design, Problem, triangle
-from symreg.fit.projected.fitter import Fitter
+from symreg.fit.projected.fitter import JOINT, POLISH, Fitter
 from symreg.fit.solve.linear import covariance
 from symreg.terms import Expression
 
@@ -64,7 +64,8 @@ def intervals(
     error = np.sqrt(np.diag(found_covariance))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = found_covariance / np.outer(error, error)
-    refits = [fitter.refit(expression.terms) for fitter in resampled]
+    settings = JOINT if fitter.design.may_share else POLISH
+    refits = [sample.refit(expression.terms, settings) for sample in resampled]
     free = np.unique(expression.sharing.parameter, return_index=True)[1]
     found = []
     for sample, loss in refits:

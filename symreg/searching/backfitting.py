@@ -18,7 +18,7 @@ import numpy as np
 
 from symreg.arrays import Floats
 from symreg.fit.programs.batch import CodedTerm
-from symreg.fit.projected.fitter import POLISH, Fitter
+from symreg.fit.projected.fitter import JOINT, Fitter
 from symreg.searching.gate import Gate
 from symreg.searching.individuals import Candidate, Individual
 from symreg.searching.island import UNGUARDED, EvolutionSettings, Generation, Guard, Island
@@ -33,8 +33,6 @@ CLOSE = (1.05, 1.5, 3.0)
 """Pair terms are sought around the simplest other terms within these factors of the best."""
 ROOM = 2 / 3
 """Part of the complexity that terms without pairs may have; the rest is for pair terms."""
-JOINT = replace(POLISH, max_steps=20, tolerance=1e-6)
-"""Fits of the front at the end of an epoch, where there are several keys."""
 CHEAPER = 10
 """Generations of pair terms for each of the others: they are fitted as many times faster."""
 

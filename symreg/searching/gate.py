@@ -41,7 +41,7 @@ DEEPEST = 2.0
 """Nothing may be bound by more than this many times the cohesive energy, per atom."""
 DENSEST = 0.7
 """Crystals and clusters are squeezed until neighbours are this part of r_lo apart."""
-_DIMERS, _OTHERS = 160, 60
+_DIMERS, _OTHERS, _MIXED = 160, 60, 20
 _LARGEST_CELL, _MOST_CRYSTALS, _MOST_OF_ALL = 8, 4, 12
 _ALIKE = 1.1
 """Neighbours up to this many times the distance of the nearest are counted in a crystal's name."""
@@ -122,7 +122,9 @@ class Gate:
         """Probes of one shape with distances from ``DENSEST`` times r_lo to the cutoff radius."""
         distance, r_lo, r_cut = min(self._contacts(atoms), key=lambda one: one[0] / one[1])
         unit = next(iter(_scaled(atoms, np.array([1.0 / distance]))))
-        return self._added(unit, np.geomspace(DENSEST * r_lo, r_cut, _OTHERS), r_lo, r_cut)
+        mixed = len(set(atoms.symbols)) > 1 and not atoms.pbc.any()  # there are many of these
+        length = np.geomspace(DENSEST * r_lo, r_cut, _MIXED if mixed else _OTHERS)
+        return self._added(unit, length, r_lo, r_cut)
 
     def _added(self, atoms: Atoms, length: Floats, r_lo: float, r_cut: float) -> _Curve:
         first = len(self._probes)

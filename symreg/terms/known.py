@@ -254,7 +254,7 @@ def _over_all(text: str, centre: str, keys: Sequence[Key]) -> str:
     """A function of sums in which those over neighbours are over all species.
 
     >>> _over_all("sqrt(sum(x^-6))", "Ni", [Key.of("Cu", "Ni"), Key.of("Ni", "Ni")])
-    'sqrt((sum(x^-6) + 1.01*sum_Cu(x^-6)))'
+    'sqrt((sum(x^-6) + 1.03*sum_Cu(x^-6)))'
     """
     pairs = [set(key.species) for key in keys if key.over == PAIRS]
     species = sorted(set().union(*pairs))

@@ -240,14 +240,16 @@ def test_no_formula_has_more_constants_than_allowed(copper_settings, tmp_path, m
         assert member.potential.n_constants <= 3  # simplified
 
 
-def test_two_elements_are_refused_with_what_to_do(copper_settings, tmp_path):
+def test_a_compound_of_one_frame_can_be_searched(copper_settings, tmp_path):
     path = tmp_path / "alloy.extxyz"
     alloy = bulk("CuAu", "cesiumchloride", a=3.0)
     alloy.calc = SinglePointCalculator(alloy, energy=-6.0, forces=np.zeros((2, 3)))
     ase.io.write(path, [alloy])
-    with pytest.raises(ValueError, match=r"many-body terms are available for one element.*Au, Cu"):
-        prepare(copper_settings(tmp_path / "run", path))
-    assert not RunFolder(tmp_path / "run").path.exists()
+    prepared = prepare(copper_settings(tmp_path / "run", path))
+    assert list(map(str, prepared.design.keys)) == ["Au-Au", "Au-Cu", "Cu-Cu", "Au", "Cu"]
+    assert any("labels" in text and "functions" in text for text in prepared.report.warnings), (
+        prepared.report.warnings
+    )
 
 
 def test_a_constant_that_fits_moved_across_a_pole_is_not_delivered(copper_settings, tmp_path):

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symreg.fit.programs.batch import MAX_CONSTANTS, MAX_NODES, decode, encode
-from symreg.language.canonical import cost, n_constants, nested, tree_of
-from symreg.language.operators import WEIGHT_COST
+from symreg.language.canonical import cost, nested, tree_of
+from symreg.language.operators import PRODUCTS
 from symreg.language.tree import mapped, nodes
 from symreg.searching.individuals import Individual, terms_from
 from symreg.searching.variation import Variation, VariationSettings
-from symreg.searching.variation.limits import HIGHEST_EXPONENT, LOWEST_EXPONENT
+from symreg.searching.variation.limits import HIGHEST_EXPONENT, LOWEST_EXPONENT, n_sums
 from symreg.searching.variation.types import Atomic, Radial, Separable, Triplet
 from symreg.terms import Expression, Key, Term
 from symreg.terms.kinds import PAIRS, TRIPLETS
@@ -25,6 +25,8 @@ KEYS = (Key.of("Ar", "Ar"), Key.of("Ar", "Kr"), Key.of("Kr", "Kr"))
 MIXED = (Key.of("Si", "Si"), Key.of("Si", "Si", "Si"))
 EMBEDDED = (Key.of("Cu", "Cu"), Key.of("Cu"))
 EVERY = (EMBEDDED[0], Key.of("Cu", "Cu", "Cu"), EMBEDDED[1])
+ALLOY = (*map(Key.read, ("Cu-Cu", "Cu-Ni", "Ni-Ni", "Cu", "Ni")),)
+COMPOUND = (*map(Key.read, ("Hf-Hf", "Hf-O", "O-O", "Hf;O-O", "O;Hf-Hf", "O;Hf-O")),)
 GRID = np.linspace(0.7, 1.7, 9)
 POINTS = np.array(np.meshgrid(GRID[::2], GRID[::2], np.linspace(-1, 1, 5))).reshape(3, -1)
 SETTINGS = VariationSettings(max_complexity=25, max_terms=3)
@@ -34,6 +36,8 @@ KINDS = {
     "separable": (MIXED, LARGER),
     "general": (MIXED, replace(LARGER, general=True)),
     "many-body": (EMBEDDED, LARGER),
+    "alloy": (ALLOY, replace(LARGER, max_complexity=80, max_nonlinear=16)),
+    "compound": (COMPOUND, replace(LARGER, max_complexity=80)),
     "every kind": (EVERY, replace(LARGER, max_complexity=60)),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -60,9 +64,9 @@ def test_every_individual_respects_the_limits(seed, kind):
     for coded_terms in descendants(seed, kind):
         assert 1 <= len(coded_terms) <= limits.max_terms * len(keys)
         assert {coded.key for coded in coded_terms} <= set(range(len(keys)))
-        total = sum(cost(form_of(coded)) + WEIGHT_COST for coded in coded_terms)
-        assert total <= limits.max_complexity
-        assert sum(n_constants(form_of(coded)) for coded in coded_terms) <= limits.max_nonlinear
+        expression = Expression(terms_from(coded_terms, keys), (1.0,) * len(coded_terms))
+        assert expression.complexity <= limits.max_complexity
+        assert expression.n_constants - len(coded_terms) <= limits.max_nonlinear
         assert limits.max_nonlinear <= MAX_CONSTANTS
         assert all(len(list(coded.shape.nodes())) <= MAX_NODES for coded in coded_terms)
 
@@ -153,7 +157,7 @@ def root(form, key):
     """Type that the root of a tree must have."""
     if key.over != TRIPLETS:
         return Atomic if key.is_function else Radial
-    return Separable if form[0] == "product" else Triplet
+    return Separable if form[0] in PRODUCTS else Triplet
 
 
 def size_of(values):
@@ -192,7 +196,7 @@ def test_functions_have_the_variables_of_their_kind(seed, kind):
             assert variables(tree) <= {"x"}
             assert not {"product", "sum"} & set(operators)
         elif key.is_function:
-            assert 1 <= operators.count("sum") <= limits.max_sums
+            assert 1 <= n_sums(tree) <= limits.max_sums
             assert tree[0] != "sum"  # that would be a pair function
             assert variables(without_sums(tree)) == set()
             for _, _, part in sums_in(tree):
@@ -201,11 +205,12 @@ def test_functions_have_the_variables_of_their_kind(seed, kind):
                 assert variables(part) <= ({"x", "c"} if part[0] == "product" else {"x"})
                 assert part[0] == "product" or "product" not in inner
                 assert part[0] != "product" or kind == "every kind"
-        elif tree[0] == "product":
-            radial, angular = tree[1:]
-            assert variables(radial) <= {"x"}
+        elif tree[0] in PRODUCTS:
+            *radial, angular = tree[1:]
+            assert all(variables(factor) <= {"x"} for factor in radial)
             assert variables(angular) <= {"c"}
-            assert operators.count("product") == 1
+            assert sum(map(operators.count, PRODUCTS)) == 1
+            assert tree[0] == "product" or (key.is_unlike and radial[0] != radial[1])
             angles = [node for node in nodes(angular) if node[0] in ("powi", "pow", "log", "sqrt")]
             # The cosine is negative half of the time: no function that needs more than 0.
             assert all(node[0] == "powi" for node in angles)

@@ -50,6 +50,8 @@ QUICK = FitSettings(on_all=False)
 """For every candidate of a search."""
 POLISH = FitSettings(max_steps=100, tolerance=1e-12)
 """For the few candidates that are kept."""
+JOINT = replace(POLISH, max_steps=20, tolerance=1e-6)
+"""For formulas of several keys, of which a step takes many times as long."""
 AS_IT_STANDS = replace(POLISH, max_steps=0)
 """For weights alone."""
 AS_IT_IS = replace(POLISH, most_cancellation=np.inf, finite_alone=False)

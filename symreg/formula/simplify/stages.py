@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -103,18 +103,17 @@ def shorten(
     start = error(expression)
     if not math.isfinite(start):
         return expression
-    numbers = [
-        (t, k) for t, term in enumerate(expression.terms) for k in range(len(term.constants))
-    ]
+    tied = expression.sharing.parameter
+    numbers = list(dict.fromkeys(tied))
     steps = len(numbers) + len(expression.weights)
     # Each constant may use up its share only, or the first would leave nothing to the others.
     limits = [start + (GROWTH * start + slack) * (n + 1) / steps for n in range(steps)]
-    for (t, k), limit in zip(numbers, limits, strict=False):
+    for number, limit in zip(numbers, limits, strict=False):
         judge = _Judge(refit_linear, error, limit, expression.n_constants)
-        for value in _roundings(expression.terms[t].constants[k]):
-            term = expression.terms[t]
-            constants = (*term.constants[:k], value, *term.constants[k + 1 :])
-            shorter = judge.fitted(_with_term(expression, t, term.with_constants(constants)))
+        every = [constant for term in expression.terms for constant in term.constants]
+        for value in _roundings(every[tied.index(number)]):
+            rounded = [value if tied[k] == number else old for k, old in enumerate(every)]
+            shorter = judge.fitted(_with_constants(expression, rounded))
             if shorter is not None:
                 expression = shorter
                 break
@@ -157,8 +156,12 @@ def _values(expression: Expression, key: Key, points: tuple[Floats, ...]) -> Flo
     total = np.zeros_like(points[0])
     with np.errstate(all="ignore"):
         for term, weight in expression.of(key):
-            total += weight * term.tree(*points)
+            total += weight * _value(term, points)
     return total
+
+
+def _value(term: Term, points: tuple[Floats, ...]) -> Floats:
+    return term.tree(*points, unlike=term.key.is_unlike)
 
 
 def _roundings(value: float) -> Iterator[float]:
@@ -168,6 +171,12 @@ def _roundings(value: float) -> Iterator[float]:
         if rounded == value:
             return
         yield rounded
+
+
+def _with_constants(expression: Expression, constants: Sequence[float]) -> Expression:
+    left = iter(constants)
+    terms = [term.with_constants([next(left) for _ in term.constants]) for term in expression.terms]
+    return replace(expression, terms=tuple(terms))
 
 
 def _with_term(expression: Expression, t: int, term: Term) -> Expression:
@@ -252,7 +261,7 @@ def _drop(expression: Expression, judge: _Judge, domain: Domain) -> Expression:
     sizes = [
         math.inf  # sums have no domain; tried last
         if term.key.is_function
-        else abs(weight) * float(np.abs(term.tree(*_points(term.key.over, domain))).max())
+        else abs(weight) * float(np.abs(_value(term, _points(term.key.over, domain))).max())
         for term, weight in expression.weighted()
     ]
     for t in sorted(range(len(sizes)), key=sizes.__getitem__):

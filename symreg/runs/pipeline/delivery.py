@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from symreg.checks import check
 from symreg.checks.report import PhysicsReport
 from symreg.fit.errors import errors, training_loss
 from symreg.fit.intervals import intervals
+from symreg.fit.projected.fitter import JOINT
 from symreg.formula import Formula
 from symreg.formula.simplify import Rewriter, shorten, simplify
 from symreg.potential import Potential
@@ -29,6 +31,8 @@ from symreg.searching.individuals import Individual, terms_from
 from symreg.terms import Expression
 from symreg.terms.kinds import PAIRS, TRIPLETS
 
+PROMISING = 1.5
+"""A simpler formula is fitted if weights alone bring its error within this factor."""
 GAIN = 0.99
 """A member stays on the front if its error is below this part of the next simpler one's."""
 EXACT_RELATIVE, EXACT_SPREAD = 1e-3, 1e-6
@@ -89,7 +93,19 @@ def _simplified(prepared: Prepared, expression: Expression, **how: Any) -> Expre
     if prepared.lengths.cutoff_three_body is not None:
         domain[TRIPLETS] = low, prepared.lengths.cutoff_three_body.r_cut / prepared.lengths.r0
     refit, error, slack = prepared.refit, prepared.error, _slack(prepared)
+    if prepared.design.may_share:
+        refit = partial(_promising, prepared, PROMISING * error(expression))
     return simplify(expression, refit=refit, error=error, domain=domain, slack=slack, **how)
+
+
+def _promising(prepared: Prepared, bar: float, expression: Expression) -> Expression | None:
+    """The expression fitted; None where its error is above a bar with new weights alone.
+
+    With many keys a fit of all constants takes long, and most of what is tried is far worse.
+    """
+    if not prepared.error(prepared.fitter.weigh(expression)) <= bar:
+        return None
+    return prepared.refit(expression, JOINT)
 
 
 def _slack(prepared: Prepared) -> float:

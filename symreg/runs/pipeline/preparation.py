@@ -23,7 +23,7 @@ from symreg.fit.design.cost import GB, Tell
 from symreg.fit.errors import label_sizes
 from symreg.fit.exact import ExactPath, Prediction
 from symreg.fit.intervals import bootstrap
-from symreg.fit.projected.fitter import AS_IT_IS, Fitter
+from symreg.fit.projected.fitter import AS_IT_IS, POLISH, FitSettings, Fitter
 from symreg.fit.rows import Labelled
 from symreg.fit.rows.rows import peak_size, screening_order
 from symreg.records import UNITS, ProductFloor, SplitErrors
@@ -36,6 +36,9 @@ from symreg.structures.neighbours import closest_distances, nearest_neighbour_me
 from symreg.terms import Expression, Key, Term
 from symreg.terms.known import Form, known_forms, terms_of_form, untied
 from symreg.terms.lengths import Lengths
+
+MOST_RESAMPLED = 600
+"""Columns of a design up to which formulas are fitted to bootstrap samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +83,11 @@ class Prepared:
 
     @cached_property
     def resampled(self) -> list[Fitter]:
-        """Fits candidates to bootstrap samples of the training data; empty with too few blocks."""
-        return bootstrap(self.design)
+        """Fits candidates to bootstrap samples of the training data.
+
+        Empty with too few blocks, and with so many columns that all members would take minutes.
+        """
+        return bootstrap(self.design) if self.design.columns <= MOST_RESAMPLED else []
 
     @cached_property
     def exact(self) -> ExactPath:
@@ -151,9 +157,9 @@ class Prepared:
         design = self.design.with_validation()
         return replace(self, structures=structures, design=design, rest=rest)
 
-    def refit(self, expression: Expression) -> Expression | None:
+    def refit(self, expression: Expression, settings: FitSettings = POLISH) -> Expression | None:
         """The expression with all constants fitted; None when it is not valid or physical."""
-        fitted, loss = self.fitter.refit(expression.terms)
+        fitted, loss = self.fitter.refit(expression.terms, settings)
         return fitted if np.isfinite(loss) and self.is_physical(fitted) else None
 
     def is_physical(self, expression: Expression) -> bool:

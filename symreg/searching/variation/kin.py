@@ -144,7 +144,7 @@ class Kin:
         rank = sum(t.key == one.key and t.shape is one.shape for t in coded_terms[:place])
         found = []
         for key in others:
-            shape = self.coded(one, key).shape
+            shape = self.coded(one, key).shape if self.keys[key].is_function else one.shape
             alike = [k for k, t in enumerate(coded_terms) if t.key == key and t.shape is shape]
             found += alike[rank : rank + 1]
         return found

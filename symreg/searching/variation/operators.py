@@ -144,8 +144,9 @@ class Variation:
         if self.kin.any and self.settings.shared != "never":
             rate_of |= dict(BETWEEN_KEYS)
         mutations = np.array([rate_of.get(name, 0.0) for name in OPERATORS[1:]])
-        total = mutations[mutations > 0].sum()
-        return np.array([crossover, *((1 - crossover) * mutations / total)])
+        return np.array(
+            [crossover, *((1 - crossover) * mutations / mutations[mutations > 0].sum())]
+        )
 
     def vary(
         self, parents: Sequence[Individual], rng: np.random.Generator, rates: Floats | None = None
