@@ -253,6 +253,19 @@ def test_frozen_terms_stand_in_the_potential_as_in_their_files(prepared):
         assert energies[0] == pytest.approx(energies[1], abs=1e-12)
 
 
+def test_tied_constants_of_new_terms_stand_before_those_of_frozen_ones(folder):
+    with_copper = prepare(settings(folder, ["cu.json"]))
+    tied = expression_of([(200.0, "Cu-Ni: exp(-6.1*x)"), (500.0, "Ni-Ni: exp(-6.1*x)")])
+    record = member_record(with_copper, tied, with_copper.error(tied), 1)
+    assert [one.name for one in record.constants] == ["w1", "w2", "c1"]
+    potential = potential_of(formula(with_copper, tied), tied, {}, record.covariance)
+    names = list(potential.constants)
+    assert names == ["w1", "w2", "w3", "w4", "c1", "c2", "c3"]
+    places = [names.index(name) for name in ("w1", "w2", "c1")]
+    assert np.array_equal(potential.covariance[np.ix_(places, places)], record.covariance)
+    assert potential.constants["c2"] == -10.7
+
+
 # Refusals.
 
 

@@ -242,7 +242,7 @@ def _known(values: Floats) -> list[float | None]:
 def own_constants(potential: Potential, expression: Expression) -> dict[str, float]:
     """Those constants of a potential that are of the terms that were fitted, which come first."""
     found, weights = potential.constants, len(potential.formula.expression.weights)
-    n, constants = len(expression.weights), sum(len(one.constants) for one in expression.terms)
+    n, constants = len(expression.weights), len(set(expression.sharing.parameter))
     names = list(found)
     return {name: found[name] for name in names[:n] + names[weights : weights + constants]}
 
