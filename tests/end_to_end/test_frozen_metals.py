@@ -84,6 +84,9 @@ def run(folder):
 def test_a_dry_run_tells_the_only_pair_that_is_left(folder):
     said = dry_run(settings(folder, "none"))
     assert "nodes for each of 1 pair of species" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("frozen ")]
+    assert line.startswith("frozen      cu.json, ni.json leave of the labels energy 0.")
+    assert line.endswith("; what evolves: Cu-Ni")
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from symreg.runs.pipeline.cautions import cautions
 from symreg.runs.pipeline.delivery import write_validation
 from symreg.runs.pipeline.floors import floor_lines, floor_record
 from symreg.runs.pipeline.modes import mode_of
-from symreg.runs.pipeline.preparation import Prepared, label_line, prepare
+from symreg.runs.pipeline.preparation import Prepared, frozen_lines, label_line, prepare
 from symreg.runs.pipeline.searching import search
 from symreg.runs.pipeline.stopping import Tell, limits_in_words
 from symreg.runs.progress import OnProgress
@@ -76,6 +76,7 @@ def dry_run(settings: Settings, tell: Tell = lambda _: None) -> str:
         f"design      {design.n_nodes} nodes for each of {counted(len(design.pair_keys), 'pair')} "
         "of species",
         f"labels      {label_line(prepared)}",
+        *(f"frozen      {line}" for line in frozen_lines(prepared)),
         *(f"memory      {line}" for line in said if " GB" in line or " MB" in line),
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]

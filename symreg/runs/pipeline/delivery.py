@@ -345,7 +345,7 @@ def provenance(
             "hash": prepared.report.data_hash,
             "structures": dict(prepared.report.structures),
         },
-        **({"frozen": list(prepared.frozen.formulas)} if prepared.frozen.formulas else {}),
+        **({"frozen": prepared.frozen.names} if prepared.frozen.formulas else {}),
         "seed": prepared.settings.search.seed,
         "floor": prepared.design.floor.error,
         "fit": TRAINING if refitted is None else BOTH,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, combinations_with_replacement
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,11 @@ class Frozen:
     """
 
     formulas: Mapping[str, Formula]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the files, without folders."""
+        return [Path(name).name for name in self.formulas]
 
     @property
     def described(self) -> tuple[tuple[str, ...], ...]:

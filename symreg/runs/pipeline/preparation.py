@@ -294,9 +294,23 @@ def _fixed_e0(
 
 def label_line(prepared: Prepared) -> str:
     """Root mean squares of the training labels in words, which errors are to be compared with."""
-    known = prepared.labels["train"].by_quantity().items()
+    sizes = _in_words(prepared.labels["train"])
+    return f"{sizes}: root mean squares, of energies about one for each composition"
+
+
+def frozen_lines(prepared: Prepared) -> list[str]:
+    """Files of frozen terms, what they leave of the training labels, and what evolves; or none."""
+    if prepared.rest is None:
+        return []
+    sizes = _in_words(label_sizes(prepared.rest)["train"])
+    keys = ", ".join(map(str, prepared.design.keys))
+    return [f"{', '.join(prepared.frozen.names)} leave of the labels {sizes}; what evolves: {keys}"]
+
+
+def _in_words(sizes: SplitErrors) -> str:
+    known = sizes.by_quantity().items()
     parts = [f"{q} {e.label_rms:.3g} {UNITS[q]}" for q, e in known if e.label_rms is not None]
-    return f"{', '.join(parts)}: root mean squares, of energies about one for each composition"
+    return ", ".join(parts)
 
 
 def baselines(prepared: Prepared) -> dict[str, Baseline]:
