@@ -23,8 +23,8 @@ from symreg.typed import Range, typed
 FORMAT = "symreg-potential"
 UNITS = {"energy": "eV", "length": "angstrom"}
 VERSION = 3
-"""Version 3 has cutoff functions of single keys, and terms of several elements of any kind; version
-2 terms in their one text form, and the covariance of the constants."""
+"""Version 3 has cutoff functions and r0 of single keys, and terms of several elements of any kind;
+version 2 terms in their one text form, and the covariance of the constants."""
 
 
 @dataclass(frozen=True)

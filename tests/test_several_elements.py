@@ -13,6 +13,7 @@ from symreg.fit.design import block_errors, build_design
 from symreg.fit.loss import LossSettings
 from symreg.runs.pipeline.cautions import cautions
 from symreg.runs.pipeline.floors import floor_lines, floor_record, importance
+from symreg.runs.pipeline.frozen import NONE
 from symreg.runs.pipeline.modes import island_settings
 from symreg.runs.pipeline.preparation import prepare
 from symreg.terms import Key
@@ -161,7 +162,7 @@ def test_one_composition_leaves_all_but_a_sum_of_free_energies_open(magnesia, tw
     (said,) = (text for text in cautions(magnesia) if "free" in text)
     assert "tell the energies of free Mg, O as one sum, that of MgO, alone" in said
     design = build_design(two_elements, Lengths(SHORT, None, 3.8), LossSettings())
-    several = SimpleNamespace(design=design, lengths=Lengths(SHORT, None, 3.8))
+    several = SimpleNamespace(design=design, lengths=Lengths(SHORT, None, 3.8), frozen=NONE)
     assert cautions(several) == []
 
 

@@ -208,6 +208,7 @@ def run(
     workers = engine(dask_local, dask_scheduler_file, dask_slurm)
     data, seeds = settings.data, settings.search.seeds_from
     names = [*data.train, *data.validation, *data.test, *filter(None, [seeds])]
+    names += settings.terms.frozen
     needed = [run_file, *(settings.base / name for name in names)]
     with _room(settings.folder, needed, overwrite, yes):
         _show_search(partial(pipeline.search, settings, executor=workers))

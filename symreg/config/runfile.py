@@ -78,6 +78,9 @@ def from_dict(
     for name in LISTS:
         if isinstance(data.get(name), str):
             data[name] = [data[name]]
+    terms = tables.get("terms", {})
+    if isinstance(terms.get("frozen"), str):
+        terms["frozen"] = [terms["frozen"]]
     if not data.get("train"):
         raise SettingsError('[data] train is missing; name a file, as in train = ["my.extxyz"]')
     try:
@@ -199,6 +202,8 @@ def dumps(settings: Settings, folder: str | Path | None = None) -> str:
             ]
         if seeds := record["search"]["seeds_from"]:
             record["search"]["seeds_from"] = os.path.relpath(settings.base / seeds, folder)
+        frozen = [os.path.relpath(settings.base / name, folder) for name in settings.terms.frozen]
+        record["terms"]["frozen"] = frozen
         record["output"]["folder"] = "."
     lines: list[str] = []
     for name, table in record.items():
@@ -282,6 +287,7 @@ e0 = "fit"                     # or "isolated", or {{ Ar = 0.0 }} in eV
 library_seeds = true           # start from known forms; false: find everything
 # max_complexity = 60          # 60 for each pair of species, at most 200, unless given
 # shared = "never"             # several species: own forms only; "always": one for all of a kind
+# frozen = ["cu.json"]         # potential.json files whose terms and e0 stay; the rest evolves
 # cutoffs = {{ "Hf-O" = 5.0 }}   # angstrom, of single pairs, or of triplets as in "O;Hf-Hf"
 # max_constants = 6            # fitted numbers in a formula, weights of its terms included
 # max_sums = 3                 # in one function of sums, with many_body

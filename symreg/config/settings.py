@@ -83,6 +83,9 @@ class TermSettings:
     """Length that makes distances dimensionless in Å, or ``nearest``: the mean nearest distance."""
     e0: str | Mapping[str, E0] = "fit"
     """Energy of an atom alone: ``fit``, ``isolated`` (single-atom structures), or eV by element."""
+    frozen: tuple[str, ...] = ()
+    """Files ``potential.json`` whose terms and e0 stay as they are, relative to the run file: what
+    they describe is subtracted from the labels, and only keys beyond their elements evolve."""
     library_seeds: bool = True
     """Put known forms into the first population."""
     cutoffs: Mapping[str, Radius] = field(default_factory=dict)

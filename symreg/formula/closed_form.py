@@ -54,6 +54,8 @@ class Formula:
     """Cutoff function of sums over every two neighbours, one for each of both distances."""
     cutoffs: Mapping[str, Cutoff] = field(default_factory=dict)
     """Those of single keys, such as ``Hf-O`` or ``O;Hf-Hf``, in place of both."""
+    r0s: Mapping[str, R0] = field(default_factory=dict)
+    """Lengths in Å that single keys measure distances in, in place of ``r0``."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be computed; numpy's numbers become Python's."""
@@ -74,7 +76,7 @@ class Formula:
 
     def _check_lengths(self) -> None:
         """Refuse cutoff functions of what is no key, and domains that begin beyond their end."""
-        for name in (*self.cutoffs, *self.r_lo_pairs):
+        for name in (*self.cutoffs, *self.r_lo_pairs, *self.r0s):
             key = Key.read(name)
             if str(key) != name or key.is_function:
                 raise ValueError(
@@ -103,7 +105,8 @@ class Formula:
                     f"a term is between {'-'.join(one.species)}; the formula's species are "
                     f"{', '.join(self.species)}"
                 )
-            if getattr(self, kind_of(one.over).deliverer.cutoff_name) is None:
+            lengths = self.lengths.at(one.species)
+            if getattr(lengths, kind_of(one.over).deliverer.cutoff_name) is None:
                 raise ValueError("a formula with three-body terms or sums needs cutoff_three_body")
 
     def _check_others(self, key: Key) -> None:
@@ -149,6 +152,7 @@ class Formula:
             self.r_lo,
             self.r_lo_pairs,
             self.cutoffs,
+            self.r0s,
         )
 
     @property
@@ -256,7 +260,8 @@ class Formula:
     def latex(self, digits: int = 6) -> str:
         r"""Every F(S_1, ...), φ(x) and ψ(x1, x2, c), x = r/r0, in eV; lines joined by ``\``.
 
-        Forms that several keys share follow once more, with a table of their constants by key.
+        Forms that several keys share follow once more, with a table of their constants by key, then
+        r0 of keys that have one of their own.
         """
         lines = [
             line
@@ -266,6 +271,10 @@ class Formula:
         groups = shared_keys(self.expression)
         for keys in groups:
             lines += shared_latex({key: self.part(key) for key in keys}, digits)
+        lines += [
+            rf"r_0(\mathrm{{{key}}}) = {r0:.{digits}g}\,\mathrm{{\AA}}"
+            for key, r0 in self.r0s.items()
+        ]
         return " \\\\\n".join(lines)
 
     def part(self, key: Key) -> SumFunction | FunctionOfSums:
@@ -287,6 +296,8 @@ class Formula:
             record["cutoff_three_body"] = self.cutoff_three_body.to_dict()
         if self.cutoffs:
             record["cutoffs"] = {key: one.to_dict() for key, one in self.cutoffs.items()}
+        if self.r0s:
+            record["r0s"] = dict(self.r0s)
         return record
 
     @staticmethod

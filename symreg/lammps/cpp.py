@@ -124,8 +124,11 @@ class _Code:
                 self.bend += self.add_triplets(one, _bend(k, piece), piece)
         self.embedding += self.when({"s": centre}, _embedding(many_body))
 
-    def filled(self, fills: Mapping[tuple[str, str], _Fill], name: str, r0: float | None) -> Block:
-        """Statements that note in the neighbour ``name`` what depends on its distance."""
+    def filled(self, fills: Mapping[tuple[str, str], _Fill], name: str, *, noted: bool) -> Block:
+        """Statements that note in the neighbour ``name`` what depends on its distance.
+
+        The distance that it sees itself is ``noted`` too, if so.
+        """
         lines: Block = []
         for (centre, symbol), fill in fills.items():
             rest = f"{number(fill.clamp.r_lo)}, {number(fill.clamp.width)}"
@@ -134,8 +137,8 @@ class _Code:
                 f"const double r = effective({name}.r, {rest}, r_slope);",
                 "(void) r, (void) f, (void) df;",
             ]
-            if r0 is not None:
-                block += [f"n.x = r/{number(r0)};", f"n.x_slope = r_slope/{number(r0)};"]
+            if noted:
+                block += [f"{name}.seen = r;", f"{name}.seen_slope = r_slope;"]
             for r_cut, statements in fill.statements:
                 inside = [f"  {line}" for line in statements]
                 block += [f"if ({name}.r < {number(r_cut)}) {{", *inside, "}"]
@@ -181,10 +184,10 @@ def code_of(formula: Formula) -> dict[str, str]:
         "SLOTS": str(max(code.slots.values(), default=0)),
         "SUMS": str(max((len(one.sums) for one in functions.values()), default=0)),
         "BENDS": str(max(bends.values(), default=0)),
-        "RADIAL": _indented(code.filled(code.radial, "n", formula.r0)),
+        "RADIAL": _indented(code.filled(code.radial, "n", noted=True)),
         "TRIPLET": _indented(code.triplet),
         "BEND": _indented(code.bend),
-        "DENSITIES": _indented(code.filled(code.densities, "b", None)),
+        "DENSITIES": _indented(code.filled(code.densities, "b", noted=False)),
         "EMBEDDING": _indented(code.embedding),
         "FUNCTIONS": "\n".join([*code.functions, pairs]),
     }

@@ -26,7 +26,7 @@ def lepton_string(formula: Formula, a: str, b: str) -> str:
     """u(r) of a pair of species, wall included, in Å and eV; helpers follow after semicolons."""
     function = formula.pair_function(a, b)
     inside = tree_to_lepton(formula.expression.total(Key.of(a, b)))
-    helpers = [f"x=r/{_number(formula.r0)}"]
+    helpers = [f"x=r/{_number(function.r0)}"]
     if fade := _fade(function.cutoff):
         inside, helpers = f"{inside}*fc", [*helpers, *fade]
     below, wall = f"step({_number(function.r_lo)}-r)", _wall(function.wall)

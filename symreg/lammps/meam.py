@@ -97,7 +97,8 @@ def _is_same(one: Factor, other: Factor) -> bool:
     f, g = (function.products[n].radials[k] for function, n, k in (one, other))
     same = f is g or [tree for tree, _ in f.parts] == [tree for tree, _ in g.parts]
     first, second = (function.clamps[k] for function, _, k in (one, other))
-    return same and f.cutoff == g.cutoff and first == second
+    lengths = (f.r0, f.cutoff) == (g.r0, g.cutoff)
+    return same and lengths and first == second
 
 
 def place_of(j: int, k: int, n: int) -> int:

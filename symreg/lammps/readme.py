@@ -66,6 +66,7 @@ def _formula_lines(formula: Formula) -> list[str]:
     for key in sorted(formula.expression.keys(), key=lambda key: (key.over != PAIRS, key)):
         lines += _key_lines(formula, key)
     lines.append(f"\n- r0 = {formula.r0!r} Å")
+    lines += [f"- that of {key}: {r0!r} Å" for key, r0 in formula.r0s.items()]
     lines += [f"- e0({symbol}) = {formula.e0[symbol]!r} eV" for symbol in formula.species]
     lines.append(f"- f_c: {_cutoff_text(formula.cutoff)}")
     three_body = any(one.cutoff is formula.cutoff_three_body for one in formula.every_sum)

@@ -38,12 +38,12 @@ class Member:
 
     @property
     def complexity(self) -> int:
-        """Cost of all nodes and weights."""
+        """Cost of all nodes and weights, frozen terms left out."""
         return self.record.complexity
 
     @property
     def n_constants(self) -> int:
-        """How many fitted numbers it has, weights included."""
+        """How many fitted numbers it has, weights included, frozen terms left out."""
         return self.record.n_constants
 
     @property

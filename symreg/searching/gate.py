@@ -24,6 +24,8 @@ from symreg.structures import Structures, crystals
 from symreg.structures.neighbours import Pairs, find_pairs
 from symreg.terms import Expression
 from symreg.terms.curves import pole
+from symreg.terms.expression import NOTHING
+from symreg.terms.kinds import PAIRS
 from symreg.terms.lengths import Lengths
 
 CONDITIONS = (
@@ -71,16 +73,22 @@ class Gate:
     """Tests individuals.
 
     Structures are the data, for their elements and their crystals; ``lengths`` tell where the
-    domain of each pair of species begins.
+    domain of each pair of species begins. Terms that are ``frozen`` stand beside those of every
+    individual; what has no other pairs than theirs is not judged.
     """
 
-    def __init__(self, structures: Structures, lengths: Lengths) -> None:
+    def __init__(
+        self, structures: Structures, lengths: Lengths, frozen: Expression = NOTHING
+    ) -> None:
         self.path = ExactPath(structures, lengths)
         self.lengths, self.species = lengths, structures.species
         self.pairs_met = _met(structures.species, lengths)
         """Pairs of species that training shows within the cutoff."""
+        self.frozen_pairs = {key.species for key in frozen.keys() if key.over == PAIRS}  # noqa: SIM118
+        """Pairs of species whose terms stay as they are."""
         self._probes = [Atoms(symbol) for symbol in self.species]
-        self.dimers = [self._dimer(*pair) for pair in self.pairs_met]
+        judged = [pair for pair in self.pairs_met if pair not in self.frozen_pairs]
+        self.dimers = [self._dimer(*pair) for pair in judged]
         shapes = [atoms for pair in self.pairs_met for atoms in _clusters(*pair)]
         self.clusters = [self._curve(atoms) for atoms in shapes if self._is_known(atoms)]
         known = _measured(crystals(structures)) or _prototypes(structures)
@@ -99,6 +107,10 @@ class Gate:
             parts.append((pairs.i + first, pairs.j + first, pairs.r, pairs.unit))
         pairs = Pairs(*map(np.concatenate, zip(*parts, strict=True)))
         self.around = Around(pairs, self.kind, {})
+        self._beside: tuple[Floats, ...] = ()
+        if frozen.terms:
+            with np.errstate(all="ignore"):
+                self._beside = self.path.sums(frozen, self.around)[:2]
 
     def _dimer(self, one: str, other: str) -> _Curve:
         """Dimers of a pair of species, from half of where its domain begins to its cutoff."""
@@ -135,18 +147,24 @@ class Gate:
                 yield float(pairs.r[there].min()), own.r_lo, own.cutoff.r_cut
 
     def _is_known(self, atoms: Atoms) -> bool:
-        """Whether training shows all pairs of species of a shape within the cutoff."""
+        """Whether training shows all pairs of species of a shape, and some are not frozen."""
         symbols = sorted(set(atoms.symbols))
         single = [symbol for symbol in symbols if list(atoms.symbols).count(symbol) == 1]
         pairs = set(combinations_with_replacement(symbols, 2))
         if not atoms.pbc.any():  # in a crystal every atom has images
             pairs -= {(symbol, symbol) for symbol in single}
-        return pairs <= set(self.pairs_met)
+        return pairs <= set(self.pairs_met) and not pairs <= self.frozen_pairs
 
     def broken(self, expression: Expression) -> list[str]:
         """Those of ``CONDITIONS`` that an expression breaks, in words; empty if all hold."""
         with np.errstate(all="ignore"):
             energies, forces, _ = self.path.sums(expression, self.around)
+            if self._beside:
+                if moved := self._moved(energies):
+                    return [
+                        f"an atom of {moved} alone has another energy than e0 of [terms] frozen"
+                    ]
+                energies, forces = energies + self._beside[0], forces + self._beside[1]
             energy = np.add.reduceat(energies, self.start[:-1])
             alone = energy[: len(self.species)]
             if not np.isfinite(alone).all():
@@ -155,6 +173,12 @@ class Gate:
             push = forces[self.start[:-1], 2]
             dimers = [text for one in self.dimers for text in _dimers(one, bound, push)]
             return [*dimers, *self._crystals(bound), *self._collapse(bound)]
+
+    def _moved(self, energies: Floats) -> str:
+        """An element of frozen terms of which an atom alone has an energy by others; or nothing."""
+        kept = {name for pair in self.frozen_pairs for name in pair}
+        alone = zip(self.species, energies[: len(self.species)], strict=True)
+        return next((name for name, energy in alone if name in kept and abs(energy) > 1e-9), "")
 
     def _crystals(self, bound: Floats) -> Iterator[str]:
         for curve in self.crystals:
@@ -174,8 +198,11 @@ class Gate:
 
     def _collapse(self, bound: Floats) -> Iterator[str]:
         cohesive = min(
-            float(bound[curve.probes][curve.length >= curve.r_lo].min())
-            for curve in self.crystals or self.clusters
+            (
+                float(bound[curve.probes][curve.length >= curve.r_lo].min())
+                for curve in self.crystals or self.clusters
+            ),
+            default=0.0,
         )
         for curve in self.clusters:
             energy = bound[curve.probes]

@@ -91,7 +91,7 @@ class Source:
 
 def gate_of(data: Labelled, design: Design) -> Gate:
     """Tests candidates for labelled structures."""
-    return Gate(data.structures, design.within(data.lengths))
+    return Gate(data.structures, design.within(data.lengths), data.frozen)
 
 
 def labels_beside(design: Path) -> Path:

@@ -53,6 +53,10 @@ class Expression:
         """Whether a term is a function of sums."""
         return any(term.of is not None for term in self.terms)
 
+    def __add__(self, other: Expression) -> Expression:
+        """The terms of this one, then those of another."""
+        return Expression(self.terms + other.terms, self.weights + other.weights)
+
     def keys(self) -> list[Key]:
         """Keys that occur, in order of first appearance."""
         return list(dict.fromkeys(term.key for term in self.terms))
@@ -115,6 +119,10 @@ class Expression:
         entries = typed(list[_Entry], record, key)
         terms = tuple(map(_term_from, entries))
         return Expression(terms, tuple(entry.weight for entry in entries))
+
+
+NOTHING = Expression((), ())
+"""No terms at all."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class Lengths:
     """Where it begins for single pairs of species, such as ``Hf-O``, in Å."""
     cutoffs: Mapping[str, Cutoff] = field(default_factory=dict)
     """Cutoff functions of single keys, such as ``Hf-O`` or ``O;Hf-Hf``, in place of the others."""
+    r0s: Mapping[str, float] = field(default_factory=dict)
+    """Units of reduced distance of single keys in Å, in place of ``r0``."""
     r_lo_second: float | None = None
     """Where the domain of the second distance of a triplet begins in Å; ``r_lo`` if None."""
 
@@ -67,12 +69,13 @@ class Lengths:
         (5.0, 1.8)
         """
         centre, *near = species
-        own = self.cutoffs.get(str(Key.of(*species)))
+        key = str(Key.of(*species))
+        own = self.cutoffs.get(key)
         begins = [self.begin(centre, other) for other in near]
         return Lengths(
             cutoff=own if own is not None and len(near) == 1 else self.cutoff,
             cutoff_three_body=own if own is not None and len(near) == 2 else self.cutoff_three_body,
-            r0=self.r0,
+            r0=self.r0s.get(key, self.r0),
             r_lo=begins[0],
             r_lo_second=begins[-1],
         )
@@ -86,6 +89,7 @@ class Lengths:
             "cutoff_three_body": three and three.to_dict(),
             "r_lo_pairs": dict(self.r_lo_pairs),
             "cutoffs": {key: one.to_dict() for key, one in self.cutoffs.items()},
+            "r0s": dict(self.r0s),
         }
 
     @staticmethod

@@ -96,6 +96,34 @@ def test_plugin_computes_every_kind_of_term(species, tmp_path):
         assert line in readme
 
 
+R0S = {"Hf-O": 1.8, "O;Hf-O": 2.2, "O;Hf-Hf": 2.1}
+
+
+@pytest.mark.lammps
+@needs_compiler
+def test_plugin_computes_keys_that_measure_distances_in_lengths_of_their_own(tmp_path):
+    other = (0.3, "O;Hf-Hf: exp(-x1 - x2)*(c + 0.1*x1*x2)^2")
+    formula = replace(formula_of(*PRODUCTS, GENERAL, other, *BENT), r0s=R0S)
+    parity = export(formula, tmp_path, style="plugin")
+    assert all(parity[quantity] < 1e-11 for quantity in QUANTITIES)
+    assert "- that of O;Hf-O: 2.2 Å" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.lammps
+@pytest.mark.parametrize(("style", "most"), [("lepton", 1e-11), ("table", 5e-6)])
+def test_pairs_have_lengths_of_their_own_in_every_route(style, most, tmp_path):
+    formula = replace(formula_of(), r0s={"Hf-O": 1.8})
+    parity = export(formula, tmp_path, style=style)
+    assert all(parity["routes"][style][quantity] < most for quantity in QUANTITIES)
+
+
+@pytest.mark.lammps
+def test_splines_compute_keys_that_measure_distances_in_lengths_of_their_own(tmp_path):
+    formula = replace(formula_of(*PRODUCTS), r0s=R0S)
+    parity = export(formula, tmp_path, style="meam")
+    assert all(parity[quantity] < 5e-6 for quantity in QUANTITIES)
+
+
 @pytest.mark.lammps
 @pytest.mark.parametrize("species", [("O", "Hf"), ("Hf", "O")], ids="-".join)
 def test_splines_compute_products_of_unlike_neighbours(species, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
@@ -78,11 +78,8 @@ class Accumulator:
         n = kind.size
         where = structures.group[s], split, bootstrap_block
         free_atoms = np.bincount(kind, minlength=len(self.design.species))
-        target = structures.energy[s]
-        if self.design.fixed_e0 is not None:
-            known = [self.design.fixed_e0[name] for name in self.design.species]
-            target = target - free_atoms @ np.array(known)
-        row = np.concatenate([free_atoms[: self.design.n_e0], energy, [target]]) / n
+        target = structures.energy[s] - free_atoms @ self.design.given_e0
+        row = np.concatenate([free_atoms[self.design.fitted_e0], energy, [target]]) / n
         self._keep(("energy", *where), row[None, :])
         labels = structures.forces[structures.atoms_of(s)].ravel()
         self._keep(("forces", *where), self._without_e0(forces.reshape(3 * n, -1), labels))
@@ -190,6 +187,11 @@ def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[st
     return {pair: round(MARGIN * closest[pair], 6) for pair in present}
 
 
+def is_within(species: Iterable[str], described: Sequence[Collection[str]]) -> bool:
+    """Whether some species are all among one of the sets that are ``described`` elsewhere."""
+    return any(set(species) <= set(one) for one in described)
+
+
 def build_design(
     structures: Structures,
     lengths: Lengths,
@@ -201,6 +203,7 @@ def build_design(
     max_memory: float = math.inf,
     tell: Tell = lambda _: None,
     patience: float = math.inf,
+    described: Sequence[Collection[str]] = (),
 ) -> Design:
     """Project structures of training, and those of other splits that lie inside its distances.
 
@@ -208,7 +211,8 @@ def build_design(
 
     With ``many_body`` formulas may hold many-body terms; the design itself is of the others. Each
     pair of species has ``n_nodes``, by default what r^-12 needs. What it takes is told before it is
-    computed, and how far it is every ten seconds.
+    computed, and how far it is every ten seconds. There are no keys within sets of species that are
+    ``described`` by other terms; where their pairs begin ``lengths`` tell.
 
     Raises
     ------
@@ -219,16 +223,17 @@ def build_design(
         If it would take more than ``patience`` in minutes.
     """
     check_neighbours(structures, lengths.reach, max_memory)
+    grids = _grids(structures, lengths, n_nodes, described)
     design = Design(
         species=structures.species,
-        grids=_grids(structures, lengths, n_nodes),
+        grids=grids,
         r0=lengths.r0,
         fixed_e0=None if fixed_e0 is None else dict(fixed_e0),
         loss=loss,
         group_weights=dict(group_weights or {}),
         cells={},
         counts={},
-        functions=tuple(Key.of(name) for name in structures.species) if many_body else (),
+        functions=_functions(structures.species, grids) if many_body else (),
     )
     # Every block has a matrix of its own until all is projected; with triplets these are large.
     blocks = bootstrap_blocks(structures, most=20 if design.triplet_grids else 100)
@@ -245,16 +250,38 @@ def build_design(
     return finished
 
 
-def _grids(structures: Structures, lengths: Lengths, n_nodes: int | None) -> tuple[NodeGrid, ...]:
+def _functions(species: Sequence[str], grids: Sequence[NodeGrid]) -> tuple[Key, ...]:
+    """Keys of functions of sums: of centres that some pair with a grid has."""
+    met = {name for grid in grids for name in grid.key.species}
+    return tuple(Key.of(name) for name in species if name in met)
+
+
+def _grids(
+    structures: Structures,
+    lengths: Lengths,
+    n_nodes: int | None,
+    described: Sequence[Collection[str]] = (),
+) -> tuple[NodeGrid, ...]:
     """A grid for each key of a sum that stands alone and is projected, pairs first.
 
     Keys are those of pairs and of triplets that training shows within their cutoffs.
     """
-    lowest = _lowest_distances(structures, lengths)
-    within = replace(lengths, r_lo=min(lowest.values()), r_lo_pairs=_named(lowest))
+    shown = _lowest_distances(structures, lengths)
+    lowest = {pair: low for pair, low in shown.items() if not is_within(pair, described)}
+    if not lowest:
+        raise ValueError(
+            "[terms] frozen leaves nothing to evolve: its files describe all pairs of elements "
+            f"that training shows within the cutoff, {', '.join(map('-'.join, shown))}; name "
+            "fewer files, or add structures of the other pairs"
+        )
+    begins = _named(shown)
+    for name, given in lengths.r_lo_pairs.items():  # other terms may begin farther out
+        begins[name] = max(given, begins.get(name, given))
+    within = replace(lengths, r_lo=min(lowest.values()), r_lo_pairs=begins)
     keys = [Key.of(*pair) for pair in lowest]
     if lengths.cutoff_three_body is not None:
-        keys += _triplet_keys(structures, within)
+        found = _triplet_keys(structures, within)
+        keys += [key for key in found if not is_within(key.species, described)]
     types = dict.fromkeys(kind.discoverer.grid_type for kind in kinds())
     return tuple(grid for each in types if each for grid in each.every(keys, within, n_nodes))
 
@@ -314,18 +341,29 @@ def load_or_build_design(
     fixed_e0: Mapping[str, float] | None = None,
     group_weights: Mapping[str, float] | None = None,
     many_body: bool = False,
+    described: Sequence[Collection[str]] = (),
     **watched: Any,
 ) -> Design:
     """``build_design``, kept in a file: built anew if that is damaged or of other settings.
 
     ``max_memory``, ``tell`` and ``patience`` are ``watched`` where it is built.
     """
-    settings = [lengths.to_dict(), asdict(loss), fixed_e0, dict(group_weights or {}), many_body]
+    others = many_body, [sorted(one) for one in described]
+    settings = [lengths.to_dict(), asdict(loss), fixed_e0, dict(group_weights or {}), *others]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     with suppress(Exception):  # in a damaged archive zipfile and numpy raise whatever they meet
         return Design.load(path, key)
-    design = build_design(structures, lengths, loss, fixed_e0, group_weights, many_body, **watched)
+    design = build_design(
+        structures,
+        lengths,
+        loss,
+        fixed_e0,
+        group_weights,
+        many_body,
+        described=described,
+        **watched,
+    )
     design.join(watched.get("tell", lambda _: None))  # the floors are saved too
     design.save(path, key)
     return design

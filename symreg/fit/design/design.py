@@ -79,7 +79,7 @@ class Design:
     r0: float
     """Unit of reduced distance in Å."""
     fixed_e0: Mapping[str, float] | None
-    """Energies of free atoms in eV when given; None when they are fitted."""
+    """Energies of free atoms in eV that are given, maybe of some species; None: all are fitted."""
     loss: LossSettings
     """Scales of the loss."""
     group_weights: Mapping[str, float]
@@ -141,6 +141,7 @@ class Design:
     def within(self, lengths: Lengths) -> Lengths:
         """Lengths with the domain of each pair of species as training has it."""
         begins = dict(zip(map(str, self.pair_keys), map(float, self.r_lo), strict=True))
+        begins = {**lengths.r_lo_pairs, **begins}
         return replace(lengths, r_lo=min(begins.values()), r_lo_pairs=begins)
 
     def place(self, k: int) -> slice:
@@ -149,9 +150,21 @@ class Design:
         return slice(sum(sizes[:k]), sum(sizes[: k + 1]))
 
     @property
+    def fitted_e0(self) -> list[int]:
+        """Which of the species have an atomic energy that is fitted, n_e0 of them."""
+        known = self.fixed_e0 or {}
+        return [k for k, name in enumerate(self.species) if name not in known]
+
+    @property
+    def given_e0(self) -> Floats:
+        """Atomic energies of all species in eV, zero where they are fitted, shape (species,)."""
+        known = self.fixed_e0 or {}
+        return np.array([known.get(name, 0.0) for name in self.species])
+
+    @property
     def n_e0(self) -> int:
         """Number of fitted atomic energies."""
-        return 0 if self.fixed_e0 is not None else len(self.species)
+        return len(self.fitted_e0)
 
     @property
     def n_pair_values(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,34 @@ from symreg.fit.projected.fitter import Fitter
 from symreg.fit.rows.fitter import DirectFitter
 from symreg.fit.rows.rows import all_rows, screening_rows
 from symreg.structures import Structures
+from symreg.terms import Expression
+from symreg.terms.expression import NOTHING
 from symreg.terms.lengths import Lengths
+
+LABELS = "energy", "forces", "stress"
+"""Names of the labels in structures, and of what is predicted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Structures with the lengths of their formulas."""
+    """Structures with the lengths of their formulas, and terms of these that stay as they are."""
 
     structures: Structures
     lengths: Lengths
+    frozen: Expression = NOTHING
+    """Terms that every formula has, whatever is fitted."""
+    rest: Structures | None = None
+    """The structures with labels less what the frozen terms give; those themselves if None."""
+
+    @property
+    def fitted(self) -> Structures:
+        """The structures with the labels that are fitted."""
+        return self.structures if self.rest is None else self.rest
 
     def fitter(self, design: Design) -> DirectFitter:
         """Fits candidates of every kind to the training labels."""
-        rows = all_rows(self.structures, design, self.lengths)
-        screen = screening_rows(self.structures, design, self.lengths)
+        rows = all_rows(self.fitted, design, self.lengths)
+        screen = screening_rows(self.fitted, design, self.lengths)
         return DirectFitter(Fitter(design), rows, rows if screen is None else screen)
 
     def save(self, path: Path) -> None:
@@ -44,7 +58,10 @@ class Labelled:
         header = {
             "texts": {n: value for n, value in values.items() if n not in arrays},
             "lengths": self.lengths.to_dict(),
+            "frozen": self.frozen.to_dict(),
         }
+        if self.rest is not None:
+            arrays |= {f"rest_{name}": getattr(self.rest, name) for name in LABELS}
         write_arrays(path, {**arrays, "header": np.array(json.dumps(header))})
 
     @staticmethod
@@ -54,4 +71,8 @@ class Labelled:
             arrays: dict[str, Any] = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
         texts: dict[str, Any] = {name: tuple(value) for name, value in header["texts"].items()}
-        return Labelled(Structures(**arrays, **texts), Lengths.from_dict(header["lengths"]))
+        other = {name: arrays.pop(f"rest_{name}", None) for name in LABELS}
+        structures = Structures(**arrays, **texts)
+        rest = None if other["energy"] is None else replace(structures, **other)
+        frozen = Expression.from_dict(header["frozen"])
+        return Labelled(structures, Lengths.from_dict(header["lengths"]), frozen, rest)

@@ -109,7 +109,7 @@ def build_rows(
     matrix = np.concatenate([part for parts in predicted for part in parts])
     return Rows(
         matrix=matrix[kept] * scale[kept, None],
-        free=_free(selection, design.n_e0)[kept] * scale[kept, None],
+        free=_free(selection, design)[kept] * scale[kept, None],
         target=np.concatenate(target)[kept] * scale[kept],
         kept=kept,
         scale=scale[kept],
@@ -119,14 +119,13 @@ def build_rows(
     )
 
 
-def _free(selection: Selection, n_e0: int) -> Floats:
+def _free(selection: Selection, design: Design) -> Floats:
     """Predictions of L labels from fitted energies of free atoms: shares of elements, (L, n_e0)."""
-    counts = np.zeros((len(selection.chosen), n_e0))
-    if n_e0:
-        np.add.at(counts, (selection.owner, selection.kind), 1.0)
+    counts = np.zeros((len(selection.chosen), len(design.species)))
+    np.add.at(counts, (selection.owner, selection.kind), 1.0)
     others = 3 * selection.kind.size + 6 * selection.stressed
-    shares = counts / np.diff(selection.start)[:, None]
-    return np.vstack([shares, np.zeros((others, n_e0))])
+    shares = (counts / np.diff(selection.start)[:, None])[:, design.fitted_e0]
+    return np.vstack([shares, np.zeros((others, design.n_e0))])
 
 
 def _portions(
@@ -137,7 +136,7 @@ def _portions(
     Labels that do not count are NaN, volumes of what is not fully periodic too.
     """
     accumulator, first = Accumulator(design), 0
-    free = np.array([design.fixed_e0[name] if design.fixed_e0 else 0.0 for name in design.species])
+    free = design.given_e0
     labels: list[list[Floats]] = [[np.empty(0)] for _ in QUANTITIES]
     predicted: list[list[Floats]] = [[] for _ in QUANTITIES]
     structures, volumes = selection.structures, np.empty(selection.stressed)

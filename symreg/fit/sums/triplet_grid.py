@@ -25,6 +25,7 @@ from symreg.language import Tree
 from symreg.terms import Key
 from symreg.terms.kinds import TRIPLETS
 from symreg.terms.lengths import Lengths
+from symreg.terms.wall import Clamp
 
 NODES, NODES_OF_MANY = (12, 10), (8, 7)
 """Nodes of each distance and of the cosine, of one element and of several."""
@@ -49,6 +50,9 @@ class TripletGrid(NodeGrid):
 
     r_lo_second: float | None = None
     """Beginning of the grid of the second distance in Å, if it is another."""
+    rests: tuple[float, float] | None = None
+    """Below these both distances in Å come to rest, as in formulas, if the data show such; of a
+    pair that has no grid of its own."""
     combinations: Floats | None = None
     """From node values to the k combinations that the data feel, shape (K, k)."""
     n_radial: int = NODES[0]
@@ -66,10 +70,26 @@ class TripletGrid(NodeGrid):
         radial, angular = NODES if len({key.centre for key in keys}) == 1 else NODES_OF_MANY
         grids: list[NodeGrid] = []
         for key in own:
-            at = lengths.at(key.species)
-            assert at.cutoff_three_body is not None
-            second = at.r_lo_second if key.is_unlike else None
-            grids.append(cls(key, at.r_lo, at.cutoff_three_body, second, None, radial, angular))
+            cutoff = lengths.at(key.species).cutoff_three_body
+            assert cutoff is not None
+            pairs = [Key.of(key.centre, near) for near in key.species[1:]]
+            rests = [lengths.begin(*pair.species) for pair in pairs]
+            first, second = (
+                rest if pair in keys else Clamp(rest).floor
+                for pair, rest in zip(pairs, rests, strict=True)
+            )
+            all_there = set(pairs) <= set(keys)
+            grids.append(
+                cls(
+                    key,
+                    first,
+                    cutoff,
+                    second if key.is_unlike else None,
+                    None if all_there else (rests[0], rests[1]),
+                    n_radial=radial,
+                    n_angular=angular,
+                )
+            )
         return grids
 
     @property
@@ -223,11 +243,20 @@ class TripletGrid(NodeGrid):
         n, low = self.n_radial, np.where(side, self.r_lo_second or self.r_lo, self.r_lo)
         lagrange = chebyshev_coefficients(n)
         scale = 2.0 / (self.cutoff.r_cut - low)
-        s = (r - low) * scale - 1.0
+        seen, rest = self._seen(r, side)
+        s = (seen - low) * scale - 1.0
         value = chebyshev.chebvander(s, n - 1) @ lagrange
         derivative = chebyshev.chebval(s, chebyshev.chebder(lagrange, axis=0)).T * scale[:, None]
-        fade = self.cutoff.value(r)[:, None]
-        return value * fade, derivative * fade + value * self.cutoff.slope(r)[:, None]
+        fade = self.cutoff.value(seen)[:, None]
+        slope = derivative * fade + value * self.cutoff.slope(seen)[:, None]
+        return value * fade, slope * rest[:, None]
+
+    def _seen(self, r: Floats, side: Booleans) -> tuple[Floats, Floats]:
+        """Distances as formulas see them, maybe at rest, and their derivatives."""
+        if self.rests is None:
+            return r, np.ones_like(r)
+        (first, by_first), (second, by_second) = (Clamp(rest)(r) for rest in self.rests)
+        return np.where(side, second, first), np.where(side, by_second, by_first)
 
     def to_node_values(self, matrix: Floats) -> Floats:
         """Columns of angular node values from columns of angular coefficients, shape (R, K)."""

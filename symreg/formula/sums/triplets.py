@@ -12,6 +12,7 @@ import sympy
 
 from symreg.arrays import Booleans, Floats, Integers
 from symreg.formula.ccode import assignments, constants, declared, function
+from symreg.formula.ccode import number as cpp_number
 from symreg.formula.radial import Number, Numbered, Parts, RadialFunction, weighted_sum
 from symreg.formula.sums import base
 from symreg.formula.sums.base import Cpp, Near, Portion, SumFunction, Surroundings
@@ -257,7 +258,8 @@ class TripletSum(SumFunction):
             fill += [f"n.g[{last}] = f;", f"n.g_slope[{last}] = df*r_slope;"]
         functions.append(self._psi_cpp(number))
         adding = ADD_UNLIKE if self.is_unlike else ADD_PSI
-        add += adding.replace("@", str(number)).replace("#", str(last)).splitlines()
+        adding = adding.replace("@", str(number)).replace("#", str(last))
+        add += adding.replace("R0", cpp_number(self.r0)).splitlines()
         return Cpp(functions, fills, add, len(self.products) + 1)
 
     def _psi_cpp(self, n: int) -> str:
@@ -288,24 +290,26 @@ ADD_PRODUCT = """\
 """
 ADD_PSI = """\
 {
+  const double xa = a.seen/R0, xb = b.seen/R0, da = a.seen_slope/R0, db = b.seen_slope/R0;
   double one[4], two[4];
-  psi_@(a.x, b.x, c, one);
-  psi_@(b.x, a.x, c, two);
+  psi_@(xa, xb, c, one);
+  psi_@(xb, xa, c, two);
   const double value = 0.5*(one[0] + two[0]), fa = a.g[#], fb = b.g[#];
   energy += value*fa*fb;
-  slope[0] += (0.5*(one[1] + two[2])*a.x_slope*fa + value*a.g_slope[#])*fb;
-  slope[1] += (0.5*(one[2] + two[1])*b.x_slope*fb + value*b.g_slope[#])*fa;
+  slope[0] += (0.5*(one[1] + two[2])*da*fa + value*a.g_slope[#])*fb;
+  slope[1] += (0.5*(one[2] + two[1])*db*fb + value*b.g_slope[#])*fa;
   slope[2] += 0.5*(one[3] + two[3])*fa*fb;
 }
 """
 ADD_UNLIKE = """\
 {
+  const double xa = a.seen/R0, xb = b.seen/R0, da = a.seen_slope/R0, db = b.seen_slope/R0;
   double one[4];
-  psi_@(a.x, b.x, c, one);
+  psi_@(xa, xb, c, one);
   const double fa = a.g[#], fb = b.g[#];
   energy += one[0]*fa*fb;
-  slope[0] += (one[1]*a.x_slope*fa + one[0]*a.g_slope[#])*fb;
-  slope[1] += (one[2]*b.x_slope*fb + one[0]*b.g_slope[#])*fa;
+  slope[0] += (one[1]*da*fa + one[0]*a.g_slope[#])*fb;
+  slope[1] += (one[2]*db*fb + one[0]*b.g_slope[#])*fa;
   slope[2] += one[3]*fa*fb;
 }
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
 
 from symreg.fit.design import Design
+from symreg.fit.design.build import is_within
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS
@@ -23,7 +25,7 @@ def cautions(prepared: Prepared) -> list[str]:
             f"at {edge}; septic does not"
         )
     found += _unknown_energies(prepared.design)
-    if strangers := strangers_in(prepared.design):
+    if strangers := strangers_in(prepared.design, prepared.frozen.described):
         found.append(
             f"{', '.join(strangers)}: training never shows these pairs within the cutoff, so that "
             "no form stands for them, no shared one either, and no formula says how such atoms "
@@ -32,10 +34,14 @@ def cautions(prepared: Prepared) -> list[str]:
     return found
 
 
-def strangers_in(design: Design) -> list[str]:
-    """Pairs of species of the data that have no key, as they never meet within the cutoff."""
+def strangers_in(design: Design, described: Sequence[Collection[str]] = ()) -> list[str]:
+    """Pairs of species of the data that have no key, as they never meet within the cutoff.
+
+    Those within sets of species that other terms have ``described`` are none.
+    """
     every = (Key(PAIRS, pair) for pair in combinations_with_replacement(design.species, 2))
-    return [str(key) for key in every if key not in design.pair_keys]
+    unknown = (key for key in every if not is_within(key.species, described))
+    return [str(key) for key in unknown if key not in design.pair_keys]
 
 
 def _unknown_energies(design: Design) -> list[str]:
@@ -43,10 +49,11 @@ def _unknown_energies(design: Design) -> list[str]:
     rows = design.training.e0_rows
     if not 0 < len(rows) < design.n_e0:  # with no row at all there are no energies
         return []
-    species, known = ", ".join(design.species), f"in {len(rows)} combinations alone"
+    fitted = [design.species[k] for k in design.fitted_e0]
+    species, known = ", ".join(fitted), f"in {len(rows)} combinations alone"
     if len(rows) == 1:
         share = rows[0, : design.n_e0] / np.abs(rows[0, : design.n_e0]).min()
-        one = zip(design.species, np.abs(share), strict=True)
+        one = zip(fitted, np.abs(share), strict=True)
         names = (f"{s}{'' if abs(n - 1) < 1e-6 else f'{n:.3g}'}" for s, n in one)
         known = f"as one sum, that of {''.join(names)}, alone"
     return [

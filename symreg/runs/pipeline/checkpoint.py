@@ -55,6 +55,7 @@ class Origin:
             table: {key: v for key, v in record[table].items() if key not in FREE.get(table, ())}
             for table in _TABLES
         }
+        used["terms"]["frozen"] = [_with_hash(settings.base / one) for one in settings.terms.frozen]
         return Origin(data_hash, used)
 
     @property
@@ -82,6 +83,12 @@ class Origin:
                 "restore them, or begin another run"
             )
         return ""
+
+
+def _with_hash(path: Path) -> str:
+    """Name of a file with the beginning of its hash: what stands in it counts, not where it is."""
+    found = hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "missing"
+    return f"{path.name} ({found})"
 
 
 def _default(kind: type[Any], key: str) -> Any:

@@ -23,7 +23,7 @@ from symreg.runs.pipeline.cautions import cautions
 from symreg.runs.pipeline.delivery import write_validation
 from symreg.runs.pipeline.floors import floor_lines, floor_record
 from symreg.runs.pipeline.modes import mode_of
-from symreg.runs.pipeline.preparation import Prepared, label_line, prepare
+from symreg.runs.pipeline.preparation import Prepared, frozen_lines, label_line, prepare
 from symreg.runs.pipeline.searching import search
 from symreg.runs.pipeline.stopping import Tell, limits_in_words
 from symreg.runs.progress import OnProgress
@@ -86,6 +86,7 @@ def dry_run(settings: Settings, tell: Tell = lambda _: None, patience: float = m
         f"design      {design.n_nodes} nodes for each of {counted(len(design.pair_keys), 'pair')} "
         "of species",
         f"labels      {label_line(prepared)}",
+        *(f"frozen      {line}" for line in frozen_lines(prepared)),
         *(f"memory      {line}" for line in said if " GB" in line or " MB" in line),
         *(f"floor       {line}" for line in floor_lines(prepared)),
     ]
@@ -152,7 +153,8 @@ def _validate_member(prepared: Prepared, member: Member, report: PhysicsReport) 
     """Compute the errors of a member again, write them with the checks, and tell both."""
     terms, e0 = member.potential.formula.expression, member.potential.formula.e0
     if member.refitted:  # to the structures whose errors are to be told
-        terms, e0 = member.record.terms, member.record.e0 or e0
+        terms = member.record.terms + prepared.frozen.expression
+        e0 = member.record.e0 or e0
     found = errors(prepared.structures, prepared.exact.predict(terms, e0))
     judged = verdict(found, prepared.settings.loss)
     write_validation(member.folder / "validation.json", report, found, judged)

@@ -197,8 +197,7 @@ def quick_record(prepared: Prepared, candidate: Contender, number: int) -> Membe
     """The record of a member of a front that is still evolving, by the projected design alone."""
     record, expression = _description(prepared, candidate, number), candidate.expression
     if expression.has_functions:  # which the projected design does not hold
-        prediction = prepared.exact.predict(expression, prepared.e0(expression))
-        found = errors(prepared.structures, prediction)
+        found = errors(prepared.structures, prepared.predict(expression))
     else:
         e0 = prepared.fitter.e0(expression) if prepared.design.n_e0 else np.empty(0)
         every = prepared.design.rmse(e0, prepared.fitter.coordinates(expression))
@@ -210,13 +209,13 @@ def quick_record(prepared: Prepared, candidate: Contender, number: int) -> Membe
 
 def _description(prepared: Prepared, candidate: Contender, number: int) -> MemberRecord:
     """The record of a member without its errors."""
-    expression = candidate.expression
+    expression, many = candidate.expression, len(prepared.design.keys) > 1
     return MemberRecord(
         number=number,
         complexity=expression.complexity,
         n_constants=expression.n_constants,
         error=candidate.error,
-        expression=expression.text(8, named=len(prepared.design.keys) > 1),
+        expression=expression.text(8, named=len(prepared.structures.species) > 1 or many),
         terms=expression,
         r0=prepared.lengths.r0,
         e0=prepared.e0(expression),
@@ -229,12 +228,12 @@ def member_record(
 ) -> MemberRecord:
     """The record of a member: exact errors, and how certain its constants are."""
     record, design = _description(prepared, Contender(expression, error), number), prepared.design
-    prediction = prepared.exact.predict(expression, prepared.e0(expression))
+    prediction = prepared.predict(expression)
     exact = training_loss(prepared.structures, prediction, design.loss, design.group_weights)
     # Bootstrap samples weigh the projected design anew, and many-body terms are not in it.
     resampled = () if expression.has_functions else prepared.resampled
     found = intervals(prepared.fitter, expression, resampled)
-    named = Potential(formula(prepared, expression)).constants
+    named = own_constants(Potential(formula(prepared, expression)), expression)
     found_errors = errors(prepared.structures, prediction)
     spreads = map(_known, (found.standard_error, found.low, found.high))
     return replace(
@@ -252,21 +251,50 @@ def _known(values: Floats) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
+def own_constants(potential: Potential, expression: Expression) -> dict[str, float]:
+    """Those constants of a potential that are of the terms that were fitted, which come first."""
+    found, weights = potential.constants, len(potential.formula.expression.weights)
+    n, constants = len(expression.weights), len(set(expression.sharing.parameter))
+    names = list(found)
+    return {name: found[name] for name in names[:n] + names[weights : weights + constants]}
+
+
+def potential_of(
+    closed: Formula,
+    expression: Expression,
+    history: Mapping[str, Any],
+    covariance: Floats | None,
+) -> Potential:
+    """The potential of a formula with the covariance of what was fitted; frozen terms have none."""
+    potential = Potential(closed, history)
+    if covariance is None or len(covariance) == potential.n_constants:
+        return replace(potential, covariance=covariance)
+    names, own = list(potential.constants), own_constants(potential, expression)
+    places = [names.index(name) for name in own]
+    whole = np.zeros((len(names), len(names)))
+    whole[np.ix_(places, places)] = covariance
+    return replace(potential, covariance=whole)
+
+
 def formula(
     prepared: Prepared, expression: Expression, e0: Mapping[str, float] | None = None
 ) -> Formula:
-    """The closed form of an expression; energies of free atoms in eV fit best unless given."""
-    lengths = prepared.lengths
+    """The closed form of an expression; energies of free atoms in eV fit best unless given.
+
+    Frozen terms stand behind those of the expression.
+    """
+    lengths, frozen = prepared.lengths, prepared.frozen
     return Formula(
-        expression=expression,
+        expression=expression + frozen.expression,
         r0=lengths.r0,
         e0=prepared.e0(expression) if e0 is None else e0,
         species=prepared.structures.species,
         cutoff=lengths.cutoff,
-        cutoff_three_body=lengths.cutoff_three_body,
+        cutoff_three_body=lengths.cutoff_three_body or frozen.cutoff_three_body,
         r_lo=lengths.r_lo,
         r_lo_pairs=lengths.r_lo_pairs if len(lengths.r_lo_pairs) > 1 else {},
         cutoffs=lengths.cutoffs,
+        r0s=lengths.r0s,
     )
 
 
@@ -290,7 +318,8 @@ def _write_member(
     where = f"potentials/{record.number}"
     judged, checked = Verdict(written.unfit, written.worse or ()), check(closed)
     write_validation(folder.path / f"{where}/validation.json", checked, written.errors, judged)
-    Potential(closed, history, given.covariance).save(folder.path / where / "potential.json")
+    potential = potential_of(closed, given.terms, history, given.covariance)
+    potential.save(folder.path / where / "potential.json")
     return None if written is record else written.expression
 
 
@@ -328,6 +357,7 @@ def provenance(
             "hash": prepared.report.data_hash,
             "structures": dict(prepared.report.structures),
         },
+        **({"frozen": prepared.frozen.names} if prepared.frozen.formulas else {}),
         "seed": prepared.settings.search.seed,
         "floor": prepared.design.floor.error,
         "fit": TRAINING if refitted is None else BOTH,

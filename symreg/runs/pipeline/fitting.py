@@ -18,7 +18,13 @@ from symreg.formula.simplify import tree_to_sympy
 from symreg.language import Tree, parse
 from symreg.potential import Potential
 from symreg.records import ALL
-from symreg.runs.pipeline.delivery import agrees, formula, measured, member_record
+from symreg.runs.pipeline.delivery import (
+    agrees,
+    formula,
+    measured,
+    member_record,
+    potential_of,
+)
 from symreg.runs.pipeline.floors import doubts
 from symreg.runs.pipeline.preparation import Prepared, prepare
 from symreg.runs.records import TRAINING, FloorRecord, MemberRecord
@@ -117,7 +123,7 @@ def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
     history = {"fit": TRAINING, **measured(record)}
     return FitResult(
         formula=text,
-        potential=Potential(formula(prepared, expression), history, covariance),
+        potential=potential_of(formula(prepared, expression), expression, history, covariance),
         constants=dict(zip(names, fitted.constants, strict=True)),
         standard_errors=dict(zip(names, map(float, spread), strict=True)),
         record=record,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,12 +21,13 @@ from symreg.fit.design import (
 )
 from symreg.fit.design.cost import Tell
 from symreg.fit.errors import label_sizes
-from symreg.fit.exact import ExactPath
+from symreg.fit.exact import ExactPath, Prediction
 from symreg.fit.intervals import bootstrap
 from symreg.fit.projected.fitter import AS_IT_IS, POLISH, FitSettings, Fitter
 from symreg.fit.rows import Labelled
 from symreg.fit.rows.rows import check_memory
 from symreg.records import UNITS, ProductFloor, SplitErrors
+from symreg.runs.pipeline.frozen import NONE, Frozen, check_elements, read_frozen
 from symreg.runs.records import Baseline
 from symreg.searching.gate import Gate
 from symreg.searching.tasks import gate_of
@@ -50,8 +51,12 @@ class Prepared:
     lengths: Lengths
     """Of all keys; the domain of each pair begins as training has it."""
     fixed_e0: dict[str, float] | None
-    """eV; None when they are fitted."""
+    """eV, maybe of some species; None when they are fitted."""
     design: Design
+    frozen: Frozen = NONE
+    """Terms that every formula has beside those that evolve."""
+    rest: Structures | None = None
+    """The structures with the labels that are fitted, less what frozen terms give, if any."""
 
     @cached_property
     def fitter(self) -> Fitter:
@@ -71,7 +76,7 @@ class Prepared:
     @property
     def labelled(self) -> Labelled:
         """The structures as many-body terms need them."""
-        return Labelled(self.structures, self.lengths)
+        return Labelled(self.structures, self.lengths, self.frozen.expression, self.rest)
 
     @property
     def lowest_floor(self) -> float:
@@ -114,7 +119,7 @@ class Prepared:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Known forms that can be fitted to these data."""
-        cutoffs = [cutoff.kind for cutoff in self.lengths.every_cutoff]
+        cutoffs = [grid.cutoff.kind for grid in self.design.grids]
         return known_forms(self.design.keys, cutoffs, self.lengths.r0)
 
     @cached_property
@@ -130,10 +135,16 @@ class Prepared:
 
     def e0(self, expression: Expression) -> dict[str, float]:
         """Energies of free atoms in eV: given, or those that fit best."""
-        if self.fixed_e0 is not None:
-            return self.fixed_e0
-        found = self.fitter.e0(expression)
-        return dict(zip(self.design.species, map(float, found), strict=True))
+        e0 = dict(zip(self.design.species, map(float, self.design.given_e0), strict=True))
+        if self.design.n_e0:
+            found = self.fitter.e0(expression)
+            names = [self.design.species[k] for k in self.design.fitted_e0]
+            e0 |= dict(zip(names, map(float, found), strict=True))
+        return e0
+
+    def predict(self, expression: Expression) -> Prediction:
+        """What the whole formula gives, frozen terms included, over all pairs and triplets."""
+        return self.exact.predict(expression + self.frozen.expression, self.e0(expression))
 
     def error(self, expression: Expression) -> float:
         """Training error, weights and constants as they are; inf for what the grid cannot tell."""
@@ -145,7 +156,9 @@ class Prepared:
         split, validation = self.structures.split, SPLITS.index("validation")
         joined = np.where(split == validation, SPLITS.index("train"), split)
         structures = replace(self.structures, split=joined)
-        return replace(self, structures=structures, design=self.design.with_validation())
+        rest = None if self.rest is None else replace(self.rest, split=joined)
+        design = self.design.with_validation()
+        return replace(self, structures=structures, design=design, rest=rest)
 
     def refit(self, expression: Expression, settings: FitSettings = POLISH) -> Expression | None:
         """The expression with all constants fitted; None when it is not valid or physical."""
@@ -171,30 +184,33 @@ def prepare(
     ValueError or OSError if the data cannot be used with these settings; a ``TooLongError`` if
     projecting them takes more than ``patience`` in minutes.
     """
-    terms = settings.terms
+    terms, frozen = settings.terms, read_frozen(settings)
     structures, report = read_structures(
         settings.data, settings.base, r_cut=terms.r_cut, functions=terms.n_functions
     )
     accept(report)
+    check_elements(frozen, report.species)
     train = structures.subset(structures.split == SPLITS.index("train"))
     r0 = nearest_neighbour_mean(train) if isinstance(terms.r0, str) else float(terms.r0)
-    fixed_e0 = _fixed_e0(settings, report)
+    fixed_e0 = _fixed_e0(settings, report, frozen.e0)
     build = build_design if design_file is None else partial(load_or_build_design, design_file)
-    lengths = terms.lengths(r0)
-    _check_cutoffs(train, lengths)
+    _check_cutoffs(train, terms.lengths(r0))
+    lengths = frozen.lengths(terms.lengths(r0))
     with threadpool_limits(1):
+        rest = frozen.rest(structures, lengths)
         design = build(
-            structures,
+            rest,
             lengths,
             loss=settings.loss,
             fixed_e0=fixed_e0,
             group_weights=settings.data.weights,
             many_body=bool(terms.many_body),
+            described=frozen.described,
             max_memory=settings.search.max_memory,
             tell=tell,
             patience=patience,
         )
-        if missing := [key for key in lengths.cutoffs if Key.read(key) not in design.keys]:
+        if missing := [key for key in terms.cutoff_functions if Key.read(key) not in design.keys]:
             raise ValueError(
                 f"[terms.cutoffs] {missing[0]}: no training structure has such atoms within that "
                 "distance, so there are no terms of theirs; leave it out, or make it larger"
@@ -206,7 +222,16 @@ def prepare(
             tell(check_memory(structures, design, lengths, search.max_memory, workers))
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
-    return Prepared(settings, structures, report, design.within(lengths), fixed_e0, design)
+    return Prepared(
+        settings,
+        structures,
+        report,
+        design.within(lengths),
+        fixed_e0,
+        design,
+        frozen,
+        rest if frozen.formulas else None,
+    )
 
 
 def _check_cutoffs(train: Structures, lengths: Lengths) -> None:
@@ -240,11 +265,14 @@ def ordered_pair(one: str, other: str) -> tuple[str, str]:
     return first, second
 
 
-def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None:
+def _fixed_e0(
+    settings: Settings, report: DataReport, frozen: Mapping[str, float]
+) -> dict[str, float] | None:
+    """Energies of free atoms in eV that are not fitted; those of frozen terms come first."""
     choice = settings.terms.e0
     if choice == "fit":
-        return None
-    known = report.isolated_atoms if isinstance(choice, str) else choice
+        return dict(frozen) or None
+    known = {**(report.isolated_atoms if isinstance(choice, str) else choice), **frozen}
     for name in report.species:
         if known.get(name) is None and isinstance(choice, str):
             raise ValueError(
@@ -258,9 +286,23 @@ def _fixed_e0(settings: Settings, report: DataReport) -> dict[str, float] | None
 
 def label_line(prepared: Prepared) -> str:
     """Root mean squares of the training labels in words, which errors are to be compared with."""
-    known = prepared.labels["train"].by_quantity().items()
+    sizes = _in_words(prepared.labels["train"])
+    return f"{sizes}: root mean squares, of energies about one for each composition"
+
+
+def frozen_lines(prepared: Prepared) -> list[str]:
+    """Files of frozen terms, what they leave of the training labels, and what evolves; or none."""
+    if prepared.rest is None:
+        return []
+    sizes = _in_words(label_sizes(prepared.rest)["train"])
+    keys = ", ".join(map(str, prepared.design.keys))
+    return [f"{', '.join(prepared.frozen.names)} leave of the labels {sizes}; what evolves: {keys}"]
+
+
+def _in_words(sizes: SplitErrors) -> str:
+    known = sizes.by_quantity().items()
     parts = [f"{q} {e.label_rms:.3g} {UNITS[q]}" for q, e in known if e.label_rms is not None]
-    return f"{', '.join(parts)}: root mean squares, of energies about one for each composition"
+    return ", ".join(parts)
 
 
 def baselines(prepared: Prepared) -> dict[str, Baseline]:

@@ -24,7 +24,7 @@ from symreg.runs.pipeline.floors import floor_lines, floor_record
 from symreg.runs.pipeline.given import Data, Given
 from symreg.runs.pipeline.history import History, check_tensorboard, tensorboard
 from symreg.runs.pipeline.modes import mode_of
-from symreg.runs.pipeline.preparation import Prepared, label_line, prepare
+from symreg.runs.pipeline.preparation import Prepared, frozen_lines, label_line, prepare
 from symreg.runs.pipeline.stopping import Stop, limit_reached, refuse_limits
 from symreg.runs.progress import OnProgress, default_progress, ignore
 from symreg.runs.records import Progress
@@ -240,6 +240,8 @@ class _Search:
         doubts = floor.doubts or ()
         self.progress = replace(self.progress, floor_error=lowest, doubts=doubts)
         self._tell(f"labels {label_line(prepared)}")
+        for line in frozen_lines(prepared):
+            self._tell(f"frozen {line}")
         for line in floor_lines(prepared):
             self._tell(f"floor {line}")
         for doubt in doubts:
