@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 
 import ase.io
 import numpy as np
@@ -181,15 +182,23 @@ def compact(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return places
 
 
-def by_lammps(images: list[Atoms]) -> Prediction:
-    """Energies, forces and stresses by ``pair_style sw``."""
-    files = {f"data.{n}": data_file(atoms, ("Si",), str(n)) for n, atoms in enumerate(images)}
+def by_lammps(
+    images: list[Atoms],
+    species: tuple[str, ...] = ("Si",),
+    style: str = STYLE,
+    files: Mapping[str, str] = MappingProxyType({"Si.sw": PARAMETERS}),
+) -> Prediction:
+    """Energies, forces and stresses by a pair style: its commands, and the files that it reads.
+
+    Atom types are counted as ``species`` are.
+    """
+    places = {f"data.{n}": data_file(atoms, species, str(n)) for n, atoms in enumerate(images)}
     tasks = []
     for n, atoms in enumerate(images):
         boundary = "p p p" if atoms.pbc.all() else "f f f"
         place = f"boundary {boundary}\nread_data data.{n}\n"
-        tasks.append({"input": f"{SYSTEM}{place}{STYLE}{LABELS}run 0\n"})
-    results = run(tasks, files | {"Si.sw": PARAMETERS})["results"]
+        tasks.append({"input": f"{SYSTEM}{place}{style}{LABELS}run 0\n"})
+    results = run(tasks, {**places, **files})["results"]
     stress = [
         np.divide(found["virial"], atoms.get_volume()) if atoms.pbc.all() else np.full(6, np.nan)
         for found, atoms in zip(results, images, strict=True)
