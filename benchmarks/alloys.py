@@ -4,8 +4,8 @@
                                 [--minutes 2] [--out FOLDER] [--set NAME=VALUE ...]
 
 Data: ``alloys_data.py``, made anew: energies, forces and stresses. Rules: no library seeds, a
-random start, the production primitive set and settings, nothing of the form supplied but the
-cutoff functions.
+random start, the production primitive set and settings but for shorter epochs, nothing of the form
+supplied but the cutoff functions.
 
 Success: a member of the front has an error below 1e-3,
 
@@ -126,7 +126,7 @@ def settings_for(
     record = {
         "data": {"train": [str(file)], "validation_fraction": 0.0},
         "terms": alloy.table,
-        "search": {"seed": seed, "workers": 2},
+        "search": {"seed": seed, "workers": 2, "generations_per_epoch": 2},
     }
     return config.from_dict(record, overrides=changes)
 

