@@ -209,6 +209,7 @@ WITHOUT = {
 }
 """Script -> what it cannot do without, and its options."""
 READ_DATA = {
+    "compounds": ("hafnia_train.extxyz",),
     "copper_front": ("copper_dft_train.extxyz",),
     "rediscovery": (
         "lennard_jones_argon.extxyz",

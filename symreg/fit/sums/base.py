@@ -191,10 +191,19 @@ class Selection:
         for s in self.chosen:
             yield structure_pairs(self.structures, s, r_cut)
 
-    def joined(self, r_cut: float, of: Booleans | None = None) -> Pairs:
-        """Pairs of all structures, atoms counted through; of some centres only, shape (N,)."""
-        parts = []
-        for first, pairs in zip(self.start, self.pairs(r_cut), strict=False):
+    def joined(
+        self,
+        r_cut: float,
+        of: Booleans | None = None,
+        chosen: Callable[[Around], Pairs] | None = None,
+    ) -> Pairs:
+        """Pairs of all structures, atoms counted through; of some centres only, shape (N,).
+
+        Of those of each structure some may be ``chosen``.
+        """
+        parts, kinds = [], np.split(self.kind, self.start[1:-1])
+        for first, kind, every in zip(self.start, kinds, self.pairs(r_cut), strict=False):
+            pairs = every if chosen is None else chosen(Around(every, kind))
             near = Pairs(pairs.i + first, pairs.j + first, pairs.r, pairs.unit)
             parts.append(near if of is None else near.subset(of[near.i]))
         names = ("i", "j", "r", "unit")
