@@ -158,6 +158,40 @@ def test_pairs_that_never_meet_are_told_and_left_out(dimers_file):
     assert "no shared one either" in said
 
 
+def argon_far(rng):
+    """Krypton and argon whose atoms of argon are farther apart than those of each are near."""
+    symbols, d = "KrArArKr", 3.0 + 0.15 * rng.random()
+    places = [[0, 0, 0], [d, 0, 0], [-0.3 * d, 0.95 * d, 0], [0, 0, d]]
+    atoms = Atoms(symbols, places)
+    atoms.calc = SinglePointCalculator(atoms, energy=rng.normal(), forces=np.zeros((4, 3)))
+    return atoms
+
+
+@pytest.fixture(scope="module")
+def far_file(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("far") / "far.extxyz"
+    ase.io.write(path, [argon_far(rng) for _ in range(12)])
+    return path
+
+
+def test_triplets_need_pair_keys_of_the_centre_and_its_neighbours(far_file):
+    found = prepared(far_file, r_cut=3.4, three_body="separable", r_cut_three_body=5.0)
+    keys = set(map(str, found.design.keys))
+    assert {"Ar-Kr", "Kr-Kr", "Kr;Ar-Ar", "Kr;Ar-Kr", "Ar;Kr-Kr"} <= keys
+    assert not keys & {"Ar-Ar", "Ar;Ar-Kr", "Ar-Ar-Ar"}
+    (said,) = (text for text in cautions(found) if "triplets" in text)
+    assert said.startswith("Ar-Ar-Ar, Ar;Ar-Kr")
+    assert "Kr;Ar-Ar" not in said
+
+
+def test_data_without_triplets_that_may_have_terms_are_refused(dimers_file):
+    with pytest.raises(
+        ValueError, match=r"no atom has two neighbours within \[terms\] r_cut_three"
+    ):
+        prepared(dimers_file, three_body="separable", r_cut_three_body=3.0)
+
+
 def test_one_composition_leaves_all_but_a_sum_of_free_energies_open(magnesia, two_elements):
     (said,) = (text for text in cautions(magnesia) if "free" in text)
     assert "tell the energies of free Mg, O as one sum, that of MgO, alone" in said
