@@ -12,6 +12,7 @@ from symreg import config
 from symreg.fit.design import block_errors, build_design
 from symreg.fit.loss import LossSettings
 from symreg.runs.pipeline.cautions import cautions
+from symreg.runs.pipeline.delivery import rewriting_domain
 from symreg.runs.pipeline.floors import floor_lines, floor_record, importance
 from symreg.runs.pipeline.frozen import NONE
 from symreg.runs.pipeline.modes import island_settings
@@ -207,6 +208,16 @@ def test_a_compound_with_one_structure_is_warned_of(tmp_path):
     said = " ".join((*cautions(found), *(floor_record(found).doubts or ())))
     assert "as one sum, that of MgO, alone" in said
     assert "the training data determine" in said
+
+
+def test_rewrites_are_judged_up_to_the_largest_cutoff_of_their_kind(salt_file):
+    own = {"Mg-O": 2.6, "O-O": 4.5, "O;Mg-Mg": 2.7}
+    terms = {"three_body": "separable", "r_cut_three_body": 2.5}
+    found = prepared(salt_file, cutoffs=own, **terms)
+    assert found.design.r_cut == 4.5
+    assert (found.lengths.farthest(1), found.lengths.farthest(2)) == (4.5, 2.7)
+    domain, r0 = rewriting_domain(found.design), found.design.r0
+    assert (domain["pairs"][1], domain["triplets"][1]) == (4.5 / r0, 2.7 / r0)
 
 
 # What each key brings.
