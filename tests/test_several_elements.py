@@ -145,6 +145,14 @@ def test_a_cutoff_of_a_pair_that_training_lacks_is_refused(salt_file, cutoffs, s
         prepared(salt_file, cutoffs=cutoffs)
 
 
+def test_more_pairs_than_an_exhaustive_form_has_terms_are_refused(salt_file, dimers_file):
+    record = {"terms": {"r_cut": 3.5}, "search": {"mode": "exhaustive"}}
+    with pytest.raises(ValueError, match='Mg-Mg, Mg-O, O-O need one each: set mode = "evolution"'):
+        prepare(config.from_dict({"data": {"train": [str(salt_file)]}, **record}))
+    found = prepare(config.from_dict({"data": {"train": [str(dimers_file)]}, **record}))
+    assert found.design.pair_keys == (Key.of("Mg", "O"),)
+
+
 def test_a_cutoff_of_atoms_that_never_meet_is_refused(dimers_file):
     said = r"\[terms.cutoffs\] O-O = 3: of O and O in training none are within 3.5 Å"
     with pytest.raises(ValueError, match=said):

@@ -93,10 +93,7 @@ def _pairs(shape: Atoms) -> list[tuple[str, str]]:
 
 
 def _scanned(formula: Formula, shape: Atoms) -> tuple[float, float]:
-    """Half of where the domain of the pairs of a cluster begins, and their cutoff radius, in Å.
-
-    Of all pairs of its species the first and the last count.
-    """
+    """Half of where the first domain of its pairs begins, and their largest cutoff radius, in Å."""
     own = [formula.lengths.at(p) for p in _pairs(shape)]
     return 0.5 * min(one.r_lo for one in own), max(one.cutoff.r_cut for one in own)
 

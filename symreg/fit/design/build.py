@@ -188,7 +188,7 @@ def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[st
     return {pair: round(MARGIN * closest[pair], 6) for pair in present}
 
 
-def arms(key: Key) -> list[tuple[str, str]]:
+def arms(key: Key) -> list[tuple[str, ...]]:
     """Pairs of the centre of a key and each of its neighbours.
 
     >>> arms(Key.of("O", "Hf", "O"))
@@ -304,8 +304,8 @@ def _grids(
 
 
 def _is_told(
-    pair: tuple[str, str],
-    shown: Collection[tuple[str, str]],
+    pair: tuple[str, ...],
+    shown: Collection[tuple[str, ...]],
     described: Sequence[Collection[str]],
 ) -> bool:
     """Whether formulas have a term of a pair: a new one, or one that is ``described``."""
