@@ -47,9 +47,9 @@ class Specimen(NamedTuple):
 def typical_distance(formula: Formula) -> float:
     """Distance in Å of dimers of pairs alone, or in crystals, if bound best; r0 if not bound."""
     near = [formula.three_body_function(*species).r_cut for species in formula.species_triplets]
-    r_cut = max(near, default=formula.cutoff.r_cut)
+    r_cut = max(near, default=formula.lengths.farthest(1) or 0.0)
     if formula.kinds == {PAIRS}:
-        r = np.linspace(formula.r_lo, r_cut, 2000)[1:-1]
+        r = np.linspace(_innermost(formula), r_cut, 2000)[1:-1]
         best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
         least = _outermost(formula)
     else:
@@ -60,6 +60,11 @@ def typical_distance(formula: Formula) -> float:
         best = [np.array([_crystal_energy(formula, float(d)) for d in r]).argmin()]
     inner = [float(r[n]) for n in best if 0 < n < r.size - 1]
     return max(inner) if inner else float(np.clip(formula.r0, least, max(least, r_cut)))
+
+
+def _innermost(formula: Formula) -> float:
+    """Where the domain of the first pair begins, in Å."""
+    return min(formula.lengths.begin(*pair) for pair in formula.every_pair)
 
 
 def _outermost(formula: Formula) -> float:

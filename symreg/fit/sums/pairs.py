@@ -78,13 +78,17 @@ class PairKind(SumKind):
         self, parts: Parts, species: Sequence[int], around: Around, alone: bool
     ) -> Iterator[Addends]:
         """All pairs in one go."""
-        pairs, forth = around.kept((PAIRS, *species), lambda: self._between(around, species))
+        pairs, forth = around.kept((self, PAIRS, *species), lambda: self._between(around, species))
         if alone:
-            fades = around.kept(("wall", *species), lambda: self._fades(self._inside(pairs.r)))
+            fades = around.kept(
+                (self, "wall", *species), lambda: self._fades(self._inside(pairs.r))
+            )
             value, slope = self.walled(parts, pairs.r, fades)
             yield PairAddends(pairs, 0.5 * value, 0.5 * slope)
         else:
-            distance, rest, *fade = around.kept(("rest", *species), lambda: self._rest(pairs.r))
+            distance, rest, *fade = around.kept(
+                (self, "rest", *species), lambda: self._rest(pairs.r)
+            )
             value, slope = self.faded(parts, distance, fade)
             yield PairAddends(pairs, forth * value, slope * rest)
 
