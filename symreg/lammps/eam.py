@@ -92,7 +92,7 @@ class Density:
     scale: float = 1.0
 
     def of(self, r: Floats, neighbour: str) -> Floats:
-        """What a neighbour of this species adds at ``r`` in Å, and its slope, shape (2, P)."""
+        """Density that a neighbour of this species adds at ``r`` in Å, and its slope, shape (2, P)."""
         parts = self.many_body.densities(r, neighbour)
         return np.asarray(self.scale * np.einsum("n,ndp->dp", self.weights, parts))
 

@@ -37,10 +37,10 @@ class Around(NamedTuple):
     kind: Integers
     """Index of each atom's element among the species, shape (N,)."""
     memory: dict[Any, Any] | None = None
-    """What sums of one set of lengths keep of it, if it is used again and again."""
+    """Whatever sums of one set of lengths keep of it, if it is used again and again."""
 
     def kept(self, what: tuple[Any, ...], make: Callable[[], Made]) -> Made:
-        """What is made of the neighbours alone, once where there is a memory."""
+        """Result of the neighbours alone, made once where there is a memory."""
         if self.memory is None:
             return make()
         if what not in self.memory:
