@@ -37,7 +37,7 @@ class Around(NamedTuple):
     kind: Integers
     """Index of each atom's element among the species, shape (N,)."""
     memory: dict[Any, Any] | None = None
-    """Whatever sums of one set of lengths keep of it, if it is used again and again."""
+    """Results that sums of one set of lengths keep of it, if it is used again and again."""
 
     def kept(self, what: tuple[Any, ...], make: Callable[[], Made]) -> Made:
         """Result of the neighbours alone, made once where there is a memory."""
