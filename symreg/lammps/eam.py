@@ -193,7 +193,7 @@ def _compressed(formula: Formula) -> dict[tuple[str, str], float]:
     Atoms of unlike sizes are apart as the beginnings of their domains are. With several elements no
     distance is beyond that beginning, since crystals of other compositions may be closer packed.
     """
-    pairs = list(product(formula.species, repeat=2))
+    pairs = [(a, b) for a in formula.species for b in formula.species]
     begins = {pair: formula.lengths.begin(*pair) for pair in pairs}
     largest, distance = max(begins.values()), COMPRESSED * typical_distance(formula)
     if len(formula.species) == 1:
