@@ -220,7 +220,7 @@ class Gate:
 
 
 def _dimers(curve: _Curve, bound: Floats, push: Floats) -> Iterator[str]:
-    """What is wrong with a dimer."""
+    """Faults of a dimer, in words."""
     r, energy = curve.length, 2 * bound[curve.probes]
     # The first atom is below the second: its force is the slope of the energy.
     slope = push[curve.probes]

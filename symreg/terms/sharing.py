@@ -23,7 +23,7 @@ _SUM, _WEIGHT = COSTS["sum"], 1
 
 
 class Sharing(NamedTuple):
-    """What a formula counts when each of its shared forms counts once."""
+    """Complexity of a formula when each of its shared forms counts once."""
 
     complexity: int
     """Costs of every form, one for each further value of its constants, and the same of weights."""

@@ -247,8 +247,8 @@ def build_design(
     )
     # Every block has a matrix of its own until all is projected; with triplets these are large.
     blocks = bootstrap_blocks(structures, most=20 if design.triplet_grids else 100)
-    pairs, others = [key.species for key in design.pair_keys], design.columns - design.n_pair_values
-    outline = Outline(structures, blocks, pairs, design.n_nodes, others)
+    columns = {grid.key: grid.columns for grid in design.grids}
+    outline = Outline(structures, blocks, columns, design.n_e0 + 1)
     tell(outline.check(max_memory, patience))
     accumulator, pace = Accumulator(design), Pace(tell, "projected structures", len(structures))
     for s, block in enumerate(blocks):

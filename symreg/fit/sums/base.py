@@ -37,10 +37,10 @@ class Around(NamedTuple):
     kind: Integers
     """Index of each atom's element among the species, shape (N,)."""
     memory: dict[Any, Any] | None = None
-    """What kinds of sums keep of it, if it is used again and again."""
+    """Results that kinds of sums keep of it, if it is used again and again."""
 
     def kept(self, what: tuple[Any, ...], make: Callable[[], Made]) -> Made:
-        """What is made of the neighbours alone, once where there is a memory.
+        """Result of the neighbours alone, made once where there is a memory.
 
         ``what`` begins with the kind of sum that makes it, for each has lengths of its own.
         """

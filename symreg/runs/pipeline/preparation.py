@@ -110,7 +110,7 @@ class Prepared:
 
     @cached_property
     def blocks(self) -> dict[str, float]:
-        """What each key brings to the floor, see ``block_errors``."""
+        """Part of each key in the floor, see ``block_errors``."""
         with threadpool_limits(1):
             return block_errors(self.design)
 
@@ -146,7 +146,7 @@ class Prepared:
         return e0
 
     def predict(self, expression: Expression) -> Prediction:
-        """What the whole formula gives, frozen terms included, over all pairs and triplets."""
+        """Prediction of the whole formula, frozen terms included, over all pairs and triplets."""
         return self.exact.predict(expression + self.frozen.expression, self.e0(expression))
 
     def error(self, expression: Expression) -> float:
@@ -155,7 +155,7 @@ class Prepared:
         return self.design.error(loss) if np.isfinite(loss) else np.inf
 
     def with_validation(self) -> Prepared:
-        """The same data with what was set aside for validation among the training data."""
+        """These data with what was set aside for validation among the training data."""
         split, validation = self.structures.split, SPLITS.index("validation")
         joined = np.where(split == validation, SPLITS.index("train"), split)
         structures = replace(self.structures, split=joined)

@@ -131,7 +131,7 @@ class Kin:
         return Draft(key, tree)
 
     def coded(self, one: CodedTerm, key: int) -> CodedTerm:
-        """The same of what is a term there as it stands."""
+        """Coded term on another key, of one that is a term there as it stands."""
         if not self.keys[key].is_function and one.shape.root[0] != "unlike":
             return CodedTerm(key, one.shape, one.constants)
         return CodedTerm(key, *shaped(self.moved(one, key).tree))
