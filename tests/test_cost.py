@@ -18,6 +18,7 @@ from symreg.terms.cutoff import Cutoff
 from symreg.terms.lengths import Lengths
 
 CUTOFF = Cutoff(kind="septic", r_cut=6.0, r_on=3.6)
+NEAR = Cutoff(kind="septic", r_cut=4.0, r_on=2.4)
 ELEMENTS = ("Al", "Cr", "Hf", "Mo", "N", "Nb", "O", "Ta", "Ti", "V", "W", "Zr")
 
 
@@ -82,13 +83,34 @@ def test_minutes_of_a_projection_are_told_with_what_to_leave_out(monkeypatch):
     assert "search data of fewer elements" in few.check(math.inf)
 
 
-def outline_of(structures):
-    """Sizes of a projection that is not begun."""
+def test_triplets_of_four_elements_are_refused_with_other_terms_as_way_out():
+    # General and separable triplets have one and the same projection.
+    outline = outline_of(crystals(30, ELEMENTS[:4]), NEAR)
+    limit = 0.5 * outline.cost().memory
+    with pytest.raises(ValueError, match="for 10 pairs of species") as caught:
+        outline.check(limit)
+    message = str(caught.value)
+    assert "raise it, set [terms] three_body = false, or many_body = true instead" in message
+    assert "r_cut" not in message
+
+
+def test_triplets_of_elements_that_hardly_occur_are_left_out_with_them():
+    outline = outline_of(crystals(30, ELEMENTS[:2], rare=("W", "Zr")), NEAR)
+    fewer = outline_of(crystals(30, ELEMENTS[:2]), NEAR)
+    kept = outline.cost(without=("W", "Zr"))
+    assert kept.columns == pytest.approx(fewer.cost().columns, abs=2)
+    assert outline.cost().columns > 3 * kept.columns
+    with pytest.raises(ValueError, match="leave out the 3 of 30 structures with W, Zr, which"):
+        outline.check(1.5 * fewer.cost().memory)
+
+
+def outline_of(structures, near=None):
+    """Sizes of a projection that is not begun, of triplets too within a cutoff ``near``."""
     found = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(costs.Outline, "check", lambda outline, *_: found.append(outline) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            design_of(structures)
+            build_design(structures, Lengths(CUTOFF, near, 2.6), LossSettings())
     return found[0]
 
 

@@ -10,7 +10,7 @@ from fuzz import BAD, outcomes
 from kinds import KINDS, Kind, WrongEndError, refusal
 from mutations import json_spoiled, spoiled
 
-INPUTS = 15
+INPUTS = 20
 
 
 @pytest.mark.slow

@@ -229,6 +229,26 @@ def test_the_cutoff_of_a_pair_ends_its_dimer_and_a_shape_begins_where_its_closes
     assert (mixed.r_lo, mixed.r_cut) == (1.85, 4.5)
 
 
+def test_clusters_are_compared_with_crystals_of_their_own_elements(alloy):
+    bound = np.zeros(len(alloy.start) - 1)
+    for curve in alloy.crystals:
+        bound[curve.probes] = -10.0 if "CuNi" in curve.name else -1.0
+    for curve in alloy.clusters:  # more than twice the crystal of nickel, less than the mixed one
+        bound[curve.probes] = -5.0
+    found = {text.partition(" collapses")[0] for text in alloy._collapse(bound)}
+    # Of copper alone there is no crystal: any of them has to do.
+    assert found == {curve.name for curve in alloy.clusters if curve.species == {"Ni"}}
+
+
+def test_paths_of_other_lengths_do_not_share_what_they_remember(gate):
+    shorter = Cutoff(kind="septic", r_cut=4.5, r_on=2.7)
+    path = ExactPath(from_atoms(CRYSTALS), Lengths(shorter, None, R0, R_LO))
+    expression = expression_of(GUPTA)
+    gate.path.sums(expression, gate.around)
+    found = path.sums(expression, gate.around)[0]
+    assert_allclose(found, path.sums(expression, gate.around._replace(memory=None))[0])
+
+
 @pytest.mark.parametrize(
     ("symbols", "name"),
     [("HfO2", "crystal fluorite HfO2"), ("Mg2O2", "crystal rocksalt MgO"), ("Al2O3", None)],

@@ -28,7 +28,7 @@ def prepared(population=400, rows=32, nodes=32, tensor=0, atoms=0, close=0, pair
         ),
         settings=SimpleNamespace(search=SimpleNamespace(population_size=population)),
         fitter=fitter,
-        lengths=SimpleNamespace(cutoff_three_body=SimpleNamespace(r_cut=4.2) if tensor else None),
+        lengths=SimpleNamespace(farthest=lambda _: 4.2 if tensor else None),
     )
 
 

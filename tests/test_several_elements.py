@@ -12,6 +12,7 @@ from symreg import config
 from symreg.fit.design import block_errors, build_design
 from symreg.fit.loss import LossSettings
 from symreg.runs.pipeline.cautions import cautions
+from symreg.runs.pipeline.delivery import rewriting_domain
 from symreg.runs.pipeline.floors import floor_lines, floor_record, importance
 from symreg.runs.pipeline.frozen import NONE
 from symreg.runs.pipeline.modes import island_settings
@@ -144,6 +145,14 @@ def test_a_cutoff_of_a_pair_that_training_lacks_is_refused(salt_file, cutoffs, s
         prepared(salt_file, cutoffs=cutoffs)
 
 
+def test_more_pairs_than_an_exhaustive_form_has_terms_are_refused(salt_file, dimers_file):
+    record = {"terms": {"r_cut": 3.5}, "search": {"mode": "exhaustive"}}
+    with pytest.raises(ValueError, match='Mg-Mg, Mg-O, O-O need one each: set mode = "evolution"'):
+        prepare(config.from_dict({"data": {"train": [str(salt_file)]}, **record}))
+    found = prepare(config.from_dict({"data": {"train": [str(dimers_file)]}, **record}))
+    assert found.design.pair_keys == (Key.of("Mg", "O"),)
+
+
 def test_a_cutoff_of_atoms_that_never_meet_is_refused(dimers_file):
     said = r"\[terms.cutoffs\] O-O = 3: of O and O in training none are within 3.5 Å"
     with pytest.raises(ValueError, match=said):
@@ -156,6 +165,40 @@ def test_pairs_that_never_meet_are_told_and_left_out(dimers_file):
     (said,) = (text for text in cautions(found) if "never shows" in text)
     assert said.startswith("Mg-Mg, O-O: training never shows these pairs within the cutoff")
     assert "no shared one either" in said
+
+
+def argon_far(rng):
+    """Krypton and argon whose atoms of argon are farther apart than those of each are near."""
+    symbols, d = "KrArArKr", 3.0 + 0.15 * rng.random()
+    places = [[0, 0, 0], [d, 0, 0], [-0.3 * d, 0.95 * d, 0], [0, 0, d]]
+    atoms = Atoms(symbols, places)
+    atoms.calc = SinglePointCalculator(atoms, energy=rng.normal(), forces=np.zeros((4, 3)))
+    return atoms
+
+
+@pytest.fixture(scope="module")
+def far_file(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("far") / "far.extxyz"
+    ase.io.write(path, [argon_far(rng) for _ in range(12)])
+    return path
+
+
+def test_triplets_need_pair_keys_of_the_centre_and_its_neighbours(far_file):
+    found = prepared(far_file, r_cut=3.4, three_body="separable", r_cut_three_body=5.0)
+    keys = set(map(str, found.design.keys))
+    assert {"Ar-Kr", "Kr-Kr", "Kr;Ar-Ar", "Kr;Ar-Kr", "Ar;Kr-Kr"} <= keys
+    assert not keys & {"Ar-Ar", "Ar;Ar-Kr", "Ar-Ar-Ar"}
+    (said,) = (text for text in cautions(found) if "triplets" in text)
+    assert said.startswith("Ar-Ar-Ar, Ar;Ar-Kr")
+    assert "Kr;Ar-Ar" not in said
+
+
+def test_data_without_triplets_that_may_have_terms_are_refused(dimers_file):
+    with pytest.raises(
+        ValueError, match=r"no atom has two neighbours within \[terms\] r_cut_three"
+    ):
+        prepared(dimers_file, three_body="separable", r_cut_three_body=3.0)
 
 
 def test_one_composition_leaves_all_but_a_sum_of_free_energies_open(magnesia, two_elements):
@@ -173,6 +216,16 @@ def test_a_compound_with_one_structure_is_warned_of(tmp_path):
     said = " ".join((*cautions(found), *(floor_record(found).doubts or ())))
     assert "as one sum, that of MgO, alone" in said
     assert "the training data determine" in said
+
+
+def test_rewrites_are_judged_up_to_the_largest_cutoff_of_their_kind(salt_file):
+    own = {"Mg-O": 2.6, "O-O": 4.5, "O;Mg-Mg": 2.7}
+    terms = {"three_body": "separable", "r_cut_three_body": 2.5}
+    found = prepared(salt_file, cutoffs=own, **terms)
+    assert found.design.r_cut == 4.5
+    assert (found.lengths.farthest(1), found.lengths.farthest(2)) == (4.5, 2.7)
+    domain, r0 = rewriting_domain(found.design), found.design.r0
+    assert (domain["pairs"][1], domain["triplets"][1]) == (4.5 / r0, 2.7 / r0)
 
 
 # What each key brings.

@@ -347,3 +347,45 @@ def test_what_no_tree_can_say_is_refused(text):
     x = sympy.Symbol("x", positive=True)
     with pytest.raises(ValueError, match=r"cannot hold|exponents end"):
         sympy_to_tree(sympy.sympify(text, locals={"x": x}))
+
+
+# Forms that keys share
+
+
+def shared_by(*texts):
+    terms = tuple(map(Term.read, texts))
+    return Expression(terms, (1.0,) * len(terms))
+
+
+def taken_if(allowed):
+    """Fits that leave expressions as they are, and an error that allows some of them alone."""
+    return {
+        "refit": lambda expression: expression,
+        "error": lambda expression: 0.0 if allowed(expression) else 1.0,
+    }
+
+
+def test_tied_constants_become_integers_together():
+    start = shared_by(*(f"{key}: exp(-1.3*x)*x^-3.0004" for key in ("Ar-Ar", "Ar-Kr", "Kr-Kr")))
+    found = simplify(start, **taken_if(lambda _: True), domain=DOMAIN, use_sympy=False)
+    assert {term.tree.text() for term in found.terms} == {"exp(-1.3*x)*x^-3"}
+    assert found.complexity < start.complexity
+
+
+def test_a_shared_form_is_not_taken_apart_to_spare_a_constant():
+    start = shared_by(*(f"{key}: exp(-1.3*x)*x^-3.0004" for key in ("Ar-Ar", "Ar-Kr", "Kr-Kr")))
+
+    def allowed(expression):
+        return len({term.tree.shape for term in expression.terms}) > 1 or expression == start
+
+    found = simplify(start, **taken_if(allowed), domain=DOMAIN, use_sympy=False)
+    assert found == start
+
+
+def test_rounding_ties_no_constants_by_chance_and_keeps_those_that_are_tied():
+    start = shared_by("Ar-Ar: exp(-2.0321*x)", "Ar-Kr: exp(-2.0297*x)", "Kr-Kr: exp(-2.0321*x)")
+    found = shorten(
+        start, refit_linear=lambda expression: expression, error=lambda _: 1.0, slack=1.0
+    )
+    assert found.sharing.parameter == start.sharing.parameter == (0, 1, 0)
+    assert found.terms[0].constants != start.terms[0].constants

@@ -87,9 +87,20 @@ def _scan(
     return atoms.get_chemical_formula(), np.array(energies), int(np.argmin(energies))
 
 
+def _pairs(shape: Atoms) -> list[tuple[str, str]]:
+    """All pairs of the species of a cluster."""
+    return [*itertools.combinations_with_replacement(sorted({*shape.symbols}), 2)]
+
+
+def _scanned(formula: Formula, shape: Atoms) -> tuple[float, float]:
+    """Half of where the first domain of its pairs begins, and their largest cutoff radius, in Å."""
+    own = [formula.lengths.at(p) for p in _pairs(shape)]
+    return 0.5 * min(one.r_lo for one in own), max(one.cutoff.r_cut for one in own)
+
+
 def _depth_check(formula: Formula, shape: Atoms, alone: float, cohesive: float) -> Check:
     """Whether no distance binds a cluster by more than twice the cohesive energy of a crystal."""
-    distances = np.linspace(0.5 * formula.r_lo, formula.cutoff.r_cut, 60)
+    distances = np.linspace(*_scanned(formula, shape), 60)
     name, energies, lowest = _scan(formula, shape, alone, distances)
     name, depth = f"{name} is bound by no more than twice the crystal", -energies[lowest]
     if len(shape) == 3:
@@ -209,7 +220,7 @@ def _cluster_check(formula: Formula, species: tuple[str, str, str]) -> Check:
     """
     points = 100 if len(formula.species) == 1 else 40
     shape = _icosahedron(species[0], species[1:])
-    distances = np.linspace(0.5 * formula.r_lo, formula.r_cut, points)
+    distances = np.linspace(_scanned(formula, shape)[0], formula.r_cut, points)
     name, energies, lowest = _scan(formula, shape, _mean(formula.e0, shape), distances)
     around = f" around {species[0]}" if len({*species}) > 1 else ""
     name = f"cluster {name}{around} does not collapse"

@@ -90,7 +90,7 @@ def dimer_check(formula: Formula, a: str, b: str) -> list[Check]:
 
 
 def unseen_check(formula: Formula, a: str, b: str) -> Check:
-    """What two species without a term do to each other: no fault, but to be known."""
+    """Effect of two species without a term on each other: no fault, but to be known."""
     wall = formula.pair_function(a, b).wall
     detail = f"such atoms do not feel each other but for a wall: {wall.text()}"
     return Check(f"dimer {a}-{b} has no term", True, detail)

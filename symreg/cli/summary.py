@@ -89,6 +89,9 @@ def member_text(run: Run, member: Member) -> str:
         if three_body is not None:
             far = f"{three_body.kind} cutoff at {three_body.r_cut:g} Å"
             lines.append(f"          triplets: cosine c of the angle at the centre, {far}")
+        if terms.cutoffs:
+            own = ", ".join(f"{key} {r_cut:g} Å" for key, r_cut in terms.cutoffs.items())
+            lines.append(_wrapped(f"          own cutoffs: {own}"))
     if member.constants:
         lines.append(_wrapped(f"constants {', '.join(map(_constant, member.constants))}"))
     if member.refitted:

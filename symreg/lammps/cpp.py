@@ -26,7 +26,7 @@ Block = list[str]
 
 @dataclass
 class _Fill:
-    """What is noted in neighbours of one species of one centre."""
+    """Values noted in neighbours of one species of one centre."""
 
     clamp: Clamp
     statements: list[tuple[float, Block]] = field(default_factory=list)

@@ -33,18 +33,24 @@ def choose_dynamics(formula: Formula) -> Dynamics:
     """A step of about 1/100 of the fastest vibration, and a temperature well below melting."""
     d = typical_distance(formula)
     functions = [formula.pair_function(*pair) for pair in formula.every_pair]
-    r = np.linspace(formula.r_lo, formula.cutoff.r_cut, 500)[:-1]
     # A close-packed crystal's fastest mode has omega^2 of about 8 u'' / m.
     stiffness = 8 * max(abs(float(function.curvature(np.array([d]))[0])) for function in functions)
     hottest = 1000.0
     if formula.kinds != {PAIRS}:
         stiffness, hottest = max(stiffness, _stiffness_of_crystal(formula, d)), 300.0
-    depth = max(float(-function.energy(r).min()) for function in functions)
+    depth = max(_depth(formula, *pair) for pair in formula.every_pair)
     mass = min(atomic_masses[atomic_numbers[symbol]] for symbol in formula.species)
     omega = np.sqrt(max(stiffness, 1e-2) / mass)  # 1 / ASE's unit of time
     step = 2 * np.pi / omega / 100 / (1000 * fs)
     temperature = np.clip(0.2 * depth / kB, 1.0, hottest)
     return Dynamics(float(f"{step:.1g}"), float(f"{temperature:.2g}"))
+
+
+def _depth(formula: Formula, one: str, other: str) -> float:
+    """How deep the function of a pair is between the beginning of its domain and its cutoff, eV."""
+    own = formula.lengths.at((one, other))
+    r = np.linspace(own.r_lo, own.cutoff.r_cut, 500)[:-1]
+    return float(-formula.pair_function(one, other).energy(r).min())
 
 
 def _stiffness_of_crystal(formula: Formula, d: float) -> float:

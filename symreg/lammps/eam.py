@@ -92,7 +92,7 @@ class Density:
     scale: float = 1.0
 
     def of(self, r: Floats, neighbour: str) -> Floats:
-        """What a neighbour of this species adds at ``r`` in Å, and its slope, shape (2, P)."""
+        """Density that a neighbour of a species adds at ``r`` in Å, and its slope, shape (2, P)."""
         parts = self.many_body.densities(r, neighbour)
         return np.asarray(self.scale * np.einsum("n,ndp->dp", self.weights, parts))
 
@@ -166,12 +166,15 @@ class EamFile:
 
 def eam_file(formula: Formula) -> EamFile:
     """The shortest file that keeps the promise of 1e-6 eV/Å for crystals, else the longest."""
-    distance = COMPRESSED * typical_distance(formula) if formula.functions else 0.0
+    functions = _functions(formula)
+    distances = _compressed(formula)
     densities, sizes = {}, {}
-    for symbol, many_body in _functions(formula).items():
+    for symbol, many_body in functions.items():
         density = _signed(_density_of(many_body))
         densities[symbol] = density
-        sizes[symbol] = max(_largest_sum(density, near, distance) for near in many_body.neighbours)
+        # Neighbours of unlike sizes lie in shells of their own, which may all be filled.
+        near = many_body.neighbours
+        sizes[symbol] = sum(_largest_sum(density, b, distances[symbol, b]) for b in near)
     largest = max(sizes.values()) or 1.0
     for symbol, size in sizes.items():
         if size > 0:
@@ -182,6 +185,20 @@ def eam_file(formula: Formula) -> EamFile:
         if file.force_error < FORCE_ERROR:
             break
     return file
+
+
+def _compressed(formula: Formula) -> dict[tuple[str, str], float]:
+    """Distance in Å of each centre and neighbour in compressed crystals.
+
+    Atoms of unlike sizes are apart as the beginnings of their domains are. With several elements no
+    distance is beyond that beginning, since crystals of other compositions may be closer packed.
+    """
+    pairs = [(a, b) for a in formula.species for b in formula.species]
+    begins = {pair: formula.lengths.begin(*pair) for pair in pairs}
+    largest, distance = max(begins.values()), COMPRESSED * typical_distance(formula)
+    if len(formula.species) == 1:
+        return dict.fromkeys(pairs, distance)
+    return {pair: min(begin, distance * begin / largest) for pair, begin in begins.items()}
 
 
 def _functions(formula: Formula) -> dict[str, FunctionOfSums]:

@@ -134,7 +134,7 @@ def _range_lines(formula: Formula, route: Route) -> list[str]:
 
 
 def _rest_lines(formula: Formula) -> list[str]:
-    """What triplets and sums see of neighbours closer than where the domain of a pair begins."""
+    """How triplets and sums see neighbours closer than where the domain of a pair begins."""
     begins: dict[str, set[float]] = {}
     for part in formula.parts:
         if part.rests:

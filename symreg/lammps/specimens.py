@@ -22,6 +22,8 @@ SIDE = {"fcc": np.sqrt(2), "diamond": 4 / np.sqrt(3)}
 """Edges of cubes by lattice, in distances of nearest neighbours."""
 STRONG = 100.0
 """Force in eV/Å from which on differences count relative to the force."""
+PACKED, TRIALS = 8, 4000
+"""Neighbours of the centre of a packed cluster, and places that are tried for them."""
 SEED = 20250722
 SHEAR = np.array([[1.0, 0.0, 0.0], [0.03, 1.0, 0.0], [-0.02, 0.01, 1.0]])
 """A small strain whose cell LAMMPS takes unrotated; it makes every virial component nonzero."""
@@ -47,9 +49,9 @@ class Specimen(NamedTuple):
 def typical_distance(formula: Formula) -> float:
     """Distance in Å of dimers of pairs alone, or in crystals, if bound best; r0 if not bound."""
     near = [formula.three_body_function(*species).r_cut for species in formula.species_triplets]
-    r_cut = max(near, default=formula.cutoff.r_cut)
+    r_cut = max(near, default=formula.lengths.farthest(1) or 0.0)
     if formula.kinds == {PAIRS}:
-        r = np.linspace(formula.r_lo, r_cut, 2000)[1:-1]
+        r = np.linspace(_innermost(formula), r_cut, 2000)[1:-1]
         best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
         least = _outermost(formula)
     else:
@@ -60,6 +62,11 @@ def typical_distance(formula: Formula) -> float:
         best = [np.array([_crystal_energy(formula, float(d)) for d in r]).argmin()]
     inner = [float(r[n]) for n in best if 0 < n < r.size - 1]
     return max(inner) if inner else float(np.clip(formula.r0, least, max(least, r_cut)))
+
+
+def _innermost(formula: Formula) -> float:
+    """Where the domain of the first pair begins, in Å."""
+    return min(formula.lengths.begin(*pair) for pair in formula.every_pair)
 
 
 def _outermost(formula: Formula) -> float:
@@ -94,6 +101,7 @@ def make_specimens(formula: Formula, r_min: float) -> list[Specimen]:
         scans |= trimer_scans(formula, d, r_min, rng)
     if len(formula.species) > 1:
         scans |= {f"only {s}": random_cluster(formula, d, 6, rng, (s,)) for s in formula.species}
+        scans |= packed_clusters(formula, rng)
     structures = {
         "rattled": rattled_crystal(formula, d, rng),
         "lattice": crystal(formula, d, 2, rng),
@@ -149,6 +157,36 @@ def close_cluster(formula: Formula, rng: np.random.Generator) -> dict[str, Atoms
     atoms.calc = FormulaCalculator(formula)
     weak = np.abs(atoms.get_forces()).max() < STRONG
     return {"close cluster" if weak else "wall cluster": atoms}
+
+
+def packed_clusters(formula: Formula, rng: np.random.Generator) -> dict[str, Atoms]:
+    """A centre of each species with neighbours as close as the domain of each pair allows.
+
+    Atoms of unlike sizes are as dense here as in crystals. Names tell strong forces.
+    """
+    found = {}
+    for centre in formula.species:
+        atoms = _packed(formula, centre, rng)
+        atoms.calc = FormulaCalculator(formula)
+        weak = np.abs(atoms.get_forces()).max() < STRONG
+        found[f"packed {centre}" if weak else f"wall packed {centre}"] = atoms
+    return found
+
+
+def _packed(formula: Formula, centre: str, rng: np.random.Generator) -> Atoms:
+    """Up to eight neighbours around an atom, of all species in turn where there is room."""
+    begin, species = formula.lengths.begin, formula.species
+    symbols, positions = [centre], np.zeros((1, 3))
+    for n in range(TRIALS):
+        near, direction = species[n % len(species)], rng.normal(size=3)
+        r = rng.uniform(1.005, 1.03) * begin(centre, near)
+        place = r * direction / np.linalg.norm(direction)
+        least = [1.002 * begin(near, other) for other in symbols]
+        if (np.linalg.norm(positions - place, axis=1) > least).all():
+            symbols, positions = [*symbols, near], np.vstack([positions, place])
+        if len(symbols) > PACKED:
+            break
+    return _isolated(formula, symbols, positions)
 
 
 def trimers(formula: Formula, d: float, rng: np.random.Generator) -> list[Atoms]:

@@ -120,7 +120,7 @@ class FloorRecord(Floor):
     products: tuple[ProductFloor, ...] | None = None
     """Floors of one, two, ... separable products; None without three-body terms."""
     blocks: Mapping[str, TrainingError] | None = None
-    """What each key brings, where a kind has several: the lowest error of all pair functions but
+    """Part of each key, where a kind has several: the lowest error of all pair functions but
     that of a pair, and of all pair functions and those of one key of triplets."""
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     """Known forms fitted to these data, by name."""

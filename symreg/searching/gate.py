@@ -67,6 +67,8 @@ class _Curve:
     """Where the domain of that pair begins in Å."""
     r_cut: float
     """Cutoff radius of that pair in Å."""
+    species: frozenset[str]
+    """Its elements."""
 
 
 class Gate:
@@ -134,7 +136,7 @@ class Gate:
         first = len(self._probes)
         self._probes += _scaled(atoms, length)
         probes = slice(first, len(self._probes))
-        return _Curve(atoms.info["name"], length, probes, r_lo, r_cut)
+        return _Curve(atoms.info["name"], length, probes, r_lo, r_cut, frozenset(atoms.symbols))
 
     def _contacts(self, atoms: Atoms) -> Iterator[tuple[float, float, float]]:
         """Smallest distance, r_lo and cutoff radius of each pair of species in a shape, in Å."""
@@ -197,15 +199,8 @@ class Gate:
                 yield f"the energy of {curve.name} does not rise when squeezed {at}"
 
     def _collapse(self, bound: Floats) -> Iterator[str]:
-        cohesive = min(
-            (
-                float(bound[curve.probes][curve.length >= curve.r_lo].min())
-                for curve in self.crystals or self.clusters
-            ),
-            default=0.0,
-        )
         for curve in self.clusters:
-            energy = bound[curve.probes]
+            energy, cohesive = bound[curve.probes], self._cohesive(curve.species, bound)
             worst = int(np.argmin(energy))
             if not np.isfinite(energy).all():
                 yield f"{curve.name} has no finite energy"
@@ -213,9 +208,19 @@ class Gate:
                 at = f"{energy[worst]:.3g} eV/atom at {curve.length[worst]:.3g} Å"
                 yield f"{curve.name} collapses: {at}"
 
+    def _cohesive(self, species: frozenset[str], bound: Floats) -> float:
+        """Lowest energy in eV/atom of crystals that hold no other species, or else of all crystals.
+
+        That of clusters where there are no crystals.
+        """
+        every = self.crystals or self.clusters
+        own = [curve for curve in every if curve.species <= species] or every
+        lowest = (bound[one.probes][one.length >= one.r_lo].min() for one in own)
+        return float(min(lowest, default=0.0))
+
 
 def _dimers(curve: _Curve, bound: Floats, push: Floats) -> Iterator[str]:
-    """What is wrong with a dimer."""
+    """Faults of a dimer, in words."""
     r, energy = curve.length, 2 * bound[curve.probes]
     # The first atom is below the second: its force is the slope of the energy.
     slope = push[curve.probes]

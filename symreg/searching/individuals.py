@@ -53,7 +53,7 @@ class Individual:
     made: int = -1
     """Index of the operator that made it in this generation; does not travel."""
     complexity: int = -1
-    """What ``complexity`` counts; of terms that share nothing unless given."""
+    """Complexity as ``complexity`` counts it; of terms that share nothing unless given."""
     residuals: tuple[float, float, float] = field(init=False)
     """Equal for valid individuals whose fitted functions leave the same residuals."""
 
@@ -90,7 +90,7 @@ def may_share(keys: Sequence[Key]) -> bool:
 
 
 def shared(coded_terms: Iterable[CodedTerm], keys: Sequence[Key]) -> Sharing:
-    """What terms share."""
+    """Forms and constants that terms share."""
     return sharing((keys[key], shape, own) for key, shape, own in coded_terms)
 
 

@@ -35,7 +35,7 @@ class Expression:
 
     @cached_property
     def sharing(self) -> Sharing:
-        """What its terms share."""
+        """Forms and constants that its terms share."""
         return sharing((term.key, term.tree.shape, term.constants) for term in self.terms)
 
     @property

@@ -56,6 +56,15 @@ class Lengths:
         """Distance in Å beyond which atoms do not feel each other: the largest cutoff radius."""
         return max(one.r_cut for one in self.every_cutoff)
 
+    def farthest(self, neighbours: int) -> float | None:
+        """Largest cutoff radius in Å of pairs, with one of ``neighbours``, or of triplets with two.
+
+        None where there is none: formulas have no triplets.
+        """
+        common = self.cutoff if neighbours == 1 else self.cutoff_three_body
+        own = (c for key, c in self.cutoffs.items() if len(Key.read(key).species) == neighbours + 1)
+        return max((c.r_cut for c in (common, *own) if c is not None), default=None)
+
     def begin(self, one: str, other: str) -> float:
         """Where the domain of a pair of species begins in Å."""
         return self.r_lo_pairs.get("-".join(sorted((one, other))), self.r_lo)

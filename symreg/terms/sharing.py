@@ -8,8 +8,7 @@ one key alone, as values have it. Nothing else marks a form as shared.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ _SUM, _WEIGHT = COSTS["sum"], 1
 
 
 class Sharing(NamedTuple):
-    """What a formula counts when each of its shared forms counts once."""
+    """Complexity of a formula when each of its shared forms counts once."""
 
     complexity: int
     """Costs of every form, one for each further value of its constants, and the same of weights."""
@@ -84,34 +83,77 @@ def _apart(terms: Sequence[tuple[Key, Shape, Sequence[float]]]) -> Sharing:
     return Sharing(complexity, n + len(terms), tuple(range(n)))
 
 
+class _Member(NamedTuple):
+    """A piece of one of the terms."""
+
+    first: int
+    """Place of the term's first constant among all."""
+    piece: Piece
+    constants: tuple[float, ...]
+    """Of the piece."""
+
+
+_Form = list[dict[float, int]]
+"""A shared form: for each of its constants the values met, with the numbers of these."""
+
+
 def _shared(terms: Sequence[tuple[Key, Shape, Sequence[float]]]) -> Sharing:
-    complexity = first = 0
-    n_weights = len(terms)
-    seen: Counter[tuple[object, ...]] = Counter()
-    values: dict[tuple[object, ...], int] = {}
-    parameter: list[int] = []
+    members: dict[tuple[object, ...], list[_Member]] = {}
+    first = 0
     for key, shape, constants in terms:
-        parameter += [-1] * shape.n_constants
         for piece in pieces(key.over, shape):
-            place = piece.role, piece.shape
-            owner = (*place, key.species, piece.near)
-            form = (*place, seen[owner])
-            seen[owner] += 1
-            is_new = form not in seen
-            seen[form] += 1
-            complexity += piece.cost if is_new else 0
-            if piece.role[0] == piece.role[1]:
-                complexity += WEIGHT_COST if is_new else _WEIGHT
-            for n, k in enumerate(piece.used):
-                if parameter[first + k] >= 0:
-                    continue  # a named constant that stands in several pieces
-                known = len(values)
-                number = values.setdefault((*form, n, constants[k]), known)
-                parameter[first + k] = number
-                complexity += number == known and not is_new
+            owner: tuple[object, ...] = piece.role, piece.shape, key.species, piece.near
+            own = tuple([constants[k] for k in piece.used])
+            members.setdefault(owner, []).append(_Member(first, piece, own))
         first += shape.n_constants
+    forms: dict[tuple[object, ...], list[_Form]] = {}
+    parameter, known, complexity = [-1] * first, 0, 0
+    for owner, own_members in members.items():
+        every = forms.setdefault(owner[:2], [])
+        for member, place in _placed(own_members, every):
+            is_new = place == len(every)
+            if is_new:
+                every.append([{} for _ in member.constants])
+                complexity += member.piece.cost
+            if member.piece.role[0] == member.piece.role[1]:
+                complexity += WEIGHT_COST if is_new else _WEIGHT
+            for k, value, met in zip(
+                member.piece.used, member.constants, every[place], strict=True
+            ):
+                if parameter[member.first + k] >= 0:
+                    continue  # a named constant that stands in several pieces
+                complexity += value not in met and not is_new
+                parameter[member.first + k] = met.setdefault(value, known)
+                known += met[value] == known
     order = {number: n for n, number in enumerate(dict.fromkeys(parameter))}
-    return Sharing(complexity, n_weights + len(values), tuple(order[p] for p in parameter))
+    return Sharing(complexity, len(terms) + known, tuple(order[p] for p in parameter))
+
+
+def _placed(members: Sequence[_Member], forms: Sequence[_Form]) -> Iterator[tuple[_Member, int]]:
+    """Pieces of one shape and key, each with the number of its form: the one of most equal values.
+
+    The rest takes forms in order, then new ones.
+    """
+    if len(members) == 1 and len(forms) < 2:
+        yield members[0], 0
+        return
+    equal = [
+        (-sum(map(dict.__contains__, form, member.constants)), m, f)
+        for m, member in enumerate(members)
+        for f, form in enumerate(forms)
+    ]
+    left, free = dict(enumerate(members)), list(range(len(forms)))
+    for score, m, f in sorted(equal):
+        if score < 0 and m in left and f in free:
+            free.remove(f)
+            yield left.pop(m), f
+    new = len(forms)
+    for member in left.values():
+        if free:
+            yield member, free.pop(0)
+        else:
+            yield member, new
+            new += 1
 
 
 @lru_cache(maxsize=2**16)

@@ -2,14 +2,15 @@
 
 import shutil
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
+from ase.spacegroup import crystal
 
 from symreg.formula import Formula
 from symreg.lammps import export
-from symreg.lammps.eam import eam_file
+from symreg.lammps.eam import FORCE_ERROR, eam_file
 from symreg.lammps.meam import layers_of as meam_layers
 from symreg.lammps.meam import places
 from symreg.lammps.roundtrip import MEASURE, reference
@@ -17,6 +18,7 @@ from symreg.lammps.routes import make_routes
 from symreg.lammps.runtime import run
 from symreg.lammps.specimens import data_file, make_specimens
 from symreg.lammps.stillinger import layers_of as stillinger_layers
+from symreg.structures.neighbours import find_pairs
 from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
@@ -180,6 +182,49 @@ def test_tables_compute_functions_of_one_density(parts, begins, style, species, 
     assert parity["forces_max"] < 1e-5
     checks = parity["routes"]["eam"]["checks"]
     assert all(checks[name]["forces_max"] < 1e-6 for name in ("lattice", "cluster 1", "only Hf"))
+
+
+UNLIKE_SIZES = {"Hf-Hf": 2.9, "Hf-O": 1.8, "O-O": 2.1}
+DENSE = (
+    (-2.0, "Hf: sqrt(0.001*sum(x^-6) + 0.01*sum_O(x^-6))"),
+    (-1.0, "O: sqrt(0.01*sum_Hf(x^-6) + 0.002*sum(x^-6))"),
+)
+
+
+def fluorite(length):
+    """HfO2 with an edge of 5.08 Å times ``length``."""
+    sites, edge = [(0, 0, 0), (0.25, 0.25, 0.25)], 5.08 * length
+    return crystal(["Hf", "O"], sites, spacegroup=225, cellpar=[*3 * [edge], *3 * [90]])
+
+
+def test_densities_reach_compressed_crystals_of_atoms_of_unlike_sizes():
+    formula = formula_of(*DENSE, own={}, begins=UNLIKE_SIZES)
+    file, atoms = eam_file(formula), fluorite(0.88)
+    pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, file.r_cut)
+    symbols = np.array(atoms.get_chemical_symbols())
+    for centre in formula.species:
+        of_centre = symbols[pairs.i] == centre
+        near = {b: pairs.r[of_centre & (symbols[pairs.j] == b)] for b in formula.species}
+        added = (file.densities[centre, b].derivatives(r)[0].sum() for b, r in near.items())
+        rho = sum(added) / (symbols == centre).sum()
+        embedding = file.embeddings[centre]
+        assert rho < embedding.step * (embedding.values.size - 4)
+    assert file.force_error < FORCE_ERROR
+
+
+@pytest.mark.lammps
+def test_parity_notices_tables_that_end_before_atoms_of_unlike_sizes_are_dense(
+    tmp_path, monkeypatch
+):
+    formula = formula_of(*DENSE, own={}, begins=UNLIKE_SIZES)
+    whole = export(formula, tmp_path / "whole", style="eam")
+    checks = whole["routes"]["eam"]["checks"]
+    assert {"packed Hf", "packed O"} <= set(checks)
+    assert all(checks[name]["forces_max"] < 1e-6 for name in ("packed Hf", "packed O"))
+    compressed = dict.fromkeys(product(formula.species, repeat=2), 2.9)
+    monkeypatch.setattr("symreg.lammps.eam._compressed", lambda _: compressed)
+    short = export(formula, tmp_path / "short", style="eam")
+    assert short["forces_max"] > 1e-3
 
 
 def test_one_function_of_one_species_is_no_directed_density():

@@ -262,6 +262,8 @@ def test_covariance_is_of_what_is_fitted(design):
         (["Hf-O: exp(-2.0*x)", "O-O: exp(-3.0*x)"], 9 + 2, 4),
         (["Hf-O: exp(-2.0*x)", "O-O: x^-2.0"], 9 + 8, 4),
         (["Hf-O: exp(-2.0*x)", "Hf-O: exp(-3.0*x)"], 9 + 9, 4),
+        (["Hf-Hf: exp(-3.0*x)", "Hf-Hf: exp(-2.0*x)", "Hf-O: exp(-2.0*x)"], 9 + 9 + 1, 5),
+        (["Hf-Hf: x^-3.0", "Hf-Hf: x^-2.0", "O-O: x^-4.0", "O-O: x^-3.0"], 8 + 8 + 3, 7),
         (["Hf: sqrt(sum(x^-4))", "O: sqrt(sum(x^-4))"], 13 + 1, 2),
         (["Hf: sqrt(sum(x^-4) + 2.0*sum_O(x^-4))"], 16, 2),
     ],

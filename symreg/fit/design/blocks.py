@@ -1,4 +1,4 @@
-"""What each key brings: the floor with and without its block of columns."""
+"""Part of each key in the floor: the floor with and without its block of columns."""
 
 from __future__ import annotations
 

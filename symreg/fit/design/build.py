@@ -19,6 +19,7 @@ from symreg.fit.design.cost import BUFFERED_ROWS, Outline, Pace, Tell, check_nei
 from symreg.fit.design.design import Cell, Design
 from symreg.fit.loss import LossSettings
 from symreg.fit.sums.base import Around, NodeGrid
+from symreg.fit.sums.triplet_grid import NO_TRIPLETS
 from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
 from symreg.structures.neighbours import (
     NEIGHBOUR_REACH,
@@ -187,6 +188,15 @@ def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[st
     return {pair: round(MARGIN * closest[pair], 6) for pair in present}
 
 
+def arms(key: Key) -> list[tuple[str, ...]]:
+    """Pairs of the centre of a key and each of its neighbours.
+
+    >>> arms(Key.of("O", "Hf", "O"))
+    [('Hf', 'O'), ('O', 'O')]
+    """
+    return [pair for near in key.species[1:] for pair in [Key.of(key.centre, near).species]]
+
+
 def is_within(species: Iterable[str], described: Sequence[Collection[str]]) -> bool:
     """Whether some species are all among one of the sets that are ``described`` elsewhere."""
     return any(set(species) <= set(one) for one in described)
@@ -237,8 +247,8 @@ def build_design(
     )
     # Every block has a matrix of its own until all is projected; with triplets these are large.
     blocks = bootstrap_blocks(structures, most=20 if design.triplet_grids else 100)
-    pairs, others = [key.species for key in design.pair_keys], design.columns - design.n_pair_values
-    outline = Outline(structures, blocks, pairs, design.n_nodes, others)
+    columns = {grid.key: grid.columns for grid in design.grids}
+    outline = Outline(structures, blocks, columns, design.n_e0 + 1)
     tell(outline.check(max_memory, patience))
     accumulator, pace = Accumulator(design), Pace(tell, "projected structures", len(structures))
     for s, block in enumerate(blocks):
@@ -264,7 +274,8 @@ def _grids(
 ) -> tuple[NodeGrid, ...]:
     """A grid for each key of a sum that stands alone and is projected, pairs first.
 
-    Keys are those of pairs and of triplets that training shows within their cutoffs.
+    Keys are those of pairs and of triplets that training shows within their cutoffs. Triplets need
+    the pairs of their centre and its neighbours, which keep these apart.
     """
     shown = _lowest_distances(structures, lengths)
     lowest = {pair: low for pair, low in shown.items() if not is_within(pair, described)}
@@ -281,9 +292,24 @@ def _grids(
     keys = [Key.of(*pair) for pair in lowest]
     if lengths.cutoff_three_body is not None:
         found = _triplet_keys(structures, within)
-        keys += [key for key in found if not is_within(key.species, described)]
+        known = [
+            key for key in found if all(_is_told(pair, shown, described) for pair in arms(key))
+        ]
+        if not known:
+            lost = f"; {', '.join(map(str, found))} need pairs within r_cut too" if found else ""
+            raise ValueError(NO_TRIPLETS + lost)
+        keys += [key for key in known if not is_within(key.species, described)]
     types = dict.fromkeys(kind.discoverer.grid_type for kind in kinds())
     return tuple(grid for each in types if each for grid in each.every(keys, within, n_nodes))
+
+
+def _is_told(
+    pair: tuple[str, ...],
+    shown: Collection[tuple[str, ...]],
+    described: Sequence[Collection[str]],
+) -> bool:
+    """Whether formulas have a term of a pair: a new one, or one that is ``described``."""
+    return pair in shown or is_within(pair, described)
 
 
 def _named(lowest: Mapping[tuple[str, str], float]) -> dict[str, float]:

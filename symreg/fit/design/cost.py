@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import monotonic
 
@@ -12,8 +12,10 @@ import numpy as np
 
 from symreg.arrays import Booleans, Floats, Integers
 from symreg.files import counted
-from symreg.structures import SPLITS, Structures
+from symreg.structures import SPLITS, Structures, bootstrap_blocks
 from symreg.structures.periodic import expected_neighbours
+from symreg.terms.kinds import PAIRS
+from symreg.terms.term import Key
 
 BUFFERED_ROWS = 2048
 """Rows that wait in each cell until they are reduced."""
@@ -77,18 +79,16 @@ class Outline:
     structures: Structures
     blocks: Integers
     """Bootstrap block of each structure, shape (S,)."""
-    pairs: Sequence[tuple[str, ...]]
-    """Pairs of species within reach."""
-    per_pair: int
-    """Columns of each."""
+    columns: Mapping[Key, int]
+    """Columns of the grid of each key, of pairs within reach and of triplets."""
     others: int
-    """Columns of the other grids, of e0 and of the target."""
+    """Columns of e0 and of the target."""
 
     def cost(self, kept: Booleans | None = None, without: Sequence[str] = ()) -> Cost:
         """Words for what it takes; of some structures alone, shape (S,), without some elements."""
         kept = np.ones(len(self.structures), dtype=bool) if kept is None else kept
-        pairs = [pair for pair in self.pairs if not set(pair) & set(without)]
-        c = self.others + self.per_pair * len(pairs)
+        left = {k: n for k, n in self.columns.items() if not set(k.species) & set(without)}
+        pairs, c = sum(key.over == PAIRS for key in left), self.others + sum(left.values())
         cells = self._rows(kept)
         forces = 3 * int(self.structures.n_atoms[kept].max(initial=0))
         held = float((np.minimum(cells, c) + np.minimum(cells, BUFFERED_ROWS)).sum())
@@ -105,7 +105,7 @@ class Outline:
         every = float(reduced.sum()) + final + c * (2 * blocks + 40)
         minutes = 2 * every * c**2 / _SPEED / 60
         memory = _LEAST + _NUMBER * c * most / GB
-        return Cost(len(pairs), c, cells.size, memory, minutes)
+        return Cost(pairs, c, cells.size, memory, minutes)
 
     def _with(self, name: str) -> Booleans:
         """Structures that hold an element, shape (S,)."""
@@ -145,14 +145,31 @@ class Outline:
         if cost.memory > most:
             raise ValueError(
                 f"projecting the data would take {cost}; [search] max_memory allows {most:g} GB: "
-                f"raise it, make [terms] r_cut smaller, or {self._advice(most, math.inf)}"
+                f"raise it, {self._ways(most, math.inf)}"
             )
         if cost.minutes < LONG:
             return f"projecting the data takes {cost}"
-        advice = f"to have it in less than a minute, {self._advice(most, LONG)}"
+        advice = f"to have it in less than a minute, {self._ways(most, LONG)}"
         if cost.minutes > patience:
             raise TooLongError(f"projecting the data would take {cost}; {advice}")
         return f"projecting the data takes {cost}; {advice}"
+
+    def _ways(self, most: float, minutes: float) -> str:
+        """Words for other terms that take less, if there are some, and for fewer data."""
+        advice, pairs = self._advice(most, minutes), self._of_pairs
+        if 2 * sum(pairs.columns.values()) >= sum(self.columns.values()):
+            # Nodes of pairs hardly change with the cutoff, but fewer pairs are within it.
+            return f"make [terms] r_cut smaller, or {advice}" if minutes == math.inf else advice
+        return (
+            "set [terms] three_body = false, or many_body = true instead of three_body: then it "
+            f"takes {pairs.cost().size}; or {advice}"
+        )
+
+    @property
+    def _of_pairs(self) -> Outline:
+        """Sizes without triplets; there are more bootstrap blocks then."""
+        columns = {key: n for key, n in self.columns.items() if key.over == PAIRS}
+        return replace(self, columns=columns, blocks=bootstrap_blocks(self.structures))
 
     def _advice(self, most: float, minutes: float) -> str:
         """Words for the structures that could be left out, those with the rarest elements first."""

@@ -130,8 +130,8 @@ class Design:
 
     @property
     def r_cut(self) -> float:
-        """End of every grid of pairs in Å."""
-        return self.pair_grids[0].cutoff.r_cut
+        """End of the longest grid of pairs in Å."""
+        return max(grid.cutoff.r_cut for grid in self.pair_grids)
 
     @property
     def n_nodes(self) -> int:

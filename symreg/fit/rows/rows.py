@@ -225,8 +225,8 @@ def peak_size(
     few, atoms = order[:_COUNTED], int(structures.n_atoms[order].sum())
     of_all = atoms / int(structures.n_atoms[few].sum())
     pairs, close = (
-        of_all * sum(len(structure_pairs(structures, s, cutoff.r_cut)) for s in few if cutoff)
-        for cutoff in (lengths.cutoff, lengths.cutoff_three_body)
+        of_all * sum(len(structure_pairs(structures, s, r_cut)) for s in few if r_cut)
+        for r_cut in map(lengths.farthest, (1, 2))
     )
     labels = 3 * atoms + 7 * len(order)
     row, values = 8 * labels * design.columns, 8 * design.n_nodes
@@ -241,7 +241,7 @@ def screening_rows(structures: Structures, design: Design, lengths: Lengths) -> 
     order = screening_order(structures, design)
     atoms = np.cumsum(structures.n_atoms[order])
     chosen = int(np.searchsorted(atoms, MOST_ATOMS)) + 1
-    r_cut = lengths.cutoff.r_cut
+    r_cut = lengths.farthest(1) or 0.0
     counts = [len(structure_pairs(structures, s, r_cut)) for s in order[:chosen]]
     if atoms[-1] < 2 * MOST_ATOMS and sum(counts) < 2 * MOST_PAIRS:
         return None

@@ -37,10 +37,13 @@ class Around(NamedTuple):
     kind: Integers
     """Index of each atom's element among the species, shape (N,)."""
     memory: dict[Any, Any] | None = None
-    """What sums of one set of lengths keep of it, if it is used again and again."""
+    """Results that kinds of sums keep of it, if it is used again and again."""
 
     def kept(self, what: tuple[Any, ...], make: Callable[[], Made]) -> Made:
-        """What is made of the neighbours alone, once where there is a memory."""
+        """Result of the neighbours alone, made once where there is a memory.
+
+        ``what`` begins with the kind of sum that makes it, for each has lengths of its own.
+        """
         if self.memory is None:
             return make()
         if what not in self.memory:
@@ -191,10 +194,19 @@ class Selection:
         for s in self.chosen:
             yield structure_pairs(self.structures, s, r_cut)
 
-    def joined(self, r_cut: float, of: Booleans | None = None) -> Pairs:
-        """Pairs of all structures, atoms counted through; of some centres only, shape (N,)."""
-        parts = []
-        for first, pairs in zip(self.start, self.pairs(r_cut), strict=False):
+    def joined(
+        self,
+        r_cut: float,
+        of: Booleans | None = None,
+        chosen: Callable[[Around], Pairs] | None = None,
+    ) -> Pairs:
+        """Pairs of all structures, atoms counted through; of some centres only, shape (N,).
+
+        Of those of each structure some may be ``chosen``.
+        """
+        parts, kinds = [], np.split(self.kind, self.start[1:-1])
+        for first, kind, every in zip(self.start, kinds, self.pairs(r_cut), strict=False):
+            pairs = every if chosen is None else chosen(Around(every, kind))
             near = Pairs(pairs.i + first, pairs.j + first, pairs.r, pairs.unit)
             parts.append(near if of is None else near.subset(of[near.i]))
         names = ("i", "j", "r", "unit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,13 +78,17 @@ class PairKind(SumKind):
         self, parts: Parts, species: Sequence[int], around: Around, alone: bool
     ) -> Iterator[Addends]:
         """All pairs in one go."""
-        pairs, forth = around.kept((PAIRS, *species), lambda: self._between(around, species))
+        pairs, forth = around.kept((self, PAIRS, *species), lambda: self._between(around, species))
         if alone:
-            fades = around.kept(("wall", *species), lambda: self._fades(self._inside(pairs.r)))
+            fades = around.kept(
+                (self, "wall", *species), lambda: self._fades(self._inside(pairs.r))
+            )
             value, slope = self.walled(parts, pairs.r, fades)
             yield PairAddends(pairs, 0.5 * value, 0.5 * slope)
         else:
-            distance, rest, *fade = around.kept(("rest", *species), lambda: self._rest(pairs.r))
+            distance, rest, *fade = around.kept(
+                (self, "rest", *species), lambda: self._rest(pairs.r)
+            )
             value, slope = self.faded(parts, distance, fade)
             yield PairAddends(pairs, forth * value, slope * rest)
 
@@ -172,8 +177,8 @@ class PairRows(SumRows):
             matrices.append(sums[kinds == species[0]] @ coefficients)
         self.matrix = np.concatenate(matrices)
         """From node values to the sums of every centre, shape (C, M)."""
-        around = Around(chosen.joined(cutoff.r_cut, of=chosen.wanted), chosen.kind)
-        pairs = around.pairs.subset(np.logical_or(*directed(around, species, cutoff.r_cut)))
+        between = partial(_both_ways, species, cutoff.r_cut)
+        pairs = chosen.joined(cutoff.r_cut, of=chosen.wanted, chosen=between)
         self.pairs = _placed(pairs, low, (cutoff.r_cut - low) / (TABLE - 1))
         self.table = _slopes(low, cutoff, m)
         """From node values to slopes with f_c at the points of a table, shape (TABLE, M)."""
@@ -207,6 +212,13 @@ class PairRows(SumRows):
         """Zero, then what a neighbour at each of the nodes adds."""
         values = self.node_values(variants) * self.kind.lengths.cutoff.value(self.nodes)
         return np.concatenate([np.zeros((len(values), 1)), values], axis=1)
+
+
+def _both_ways(species: Sequence[int], reach: float, around: Around) -> Pairs:
+    """Pairs of two species closer than ``reach`` in Å, in both directions."""
+    if around.kind.size and (around.kind == species[0]).all() and species[0] == species[1]:
+        return around.pairs  # no copy of what may be large
+    return around.pairs.subset(np.logical_or(*directed(around, species, reach)))
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")

@@ -41,6 +41,11 @@ NEGLIGIBLE, NEGLIGIBLE_OF_MANY = 3e-8, 1e-6
 """Combinations of such coefficients that move the labels less than this part of what the strongest
 combination does are left out. With the fewer nodes the rest is less than what these tell."""
 
+NO_TRIPLETS = (
+    "no atom has two neighbours within [terms] r_cut_three_body, so there are no triplets; make "
+    "it larger, or set three_body = false"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class TripletGrid(NodeGrid):
@@ -186,10 +191,7 @@ class TripletGrid(NodeGrid):
         smooth = self.smooth
         _, sizes, turned = np.linalg.svd(rows @ smooth, full_matrices=False)
         if not sizes.size or not sizes[0] > 0:
-            raise ValueError(
-                "no atom has two neighbours within [terms] r_cut_three_body, so there are no "
-                "triplets; make it larger, or set three_body = false"
-            )
+            raise ValueError(NO_TRIPLETS)
         least = NEGLIGIBLE if self.is_fine else NEGLIGIBLE_OF_MANY
         kept = turned[sizes > least * sizes[0]]
         combinations = np.linalg.solve(smooth.T, kept.T)

@@ -199,8 +199,8 @@ class TripletRows(SumRows):
 
     def __init__(self, kind: TripletKind, chosen: Selection, species: Sequence[int]) -> None:
         self.kind, self.chosen = kind, chosen
-        around, n = Around(chosen.joined(kind.reach), chosen.kind), int(chosen.start[-1])
-        pairs = around.centred(species, kind.reach)
+        n = int(chosen.start[-1])
+        pairs = chosen.joined(kind.reach, chosen=lambda a: a.centred(species, kind.reach))
         felt_by = chosen.wanted | (chosen.owner < chosen.stressed)
         active = felt_by | (np.bincount(pairs.i, felt_by[pairs.j], n) > 0)
         start, side = np.searchsorted(pairs.i, np.arange(n + 1)), sides(pairs, chosen.kind, species)

@@ -113,7 +113,10 @@ def shorten(
         every = [constant for term in expression.terms for constant in term.constants]
         for value in _roundings(every[tied.index(number)]):
             rounded = [value if tied[k] == number else old for k, old in enumerate(every)]
-            shorter = judge.fitted(_with_constants(expression, rounded))
+            candidate = _with_constants(expression, rounded)
+            if candidate.n_constants < expression.n_constants:
+                continue  # by chance it is that of another key, and would be tied to it
+            shorter = judge.fitted(candidate)
             if shorter is not None:
                 expression = shorter
                 break
@@ -179,32 +182,51 @@ def _with_constants(expression: Expression, constants: Sequence[float]) -> Expre
     return replace(expression, terms=tuple(terms))
 
 
-def _with_term(expression: Expression, t: int, term: Term) -> Expression:
-    return replace(expression, terms=(*expression.terms[:t], term, *expression.terms[t + 1 :]))
-
-
 def _snap(expression: Expression, judge: _Judge) -> Expression:
     """Replace constants near integers by these, one by one, as far as the error allows."""
     found = True
     while found:
         found = False
-        for t, term in enumerate(expression.terms):
-            for tree in _snapped(term.tree):
-                simpler = judge.fitted(_with_term(expression, t, Term.at(term.key, tree)))
-                if simpler is not None:
-                    expression, found = simpler, True
-                    break
+        for candidate in _snapped(expression):
+            simpler = judge.fitted(candidate)
+            if simpler is not None:
+                expression, found = simpler, True
+                break
     return expression
 
 
-def _snapped(tree: Tree) -> Iterator[Tree]:
-    """The tree with one nameless constant replaced by an integer, for each that is near one."""
-    for k, (name, value) in enumerate(zip(tree.names, tree.constants, strict=True)):
-        integer = round(value) if math.isfinite(value) else 0
-        if not name and abs(value - integer) <= NEAR * max(abs(integer), 1):
-            root = _with_integer(tree.root, ("const", k), integer)
-            if root is not None:
-                yield tree.part(root)
+def _snapped(expression: Expression) -> Iterator[Expression]:
+    """The expression with one nameless constant replaced by an integer, for each that is near one.
+
+    Those that are tied are replaced together; what takes a shared form apart is left out.
+    """
+    tied = expression.sharing.parameter
+    values = [
+        (value if not name and math.isfinite(value) else math.nan)
+        for term in expression.terms
+        for name, value in zip(term.tree.names, term.constants, strict=True)
+    ]
+    for number in dict.fromkeys(tied):
+        value = values[tied.index(number)]
+        if math.isnan(value) or abs(value - round(value)) > NEAR * max(abs(round(value)), 1):
+            continue
+        terms, first = [], 0
+        for term in expression.terms:
+            own = [k for k in range(len(term.constants)) if tied[first + k] == number]
+            terms.append(_with_integers(term, own, round(value)) if own else term)
+            first += len(term.constants)
+        if None not in terms:
+            snapped = replace(expression, terms=tuple(filter(None, terms)))
+            if snapped.complexity <= expression.complexity:
+                yield snapped
+
+
+def _with_integers(term: Term, places: Sequence[int], n: int) -> Term | None:
+    """A term with an integer in place of some constants; None where none may stand there."""
+    root: Nested | None = term.tree.root
+    for k in places:
+        root = root and _with_integer(root, ("const", k), n)
+    return Term.at(term.key, term.tree.part(root)) if root else None
 
 
 def _with_integer(node: Nested, constant: Nested, n: int) -> Nested | None:

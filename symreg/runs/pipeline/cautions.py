@@ -31,6 +31,11 @@ def cautions(prepared: Prepared) -> list[str]:
             "no form stands for them, no shared one either, and no formula says how such atoms "
             "meet: add structures where they do, or keep to what training holds"
         )
+    if missing := triplets_without(prepared.design, prepared.frozen.described):
+        found.append(
+            f"{', '.join(missing)}: no terms stand for these triplets, as training never shows "
+            "them within the cutoffs of triplets and of the pairs at their centre"
+        )
     return found
 
 
@@ -42,6 +47,19 @@ def strangers_in(design: Design, described: Sequence[Collection[str]] = ()) -> l
     every = (Key(PAIRS, pair) for pair in combinations_with_replacement(design.species, 2))
     unknown = (key for key in every if not is_within(key.species, described))
     return [str(key) for key in unknown if key not in design.pair_keys]
+
+
+def triplets_without(design: Design, described: Sequence[Collection[str]] = ()) -> list[str]:
+    """Triplets of species of the data that have no key, where others have one.
+
+    Those within sets of species that other terms have ``described`` are left out.
+    """
+    known = {grid.key for grid in design.triplet_grids}
+    if not known:
+        return []
+    near = list(combinations_with_replacement(design.species, 2))
+    every = [Key.of(centre, *pair) for centre in design.species for pair in near]
+    return [str(k) for k in every if k not in known and not is_within(k.species, described)]
 
 
 def _unknown_energies(design: Design) -> list[str]:

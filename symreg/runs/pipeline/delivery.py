@@ -16,6 +16,7 @@ from symreg import __version__, files
 from symreg.arrays import Floats
 from symreg.checks import check
 from symreg.checks.report import PhysicsReport
+from symreg.fit.design import Design
 from symreg.fit.errors import errors, training_loss
 from symreg.fit.intervals import MOST_MEMORY, SAMPLES, intervals, most_samples
 from symreg.fit.projected.fitter import JOINT
@@ -88,14 +89,19 @@ def _short(prepared: Prepared, expression: Expression) -> Expression:
 
 
 def _simplified(prepared: Prepared, expression: Expression, **how: Any) -> Expression:
-    low = float(prepared.design.r_lo.min()) / prepared.lengths.r0
-    domain = {PAIRS: (low, prepared.lengths.cutoff.r_cut / prepared.lengths.r0)}
-    if prepared.lengths.cutoff_three_body is not None:
-        domain[TRIPLETS] = low, prepared.lengths.cutoff_three_body.r_cut / prepared.lengths.r0
+    domain = rewriting_domain(prepared.design)
     refit, error, slack = prepared.refit, prepared.error, _slack(prepared)
     if prepared.design.may_share:
         refit = partial(_promising, prepared, PROMISING * error(expression))
     return simplify(expression, refit=refit, error=error, domain=domain, slack=slack, **how)
+
+
+def rewriting_domain(design: Design) -> dict[str, tuple[float, float]]:
+    """Smallest and largest reduced distance of pairs and of triplets, over all their keys."""
+    low, far = float(design.r_lo.min()), {PAIRS: design.r_cut}
+    if near := [grid.cutoff.r_cut for grid in design.triplet_grids]:
+        far[TRIPLETS] = max(near)
+    return {over: (low / design.r0, r_cut / design.r0) for over, r_cut in far.items()}
 
 
 def _promising(prepared: Prepared, bar: float, expression: Expression) -> Expression | None:

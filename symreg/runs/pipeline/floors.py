@@ -34,7 +34,7 @@ def floor_lines(prepared: Prepared) -> list[str]:
 
 
 def _block_lines(prepared: Prepared) -> list[str]:
-    """What each key brings to the floor in words, most first."""
+    """Part of each key in the floor in words, most first."""
     found = {Key.read(text): error for text, error in prepared.blocks.items()}
     pairs = sorted((k for k in found if k.over == PAIRS), key=lambda k: -found[k])
     others = sorted((k for k in found if k.over != PAIRS), key=lambda k: found[k])

@@ -154,13 +154,13 @@ def _compare(one: str, first: Formula, other: str, second: Formula) -> None:
 
 
 def _names(species: Sequence[str]) -> Iterator[str]:
-    """What files are compared by."""
+    """Names of the values that files are compared by."""
     yield from (f"e0 of {symbol}" for symbol in species)
     yield from map(str, _keys(species))
 
 
 def _of(formula: Formula, species: Sequence[str]) -> Iterator[Any]:
-    """What a file says of these, in the same order: energies, terms with all their lengths."""
+    """Values of a file for these, in the same order: energies, terms with all their lengths."""
     yield from (formula.e0[symbol] for symbol in species)
     for key in _keys(species):
         terms = formula.expression.of(key)

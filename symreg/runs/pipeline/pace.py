@@ -36,8 +36,8 @@ def automatic_generations(prepared: Prepared) -> int:
     work = (1.0 + CHEAPER * has_others) * (BREEDING + rows * values)
     work += TENSOR * fitter.grid.tensors.matrix.size
     if isinstance(fitter, DirectFitter):
-        met, reach = fitter.few.rows.chosen, prepared.lengths.cutoff_three_body
+        met, reach = fitter.few.rows.chosen, prepared.lengths.farthest(2)
         work += DIRECT + ATOM * nodes * int(met.start[-1])
         if reach is not None:
-            work += CLOSE * len(met.joined(reach.r_cut))
+            work += CLOSE * len(met.joined(reach))
     return min(max(1, round(EPOCH / (population * work))), MOST)

@@ -40,6 +40,9 @@ from symreg.terms.lengths import Lengths
 MOST_RESAMPLED = 600
 """Columns of a design up to which formulas are fitted to bootstrap samples."""
 
+MOST_LISTED = 2
+"""Terms of a form in the exhaustive mode."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -107,7 +110,7 @@ class Prepared:
 
     @cached_property
     def blocks(self) -> dict[str, float]:
-        """What each key brings to the floor, see ``block_errors``."""
+        """Part of each key in the floor, see ``block_errors``."""
         with threadpool_limits(1):
             return block_errors(self.design)
 
@@ -143,7 +146,7 @@ class Prepared:
         return e0
 
     def predict(self, expression: Expression) -> Prediction:
-        """What the whole formula gives, frozen terms included, over all pairs and triplets."""
+        """Prediction of the whole formula, frozen terms included, over all pairs and triplets."""
         return self.exact.predict(expression + self.frozen.expression, self.e0(expression))
 
     def error(self, expression: Expression) -> float:
@@ -152,7 +155,7 @@ class Prepared:
         return self.design.error(loss) if np.isfinite(loss) else np.inf
 
     def with_validation(self) -> Prepared:
-        """The same data with what was set aside for validation among the training data."""
+        """These data with what was set aside for validation among the training data."""
         split, validation = self.structures.split, SPLITS.index("validation")
         joined = np.where(split == validation, SPLITS.index("train"), split)
         structures = replace(self.structures, split=joined)
@@ -215,6 +218,7 @@ def prepare(
                 f"[terms.cutoffs] {missing[0]}: no training structure has such atoms within that "
                 "distance, so there are no terms of theirs; leave it out, or make it larger"
             )
+        _check_mode(settings, design)
         design.join(tell)
         if design.many_body:
             search = settings.search
@@ -232,6 +236,16 @@ def prepare(
         frozen,
         rest if frozen.formulas else None,
     )
+
+
+def _check_mode(settings: Settings, design: Design) -> None:
+    """Refuse to list forms, of at most two terms, that leave pairs of species without one."""
+    pairs = [str(key) for key in design.pair_keys]
+    if settings.search.mode == "exhaustive" and len(pairs) > MOST_LISTED:
+        raise ValueError(
+            f'[search] mode is "exhaustive", whose forms have at most {MOST_LISTED} terms, but '
+            f'{", ".join(pairs)} need one each: set mode = "evolution"'
+        )
 
 
 def _check_cutoffs(train: Structures, lengths: Lengths) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from operator import eq
 from typing import NamedTuple
 
 from symreg.fit.programs.batch import CodedTerm
@@ -52,8 +53,11 @@ def directed(tree: Nested, centre: str, names: dict[str, str] | None = None) -> 
     if tree[0] != "sum":
         return mapped(tree, lambda u: directed(u, centre, names))
     over, name, *species = tree[1]
-    near = sorted((names or {}).get(one, one) for one in species)
+    renamed = [(names or {}).get(one, one) for one in species]
+    near = sorted(renamed)
     summand = tree[2] if len(set(near)) > 1 else of_alike(tree[2])
+    if near != renamed and summand[0] == "unlike":  # each factor stays with its neighbour
+        summand = ("unlike", summand[2], summand[1], summand[3])
     return build("sum", (over, name, *(near if set(near) != {centre} else ())), summand)
 
 
@@ -127,7 +131,7 @@ class Kin:
         return Draft(key, tree)
 
     def coded(self, one: CodedTerm, key: int) -> CodedTerm:
-        """The same of what is a term there as it stands."""
+        """Coded term on another key, of one that is a term there as it stands."""
         if not self.keys[key].is_function and one.shape.root[0] != "unlike":
             return CodedTerm(key, one.shape, one.constants)
         return CodedTerm(key, *shaped(self.moved(one, key).tree))
@@ -135,7 +139,8 @@ class Kin:
     def of(self, coded_terms: Sequence[CodedTerm], place: int) -> list[int]:
         """Where the terms on other keys stand that have the form of the term at a place.
 
-        Of several terms of that form on each key the first belongs to the first, and so on.
+        Of several terms of that form the one of most equal constants, or else the first belongs to
+        the first, and so on.
         """
         one = coded_terms[place]
         others = self.others(one.key)
@@ -146,6 +151,11 @@ class Kin:
         for key in others:
             shape = self.coded(one, key).shape if self.keys[key].is_function else one.shape
             alike = [k for k, t in enumerate(coded_terms) if t.key == key and t.shape is shape]
+            if len(alike) > 1 and one.constants:
+                equal = [sum(map(eq, coded_terms[k].constants, one.constants)) for k in alike]
+                if max(equal):
+                    found.append(alike[equal.index(max(equal))])
+                    continue
             found += alike[rank : rank + 1]
         return found
 

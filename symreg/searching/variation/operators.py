@@ -233,7 +233,7 @@ class Variation:
         return found
 
     def complexity(self, coded_terms: Iterable[CodedTerm]) -> int:
-        """What terms cost, a shared form once."""
+        """Complexity of terms, a shared form once."""
         return complexity(coded_terms, self._sharing)
 
     def n_fitted(self, coded_terms: Iterable[CodedTerm]) -> int:
