@@ -67,11 +67,15 @@ def _tied(
     if untie:
         centre = kin.keys[one.key].centre
         family = [k for k in relatives if kin.keys[coded_terms[k].key].centre == centre]
-        targets = [place, *(family if random.random() < 0.3 else ())]
+        chance = random.random()
+        targets = [place, *(family if chance < 0.3 else relatives if chance < 0.6 else ())]
+        own = chance >= 0.3  # each its own value, or the same for those of a centre
     else:
         targets = relatives if random.random() < 0.5 else [random.choice(relatives)]
     factor = math.exp(random.gauss(0.0, _APART))
     for k in targets:
+        if untie and own:
+            factor = math.exp(random.gauss(0.0, _APART))
         here = kin.coded(coded_terms[k], one.key)  # its constants in the order of the other's
         if here.shape is not one.shape:
             continue  # a product of one radial factor beside one of two
