@@ -1,5 +1,6 @@
 import math
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,10 @@ settings.load_profile("symreg")
 # Matrices are small here: threads of BLAS would only wait for each other, some 10 times longer.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # what is loaded later, and subprocesses
 threadpool_limits(1)
+
+# A shell that runs the tests in the background has Ctrl-C ignored, by all that they start too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
