@@ -345,3 +345,8 @@ def test_an_unknown_operator_computes_nothing():
             translate()
     with pytest.raises(ValueError, match="'y', which is neither an operator nor a variable"):
         tree_to_sympy(Tree(Shape(("y",))), sympy.Symbol("x"))
+
+
+def test_a_species_is_named_once():
+    with pytest.raises(ValueError, match="species names Ar twice; each is named once"):
+        Formula(**(vars(argon()) | {"species": ("Ar", "Ar")}))

@@ -63,6 +63,8 @@ class Formula:
             object.__setattr__(self, name, float(getattr(self, name)))
         object.__setattr__(self, "e0", {name: float(value) for name, value in self.e0.items()})
         check_ranges(self)
+        if twice := [name for name in dict.fromkeys(self.species) if self.species.count(name) > 1]:
+            raise ValueError(f"species names {twice[0]} twice; each is named once")
         check_elements((*self.species, *self.e0))
         self._check_lengths()
         for symbol in self.species:

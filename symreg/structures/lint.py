@@ -292,8 +292,8 @@ def _strangers(facts: Facts, r_cut: float) -> Iterator[Finding]:
         yield Finding(
             f"no atoms of {listed(['-'.join(pair) for pair in never], quote='')} come within "
             f"{r_cut:g} Å of each other in training",
-            "nothing can be learnt of them: formulas have no interaction between them, and LAMMPS "
-            "files are not written",
+            "nothing can be learnt of them: in formulas and LAMMPS files they do not feel each "
+            "other, but for a wall at short distances",
             cure,
         )
 
