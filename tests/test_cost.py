@@ -8,10 +8,10 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg.fit.design import build_design, design
+from symreg.fit.design import build_design, triangles
 from symreg.fit.design import cost as costs
 from symreg.fit.design.cost import TooLongError
-from symreg.fit.design.design import decomposed
+from symreg.fit.design.triangles import decomposed
 from symreg.fit.loss import LossSettings
 from symreg.structures import from_atoms
 from symreg.terms.cutoff import Cutoff
@@ -117,7 +117,7 @@ def outline_of(structures, near=None):
 def test_portions_of_a_decomposition_are_the_whole(monkeypatch):
     rows = np.random.default_rng(0).normal(size=(500, 20))
     whole = decomposed(rows)
-    monkeypatch.setattr(design, "_OPERATIONS", 0)
+    monkeypatch.setattr(triangles, "_OPERATIONS", 0)
     monkeypatch.setattr(costs, "_EVERY", 0.0)
     told = []
     found = decomposed(rows, told.append)

@@ -92,8 +92,8 @@ class TermSettings:
     """Cutoff radii of single keys in Å, as of ``Hf-O`` or ``O;Hf-Hf``; the onset is in proportion,
     the cutoff function that of all pairs or triplets."""
     shared: str = "auto"
-    """Forms of several species: ``auto`` (own and shared ones), ``never`` (constants are tied by
-    nothing but the search), ``always`` (one form for all keys of a kind)."""
+    """Forms of several species: ``auto`` (own and shared ones), ``never`` (own ones: no operator
+    copies a form or ties its constants), ``always`` (one form for all keys of a kind)."""
     max_complexity: Complexity | None = None
     """Largest complexity of a formula; 60 for each pair of species, at most 200, unless given."""
     max_constants: Annotated[int, Range(1, 1000)] | None = None

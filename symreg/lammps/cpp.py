@@ -50,8 +50,7 @@ class _Code:
         self.slots: dict[str, int] = defaultdict(int)  # places in ``g`` of a neighbour, by centre
         self.bends: dict[str, list[int]] = defaultdict(list)  # which sums they are, by centre
         self.reach: dict[str, float] = defaultdict(float)  # of triplets in Å, by centre
-        every = [*formula.sums.values(), *(s for f in formula.functions.values() for s in f.sums)]
-        for one in every:
+        for one in formula.every_sum:
             if neighbours_of(one) == 2:
                 self.reach[one.species[0]] = max(self.reach[one.species[0]], one.r_cut)
 

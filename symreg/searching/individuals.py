@@ -16,7 +16,7 @@ from symreg.language import Shape, Tree
 from symreg.language.canonical import nested, shaped, terms_of
 from symreg.language.operators import WEIGHT_COST
 from symreg.terms import Expression, Key, Term
-from symreg.terms.sharing import Sharing, sharing
+from symreg.terms.sharing import Sharing, may_share, sharing
 
 Arrays = Mapping[str, np.ndarray]
 """A population, or what else travels by name."""
@@ -82,11 +82,6 @@ def n_fitted(coded_terms: Iterable[CodedTerm], keys: Sequence[Key] = ()) -> int:
     if not may_share(keys):
         return sum([1 + coded.shape.n_constants for coded in coded_terms])
     return shared(coded_terms, keys).n_constants
-
-
-def may_share(keys: Sequence[Key]) -> bool:
-    """Whether a kind has several of these keys."""
-    return len({key.over for key in keys}) < len(keys)
 
 
 def shared(coded_terms: Iterable[CodedTerm], keys: Sequence[Key]) -> Sharing:

@@ -8,7 +8,7 @@ one key alone, as values have it. Nothing else marks a form as shared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -37,6 +37,11 @@ class Sharing(NamedTuple):
     def is_tied(self) -> bool:
         """Whether some constants are tied."""
         return len(set(self.parameter)) < len(self.parameter)
+
+
+def may_share(keys: Collection[Key]) -> bool:
+    """Whether a kind has several of these keys, so that their terms may share a form."""
+    return len({key.over for key in keys}) < len(keys)
 
 
 class Piece(NamedTuple):
@@ -167,16 +172,16 @@ def pieces(over: str, shape: Shape) -> tuple[Piece, ...]:
         if node[0] != "sum":
             return mapped(node, split)
         kind, _, *near = node[1]
-        part, used = _part(node[2])
+        part, used = part_of(node[2])
         inner.append(Piece((FUNCTION, kind), tuple(near), part, used, _SUM + part.cost))
         return (f"s{len(inner)}",)
 
-    outer, used = _part(split(shape.root))
+    outer, used = part_of(split(shape.root))
     cost = outer.cost - len(inner)  # a sum in it costs what the sum does
     return (Piece((FUNCTION, FUNCTION), (), outer, used, cost), *inner)
 
 
-def _part(root: Nested) -> tuple[Shape, tuple[int, ...]]:
+def part_of(root: Nested) -> tuple[Shape, tuple[int, ...]]:
     """A part of a tree as a shape of its own, and which constants of the tree it holds."""
     used = list(dict.fromkeys(node[1] for node in nodes(root) if node[0] == "const"))
     tree = Tree.of(root, [0.0] * (max(used, default=-1) + 1))

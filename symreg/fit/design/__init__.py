@@ -7,8 +7,9 @@ candidate's error over all data costs a product with a small matrix, however man
 
 from symreg.fit.design.blocks import block_errors
 from symreg.fit.design.build import build_design, load_or_build_design
-from symreg.fit.design.design import Design, Problem, triangle
+from symreg.fit.design.design import Design, Problem
 from symreg.fit.design.products import product_floors
+from symreg.fit.design.triangles import triangle
 
 __all__ = [
     "Design",

@@ -17,6 +17,7 @@ import numpy as np
 from symreg.arrays import Floats, Integers
 from symreg.fit.design.cost import BUFFERED_ROWS, Outline, Pace, Tell, check_neighbours
 from symreg.fit.design.design import Cell, Design
+from symreg.fit.design.triangles import decomposed
 from symreg.fit.loss import LossSettings
 from symreg.fit.sums.base import Around, NodeGrid
 from symreg.fit.sums.triplet_grid import NO_TRIPLETS
@@ -52,13 +53,9 @@ class _Triangle:
 
     def reduce(self) -> Floats:
         if self.waiting:
-            self.matrix = _upper(np.vstack([self.matrix, *self.waiting]))
+            self.matrix = decomposed(np.vstack([self.matrix, *self.waiting]))
             self.waiting = []
         return self.matrix
-
-
-def _upper(matrix: Floats) -> Floats:
-    return np.asarray(np.linalg.qr(matrix, mode="r"))
 
 
 class Accumulator:
@@ -133,7 +130,7 @@ class Accumulator:
             collected = self.triangles.pop(cell)
             matrix, counts[cell] = collected.reduce(), collected.count
             matrix = self.node_values(matrix, self.design.n_e0)
-            cells[cell] = _upper(matrix)
+            cells[cell] = decomposed(matrix)
             pace.step()
         return condensed(replace(self.design, cells=cells, counts=counts), tell)
 
@@ -147,7 +144,7 @@ def condensed(design: Design, tell: Tell = lambda _: None) -> Design:
 
     def turned(matrix: Floats) -> Floats:
         parts = [matrix[:, n:-1][:, design.place(k)] @ turn for k, turn in enumerate(turns)]
-        return _upper(np.hstack([matrix[:, :n], *parts, matrix[:, -1:]]))
+        return decomposed(np.hstack([matrix[:, :n], *parts, matrix[:, -1:]]))
 
     cells, pace = {}, Pace(tell, "condensed matrices", len(design.cells))
     for cell, matrix in design.cells.items():
@@ -194,7 +191,7 @@ def arms(key: Key) -> list[tuple[str, ...]]:
     >>> arms(Key.of("O", "Hf", "O"))
     [('Hf', 'O'), ('O', 'O')]
     """
-    return [pair for near in key.species[1:] for pair in [Key.of(key.centre, near).species]]
+    return [Key.of(key.centre, near).species for near in key.species[1:]]
 
 
 def is_within(species: Iterable[str], described: Sequence[Collection[str]]) -> bool:

@@ -85,7 +85,7 @@ class Outline:
     """Columns of e0 and of the target."""
 
     def cost(self, kept: Booleans | None = None, without: Sequence[str] = ()) -> Cost:
-        """Words for what it takes; of some structures alone, shape (S,), without some elements."""
+        """Memory and time; of some structures alone, shape (S,), or without some elements."""
         kept = np.ones(len(self.structures), dtype=bool) if kept is None else kept
         left = {k: n for k, n in self.columns.items() if not set(k.species) & set(without)}
         pairs, c = sum(key.over == PAIRS for key in left), self.others + sum(left.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ import scipy.linalg
 from symreg.arrays import Floats
 from symreg.files import write_arrays
 from symreg.fit.design.cost import Pace, Tell
+from symreg.fit.design.triangles import reduced, triangle
 from symreg.fit.loss import LossSettings
 from symreg.fit.sums.base import NodeGrid
 from symreg.fit.sums.pair_grid import PairGrid
@@ -26,42 +26,14 @@ from symreg.structures import QUANTITIES
 from symreg.terms import Expression, Key
 from symreg.terms.kinds import kind_of
 from symreg.terms.lengths import Lengths
+from symreg.terms.sharing import may_share
 
 Cell = tuple[str, str, str, int]
 """Labels that one triangular matrix covers: quantity, group, split, bootstrap block."""
-_OPERATIONS = 2 * 10**10
-"""Operations of a portion of a decomposition, some second or two on one core."""
 
 _FORMAT = 3
 _SINGULAR = 1e-10
 """Singular values of the e0 columns below this part of the largest count as zero."""
-
-
-def triangle(matrices: Sequence[Floats], columns: int, tell: Tell = lambda _: None) -> Floats:
-    """Square upper triangular matrix R with R^T R equal to the sum of the M^T M."""
-    return decomposed(np.vstack([np.zeros((columns, columns)), *matrices]), tell)
-
-
-def reduced(matrices: Sequence[Floats]) -> Floats:
-    """Rows with the same R^T R as the given ones, no more of them than columns."""
-    stacked = np.vstack(matrices)
-    return stacked if len(stacked) <= stacked.shape[1] else decomposed(stacked)
-
-
-def decomposed(rows: Floats, tell: Tell = lambda _: None) -> Floats:
-    """Upper triangular matrix R of a QR decomposition, shape (min(rows, columns), columns).
-
-    Many rows go in portions: nothing can interrupt a decomposition, so none may take long.
-    """
-    columns = rows.shape[1]
-    portion = max(columns, _OPERATIONS // (2 * columns**2))
-    pace = Pace(tell, "joined portions of rows", math.ceil(len(rows) / portion))
-    found = np.asarray(np.linalg.qr(rows[:portion], mode="r"))
-    for first in range(portion, len(rows), portion):
-        both = np.vstack([found, rows[first : first + portion]])
-        found = np.asarray(np.linalg.qr(both, mode="r"))
-        pace.step()
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +73,7 @@ class Design:
     @cached_property
     def may_share(self) -> bool:
         """Whether terms of several keys may share a form."""
-        return len({key.over for key in self.keys}) < len(self.keys)
+        return may_share(self.keys)
 
     @property
     def many_body(self) -> bool:

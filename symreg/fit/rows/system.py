@@ -26,11 +26,12 @@ from symreg.fit.solve.linear import relative_tail, span
 from symreg.fit.solve.solver import Columns, Solution, solve
 from symreg.fit.sums.base import Variants
 from symreg.fit.sums.pairs import TAIL_ALLOWED
-from symreg.language import Shape, Tree
+from symreg.language import Shape
 from symreg.language.text import Nested
-from symreg.language.tree import mapped, nodes
+from symreg.language.tree import mapped
 from symreg.terms import Key
 from symreg.terms.kinds import kind_of
+from symreg.terms.sharing import part_of
 
 STEP = 1e-6
 """A constant is moved by this part of itself, or of one, for a derivative."""
@@ -74,9 +75,8 @@ def apart(shape: Shape, centre: str) -> Apart:
 
 
 def _part(root: Nested) -> Part:
-    used = list(dict.fromkeys(node[1] for node in nodes(root) if node[0] == "const"))
-    tree = Tree.of(root, [0.0] * (max(used, default=-1) + 1))
-    return Part(tree.shape, np.array(used, dtype=np.int64))
+    shape, used = part_of(root)
+    return Part(shape, np.array(used, dtype=np.int64))
 
 
 class System:

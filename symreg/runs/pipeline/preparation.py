@@ -250,7 +250,8 @@ def _check_mode(settings: Settings, design: Design) -> None:
 
 def _check_cutoffs(train: Structures, lengths: Lengths) -> None:
     """Refuse cutoffs of pairs and triplets that training lacks, before it is projected."""
-    closest = closest_distances(train, lengths.reach) if lengths.cutoffs else {}
+    found = closest_distances(train, lengths.reach) if lengths.cutoffs else {}
+    closest = {Key.of(*pair): distance for pair, distance in found.items()}
     for text, cutoff in lengths.cutoffs.items():
         centre, *near = Key.read(text).species
         for symbol in (centre, *near):
@@ -260,23 +261,17 @@ def _check_cutoffs(train: Structures, lengths: Lengths) -> None:
                     f"{', '.join(train.species)}"
                 )
         for other in near:
-            shortest = closest.get(ordered_pair(centre, other), np.inf)
+            shortest = closest.get(Key.of(centre, other), np.inf)
             if not shortest < cutoff.r_cut:
-                found = (
+                where = (
                     f"they come within {shortest:.4g} Å"
                     if np.isfinite(shortest)
                     else f"none are within {lengths.reach:g} Å"
                 )
                 raise ValueError(
                     f"[terms.cutoffs] {text} = {cutoff.r_cut:g}: of {centre} and {other} in "
-                    f"training {found}; make it larger, or leave it out"
+                    f"training {where}; make it larger, or leave it out"
                 )
-
-
-def ordered_pair(one: str, other: str) -> tuple[str, str]:
-    """Two species in order of the alphabet."""
-    first, second = sorted((one, other))
-    return first, second
 
 
 def _fixed_e0(

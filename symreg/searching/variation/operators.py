@@ -17,7 +17,6 @@ from symreg.searching.individuals import (
     Candidate,
     Individual,
     complexity,
-    may_share,
     n_fitted,
     order_of,
 )
@@ -47,6 +46,7 @@ from symreg.searching.variation.trees import Trees
 from symreg.searching.variation.types import Angular, Atomic, Radial, Separable, Triplet
 from symreg.terms import Key
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, kinds
+from symreg.terms.sharing import may_share
 from symreg.terms.term import sums_in
 
 MOST_TRIES = 400
