@@ -21,9 +21,9 @@ from symreg.runs import Member, Run, open_run
 from symreg.runs.pipeline import seeds
 from symreg.runs.pipeline.cautions import cautions
 from symreg.runs.pipeline.delivery import write_validation
-from symreg.runs.pipeline.floors import floor_lines, floor_record
+from symreg.runs.pipeline.floors import floor_lines, floor_record, frozen_lines, label_line
 from symreg.runs.pipeline.modes import mode_of
-from symreg.runs.pipeline.preparation import Prepared, frozen_lines, label_line, prepare
+from symreg.runs.pipeline.preparation import Prepared, prepare
 from symreg.runs.pipeline.searching import search
 from symreg.runs.pipeline.stopping import Tell, limits_in_words
 from symreg.runs.progress import OnProgress

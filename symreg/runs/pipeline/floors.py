@@ -1,4 +1,4 @@
-"""The floor of a run in words and as a record, and what each key brings to it."""
+"""Labels and floor of a run in words, the floor as a record, and what each key brings to it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,34 @@ from dataclasses import replace
 
 import numpy as np
 
+from symreg.fit.errors import label_sizes
+from symreg.records import UNITS, SplitErrors
 from symreg.runs.pipeline.preparation import Prepared, baselines
 from symreg.runs.records import FloorRecord
 from symreg.runs.trust import floor_doubts, rank_doubts, told
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS
+
+
+def label_line(prepared: Prepared) -> str:
+    """Root mean squares of the training labels in words, which errors are to be compared with."""
+    sizes = _in_words(prepared.labels["train"])
+    return f"{sizes}: root mean squares, of energies about one for each composition"
+
+
+def frozen_lines(prepared: Prepared) -> list[str]:
+    """Files of frozen terms, what they leave of the training labels, and what evolves; or none."""
+    if prepared.rest is None:
+        return []
+    sizes = _in_words(label_sizes(prepared.rest)["train"])
+    keys = ", ".join(map(str, prepared.design.keys))
+    return [f"{', '.join(prepared.frozen.names)} leave of the labels {sizes}; what evolves: {keys}"]
+
+
+def _in_words(sizes: SplitErrors) -> str:
+    known = sizes.by_quantity().items()
+    parts = [f"{q} {e.label_rms:.3g} {UNITS[q]}" for q, e in known if e.label_rms is not None]
+    return ", ".join(parts)
 
 
 def floor_lines(prepared: Prepared) -> list[str]:

@@ -26,7 +26,7 @@ from symreg.fit.intervals import bootstrap
 from symreg.fit.projected.fitter import AS_IT_IS, POLISH, FitSettings, Fitter
 from symreg.fit.rows import Labelled
 from symreg.fit.rows.rows import check_memory
-from symreg.records import UNITS, ProductFloor, SplitErrors
+from symreg.records import ProductFloor, SplitErrors
 from symreg.runs.pipeline.frozen import NONE, Frozen, check_elements, read_frozen
 from symreg.runs.records import Baseline
 from symreg.searching.gate import Gate
@@ -213,12 +213,7 @@ def prepare(
             tell=tell,
             patience=patience,
         )
-        if missing := [key for key in terms.cutoff_functions if Key.read(key) not in design.keys]:
-            raise ValueError(
-                f"[terms.cutoffs] {missing[0]}: no training structure has such atoms within that "
-                "distance, so there are no terms of theirs; leave it out, or make it larger"
-            )
-        _check_mode(settings, design)
+        _check_design(settings, design)
         design.join(tell)
         if design.many_body:
             search = settings.search
@@ -238,8 +233,14 @@ def prepare(
     )
 
 
-def _check_mode(settings: Settings, design: Design) -> None:
-    """Refuse to list forms, of at most two terms, that leave pairs of species without one."""
+def _check_design(settings: Settings, design: Design) -> None:
+    """Refuse cutoffs of keys that there are not, and to list forms that leave pairs without one."""
+    for text in settings.terms.cutoff_functions:
+        if Key.read(text) not in design.keys:
+            raise ValueError(
+                f"[terms.cutoffs] {text}: no training structure has such atoms within that "
+                "distance, so there are no terms of theirs; leave it out, or make it larger"
+            )
     pairs = [str(key) for key in design.pair_keys]
     if settings.search.mode == "exhaustive" and len(pairs) > MOST_LISTED:
         raise ValueError(
@@ -291,27 +292,6 @@ def _fixed_e0(
         if known.get(name) is None:
             raise ValueError(f"[terms] e0 has no value for {name}, which the data contain")
     return {name: float(known[name] or 0.0) for name in report.species}
-
-
-def label_line(prepared: Prepared) -> str:
-    """Root mean squares of the training labels in words, which errors are to be compared with."""
-    sizes = _in_words(prepared.labels["train"])
-    return f"{sizes}: root mean squares, of energies about one for each composition"
-
-
-def frozen_lines(prepared: Prepared) -> list[str]:
-    """Files of frozen terms, what they leave of the training labels, and what evolves; or none."""
-    if prepared.rest is None:
-        return []
-    sizes = _in_words(label_sizes(prepared.rest)["train"])
-    keys = ", ".join(map(str, prepared.design.keys))
-    return [f"{', '.join(prepared.frozen.names)} leave of the labels {sizes}; what evolves: {keys}"]
-
-
-def _in_words(sizes: SplitErrors) -> str:
-    known = sizes.by_quantity().items()
-    parts = [f"{q} {e.label_rms:.3g} {UNITS[q]}" for q, e in known if e.label_rms is not None]
-    return ", ".join(parts)
 
 
 def baselines(prepared: Prepared) -> dict[str, Baseline]:

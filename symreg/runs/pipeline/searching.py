@@ -20,11 +20,11 @@ from symreg.runs import Run, RunFolder, open_run
 from symreg.runs.pipeline import checkpoint, seeds
 from symreg.runs.pipeline.cautions import cautions
 from symreg.runs.pipeline.delivery import deliver
-from symreg.runs.pipeline.floors import floor_lines, floor_record
+from symreg.runs.pipeline.floors import floor_lines, floor_record, frozen_lines, label_line
 from symreg.runs.pipeline.given import Data, Given
 from symreg.runs.pipeline.history import History, check_tensorboard, tensorboard
 from symreg.runs.pipeline.modes import mode_of
-from symreg.runs.pipeline.preparation import Prepared, frozen_lines, label_line, prepare
+from symreg.runs.pipeline.preparation import Prepared, prepare
 from symreg.runs.pipeline.stopping import Stop, limit_reached, refuse_limits
 from symreg.runs.progress import OnProgress, default_progress, ignore
 from symreg.runs.records import Progress

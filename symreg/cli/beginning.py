@@ -1,0 +1,48 @@
+"""The first run file of a folder, with what is proposed for its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from symreg.config import template, term_proposals
+from symreg.files import write_text
+from symreg.structures import DataSettings, data_in, proposals, survey_structures
+
+_FOR = {"train": "", "validation": " for validation", "test": " for the test"}
+"""Words for the files of each use."""
+
+
+def begin(folder: Path) -> Iterator[str]:
+    """Write ``run.toml`` for the structures in a folder; yield what to tell the user.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError
+        If there is a run file already, or no such folder.
+    """
+    path = folder / "run.toml"
+    if path.exists():
+        raise FileExistsError(f"{path} exists; it was left as it is")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    found = data_in(folder)
+    lines, proposed, species = list[str](), dict[str, tuple[float, str]](), tuple[str, ...]()
+    if found["train"]:
+        try:
+            train, validation, test = (tuple(found[use]) for use in _FOR)
+            settings = DataSettings(train=train, validation=validation, test=test)
+            facts, report = survey_structures(settings, folder)
+            species = tuple(report.species)
+            proposed = {name: (value, why) for name, value, why in proposals(facts)}
+        except (ValueError, OSError) as error:
+            lines.append(f"no run can begin yet: {error}")
+    write_text(path, template(found, proposed, species))
+    shown = "; ".join(f"{', '.join(found[use])}{_FOR[use]}" for use in _FOR if found[use])
+    named = f"with {shown}" if shown else "; no data files found, so name them in it"
+    yield f"wrote {path} {named}".replace(" ;", ";")
+    yield f"then: symreg run {path}"
+    yield from lines
+    yield from (f"proposed {name} = {value:g}: {why}" for name, (value, why) in proposed.items())
+    for name, (text, why) in term_proposals(species).items():
+        yield f"proposed {name} = {text}: {why}"
