@@ -38,12 +38,12 @@ from symreg.searching.variation.mutations import MUTATIONS_OF_TREES, limit
 from symreg.searching.variation.parts import (
     heads_of,
     radial_parts,
-    radials,
+    with_other_part,
     with_radial_part,
 )
 from symreg.searching.variation.rates import BETWEEN_KEYS, MUTATIONS, OPERATORS
 from symreg.searching.variation.trees import Trees
-from symreg.searching.variation.types import Angular, Atomic, Radial, Separable, Triplet
+from symreg.searching.variation.types import Atomic, Radial, Separable, Triplet
 from symreg.terms import Key
 from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, kinds
 from symreg.terms.sharing import may_share
@@ -330,7 +330,9 @@ class Variation:
         if name == "extend":
             return Draft(key, extend(draft(coded).tree, self.keys[key]))
         if name == "factor" and self._has_radial_part(coded):
-            return self._with_other_part(coded)
+            return Draft(
+                key, with_other_part(draft(coded).tree, self.trees, self.keys[key].is_unlike)
+            )
         if name in ("drop", "replace", "factor", "borrow"):
             return self._random_draft(key)
         if name == "duplicate":
@@ -340,24 +342,6 @@ class Variation:
     def _split_off(self, coded: CodedTerm) -> Draft:
         """Another form for one key."""
         return self._changed_term(random.choice(_SPLITTING), coded)
-
-    def _with_other_part(self, coded: CodedTerm) -> Draft:
-        """A term with another radial function, or another one of what is around it."""
-        key, tree = draft(coded)
-        chosen = random.choice(radial_parts(tree))
-        if random.random() < 0.5:
-            radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
-            return Draft(key, with_radial_part(tree, chosen, radial))
-        if tree[0] == "product" and self.keys[key].is_unlike and random.random() < 0.5:
-            radial = self.trees.nested(self.trees.expression(self.trees.pset, Radial))
-            both = random.choice(((chosen, radial), (radial, chosen)))
-            return Draft(key, ("unlike", *both, tree[2]))
-        if tree[0] in PRODUCTS:
-            angular = self.trees.nested(self.trees.expression(self.trees.pset, Angular))
-            return Draft(key, (*tree[:-1], angular))
-        inner = next(one for one in sums_in(tree) if chosen in radials(one[2]))
-        around = self.trees.embedded(self.trees.deap(inner, Atomic))
-        return Draft(key, self.trees.nested(around))
 
     def _borrow(self, coded_terms: list[CodedTerm | Draft], composed: Sequence[int]) -> None:
         """Let pair terms and another term share a function: the same lengths govern both."""

@@ -8,6 +8,9 @@ from symreg.language.canonical import build
 from symreg.language.operators import PRODUCTS
 from symreg.language.text import Nested
 from symreg.language.tree import mapped, operands
+from symreg.searching.randomness import random
+from symreg.searching.variation.trees import Trees
+from symreg.searching.variation.types import Angular, Atomic, Radial
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS, kind_of
 from symreg.terms.term import sums_in
@@ -53,3 +56,26 @@ def with_radial_part(tree: Nested, old: Nested, new: Nested) -> Nested:
     if not operands(tree):
         return tree
     return build(*mapped(tree, lambda u: with_radial_part(u, old, new)))
+
+
+def with_other_part(tree: Nested, trees: Trees, unlike: bool) -> Nested:
+    """A term with another radial function, or another one of what is around it.
+
+    Products of ``unlike`` neighbours may get a second radial factor.
+    """
+    chosen = random.choice(radial_parts(tree))
+    if random.random() < 0.5:
+        return with_radial_part(tree, chosen, _drawn(trees, Radial))
+    if tree[0] == "product" and unlike and random.random() < 0.5:
+        radial = _drawn(trees, Radial)
+        both = random.choice(((chosen, radial), (radial, chosen)))
+        return ("unlike", *both, tree[2])
+    if tree[0] in PRODUCTS:
+        return (*tree[:-1], _drawn(trees, Angular))
+    inner = next(one for one in sums_in(tree) if chosen in radials(one[2]))
+    return trees.nested(trees.embedded(trees.deap(inner, Atomic)))
+
+
+def _drawn(trees: Trees, kind: type) -> Nested:
+    """A random function of a type."""
+    return trees.nested(trees.expression(trees.pset, kind))
