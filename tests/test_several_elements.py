@@ -225,7 +225,7 @@ def test_rewrites_are_judged_up_to_the_largest_cutoff_of_their_kind(salt_file):
     assert found.design.r_cut == 4.5
     assert (found.lengths.farthest(1), found.lengths.farthest(2)) == (4.5, 2.7)
     domain, r0 = rewriting_domain(found.design), found.design.r0
-    assert (domain["pairs"][1], domain["triplets"][1]) == (4.5 / r0, 2.7 / r0)
+    assert (domain[1][1], domain[2][1]) == (4.5 / r0, 2.7 / r0)
 
 
 # What each key brings.

@@ -10,10 +10,9 @@ from scipy.optimize import least_squares
 from symreg.formula.simplify import Rewriter, equal, shorten, simplify, sympy_to_tree, tree_to_sympy
 from symreg.language import parse
 from symreg.terms import Expression, Key, Term
-from symreg.terms.kinds import PAIRS, TRIPLETS
 
-DOMAIN = {PAIRS: (0.8, 2.0)}
-X = np.linspace(*DOMAIN[PAIRS], 100)
+DOMAIN = {1: (0.8, 2.0)}
+X = np.linspace(*DOMAIN[1], 100)
 
 
 class Fitter:
@@ -210,7 +209,7 @@ def test_last_term_of_a_pair_of_species_is_never_dropped(rewriter):
 
 def test_last_three_body_term_is_dropped_only_if_something_remains():
     pair, bend = Term.read("Si-Si: x^-4"), Term.read("Si-Si-Si: 1*1*c^2")
-    domain = {PAIRS: (0.8, 2.0), TRIPLETS: (0.8, 1.7)}
+    domain = {1: (0.8, 2.0), 2: (0.8, 1.7)}
     for terms, kept in [((bend,), (bend,)), ((pair, bend), (pair,))]:
         expression = Expression(terms, (1e-9,) * len(terms))
         found = simplify(expression, refit=lambda e: e, error=lambda _: 1.0, domain=domain)

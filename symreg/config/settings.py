@@ -11,7 +11,7 @@ from typing import Annotated
 from symreg.fit.loss import LossSettings
 from symreg.structures.settings import DataSettings
 from symreg.terms.cutoff import LARGEST, Cutoff, Length
-from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
+from symreg.terms.kinds import FUNCTION, adjective_of, kinds
 from symreg.terms.lengths import E0, R0, Lengths
 from symreg.terms.term import Key
 from symreg.typed import Range, check_ranges
@@ -136,10 +136,11 @@ class TermSettings:
             needed = f"at least {least}, or there is nothing to search"
             _require(self, "[terms] max_complexity", self.max_complexity >= least, needed)
         if self.max_constants is not None:
-            overs = [PAIRS, *[TRIPLETS] * bool(self.three_body), *[FUNCTION] * self.many_body]
-            kinds = " and ".join(map(adjective_of, overs))
-            needed = f"at least {len(overs)}: {kinds} terms have a weight each"
-            _require(self, "[terms] max_constants", self.max_constants >= len(overs), needed)
+            most = 2 if self.three_body else 1
+            named = [kind.adjective for kind in kinds() if kind.neighbours <= most]
+            named += [adjective_of(FUNCTION)] * self.many_body
+            needed = f"at least {len(named)}: {' and '.join(named)} terms have a weight each"
+            _require(self, "[terms] max_constants", self.max_constants >= len(named), needed)
 
     def _check_three_body_settings(self) -> None:
         """Refuse settings of three-body terms where there are none."""
@@ -179,7 +180,7 @@ class TermSettings:
             key = self._key_with_cutoff(text)
             if (before := names.setdefault(str(key), text)) != text:
                 raise ValueError(f"cutoffs has both '{before}' and '{text}', which are one key")
-            is_pair = key.over == PAIRS
+            is_pair = key.is_pair
             common = self.cutoff_function if is_pair else self.cutoff_function_three_body
             if common is None:
                 raise ValueError(
@@ -197,7 +198,7 @@ class TermSettings:
             key = Key.read(text)
         except ValueError as error:
             raise ValueError(f"cutoffs: {str(error).partition(': write')[0]}; {expected}") from None
-        if key.over not in (PAIRS, TRIPLETS):
+        if not (key.is_pair or key.is_triplet):
             raise ValueError(f"cutoffs: '{text}' is no pair and no triplet; {expected}")
         return key
 

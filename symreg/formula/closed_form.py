@@ -17,7 +17,7 @@ from symreg.formula.sums import PairSum, SumFunction, TripletSum
 from symreg.formula.sums.base import rounded
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff, Length
-from symreg.terms.kinds import PAIRS, TRIPLETS, adjective_of, kind_of
+from symreg.terms.kinds import adjective_of, kind_of
 from symreg.terms.lengths import E0, R0, Lengths
 from symreg.terms.term import check_elements
 from symreg.typed import check_ranges, typed, values_of
@@ -73,7 +73,7 @@ class Formula:
         for term in self.expression.terms:
             self._check_term(term)
         for key in self.expression.keys():  # noqa: SIM118 - no mapping
-            if key.over != PAIRS:
+            if not key.is_pair:
                 self._check_others(key)
 
     def _check_lengths(self) -> None:
@@ -125,9 +125,9 @@ class Formula:
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @property
-    def kinds(self) -> set[str]:
-        """The ``over`` of the keys of all terms."""
-        return {key.over for key in self.expression.keys()}  # noqa: SIM118 - no mapping
+    def is_pairwise(self) -> bool:
+        """Whether all terms are of pairs."""
+        return all(key.is_pair for key in self.expression.keys())  # noqa: SIM118 - no mapping
 
     @property
     def every_sum(self) -> list[SumFunction]:
@@ -162,13 +162,11 @@ class Formula:
         """Distance in Å beyond which atoms do not feel each other: the larger cutoff radius."""
         return self.lengths.reach
 
-    def _species(self, over: str) -> list[Any]:
-        return sorted(key.species for key in self.expression.keys() if key.over == over)  # noqa: SIM118
-
     @property
     def species_pairs(self) -> list[tuple[str, str]]:
         """Pairs of species that have a term, each sorted."""
-        return self._species(PAIRS)
+        pairs: list[Any] = sorted(key.species for key in self.sums if key.is_pair)
+        return pairs
 
     @property
     def every_pair(self) -> list[tuple[str, str]]:
@@ -187,12 +185,13 @@ class Formula:
     @property
     def species_triplets(self) -> list[tuple[str, str, str]]:
         """Triplets of species that have a term: the centre, then both neighbours."""
-        return self._species(TRIPLETS)
+        triplets: list[Any] = sorted(key.species for key in self.sums if key.is_triplet)
+        return triplets
 
     @cached_property
     def sums(self) -> dict[Key, SumFunction]:
         """All sums that stand alone, pairs first, in order of their species."""
-        keys = sorted(self.expression.keys(), key=lambda key: (key.over != PAIRS, key))
+        keys = sorted(self.expression.keys(), key=lambda key: (not key.is_pair, key))
         return {
             key: kind_of(key.over).deliverer(
                 [(term.tree, weight) for term, weight in self.expression.of(key)],

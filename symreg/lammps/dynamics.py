@@ -11,7 +11,6 @@ from ase.units import fs, kB
 from symreg.formula import Formula, FormulaCalculator
 from symreg.lammps.records import Drift
 from symreg.lammps.specimens import crystal, typical_distance
-from symreg.terms.kinds import PAIRS
 
 EVERY = 10
 """Steps between two samples of the energy."""
@@ -36,7 +35,7 @@ def choose_dynamics(formula: Formula) -> Dynamics:
     # A close-packed crystal's fastest mode has omega^2 of about 8 u'' / m.
     stiffness = 8 * max(abs(float(function.curvature(np.array([d]))[0])) for function in functions)
     hottest = 1000.0
-    if formula.kinds != {PAIRS}:
+    if not formula.is_pairwise:
         stiffness, hottest = max(stiffness, _stiffness_of_crystal(formula, d)), 300.0
     depth = max(_depth(formula, *pair) for pair in formula.every_pair)
     mass = min(atomic_masses[atomic_numbers[symbol]] for symbol in formula.species)

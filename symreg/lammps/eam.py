@@ -25,7 +25,7 @@ from symreg.lammps.records import Splines
 from symreg.lammps.route import Route, Way, lines_of
 from symreg.lammps.specimens import typical_distance
 from symreg.structures.neighbours import find_pairs
-from symreg.terms.kinds import FUNCTION, PAIRS, kind_of
+from symreg.terms.kinds import kind_of
 from symreg.terms.wall import Clamp
 
 POINTS = (2000, 5000, 10_000, 20_000, 50_000)
@@ -206,7 +206,8 @@ def _functions(formula: Formula) -> dict[str, FunctionOfSums]:
     if not formula.functions:
         raise ValueError("style 'eam' is for many-body terms, and this formula has none")
     every = [one for many_body in formula.functions.values() for one in many_body.arguments]
-    if {kind_of(one.over).neighbours for one in every} != {1} or formula.kinds != {PAIRS, FUNCTION}:
+    pairs = bool(formula.sums) and all(key.is_pair for key in formula.sums)
+    if {kind_of(one.over).neighbours for one in every} != {1} or not pairs:
         raise ValueError(OTHERS)
     return formula.functions
 

@@ -21,7 +21,6 @@ from symreg.formula.sums.triplets import Product
 from symreg.lammps.records import Splines
 from symreg.lammps.route import Route, Way
 from symreg.lammps.table import clamped_spline, overlay, table_route
-from symreg.terms.kinds import PAIRS, TRIPLETS
 
 KNOTS = (2000, 5000, 10_000, 20_000)
 """Spline lengths to choose from."""
@@ -286,7 +285,7 @@ def _radial_errors(factor: Factor, spline: Spline) -> Floats:
 class TripletWay(Way):
     """A table for the pairs, and something of LAMMPS's for the triplets."""
 
-    computes = frozenset({PAIRS, TRIPLETS})
+    computes_triplets = True
 
     def require(self, formula: Formula) -> None:
         """See ``Way``."""

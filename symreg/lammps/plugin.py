@@ -14,7 +14,7 @@ from symreg.formula import Formula
 from symreg.lammps.cpp import code_of
 from symreg.lammps.route import Route, Way, lines_of
 from symreg.lammps.runtime import LammpsError, call
-from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.kinds import kind_of
 
 TEMPLATE = Path(__file__).with_name("pair_symreg.cpp.in")
 BUILD = """\
@@ -129,7 +129,7 @@ class PluginWay(Way):
 
     def is_automatic(self, formula: Formula) -> bool:
         """See ``Way``."""
-        return formula.kinds != {PAIRS}
+        return not formula.is_pairwise
 
     def make(self, formula: Formula, first_line: str) -> Route:  # noqa: ARG002
         """See ``Way``."""

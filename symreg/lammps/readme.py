@@ -15,7 +15,7 @@ from symreg.lammps.table import FORCE_ERROR, R_MIN
 from symreg.records import UNITS
 from symreg.terms import Key
 from symreg.terms.cutoff import Cutoff
-from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.kinds import kind_of
 from symreg.terms.wall import Clamp
 
 RUN = """\
@@ -63,7 +63,7 @@ def readme_text(
 def _formula_lines(formula: Formula) -> list[str]:
     words = " + ".join(["E = sum of e0", *(meaning.words for meaning in formula.meanings)])
     lines = [f"{words}; x = r / r0; energies in eV, r in Å.\n"]
-    for key in sorted(formula.expression.keys(), key=lambda key: (key.over != PAIRS, key)):
+    for key in sorted(formula.expression.keys(), key=lambda key: (not key.is_pair, key)):
         lines += _key_lines(formula, key)
     lines.append(f"\n- r0 = {formula.r0!r} Å")
     lines += [f"- that of {key}: {r0!r} Å" for key, r0 in formula.r0s.items()]
@@ -82,7 +82,7 @@ def _formula_lines(formula: Formula) -> list[str]:
 
 def _key_lines(formula: Formula, key: Key) -> list[str]:
     """The total φ of a pair and its named constants; of others each term with its weight."""
-    if key.over == PAIRS:
+    if key.is_pair:
         tree = formula.expression.total(key)
         named = [f"        {name} = {value!r}" for name, value in tree.named.items()]
         return [f"    φ({key}) = {tree}", *named]

@@ -12,7 +12,7 @@ from typing import ClassVar
 from symreg.files import one_line
 from symreg.formula import Formula
 from symreg.lammps.records import Splines, Tabulated
-from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
+from symreg.terms.kinds import adjective_of
 
 LONGEST = 10_000
 """Letters of a text from outside that are written."""
@@ -50,8 +50,8 @@ class Way(ABC):
 
     style: ClassVar[str]
     """Its name."""
-    computes: ClassVar[frozenset[str]] = frozenset({PAIRS})
-    """The ``over`` of the keys of terms that it computes."""
+    computes_triplets: ClassVar[bool] = False
+    """Whether it computes three-body terms beside those of pairs."""
     says: ClassVar[str] = ""
     """How it computes a formula, as a README goes on after "the same potential"."""
     automatic: ClassVar[bool] = True
@@ -71,16 +71,20 @@ class Way(ABC):
 
     def require(self, formula: Formula) -> None:
         """Raise ``ValueError`` if it cannot express a formula; here, if it lacks kinds of terms."""
-        left = sorted(formula.kinds - self.computes)
-        if FUNCTION in left:
+        if formula.functions:
             raise ValueError(
                 f"style '{self.style}' does not compute many-body terms, and this formula has "
                 "some: use style 'eam' or 'plugin'"
             )
+        left = [
+            key
+            for key in formula.sums
+            if not (key.is_pair or (self.computes_triplets and key.is_triplet))
+        ]
         if left:
-            names = " and ".join(adjective_of(over) for over in left)
-            what = "computes pairs only" if self.computes == {PAIRS} else "does not compute all"
-            others = "'meam' or 'plugin'" if left == [TRIPLETS] else "'plugin'"
+            names = " and ".join(sorted({adjective_of(key.over) for key in left}))
+            what = "computes pairs only" if not self.computes_triplets else "does not compute all"
+            others = "'meam' or 'plugin'" if all(key.is_triplet for key in left) else "'plugin'"
             raise ValueError(
                 f"style '{self.style}' {what}, and this formula has {names} terms: use style "
                 f"{others}"

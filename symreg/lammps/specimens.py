@@ -12,7 +12,7 @@ from ase.data import atomic_masses, atomic_numbers
 
 from symreg.arrays import Floats
 from symreg.formula import Formula, FormulaCalculator
-from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.kinds import kind_of
 
 DIMERS = 150
 """Distances per pair of species."""
@@ -50,7 +50,7 @@ def typical_distance(formula: Formula) -> float:
     """Distance in Å of dimers of pairs alone, or in crystals, if bound best; r0 if not bound."""
     near = [formula.three_body_function(*species).r_cut for species in formula.species_triplets]
     r_cut = max(near, default=formula.lengths.farthest(1) or 0.0)
-    if formula.kinds == {PAIRS}:
+    if formula.is_pairwise:
         r = np.linspace(_innermost(formula), r_cut, 2000)[1:-1]
         best = [formula.pair_function(*pair).energy(r).argmin() for pair in formula.species_pairs]
         least = _outermost(formula)

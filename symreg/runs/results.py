@@ -22,7 +22,6 @@ from symreg.runs.records import (
     floor_name,
 )
 from symreg.runs.trust import far_from_floor
-from symreg.terms.kinds import TRIPLETS
 from symreg.typed import read_typed
 from symreg.versions import versions
 
@@ -244,7 +243,7 @@ class Run:
         terms = member.record.terms.terms
         if any(term.of is not None for term in terms):
             return None
-        triplets = [term.tree for term in terms if term.key.over == TRIPLETS]
+        triplets = [term.tree for term in terms if term.key.is_triplet]
         name = ANY_TERMS
         if all(tree.factors for tree in triplets):
             name = floor_name(len(triplets))

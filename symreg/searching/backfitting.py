@@ -27,7 +27,6 @@ from symreg.searching.variation import VariationSettings
 from symreg.searching.variation.kin import draft
 from symreg.searching.variation.parts import radial_parts
 from symreg.searching.variation.rates import no_credit
-from symreg.terms.kinds import PAIRS
 
 CLOSE = (1.05, 1.5, 3.0)
 """Pair terms are sought around the simplest other terms within these factors of the best."""
@@ -55,7 +54,7 @@ class Backfitting:
         self.settings, self.limits = settings, variation
         self.whole = Island(fitter, settings, variation, gate=gate)
         self.alone: Island | None = None
-        others = {key.over for key in fitter.design.keys} - {PAIRS}
+        others = {key.over for key in fitter.design.keys if not key.is_pair}
         if others:
             limits = replace(
                 variation,
@@ -171,7 +170,8 @@ class Backfitting:
         count = 2 * self.settings.population_size
         try:
             around = self.whole.fitter.around(held.expression(self.whole.fitter.design.keys))
-            island = Island(around, self.settings, left, (PAIRS,), loans, guard=self.guard)
+            pairs = {key.over for key in around.design.keys if key.is_pair}
+            island = Island(around, self.settings, left, pairs, loans, guard=self.guard)
             population = island.begin(rng)
         except ValueError:
             # Too little complexity is left, or nothing that pair terms could do, or what is held

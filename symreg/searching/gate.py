@@ -25,7 +25,6 @@ from symreg.structures.neighbours import Pairs, find_pairs
 from symreg.terms import Expression
 from symreg.terms.curves import pole
 from symreg.terms.expression import NOTHING
-from symreg.terms.kinds import PAIRS
 from symreg.terms.lengths import Lengths
 
 CONDITIONS = (
@@ -86,7 +85,7 @@ class Gate:
         self.lengths, self.species = lengths, structures.species
         self.pairs_met = _met(structures.species, lengths)
         """Pairs of species that training shows within the cutoff."""
-        self.frozen_pairs = {key.species for key in frozen.keys() if key.over == PAIRS}  # noqa: SIM118
+        self.frozen_pairs = {key.species for key in frozen.keys() if key.is_pair}  # noqa: SIM118
         """Pairs of species whose terms stay as they are."""
         self._probes = [Atoms(symbol) for symbol in self.species]
         judged = [pair for pair in self.pairs_met if pair not in self.frozen_pairs]

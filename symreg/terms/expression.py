@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 from symreg.language.text import ONE, number_text
 from symreg.language.tree import Shape, Tree, combine
-from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, adjective_of
+from symreg.terms.kinds import FUNCTION, adjective_of, kinds
 from symreg.terms.sharing import Sharing, sharing
 from symreg.terms.term import Key, Term
 from symreg.typed import Range, typed
 
 LARGEST = 1e300
 """Largest size of weights in eV, and of named constants."""
-_OLD_KINDS = {adjective_of(over): over for over in (PAIRS, TRIPLETS, FUNCTION)}
+_OLD_KINDS = {adjective_of(over): over for over in (*(kind.over for kind in kinds()), FUNCTION)}
 """Names of kinds of terms in files of the first format."""
 
 
@@ -83,7 +83,7 @@ class Expression:
     def text(self, digits: int | None = 5, *, named: bool = False) -> str:
         """All terms as one line; species are named when there are several, or if ``named``."""
         parts = {
-            key: self.total(key).text(digits) if key.over == PAIRS else self.part_text(key, digits)
+            key: self.total(key).text(digits) if key.is_pair else self.part_text(key, digits)
             for key in self.keys()
         }
         if len(parts) == 1 and not named:

@@ -51,6 +51,11 @@ class Kind:
         """How functions of sums call it."""
         return self.function or self.over
 
+    @property
+    def is_pair(self) -> bool:
+        """Whether it is over the neighbours alone, and carries the wall where it stands alone."""
+        return self.over == PAIRS
+
     @cached_property
     def discoverer(self) -> type[Any]:
         """The class for discovery."""

@@ -9,7 +9,6 @@ from symreg.language import parse
 from symreg.language.operators import PRODUCTS
 from symreg.language.text import TRIPLET
 from symreg.language.tree import nodes
-from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS
 from symreg.terms.term import Key, Term
 
 
@@ -31,6 +30,12 @@ class Form:
     """Whether it has a length inside an exponent, so that x must be the distance in Å."""
     start: Mapping[str, float] = field(default_factory=dict, hash=False)
     """Starting values of its named constants, which several places share."""
+
+    def of(self, key: Key) -> tuple[str, ...]:
+        """Formulas of its terms of a key."""
+        if key.is_function:
+            return self.embedded
+        return self.terms if key.is_pair else self.triplets if key.is_triplet else ()
 
     @property
     def is_seed(self) -> bool:
@@ -185,11 +190,10 @@ def known_forms(
     keys: Collection[Key], cutoffs: Collection[str] = (), r0: float = 0.0
 ) -> tuple[Form, ...]:
     """Forms that terms of these keys, with these cutoff functions and ``r0`` in Å, can express."""
-    there = {key.over for key in keys}
     found = list(FORMS)
-    if TRIPLETS in there:
+    if any(key.is_triplet for key in keys):
         found += [f for f in THREE_BODY_FORMS if not f.cutoff or set(cutoffs) == {f.cutoff}]
-    if FUNCTION in there:
+    if any(key.is_function for key in keys):
         found += [f for f in MANY_BODY_FORMS if not f.in_angstrom or r0 == 1.0]
     return tuple(found)
 
@@ -200,10 +204,9 @@ def terms_of_form(form: Form, keys: Sequence[Key]) -> tuple[Term, ...]:
     Functions of sums are over the neighbours of all species that pairs have: those of another than
     the centre's have a weight of their own, as in alloys of Gupta's and of Finnis and Sinclair's.
     """
-    texts = {PAIRS: form.terms, TRIPLETS: form.triplets, FUNCTION: form.embedded}
     found = []
     for key in keys:
-        for text in texts.get(key.over, ()):
+        for text in form.of(key):
             whole = _over_all(text, key.centre, keys) if key.is_function else text
             found.append(Term.at(key, key.parse(whole, form.start)))
     return tuple(found)
@@ -245,7 +248,7 @@ def _apart(terms: Sequence[Term], chosen: Callable[[Term], Iterable[int]]) -> tu
 def _angular(term: Term) -> set[int]:
     """Which constants stand in the angular factor of a product."""
     root = term.tree.root
-    if term.key.over != TRIPLETS or root[0] not in PRODUCTS:
+    if not term.key.is_triplet or root[0] not in PRODUCTS:
         return set()
     return {node[1] for node in nodes(root[-1]) if node[0] == "const"}
 
@@ -256,7 +259,7 @@ def _over_all(text: str, centre: str, keys: Sequence[Key]) -> str:
     >>> _over_all("sqrt(sum(x^-6))", "Ni", [Key.of("Cu", "Ni"), Key.of("Ni", "Ni")])
     'sqrt((sum(x^-6) + 1.03*sum_Cu(x^-6)))'
     """
-    pairs = [set(key.species) for key in keys if key.over == PAIRS]
+    pairs = [set(key.species) for key in keys if key.is_pair]
     species = sorted(set().union(*pairs))
     others = [one for one in species if one != centre and {one, centre} in pairs]
     if not others:

@@ -69,6 +69,16 @@ class Key(NamedTuple):
         return self.over == FUNCTION
 
     @property
+    def is_pair(self) -> bool:
+        """Whether terms of this key are of the distance of two atoms: they carry the wall."""
+        return self.over == PAIRS
+
+    @property
+    def is_triplet(self) -> bool:
+        """Whether terms of this key are of two distances and the angle between them."""
+        return self.over == TRIPLETS
+
+    @property
     def is_unlike(self) -> bool:
         """Whether it is of neighbours of several kinds, which are then told apart."""
         return len(set(self.species[1:])) > 1

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from symreg.fit.design.design import Design, solve
-from symreg.terms.kinds import PAIRS
 
 
 def block_errors(design: Design) -> dict[str, float]:
@@ -17,7 +16,7 @@ def block_errors(design: Design) -> dict[str, float]:
     functions and of theirs alone. One solve each.
     """
     numbers = range(len(design.grids))
-    pairs = [k for k in numbers if design.grids[k].key.over == PAIRS]
+    pairs = [k for k in numbers if design.grids[k].key.is_pair]
     others = [k for k in numbers if k not in pairs]
     found = {}
     if len(pairs) > 1:

@@ -14,7 +14,6 @@ from symreg.arrays import Booleans, Floats, Integers
 from symreg.files import counted
 from symreg.structures import SPLITS, Structures, bootstrap_blocks
 from symreg.structures.periodic import expected_neighbours
-from symreg.terms.kinds import PAIRS
 from symreg.terms.term import Key
 
 BUFFERED_ROWS = 2048
@@ -88,7 +87,7 @@ class Outline:
         """Memory and time; of some structures alone, shape (S,), or without some elements."""
         kept = np.ones(len(self.structures), dtype=bool) if kept is None else kept
         left = {k: n for k, n in self.columns.items() if not set(k.species) & set(without)}
-        pairs, c = sum(key.over == PAIRS for key in left), self.others + sum(left.values())
+        pairs, c = sum(key.is_pair for key in left), self.others + sum(left.values())
         cells = self._rows(kept)
         forces = 3 * int(self.structures.n_atoms[kept].max(initial=0))
         held = float((np.minimum(cells, c) + np.minimum(cells, BUFFERED_ROWS)).sum())
@@ -168,7 +167,7 @@ class Outline:
     @property
     def _of_pairs(self) -> Outline:
         """Sizes without triplets; there are more bootstrap blocks then."""
-        columns = {key: n for key, n in self.columns.items() if key.over == PAIRS}
+        columns = {key: n for key, n in self.columns.items() if key.is_pair}
         return replace(self, columns=columns, blocks=bootstrap_blocks(self.structures))
 
     def _advice(self, most: float, minutes: float) -> str:

@@ -32,7 +32,6 @@ from symreg.fit.sums.pair_grid import PairGrid, directed
 from symreg.language import Tree
 from symreg.structures.neighbours import Pairs
 from symreg.terms.cutoff import Cutoff
-from symreg.terms.kinds import PAIRS
 from symreg.terms.wall import Wall
 
 TAIL_ALLOWED = 1e-6
@@ -78,7 +77,9 @@ class PairKind(SumKind):
         self, parts: Parts, species: Sequence[int], around: Around, alone: bool
     ) -> Iterator[Addends]:
         """All pairs in one go."""
-        pairs, forth = around.kept((self, PAIRS, *species), lambda: self._between(around, species))
+        pairs, forth = around.kept(
+            (self, "between", *species), lambda: self._between(around, species)
+        )
         if alone:
             fades = around.kept(
                 (self, "wall", *species), lambda: self._fades(self._inside(pairs.r))

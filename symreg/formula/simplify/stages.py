@@ -16,11 +16,11 @@ from symreg.language.operators import LARGEST_EXPONENT
 from symreg.language.text import Nested
 from symreg.language.tree import operands
 from symreg.terms import Expression, Key, Term
-from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.kinds import kind_of
 
 Refit = Callable[[Expression], Expression | None]  # fits all numbers anew; None if that fails
 Error = Callable[[Expression], float]  # training error of an expression as it stands
-Domain = Mapping[str, tuple[float, float]]
+Domain = Mapping[int, tuple[float, float]]
 """Smallest and largest x = r / r0 of each kind of sum that stands alone, by its name."""
 
 GROWTH = 1e-3  # part by which the error may grow for a simpler form
@@ -147,7 +147,7 @@ def equal(old: Expression, new: Expression, domain: Domain) -> bool:
 
 def _points(over: str, domain: Domain) -> tuple[Floats, ...]:
     """Arguments of a function of this kind all over its domain, one array for each variable."""
-    variables, reach = kind_of(over).variables, domain.get(over, domain[PAIRS])
+    variables, reach = kind_of(over).variables, domain[kind_of(over).neighbours]
     if len(variables) == 1:
         return (np.linspace(*reach, GRID),)
     ends = ((-1.0, 1.0) if name == "c" else reach for name in variables)
@@ -248,7 +248,7 @@ def _rewrite(
 ) -> Expression:
     """Take the shortest form of each total that SymPy finds and that proves equal."""
     for key in expression.keys():  # noqa: SIM118 - no mapping
-        if key.over != PAIRS:  # factors of three-body terms are short, and canonical already
+        if not key.is_pair:  # factors of three-body terms are short, and canonical already
             continue
         form = [(weight, term.tree) for term, weight in expression.of(key)]
         candidates = [_replaced(expression, key, other) for other in rewriter.forms(form) if other]
@@ -289,7 +289,7 @@ def _drop(expression: Expression, judge: _Judge, domain: Domain) -> Expression:
     for t in sorted(range(len(sizes)), key=sizes.__getitem__):
         key = expression.terms[t].key
         alone = len(expression.of(key)) == 1
-        if alone and (key.over == PAIRS or len(sizes) == 1):
+        if alone and (key.is_pair or len(sizes) == 1):
             continue
         kept = list(expression.weighted())
         del kept[t]

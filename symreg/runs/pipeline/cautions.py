@@ -11,7 +11,6 @@ from symreg.fit.design import Design
 from symreg.fit.design.build import is_within
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.terms import Key
-from symreg.terms.kinds import PAIRS
 
 
 def cautions(prepared: Prepared) -> list[str]:
@@ -44,7 +43,7 @@ def strangers_in(design: Design, described: Sequence[Collection[str]] = ()) -> l
 
     Those within sets of species that other terms have ``described`` are none.
     """
-    every = (Key(PAIRS, pair) for pair in combinations_with_replacement(design.species, 2))
+    every = (Key.of(*pair) for pair in combinations_with_replacement(design.species, 2))
     unknown = (key for key in every if not is_within(key.species, described))
     return [str(key) for key in unknown if key not in design.pair_keys]
 

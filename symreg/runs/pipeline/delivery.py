@@ -30,7 +30,6 @@ from symreg.runs.records import BOTH, TRAINING, FittedConstant, MemberRecord
 from symreg.runs.trust import Verdict, verdict
 from symreg.searching.individuals import Individual, terms_from
 from symreg.terms import Expression
-from symreg.terms.kinds import PAIRS, TRIPLETS
 
 PROMISING = 1.5
 """A simpler formula is fitted if weights alone bring its error within this factor."""
@@ -96,12 +95,12 @@ def _simplified(prepared: Prepared, expression: Expression, **how: Any) -> Expre
     return simplify(expression, refit=refit, error=error, domain=domain, slack=slack, **how)
 
 
-def rewriting_domain(design: Design) -> dict[str, tuple[float, float]]:
-    """Smallest and largest reduced distance of pairs and of triplets, over all their keys."""
-    low, far = float(design.r_lo.min()), {PAIRS: design.r_cut}
+def rewriting_domain(design: Design) -> dict[int, tuple[float, float]]:
+    """Smallest and largest reduced distance over all keys, by the neighbours that a sum is over."""
+    low, far = float(design.r_lo.min()), dict.fromkeys((1, 2), design.r_cut)
     if near := [grid.cutoff.r_cut for grid in design.triplet_grids]:
-        far[TRIPLETS] = max(near)
-    return {over: (low / design.r0, r_cut / design.r0) for over, r_cut in far.items()}
+        far[2] = max(near)
+    return {near: (low / design.r0, r_cut / design.r0) for near, r_cut in far.items()}
 
 
 def _promising(prepared: Prepared, bar: float, expression: Expression) -> Expression | None:

@@ -13,7 +13,6 @@ from symreg.runs.pipeline.preparation import Prepared, baselines
 from symreg.runs.records import FloorRecord
 from symreg.runs.trust import floor_doubts, rank_doubts, told
 from symreg.terms import Key
-from symreg.terms.kinds import PAIRS
 
 
 def label_line(prepared: Prepared) -> str:
@@ -59,8 +58,8 @@ def floor_lines(prepared: Prepared) -> list[str]:
 def _block_lines(prepared: Prepared) -> list[str]:
     """Part of each key in the floor in words, most first."""
     found = {Key.read(text): error for text, error in prepared.blocks.items()}
-    pairs = sorted((k for k in found if k.over == PAIRS), key=lambda k: -found[k])
-    others = sorted((k for k in found if k.over != PAIRS), key=lambda k: found[k])
+    pairs = sorted((k for k in found if k.is_pair), key=lambda k: -found[k])
+    others = sorted((k for k in found if not k.is_pair), key=lambda k: found[k])
     lines = []
     for keys, words in ((pairs, "without one pair"), (others, "of pairs with one key of triplets")):
         if keys:
@@ -104,7 +103,7 @@ def importance(prepared: Prepared) -> tuple[float, ...]:
     for text, error in prepared.blocks.items():
         key = Key.read(text)
         apart = error - design.pair_floor.error
-        gains[key] = max(apart if key.over == PAIRS else -apart, 0.0)
+        gains[key] = max(apart if key.is_pair else -apart, 0.0)
     found = []
     for key in design.keys:
         kind = [gains.get(other, 0.0) for other in design.keys if other.over == key.over]

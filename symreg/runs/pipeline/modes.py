@@ -24,7 +24,6 @@ from symreg.searching.island import EvolutionSettings
 from symreg.searching.islands import Islands, IslandSettings, State, backfitting_from
 from symreg.searching.tasks import Source, kept
 from symreg.searching.variation import VariationSettings
-from symreg.terms.kinds import TRIPLETS
 from symreg.workers.executors import Crew, Preload
 
 TERM_COMPLEXITY = 11
@@ -195,7 +194,7 @@ def in_words(forms: Forms) -> str:
         f"{total:,} forms: {pairs:,} of one or two pair terms up to complexity "
         f"{forms.pair_limit}, each term up to {largest}"
     )
-    if any(key.over == TRIPLETS for key in forms.keys):
+    if any(key.is_triplet for key in forms.keys):
         text += f"; {forms.with_triplets:,} of a pair and a separable three-body term up to "
         text += f"{forms.limit}"
         if forms.with_triplets < FEW:

@@ -14,7 +14,6 @@ from symreg.runs.pipeline.preparation import Prepared
 from symreg.searching.individuals import coded_terms_of, complexity, n_fitted
 from symreg.searching.variation.limits import n_sums
 from symreg.terms import Key
-from symreg.terms.kinds import PAIRS
 
 
 def check(settings: Settings) -> None:
@@ -54,7 +53,7 @@ def is_within(
     terms: TermSettings, coded_terms: Sequence[CodedTerm], keys: Sequence[Key] = ()
 ) -> bool:
     """Whether a formula keeps to the limits of a run file; ``keys`` are those of the design."""
-    pairs = max(sum(key.over == PAIRS for key in keys), 1)
+    pairs = max(sum(key.is_pair for key in keys), 1)
     few = terms.max_constants is None or n_fitted(coded_terms, keys) <= terms.max_constants
     sums = max((n_sums(coded.shape.root) for coded in coded_terms), default=0)
     short = complexity(coded_terms, keys) <= terms.complexity_for(pairs)

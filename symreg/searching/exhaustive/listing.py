@@ -15,7 +15,6 @@ from symreg.searching.exhaustive.functions import ANGULAR, RADIAL, Functions, Gr
 from symreg.searching.exhaustive.pieces import Pieces
 from symreg.searching.tasks import no_search_for_cycles
 from symreg.terms import Key
-from symreg.terms.kinds import PAIRS, TRIPLETS
 
 _PRODUCT = COSTS["product"]
 LEAST_TERM = WEIGHT_COST + 1
@@ -59,7 +58,7 @@ def list_forms(
     (32, 988)
     """
     term_limit = limit if term_limit is None else min(term_limit, limit)
-    if not any(key.over == PAIRS for key in keys):
+    if not any(key.is_pair for key in keys):
         raise ValueError("forms without pair terms are not enumerated: they keep nothing apart")
     if term_limit < LEAST_TERM:
         raise ValueError(f"the largest complexity is {term_limit}; a pair term has {LEAST_TERM}")
@@ -88,8 +87,8 @@ class Listing:
 
     def _make_groups(self, radial: Grammar, angular: Grammar) -> list[Group]:
         """Single terms, simplest first; fills the list of pieces."""
-        pair_keys = [k for k, key in enumerate(self.keys) if key.over == PAIRS]
-        triplet_keys = [k for k, key in enumerate(self.keys) if key.over == TRIPLETS]
+        pair_keys = [k for k, key in enumerate(self.keys) if key.is_pair]
+        triplet_keys = [k for k, key in enumerate(self.keys) if key.is_triplet]
         largest = self.limit - LEAST_TERM
         most = largest - WEIGHT_COST - _PRODUCT - 1
         deepest = max(self.term_limit - WEIGHT_COST, most if triplet_keys else 0)

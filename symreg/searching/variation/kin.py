@@ -17,7 +17,7 @@ from symreg.language.text import Nested
 from symreg.language.tree import mapped, operands
 from symreg.searching.randomness import random
 from symreg.terms import Key
-from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.kinds import kind_of
 from symreg.terms.term import sums_in
 
 EVERYWHERE, AROUND = 0.5, 0.2
@@ -71,7 +71,7 @@ def over_all_species(tree: Nested, near: Sequence[str]) -> Nested:
 
     The first of ``near`` is the centre's own, if it meets that.
     """
-    if tree[0] == "sum" and tree[1][0] == PAIRS and near:
+    if tree[0] == "sum" and kind_of(tree[1][0]).neighbours == 1 and near:
         heads = [(*tree[1][:2], other) for other in near]
         total = build("sum", heads[0], tree[2])  # this one sets the scale
         for head in heads[1:]:
@@ -105,7 +105,7 @@ class Kin:
         """Whether a kind has several keys."""
 
     def _partners(self, centre: str) -> list[str]:
-        pairs = [set(key.species) for key in self.keys if key.over == PAIRS]
+        pairs = [set(key.species) for key in self.keys if key.is_pair]
         others = {one for pair in pairs if centre in pair and len(pair) > 1 for one in pair}
         return [*([centre] if {centre} in pairs else []), *sorted(others - {centre})]
 
@@ -179,11 +179,11 @@ class Kin:
     def _around(self, key: int, others: Iterable[int]) -> list[int]:
         """Those of other keys that have the centre of one, or of a pair one of its species."""
         own = self.keys[key]
-        species = random.choice(own.species) if own.over == PAIRS else own.centre
+        species = random.choice(own.species) if own.is_pair else own.centre
         return [
             n
             for n in others
-            if species in (self.keys[n].species if own.over == PAIRS else self.keys[n].species[:1])
+            if species in (self.keys[n].species if own.is_pair else self.keys[n].species[:1])
         ]
 
     def lacking(self, coded_terms: Collection[CodedTerm], needed: Collection[int]) -> list[Draft]:

@@ -43,9 +43,9 @@ from symreg.searching.variation.parts import (
 )
 from symreg.searching.variation.rates import BETWEEN_KEYS, MUTATIONS, OPERATORS
 from symreg.searching.variation.trees import Trees
-from symreg.searching.variation.types import Atomic, Radial, Separable, Triplet
+from symreg.searching.variation.types import Separable, Triplet, root_of
 from symreg.terms import Key
-from symreg.terms.kinds import FUNCTION, PAIRS, TRIPLETS, kinds
+from symreg.terms.kinds import kinds
 from symreg.terms.sharing import may_share
 from symreg.terms.term import sums_in
 
@@ -56,8 +56,8 @@ ALL_SPECIES = 0.5
 HELD = 0.8
 """Fraction of offspring of several keys in which constants of old terms are held: fits of one key
 cost a fraction of those of all."""
-_ROOTS = {FUNCTION: Atomic, TRIPLETS: Triplet}
-"""Types of trees that are no products, by what they are over; elsewhere they are radial."""
+
+
 _CHANGE = {row.name: row.change for row in MUTATIONS_OF_TREES}
 _BETWEEN_KEYS = frozenset(name for name, _ in BETWEEN_KEYS)
 _SPLITTING = ("point", "subtree", "exponent", "shift", "limit", "extend", "factor")
@@ -88,15 +88,15 @@ class Variation:
         loans: Sequence[Nested] = (),
     ) -> None:
         self.settings, self.keys, self.loans = settings, tuple(keys), tuple(loans)
-        there = {key.over for key in keys} - {PAIRS}
-        summed = [PAIRS, *(k.over for k in kinds() if k.over in there)]
+        there = {key.over for key in keys}
+        summed = [kind.over for kind in kinds() if kind.is_pair or kind.over in there]
         unlike = any(key.is_unlike for key in keys)
         self.trees = Trees(x_range, summed, heads_of(keys), unlike)
         self._choice = [k for k, key in enumerate(keys) if overs is None or key.over in overs]
         self.kin = Kin(keys, self._choice, settings.shared)
         self._sharing = self.keys if may_share(self.keys) else ()
         self._overs = {self.keys[k].over for k in self._choice}
-        self._needed = frozenset(k for k in self._choice if self.keys[k].over == PAIRS)
+        self._needed = frozenset(k for k in self._choice if self.keys[k].is_pair)
         """Keys of which a whole individual has a term each."""
         self._number = {key: k for k, key in enumerate(self.keys)}
 
@@ -252,31 +252,31 @@ class Variation:
 
     def _pairs(self, coded_terms: Sequence[CodedTerm | Draft]) -> list[int]:
         """Where pair terms stand."""
-        return [k for k, coded in enumerate(coded_terms) if self.keys[coded.key].over == PAIRS]
+        return [k for k, coded in enumerate(coded_terms) if self.keys[coded.key].is_pair]
 
     def _typed(self, key: int, tree: Nested) -> CodedTerm | None:
         """A coded term of its kind; None for nothing, or a function of sums that is not allowed.
 
         A three-body function that is 1 is a product; a bare sum stands alone.
         """
-        over, species = self.keys[key]
-        if over == FUNCTION:
+        species = self.keys[key].species
+        if self.keys[key].is_function:
             tree = directed(tree, species[0])
             if tree[0] == "sum":
                 summed = Key(tree[1][0], (*species, *neighbours(tree[1], *species)))
                 alone = self._number.get(summed.ordered())
-                known = alone is not None and (alone in self._choice or tree[1][0] != PAIRS)
+                known = alone is not None and (alone in self._choice or not summed.is_pair)
                 return self._typed(alone, tree[2]) if known and alone is not None else None
             if not any(True for _ in sums_in(tree)):
                 return None
-        elif tree == ONE and over == TRIPLETS:
+        elif tree == ONE and self.keys[key].is_triplet:
             tree = ("product", ONE, ONE)
         elif not self.keys[key].is_unlike:
             tree = of_alike(tree)
         return CodedTerm(key, *shaped(tree))
 
     def _random_draft(self, key: int) -> Draft:
-        kind = _ROOTS.get(self.keys[key].over, Radial)
+        kind = root_of(self.keys[key])
         if kind is Triplet and not (self.settings.general and random.random() < 0.5):
             kind = Separable
         depth = random.choice((1, 2, 2, 3)) + (kind is Separable)
@@ -371,7 +371,7 @@ class Variation:
         """A term as DEAP has it."""
         if coded.shape.root[0] in PRODUCTS:
             return self.trees.coded(coded, Separable)
-        return self.trees.coded(coded, _ROOTS.get(self.keys[coded.key].over, Radial))
+        return self.trees.coded(coded, root_of(self.keys[coded.key]))
 
     def _crossover(
         self, one: Sequence[CodedTerm], two: Sequence[CodedTerm]

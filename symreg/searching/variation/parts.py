@@ -12,7 +12,7 @@ from symreg.searching.randomness import random
 from symreg.searching.variation.trees import Trees
 from symreg.searching.variation.types import Angular, Atomic, Radial
 from symreg.terms import Key
-from symreg.terms.kinds import PAIRS, kind_of
+from symreg.terms.kinds import kind_of
 from symreg.terms.term import sums_in
 
 
@@ -23,8 +23,8 @@ def heads_of(keys: Sequence[Key]) -> list[Nested]:
         return []
     found = set[tuple[str, ...]]()
     for key in keys:
-        if key.over == PAIRS and key.species[0] != key.species[1]:
-            found |= {(PAIRS, near) for near in key.species}
+        if key.is_pair and key.species[0] != key.species[1]:
+            found |= {(key.over, near) for near in key.species}
         elif not key.is_function and len(key.species) == 3 and set(key.species[1:]) != {key.centre}:
             found.add((key.over, *key.species[1:]))
     return [(over, kind_of(over).name, *species) for over, *species in sorted(found)]

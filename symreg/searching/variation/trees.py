@@ -33,7 +33,7 @@ from symreg.searching.variation.types import (
     primitive_set,
     random_constant,
 )
-from symreg.terms.kinds import PAIRS, kinds
+from symreg.terms.kinds import kind_of, kinds
 
 CHAINS = 0.4
 """Fraction of random subtrees that are compositions of functions of one variable."""
@@ -59,7 +59,7 @@ class Trees:
     def __init__(
         self,
         x_range: tuple[float, float],
-        overs: Sequence[str] = (PAIRS,),
+        overs: Sequence[str],
         heads: Sequence[Nested] = (),
         unlike: bool = False,
     ) -> None:
@@ -250,7 +250,8 @@ class Trees:
 
     def _size(self, nodes: Sequence[Any]) -> float:
         """About how large a neighbour sum is in a dense crystal; 1 for anything else."""
-        if nodes[0].name.split("_")[:2] != [SUMMED[:-1], PAIRS]:
+        operator = self._operators.get(nodes[0].name, ONE)
+        if operator[0] != "sum" or not kind_of(operator[1][0]).is_pair:
             return 1.0
         (value,) = tree_of(self.nested(nodes[1:]))(np.ones(1))
         return NEIGHBOURS * abs(float(value)) if math.isfinite(value) and value != 0 else 1.0

@@ -14,6 +14,7 @@ from symreg.language.operators import FUNCTIONS, OPERATORS, REAL
 from symreg.language.text import Nested
 from symreg.searching.randomness import random
 from symreg.terms.kinds import kind_of, kinds
+from symreg.terms.term import Key
 
 
 class _StableType(type):
@@ -56,6 +57,12 @@ DEGREES = (2, 3, 4, 5, 6)
 """Exponents of functions of the cosine."""
 POWERS = (-3, -2, -1, 2, 3)
 """Exponents of functions of sums."""
+
+
+def root_of(key: Key) -> type:
+    """Type of the trees of a key that are no products."""
+    return Atomic if key.is_function else Triplet if key.is_triplet else Radial
+
 
 SUFFIX: dict[Any, str] = {Radial: "", Angular: "_c", Triplet: "_t", Atomic: "_a"}
 """How the names of the primitives of each type end."""
