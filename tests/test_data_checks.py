@@ -593,6 +593,7 @@ def test_init_proposes_filters_and_uses_names(written):
     assert settings.max_force == 20.0
 
 
+@pytest.mark.slow
 def test_the_order_of_files_and_frames_changes_no_front(written, tmp_path):
     images = copper(24)
     fronts = []

@@ -185,6 +185,7 @@ def test_e0_of_an_element_without_a_file_is_fitted(folder):
     assert agrees(with_copper, record)
 
 
+@pytest.mark.slow
 def test_triplets_of_both_see_the_lengths_of_the_frozen_pair(folder):
     mixed = prepare(settings(folder, three_body="separable", r_cut_three_body=3.4))
     triplets = {str(key) for key in mixed.design.keys if len(key.species) == 3}

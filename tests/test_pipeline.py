@@ -196,6 +196,7 @@ def test_without_validation_data_constants_are_those_of_training(search_settings
     assert refits.failed == []
 
 
+@pytest.mark.slow
 def test_constants_of_training_are_delivered_where_others_break_the_gate(
     search_settings, tmp_path, monkeypatch
 ):

@@ -85,7 +85,10 @@ print(coded_terms)
 """
 
 
-@pytest.mark.parametrize("others", ["separable", "general", "pairs"])
+@pytest.mark.parametrize(
+    "others",
+    ["separable", *(pytest.param(o, marks=pytest.mark.slow) for o in ("general", "pairs"))],
+)
 def test_a_fresh_process_with_other_hashes_makes_the_same_children(others):
     found = [
         subprocess.run(

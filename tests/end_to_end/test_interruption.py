@@ -417,7 +417,7 @@ def test_a_finished_run_is_left_alone_where_it_cannot_go_on(argon_run, tmp_path)
         assert path.read_bytes() == before[path], path
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_minutes_are_kept_in_the_midst_of_an_epoch(search_settings, tmp_path, workers):
     settings = search_settings(tmp_path / "run", generations_per_epoch=10**4, workers=workers)
     limits = replace(settings.search, epochs=None, minutes=0.02)

@@ -22,6 +22,7 @@ from symreg.structures.neighbours import find_pairs
 from symreg.terms import expression_of
 from symreg.terms.cutoff import Cutoff
 
+BOTH_ORDERS = [("O", "Hf"), pytest.param(("Hf", "O"), marks=pytest.mark.slow)]
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
 
 FAR, NEAR = (Cutoff(kind="septic", r_cut=r, r_on=0.6 * r) for r in (5.0, 3.8))
@@ -81,7 +82,7 @@ STRONG_ANGLES = formula_of(
 
 @pytest.mark.lammps
 @needs_compiler
-@pytest.mark.parametrize("species", [("O", "Hf"), ("Hf", "O")], ids="-".join)
+@pytest.mark.parametrize("species", BOTH_ORDERS, ids="-".join)
 def test_plugin_computes_every_kind_of_term(species, tmp_path):
     parity = export(formula_of(*PRODUCTS, GENERAL, *BENT, species=species), tmp_path)
     assert (parity["status"], parity["style"]) == ("run", "plugin")
@@ -103,6 +104,7 @@ R0S = {"Hf-O": 1.8, "O;Hf-O": 2.2, "O;Hf-Hf": 2.1}
 
 @pytest.mark.lammps
 @needs_compiler
+@pytest.mark.slow
 def test_plugin_computes_keys_that_measure_distances_in_lengths_of_their_own(tmp_path):
     other = (0.3, "O;Hf-Hf: exp(-x1 - x2)*(c + 0.1*x1*x2)^2")
     formula = replace(formula_of(*PRODUCTS, GENERAL, other, *BENT), r0s=R0S)
@@ -112,7 +114,9 @@ def test_plugin_computes_keys_that_measure_distances_in_lengths_of_their_own(tmp
 
 
 @pytest.mark.lammps
-@pytest.mark.parametrize(("style", "most"), [("lepton", 1e-11), ("table", 5e-6)])
+@pytest.mark.parametrize(
+    ("style", "most"), [pytest.param("lepton", 1e-11, marks=pytest.mark.slow), ("table", 5e-6)]
+)
 def test_pairs_have_lengths_of_their_own_in_every_route(style, most, tmp_path):
     formula = replace(formula_of(), r0s={"Hf-O": 1.8})
     parity = export(formula, tmp_path, style=style)
@@ -120,6 +124,7 @@ def test_pairs_have_lengths_of_their_own_in_every_route(style, most, tmp_path):
 
 
 @pytest.mark.lammps
+@pytest.mark.slow
 def test_splines_compute_keys_that_measure_distances_in_lengths_of_their_own(tmp_path):
     formula = replace(formula_of(*PRODUCTS), r0s=R0S)
     parity = export(formula, tmp_path, style="meam")
@@ -127,7 +132,7 @@ def test_splines_compute_keys_that_measure_distances_in_lengths_of_their_own(tmp
 
 
 @pytest.mark.lammps
-@pytest.mark.parametrize("species", [("O", "Hf"), ("Hf", "O")], ids="-".join)
+@pytest.mark.parametrize("species", BOTH_ORDERS, ids="-".join)
 def test_splines_compute_products_of_unlike_neighbours(species, tmp_path):
     formula = formula_of(*PRODUCTS, species=species)
     parity = export(formula, tmp_path, style="meam")
@@ -165,11 +170,15 @@ def test_lammps_own_stillinger_weber_computes_angles_of_several_species(tmp_path
 
 
 @pytest.mark.lammps
-@pytest.mark.parametrize("species", [("O", "Hf"), ("Hf", "O")], ids="-".join)
+@pytest.mark.parametrize("species", BOTH_ORDERS, ids="-".join)
 @pytest.mark.parametrize(
     ("parts", "begins", "style"),
     # Densities come to rest where the domain of each pair begins: only one for all is no direction.
-    [(ALLOY, {}, "eam.alloy"), (ALLOY, BEGINS, "eam.fs"), (DIRECTED, BEGINS, "eam.fs")],
+    [
+        pytest.param(ALLOY, {}, "eam.alloy", marks=pytest.mark.slow),
+        pytest.param(ALLOY, BEGINS, "eam.fs", marks=pytest.mark.slow),
+        (DIRECTED, BEGINS, "eam.fs"),
+    ],
 )
 def test_tables_compute_functions_of_one_density(parts, begins, style, species, tmp_path):
     formula = formula_of(*parts, species=species, own={}, begins=begins)
@@ -213,6 +222,7 @@ def test_densities_reach_compressed_crystals_of_atoms_of_unlike_sizes():
 
 
 @pytest.mark.lammps
+@pytest.mark.slow
 def test_parity_notices_tables_that_end_before_atoms_of_unlike_sizes_are_dense(
     tmp_path, monkeypatch
 ):
@@ -259,10 +269,10 @@ def test_routes_refuse_what_they_cannot_hold(parts, style, message):
 @pytest.mark.parametrize(
     ("style", "pairs", "cutoff", "own", "parts"),
     [
-        ("auto", PAIRS[:2], FAR, OWN, ()),
+        pytest.param("auto", PAIRS[:2], FAR, OWN, (), marks=pytest.mark.slow),
         ("native", ((1.0, "Hf-Hf: x^-12 - x^-6"), (0.7, "Hf-O: x^-12 - 2*x^-6")),
          Cutoff(kind="none", r_cut=5.0), {"Hf-O": Cutoff(kind="none", r_cut=4.0)}, ()),
-        ("eam", PAIRS[:2], FAR, {}, DIRECTED),
+        pytest.param("eam", PAIRS[:2], FAR, {}, DIRECTED, marks=pytest.mark.slow),
         ("meam", PAIRS[:2], FAR, {}, ((0.4, "O;Hf-Hf: exp(-x1)*exp(-x2)*(c + 0.2)^2"),)),
         ("plugin", PAIRS[:2], FAR, {}, ((0.4, "O;Hf-Hf: exp(-x1 - x2*c)"),)),
     ],
@@ -369,7 +379,10 @@ THREE_BEGIN = {"Hf-O": 1.7, "Hf-Hf": 1.9, "O-Si": 1.55}
 
 
 @pytest.mark.lammps
-@pytest.mark.parametrize("style", OF_THREE)
+@pytest.mark.parametrize(
+    "style",
+    [s if s == "plugin" else pytest.param(s, marks=pytest.mark.slow) for s in OF_THREE],
+)
 def test_three_elements_in_no_order_of_the_alphabet(style, tmp_path):
     if style == "plugin" and shutil.which("c++") is None:
         pytest.skip("there is no C++ compiler")
