@@ -67,6 +67,15 @@ RUNS = (
         ),
         needs="lammps",
     ),
+    Tiny(
+        "species",
+        (
+            *("--elements", "1", "2", "--kinds", "and triplets", "--structures", "6"),
+            *("--population", "10", "--generations", "1"),
+        ),
+        "| elements | terms | keys |",
+        rows=2,
+    ),
     Tiny("argon_forms", ("--seeds", "1", "--epochs", "1"), "| complexity | constants |", rows=12),
     Tiny(
         "candidates",

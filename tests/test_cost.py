@@ -94,7 +94,8 @@ def test_triplets_of_four_elements_are_refused_with_other_terms_as_way_out():
     assert "r_cut" not in message
 
 
-def test_triplets_of_elements_that_hardly_occur_are_left_out_with_them():
+def test_triplets_of_elements_that_hardly_occur_are_left_out_with_them(monkeypatch):
+    monkeypatch.setattr("symreg.fit.design.build.LARGEST_AT_ONCE", 100)
     outline = outline_of(crystals(30, ELEMENTS[:2], rare=("W", "Zr")), NEAR)
     fewer = outline_of(crystals(30, ELEMENTS[:2]), NEAR)
     kept = outline.cost(without=("W", "Zr"))

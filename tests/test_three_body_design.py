@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from symreg.fit.design import Design, build_design, load_or_build_design
+from symreg.fit.design import Design, build_design, load_or_build_design, triangles
 from symreg.fit.design import build as building
 from symreg.fit.errors import errors, training_loss
 from symreg.fit.exact import ExactPath
@@ -218,6 +218,37 @@ def test_combinations_that_move_no_label_are_left_out(silicon_design):
     assert silicon_design.training.matrix.shape == (32 + grid.columns,) * 2
 
 
+def test_many_columns_are_condensed_key_by_key_before_they_are_joined(
+    silicon, silicon_design, monkeypatch
+):
+    monkeypatch.setattr(building, "LARGEST_AT_ONCE", 100)
+    design = design_of(silicon)
+    (grid,), (known,) = design.triplet_grids, silicon_design.triplet_grids
+    assert known.columns <= grid.columns < 0.3 * grid.size
+    assert {cell[3] for cell in design.cells} == {0}
+    assert len(silicon_design.block_triangles) > len(design.block_triangles) == 1
+    for expression in SMOOTH.values():
+        exact = training_loss(silicon, predicted(silicon, design, expression), LOSS, {})
+        assert projected(design, expression)[0] == pytest.approx(exact, rel=1e-5)
+        coordinates = Fitter(design).coordinates(expression)
+        found = rmse_table(design.rmse(design.training.e0(coordinates), coordinates))
+        known_errors = rmse_table(errors(silicon, predicted(silicon, design, expression)))
+        for split, by_quantity in known_errors.items():
+            for quantity, expected in by_quantity.items():
+                assert found[split][quantity] == pytest.approx(expected, rel=5e-4)
+
+
+@pytest.mark.usefixtures("coarse")
+def test_floors_of_columns_condensed_key_by_key_are_of_what_is_left(silicon, monkeypatch):
+    whole = design_of(silicon)
+    monkeypatch.setattr(building, "LARGEST_AT_ONCE", 50)
+    by_key = design_of(silicon)
+    left = replace(whole, floors=None).floor.error
+    assert whole.floor.error < by_key.floor.error
+    assert by_key.floor.error == pytest.approx(left, rel=0.1)
+    assert by_key.pair_floor.error == pytest.approx(whole.pair_floor.error, rel=1e-9)
+
+
 def test_points_and_polynomials_of_the_grid_belong_together():
     grid = TripletGrid(SI3, 2.0, Cutoff(kind="none", r_cut=4.0), n_radial=4, n_angular=3)
     first, second, cosine = grid.points
@@ -262,16 +293,16 @@ def reordered(structures, order):
 
 @pytest.mark.usefixtures("coarse")
 def test_memory_is_that_of_one_structure_and_a_few_triangles(silicon, monkeypatch):
-    monkeypatch.setattr(building, "BUFFERED_ROWS", 100)
+    monkeypatch.setattr(triangles, "BUFFERED_ROWS", 100)
     monkeypatch.setattr(building, "bootstrap_blocks", lambda s, **_: np.zeros(len(s), int))
     most = []
-    add = building._Triangle.add
+    add = triangles.Triangle.add
 
     def watched(self, rows):
         add(self, rows)
         most.append(len(self.matrix) + sum(map(len, self.waiting)))
 
-    monkeypatch.setattr(building._Triangle, "add", watched)
+    monkeypatch.setattr(triangles.Triangle, "add", watched)
     peaks = []
     for copies in (4, 16):
         many = reordered(silicon, list(range(9)) * copies)

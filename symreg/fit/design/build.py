@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from symreg.arrays import Floats, Integers
-from symreg.fit.design.cost import BUFFERED_ROWS, Outline, Pace, Tell, check_neighbours
+from symreg.fit.design.condensing import FELT, LARGEST_AT_ONCE, condensed, condensed_by_key
+from symreg.fit.design.cost import Outline, Pace, Tell, check_neighbours
 from symreg.fit.design.design import Cell, Design
-from symreg.fit.design.triangles import decomposed
+from symreg.fit.design.triangles import Triangle, decomposed
 from symreg.fit.loss import LossSettings
 from symreg.fit.sums.base import Around, NodeGrid
 from symreg.fit.sums.triplet_grid import NO_TRIPLETS
@@ -37,43 +38,27 @@ MARGIN = 0.95
 NO_LABELS = "no training structure has a label that the loss counts; see [loss]"
 
 
-class _Triangle:
-    """Rows that arrive in portions, reduced to a triangular matrix of the same column norms."""
-
-    def __init__(self, columns: int) -> None:
-        self.matrix = np.zeros((0, columns))
-        self.waiting: list[Floats] = []
-        self.count = 0
-
-    def add(self, rows: Floats) -> None:
-        self.waiting.append(rows)
-        self.count += len(rows)
-        if sum(map(len, self.waiting)) > BUFFERED_ROWS:
-            self.reduce()
-
-    def reduce(self) -> Floats:
-        if self.waiting:
-            self.matrix = decomposed(np.vstack([self.matrix, *self.waiting]))
-            self.waiting = []
-        return self.matrix
-
-
 class Accumulator:
-    """Collects the rows of all structures, cell by cell."""
+    """Collects the rows of all structures, cell by cell.
 
-    def __init__(self, design: Design) -> None:
-        self.design = design
-        self.triangles: dict[Cell, _Triangle] = {}
+    With ``turned`` the grids of the design are condensed already, and rows turned as they come.
+    """
+
+    def __init__(self, design: Design, turned: bool = False) -> None:
+        self.design, self.turned = design, turned
+        self.triangles: dict[Cell, Triangle] = {}
         self.reach = max(grid.cutoff.r_cut for grid in design.grids)
 
     def add(self, structures: Structures, s: int, bootstrap_block: int) -> None:
         """Add every label of one structure."""
-        split = SPLITS[structures.split[s]]
-        if split != "train" and self._is_outside(structures, s):
-            return  # polynomials mean nothing there; the exact path tells the error
-        kind = structures.kind[structures.atoms_of(s)]
+        if not self.takes(structures, s):
+            return
+        split, kind = SPLITS[structures.split[s]], structures.kind[structures.atoms_of(s)]
         energy, forces, virial = self.rows(structures, s)
         n = kind.size
+        if self.turned:
+            energy = self.coordinates(energy[None, :])[0]
+            forces, virial = self.coordinates(forces.reshape(3 * n, -1)), self.coordinates(virial)
         where = structures.group[s], split, bootstrap_block
         free_atoms = np.bincount(kind, minlength=len(self.design.species))
         target = structures.energy[s] - free_atoms @ self.design.given_e0
@@ -85,11 +70,16 @@ class Accumulator:
             volume = abs(np.linalg.det(structures.cell[s]))
             self._keep(("stress", *where), self._without_e0(virial / volume, structures.stress[s]))
 
-    def _is_outside(self, structures: Structures, s: int) -> bool:
-        """Whether two atoms of a structure are closer than where the grid of their pair begins."""
+    def takes(self, structures: Structures, s: int) -> bool:
+        """Whether a structure is for training, or no closer than where the grids begin.
+
+        Polynomials mean nothing below; the exact path tells the errors of the others.
+        """
+        if SPLITS[structures.split[s]] == "train":
+            return True
         one = closest_distances(structures.taken(np.array([s])), self.reach)
         begins = {grid.key.species: grid.r_lo for grid in self.design.pair_grids}
-        return any(d < begins.get(pair, 0.0) for pair, d in one.items())
+        return all(d >= begins.get(pair, 0.0) for pair, d in one.items())
 
     def rows(self, structures: Structures, s: int) -> tuple[Floats, Floats, Floats]:
         """Contributions of columns to energy, forces (n, 3) and virial (6) of one structure."""
@@ -105,6 +95,12 @@ class Accumulator:
         energy, forces, virial = (np.concatenate(p, axis=-1) for p in zip(*parts, strict=True))
         return energy, forces, virial
 
+    def coordinates(self, matrix: Floats) -> Floats:
+        """Columns of coordinates from those of ``rows``, shape (R, C)."""
+        nodes, ends = self.node_values(matrix), np.cumsum([grid.size for grid in self.design.grids])
+        of_each = zip(self.design.grids, np.split(nodes, ends[:-1], axis=1), strict=True)
+        return np.hstack([own @ grid.turn if grid.is_condensed else own for grid, own in of_each])
+
     def node_values(self, matrix: Floats, first: int = 0) -> Floats:
         """Columns of node values from those of ``rows``, which begin at ``first``; in place."""
         for grid in self.design.grids:
@@ -119,7 +115,7 @@ class Accumulator:
     def _keep(self, cell: Cell, rows: Floats) -> None:
         rows = rows[np.isfinite(rows[:, -1])]
         if len(rows):
-            self.triangles.setdefault(cell, _Triangle(self.design.columns)).add(rows)
+            self.triangles.setdefault(cell, Triangle(self.design.columns)).add(rows)
 
     def finish(self, tell: Tell) -> Design:
         """Turn columns of coefficients into columns of node values, and of what the data feel."""
@@ -129,42 +125,12 @@ class Accumulator:
             # Taken away as it is turned: with triplets all of them twice would be much.
             collected = self.triangles.pop(cell)
             matrix, counts[cell] = collected.reduce(), collected.count
-            matrix = self.node_values(matrix, self.design.n_e0)
+            if not self.turned:
+                matrix = self.node_values(matrix, self.design.n_e0)
             cells[cell] = decomposed(matrix)
             pace.step()
-        return condensed(replace(self.design, cells=cells, counts=counts), tell)
-
-
-def condensed(design: Design, tell: Tell = lambda _: None) -> Design:
-    """The design with those combinations of node values that the data feel."""
-    if not any(grid.is_condensed for grid in design.grids):
-        return design
-    n = design.n_e0
-    grids, turns = zip(*(_felt(design, k) for k in range(len(design.grids))), strict=True)
-
-    def turned(matrix: Floats) -> Floats:
-        parts = [matrix[:, n:-1][:, design.place(k)] @ turn for k, turn in enumerate(turns)]
-        return decomposed(np.hstack([matrix[:, :n], *parts, matrix[:, -1:]]))
-
-    cells, pace = {}, Pace(tell, "condensed matrices", len(design.cells))
-    for cell, matrix in design.cells.items():
-        cells[cell] = turned(matrix)
-        pace.step()
-    floors = design.pair_floor, design.floor  # those of all combinations
-    return replace(design, grids=grids, cells=cells, floors=floors)
-
-
-def _felt(design: Design, k: int) -> tuple[NodeGrid, Floats]:
-    """The grid number k with what the data feel of it, and the map to that."""
-    grid, n = design.grids[k], design.n_e0
-    if not grid.is_condensed:
-        return grid, np.eye(grid.size)
-    rows = _Triangle(grid.size)
-    for cell, matrix in design.cells.items():
-        if sigma := design.loss.sigma(cell[0]):
-            values = matrix[:, n:-1][:, design.place(k)]
-            rows.add(values / (sigma * np.sqrt(design.counts[cell])))
-    return grid.felt(rows.reduce())
+        design = replace(self.design, cells=cells, counts=counts)
+        return design if self.turned else condensed(design, tell)
 
 
 def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[str, str], float]:
@@ -244,10 +210,14 @@ def build_design(
     )
     # Every block has a matrix of its own until all is projected; with triplets these are large.
     blocks = bootstrap_blocks(structures, most=20 if design.triplet_grids else 100)
-    columns = {grid.key: grid.columns for grid in design.grids}
-    outline = Outline(structures, blocks, columns, design.n_e0 + 1)
-    tell(outline.check(max_memory, patience))
-    accumulator, pace = Accumulator(design), Pace(tell, "projected structures", len(structures))
+    if many := design.columns > LARGEST_AT_ONCE:
+        blocks = np.zeros_like(blocks)  # no fits to bootstrap samples of so many columns
+        _outline(design, structures, blocks, FELT).check(max_memory, patience)
+        accumulator = Accumulator(design)
+        taken = [s for s in range(len(structures)) if accumulator.takes(structures, s)]
+        design = condensed_by_key(design, structures, taken, accumulator.rows, tell)
+    tell(_outline(design, structures, blocks).check(max_memory, patience))
+    accumulator, pace = Accumulator(design, many), Pace(tell, "projected structures", len(blocks))
     for s, block in enumerate(blocks):
         accumulator.add(structures, s, int(block))
         pace.step()
@@ -255,6 +225,17 @@ def build_design(
     if not finished.quantities:
         raise ValueError(NO_LABELS)
     return finished
+
+
+def _outline(
+    design: Design, structures: Structures, blocks: Integers, felt: float = 1.0
+) -> Outline:
+    """Sizes of the design, with a part that the data feel of the node values of triplets."""
+    columns = {
+        grid.key: round(grid.columns * (felt if grid.is_condensed else 1.0))
+        for grid in design.grids
+    }
+    return Outline(structures, blocks, columns, design.n_e0 + 1)
 
 
 def _functions(species: Sequence[str], grids: Sequence[NodeGrid]) -> tuple[Key, ...]:

@@ -8,10 +8,33 @@ from collections.abc import Sequence
 import numpy as np
 
 from symreg.arrays import Floats
-from symreg.fit.design.cost import Pace, Tell
+from symreg.fit.design.cost import BUFFERED_ROWS, Pace, Tell
 
 _OPERATIONS = 2 * 10**10
 """Operations of a portion of a decomposition, some second or two on one core."""
+
+
+class Triangle:
+    """Rows that arrive in portions, reduced to a triangular matrix of the same column norms."""
+
+    def __init__(self, columns: int) -> None:
+        self.matrix = np.zeros((0, columns))
+        self.waiting: list[Floats] = []
+        self.count = 0
+
+    def add(self, rows: Floats) -> None:
+        """Add rows, shape (R, columns)."""
+        self.waiting.append(rows)
+        self.count += len(rows)
+        if sum(map(len, self.waiting)) > BUFFERED_ROWS:
+            self.reduce()
+
+    def reduce(self) -> Floats:
+        """The triangular matrix of all rows so far."""
+        if self.waiting:
+            self.matrix = decomposed(np.vstack([self.matrix, *self.waiting]))
+            self.waiting = []
+        return self.matrix
 
 
 def triangle(matrices: Sequence[Floats], columns: int, tell: Tell = lambda _: None) -> Floats:

@@ -146,20 +146,13 @@ def _portions(
         counts, first = selection.wanted[first : first + n], first + n
         labels[0].append((structures.energy[[s]] - free[structures.kind[atoms]].sum()) / n)
         labels[1].append(np.where(counts[:, None], structures.forces[atoms], np.nan).ravel())
-        predicted[0].append(_coordinates(design, accumulator, energy[None, :] / n))
-        predicted[1].append(_coordinates(design, accumulator, on_atoms.reshape(3 * n, -1)))
+        predicted[0].append(accumulator.coordinates(energy[None, :] / n))
+        predicted[1].append(accumulator.coordinates(on_atoms.reshape(3 * n, -1)))
         if k < selection.stressed:
             volumes[k] = structures.volume[s] if structures.pbc[s].all() else np.nan
             labels[2].append(np.where(np.isnan(volumes[k]), np.nan, structures.stress[s]))
-            predicted[2].append(_coordinates(design, accumulator, virial / volumes[k]))
+            predicted[2].append(accumulator.coordinates(virial / volumes[k]))
     return [np.concatenate(parts) for parts in labels], predicted, volumes
-
-
-def _coordinates(design: Design, accumulator: Accumulator, rows: Floats) -> Floats:
-    """Columns of coordinates from columns of ``Accumulator.rows``, shape (R, C)."""
-    nodes, ends = accumulator.node_values(rows), np.cumsum([grid.size for grid in design.grids])
-    of_each = zip(design.grids, np.split(nodes, ends[:-1], axis=1), strict=True)
-    return np.hstack([own @ grid.turn if grid.is_condensed else own for grid, own in of_each])
 
 
 def _scales(sigma: float, labels: Floats, weights: Floats) -> Floats:
