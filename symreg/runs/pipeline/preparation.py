@@ -23,7 +23,7 @@ from symreg.fit.design.cost import Tell
 from symreg.fit.errors import label_sizes
 from symreg.fit.exact import ExactPath, Prediction
 from symreg.fit.intervals import bootstrap
-from symreg.fit.projected.fitter import AS_IT_IS, POLISH, FitSettings, Fitter
+from symreg.fit.projected.fitter import AS_IT_IS, JOINT, POLISH, FitSettings, Fitter
 from symreg.fit.rows import Labelled
 from symreg.fit.rows.rows import check_memory
 from symreg.records import ProductFloor, SplitErrors
@@ -316,7 +316,8 @@ def fits_of(prepared: Prepared, form: Form) -> Iterator[tuple[str, Expression, f
     freer = list(untied(expression.terms))
     yield f"{form.name}, constants of all keys" if freer else form.name, expression, loss
     for words, terms in freer:
-        found = prepared.fitter.refit(terms, AS_IT_IS)
+        direct = any(term.of is not None for term in terms)
+        found = prepared.fitter.refit(terms, _JOINTLY if direct else AS_IT_IS)
         if not (np.isfinite(loss) and np.isfinite(found[1])):
             found = best_fit(prepared, terms)
         yield f"{form.name}, {words}", *found
@@ -326,10 +327,21 @@ STARTS = (1.0, 0.8, 1.25, 0.6, 1.6)
 """Factors by which the starting values of a known form are scaled, in turn."""
 
 
+_JOINTLY = replace(JOINT, most_cancellation=np.inf, finite_alone=False)
+"""Fits of known forms of several elements that have functions of sums."""
+
+
 def best_fit(prepared: Prepared, terms: Sequence[Term]) -> tuple[Expression, float]:
-    """The best of several fits of one form, and its loss; inf when none is valid."""
+    """The best of several fits of one form, and its loss; inf when none is valid.
+
+    Functions of sums of several elements are fitted to the structures for screening first, and to
+    all from where the best of these fits ended.
+    """
+    direct = prepared.design.may_share and any(term.of is not None for term in terms)
+    settings = replace(_JOINTLY, on_all=False) if direct else AS_IT_IS
     fits = []
     for factor in STARTS:
         scaled = [term.with_constants([factor * c for c in term.constants]) for term in terms]
-        fits.append(prepared.fitter.refit(scaled, AS_IT_IS))
-    return min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)
+        fits.append(prepared.fitter.refit(scaled, settings))
+    best = min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)
+    return prepared.fitter.refit(best[0].terms, _JOINTLY) if direct else best
