@@ -7,7 +7,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,9 +17,12 @@ from symreg.config.proposals import term_proposals
 from symreg.config.settings import Settings, SettingsError, toml_value
 from symreg.files import one_line
 from symreg.structures.settings import LISTS
+from symreg.structures.targets import TargetSettings
 
 TABLES: dict[str, type[Any]] = {
-    name: table for name, table in get_type_hints(Settings).items() if name != "base"
+    name: table
+    for name, table in get_type_hints(Settings).items()
+    if name not in ("base", "targets")
 }
 """Settings of each table of a run file, by its name."""
 
@@ -71,9 +74,10 @@ def from_dict(
     changed = {
         name: dict(table) if isinstance(table, Mapping) else table for name, table in record.items()
     }
+    targets = _entries(changed.pop("targets", []))
     for name, text in (overrides or {}).items():
         _override(changed, name, text)
-    tables = {name: dict(_table(name, table)) for name, table in changed.items()}
+    tables: dict[str, Any] = {name: dict(_table(name, table)) for name, table in changed.items()}
     data = tables.setdefault("data", {})
     for name in LISTS:
         if isinstance(data.get(name), str):
@@ -85,7 +89,7 @@ def from_dict(
         raise SettingsError('[data] train is missing; name a file, as in train = ["my.extxyz"]')
     try:
         # Strict JSON, not Python objects: a list may fill a tuple, but "5" is no number.
-        text = json.dumps(tables, default=str)
+        text = json.dumps({**tables, "targets": targets}, default=str)
         settings = TypeAdapter(Settings).validate_json(text, strict=True)
     except ValidationError as error:
         raise SettingsError(_messages(error)) from None
@@ -108,6 +112,23 @@ def _table(name: str, table: object) -> Mapping[str, Any]:
         if key not in _keys(name):
             raise SettingsError(f"[{name}] has no setting '{key}'; {_hint(name, key)}")
     return table
+
+
+def _entries(targets: object) -> list[Mapping[str, Any]]:
+    """Refuse entries of ``[[targets]]`` that are none, and keys that are unknown or missing."""
+    if not isinstance(targets, list) or not all(isinstance(one, Mapping) for one in targets):
+        raise SettingsError("'targets' is a list of tables; write [[targets]] above each")
+    known = {entry.name: entry.default is MISSING for entry in fields(TargetSettings)}
+    for n, one in enumerate(targets):
+        name = one.get("name", f"number {n + 1}")
+        for key in one:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+                raise SettingsError(f"[[targets]] {name}: there is no setting '{key}'; {hint}")
+        if lacking := [key for key, needed in known.items() if needed and key not in one]:
+            raise SettingsError(f"[[targets]] {name}: {lacking[0]} is missing")
+    return targets
 
 
 def _hint(table: str, key: str) -> str:
@@ -173,7 +194,10 @@ def _messages(error: ValidationError) -> str:
             table, key = "terms.cutoffs", rest[0]
         kind = _KINDS.get(entry["type"], entry["msg"].removeprefix("Input should be "))
         shown = one_line(toml_value(entry["input"]), 60)
-        needed.setdefault(f"[{table}] {key} is {shown}", []).append(kind)
+        where = f"[{table}] {key}"
+        if table == "targets":
+            where = f"[[targets]] number {int(key) + 1}: {rest[0]}"
+        needed.setdefault(f"{where} is {shown}", []).append(kind)
     return "\n".join(
         f"{what}; it must be {' or '.join(dict.fromkeys(kinds))}" if kinds else what
         for what, kinds in needed.items()
@@ -183,10 +207,16 @@ def _messages(error: ValidationError) -> str:
 def to_dict(settings: Settings) -> dict[str, Any]:
     """Plain data, every default filled in; ``from_dict`` reads it back."""
     tables = {name: vars(getattr(settings, name)) for name in TABLES}
-    return {
+    found: dict[str, Any] = {
         name: {key: value for key, value in table.items() if value is not None}
         for name, table in tables.items()
     }
+    if settings.targets:
+        found["targets"] = [
+            {key: value for key, value in vars(one).items() if value not in (None, "", ())}
+            for one in settings.targets
+        ]
+    return found
 
 
 def dumps(settings: Settings, folder: str | Path | None = None) -> str:
@@ -205,8 +235,16 @@ def dumps(settings: Settings, folder: str | Path | None = None) -> str:
         frozen = [os.path.relpath(settings.base / name, folder) for name in settings.terms.frozen]
         record["terms"]["frozen"] = frozen
         record["output"]["folder"] = "."
+        for one in record.get("targets", []):
+            one["structures"] = [
+                os.path.relpath(settings.base / described, folder)
+                if isinstance(described, str) and not os.path.isabs(described)
+                else described
+                for described in one["structures"]
+            ]
     lines: list[str] = []
-    for name, table in record.items():
+    targets = record.pop("targets", [])
+    for name, table in [*record.items(), *(("[targets]", one) for one in targets)]:
         lines += [f"[{name}]", *(f"{k} = {toml_value(value)}" for k, value in table.items()), ""]
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from symreg.fit.loss import LossSettings
 from symreg.structures.settings import DataSettings
+from symreg.structures.targets import TargetSettings
 from symreg.terms.cutoff import LARGEST, Cutoff, Length
 from symreg.terms.kinds import FUNCTION, adjective_of, kinds
 from symreg.terms.lengths import E0, R0, Lengths
@@ -314,6 +315,8 @@ class Settings:
     loss: LossSettings = field(default_factory=LossSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
+    targets: tuple[TargetSettings, ...] = ()
+    """Physics beside the labels, the entries of ``[[targets]]``."""
     base: Path = Path()
     """Folder that paths are relative to: where the run file stands."""
 

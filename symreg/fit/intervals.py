@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from symreg.arrays import Floats
-from symreg.fit.design import Design, Problem, triangle
+from symreg.fit.design import Design
 from symreg.fit.design.cost import GB
 from symreg.fit.projected.fitter import JOINT, POLISH, Fitter
 from symreg.fit.solve.linear import covariance
@@ -58,8 +58,8 @@ def bootstrap(
     drawn = rng.integers(len(blocks), size=(samples, len(blocks)))[
         : most_samples(design, max_memory)
     ]
-    samples_of = (triangle([blocks[k] for k in row], design.columns) for row in drawn)
-    return [Fitter(design, Problem.of(sample, design.n_e0)) for sample in samples_of]
+    samples_of = ([blocks[k] for k in row] for row in drawn)
+    return [Fitter(design, design.problem_of(sample)) for sample in samples_of]
 
 
 def most_samples(design: Design, max_memory: float = MOST_MEMORY) -> int:

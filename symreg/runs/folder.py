@@ -224,12 +224,16 @@ def front_table(members: Sequence[MemberRecord]) -> tuple[list[str], list[dict[s
     """Columns and rows of ``front.csv``."""
     splits = [s for s in SPLITS if s != "test" or any("test" in m.errors for m in members)]
     measured = [(q, m, s) for m in ("rmse", "mae", "label_rms") for s in splits for q in UNITS]
+    aims = list(dict.fromkeys(name for member in members for name in member.targets or ()))
+    known = ["targets_rms", *(f"target_{name}" for name in aims)] if aims else []
     rows = []
     for member in members:
         row: dict[str, object] = {name: getattr(member, name) for name in COLUMNS}
         row |= {"_".join(words): _measured(member, *words) for words in measured}
+        predicted = member.targets or {}
+        row |= dict(zip(known, (member.targets_rms, *map(predicted.get, aims)), strict=False))
         rows.append({**row, "unfit": member.unfit, "expression": member.expression})
-    return [*COLUMNS, *map("_".join, measured), "unfit", "expression"], rows
+    return [*COLUMNS, *map("_".join, measured), *known, "unfit", "expression"], rows
 
 
 def _locked(stream: IO[str]) -> bool:

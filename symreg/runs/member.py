@@ -62,6 +62,16 @@ class Member:
         return self.record.errors
 
     @property
+    def targets(self) -> Mapping[str, float]:
+        """Predictions of targets by name, in the units of the run file; none without targets."""
+        return self.record.targets or {}
+
+    @property
+    def targets_rms(self) -> float | None:
+        """Root mean square of what the predictions of targets are off, in sigmas."""
+        return self.record.targets_rms
+
+    @property
     def unfit(self) -> str | None:
         """Why it is not fit for use; None if its errors speak not against it."""
         return self.record.unfit

@@ -71,6 +71,10 @@ class MemberRecord(Record):
     """Of ``constants``, shape (W + K, W + K); NaN where the data do not determine them."""
     covariance: Floats | None = field(default=None, repr=False)
     """Of ``constants``, in their units, shape (W + K, W + K); it stands in ``potential.json``."""
+    targets: Mapping[str, float] | None = None
+    """Predictions of targets by name, in the units of the run file; None without targets."""
+    targets_rms: float | None = None
+    """Root mean square of what they are off, in sigmas."""
     simplified: str | None = None
     """The formula that SymPy found to be simpler, if it did; its potential is the one written."""
     unfit: str | None = None

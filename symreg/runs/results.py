@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from symreg import files
+from symreg.records import UNITS
 from symreg.runs.folder import FORMAT, front_table
 from symreg.runs.member import Member
 from symreg.runs.records import (
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from symreg.config import Settings
+    from symreg.fit.loss import LossSettings
 
 MATTERS = 0.01
 """Relative difference of two errors below which neither formula is better."""
+ABOUT = 1.05
+"""Losses within this factor of the lowest are about as low."""
 KNEE = 1.5
 """A knee lies at least by this factor in error below the straight line through the ends."""
 
@@ -207,6 +211,18 @@ def recommended(front: Sequence[Member]) -> Member | None:
     return _knee(fit) if chosen.unfit and fit else chosen
 
 
+def held_out(member: Member, loss: LossSettings) -> float:
+    """Loss of validation, in training where nothing is set aside, and of targets."""
+    errors = member.errors.get("validation") or member.errors.get("train")
+    sizes = [
+        error.rmse / loss.sigma(quantity)
+        for quantity in UNITS
+        if errors and (error := errors.of(quantity)) and loss.sigma(quantity)
+    ]
+    data = 0.5 * sum(size**2 for size in sizes)
+    return data + 0.5 * len(member.targets) * (member.targets_rms or 0.0) ** 2
+
+
 def _knee(front: Sequence[Member]) -> Member:
     first, last = front[0], front[-1]
     if min(m.error for m in front) <= 0 or first.complexity == last.complexity:
@@ -274,24 +290,32 @@ class Run:
 
         return config.load(self.folder / "run.toml")
 
-    def best(self, complexity: int | None = None) -> Member:
+    def best(self, complexity: int | None = None, *, targets: bool = True) -> Member:
         """Return the recommended member, the knee of the front, or the best up to a complexity.
 
-        Its ``unfit`` says why, if no member is fit for use.
+        In a run with targets it is that with the lowest loss of validation and of the targets
+        together, the simplest within a twentieth of it; ``targets=False`` leaves them out of
+        account. Its ``unfit`` says why, if no member is fit for use.
         A ValueError if the front is empty, or has no member that simple.
         """
         chosen = recommended(self.front)
         if chosen is None:
             raise ValueError(f"{self.folder} has no front yet; `symreg resume {self.folder}`")
-        if complexity is None:
+        aims = targets and any(member.targets for member in self.front)
+        if complexity is None and not aims:
             return chosen
-        simple = [member for member in self.front if member.complexity <= complexity]
+        most = math.inf if complexity is None else complexity
+        simple = [member for member in self.front if member.complexity <= most]
         if not simple:
             raise ValueError(
                 f"no member has complexity {complexity} or less; "
                 f"the simplest has {self.front[0].complexity}"
             )
-        return min(simple, key=lambda member: member.error)
+        if not aims:
+            return min(simple, key=lambda member: member.error)
+        fit = [member for member in simple if not member.unfit] or simple
+        losses = [held_out(member, self.settings.loss) for member in fit]
+        return next(m for m, own in zip(fit, losses, strict=True) if own <= ABOUT * min(losses))
 
     def member(self, number: int) -> Member:
         """Return the member whose folder is ``potentials/<number>``; a ValueError if none is."""

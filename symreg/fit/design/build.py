@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from symreg.arrays import Floats, Integers
-from symreg.fit.design.condensing import FELT, LARGEST_AT_ONCE, condensed, condensed_by_key
+from symreg.arrays import Integers
+from symreg.fit.design.accumulator import Accumulator
+from symreg.fit.design.condensing import FELT, LARGEST_AT_ONCE, condensed_by_key
 from symreg.fit.design.cost import Outline, Pace, Tell, check_neighbours
-from symreg.fit.design.design import Cell, Design
-from symreg.fit.design.triangles import Triangle, decomposed
+from symreg.fit.design.design import Design
 from symreg.fit.loss import LossSettings
 from symreg.fit.sums.base import Around, NodeGrid
 from symreg.fit.sums.triplet_grid import NO_TRIPLETS
@@ -29,6 +29,7 @@ from symreg.structures.neighbours import (
     closest_distances,
     structure_pairs,
 )
+from symreg.structures.targets import Targets
 from symreg.terms import Key
 from symreg.terms.kinds import kinds
 from symreg.terms.lengths import Lengths
@@ -38,107 +39,21 @@ MARGIN = 0.95
 NO_LABELS = "no training structure has a label that the loss counts; see [loss]"
 
 
-class Accumulator:
-    """Collects the rows of all structures, cell by cell.
+def _lowest_distances(
+    structures: Structures, lengths: Lengths, targets: Targets | None
+) -> dict[tuple[str, str], float]:
+    """Where the grid of each pair of species begins in Å; only those in reach.
 
-    With ``turned`` the grids of the design are condensed already, and rows turned as they come.
+    By training and by cells of targets.
     """
-
-    def __init__(self, design: Design, turned: bool = False) -> None:
-        self.design, self.turned = design, turned
-        self.triangles: dict[Cell, Triangle] = {}
-        self.reach = max(grid.cutoff.r_cut for grid in design.grids)
-
-    def add(self, structures: Structures, s: int, bootstrap_block: int) -> None:
-        """Add every label of one structure."""
-        if not self.takes(structures, s):
-            return
-        split, kind = SPLITS[structures.split[s]], structures.kind[structures.atoms_of(s)]
-        energy, forces, virial = self.rows(structures, s)
-        n = kind.size
-        if self.turned:
-            energy = self.coordinates(energy[None, :])[0]
-            forces, virial = self.coordinates(forces.reshape(3 * n, -1)), self.coordinates(virial)
-        where = structures.group[s], split, bootstrap_block
-        free_atoms = np.bincount(kind, minlength=len(self.design.species))
-        target = structures.energy[s] - free_atoms @ self.design.given_e0
-        row = np.concatenate([free_atoms[self.design.fitted_e0], energy, [target]]) / n
-        self._keep(("energy", *where), row[None, :])
-        labels = structures.forces[structures.atoms_of(s)].ravel()
-        self._keep(("forces", *where), self._without_e0(forces.reshape(3 * n, -1), labels))
-        if structures.pbc[s].all():
-            volume = abs(np.linalg.det(structures.cell[s]))
-            self._keep(("stress", *where), self._without_e0(virial / volume, structures.stress[s]))
-
-    def takes(self, structures: Structures, s: int) -> bool:
-        """Whether a structure is for training, or no closer than where the grids begin.
-
-        Polynomials mean nothing below; the exact path tells the errors of the others.
-        """
-        if SPLITS[structures.split[s]] == "train":
-            return True
-        one = closest_distances(structures.taken(np.array([s])), self.reach)
-        begins = {grid.key.species: grid.r_lo for grid in self.design.pair_grids}
-        return all(d >= begins.get(pair, 0.0) for pair, d in one.items())
-
-    def rows(self, structures: Structures, s: int) -> tuple[Floats, Floats, Floats]:
-        """Contributions of columns to energy, forces (n, 3) and virial (6) of one structure."""
-        pairs = structure_pairs(structures, s, self.reach)
-        around = Around(pairs, structures.kind[structures.atoms_of(s)])
-        parts = []
-        for grid in self.design.grids:
-            species = [self.design.species.index(name) for name in grid.key.species]
-            try:
-                parts.append(grid.contributions(around, species))
-            except ValueError as error:
-                raise ValueError(f"{structures.source[s]} has {error}") from None
-        energy, forces, virial = (np.concatenate(p, axis=-1) for p in zip(*parts, strict=True))
-        return energy, forces, virial
-
-    def coordinates(self, matrix: Floats) -> Floats:
-        """Columns of coordinates from those of ``rows``, shape (R, C)."""
-        nodes, ends = self.node_values(matrix), np.cumsum([grid.size for grid in self.design.grids])
-        of_each = zip(self.design.grids, np.split(nodes, ends[:-1], axis=1), strict=True)
-        return np.hstack([own @ grid.turn if grid.is_condensed else own for grid, own in of_each])
-
-    def node_values(self, matrix: Floats, first: int = 0) -> Floats:
-        """Columns of node values from those of ``rows``, which begin at ``first``; in place."""
-        for grid in self.design.grids:
-            place = slice(first, first + grid.size)
-            matrix[:, place] = grid.to_node_values(matrix[:, place])
-            first += grid.size
-        return matrix
-
-    def _without_e0(self, rows: Floats, labels: Floats) -> Floats:
-        return np.hstack([np.zeros((len(rows), self.design.n_e0)), rows, labels[:, None]])
-
-    def _keep(self, cell: Cell, rows: Floats) -> None:
-        rows = rows[np.isfinite(rows[:, -1])]
-        if len(rows):
-            self.triangles.setdefault(cell, Triangle(self.design.columns)).add(rows)
-
-    def finish(self, tell: Tell) -> Design:
-        """Turn columns of coefficients into columns of node values, and of what the data feel."""
-        cells, counts = {}, {}
-        pace = Pace(tell, "reduced matrices", len(self.triangles))
-        for cell in sorted(self.triangles):
-            # Taken away as it is turned: with triplets all of them twice would be much.
-            collected = self.triangles.pop(cell)
-            matrix, counts[cell] = collected.reduce(), collected.count
-            if not self.turned:
-                matrix = self.node_values(matrix, self.design.n_e0)
-            cells[cell] = decomposed(matrix)
-            pace.step()
-        design = replace(self.design, cells=cells, counts=counts)
-        return design if self.turned else condensed(design, tell)
-
-
-def _lowest_distances(structures: Structures, lengths: Lengths) -> dict[tuple[str, str], float]:
-    """Where the grid of each pair of species begins in Å, by training; only those in reach."""
     train = structures.subset(structures.split == SPLITS.index("train"))
     if not len(train):
         raise ValueError(NO_LABELS)
-    closest = closest_distances(train, max(lengths.reach, NEIGHBOUR_REACH))
+    both = [train] if targets is None else [train, targets.structures]
+    closest: dict[tuple[str, str], float] = {}
+    for part in both:
+        for pair, r in closest_distances(part, max(lengths.reach, NEIGHBOUR_REACH)).items():
+            closest[pair] = min(r, closest.get(pair, r))
     every = combinations_with_replacement(structures.species, 2)
     r_cut = {pair: lengths.at(pair).cutoff.r_cut for pair in every}
     present = [pair for pair, radius in r_cut.items() if closest.get(pair, np.inf) < radius]
@@ -177,6 +92,7 @@ def build_design(
     tell: Tell = lambda _: None,
     patience: float = math.inf,
     described: Sequence[Collection[str]] = (),
+    targets: Targets | None = None,
 ) -> Design:
     """Project structures of training, and those of other splits that lie inside its distances.
 
@@ -185,7 +101,8 @@ def build_design(
     With ``many_body`` formulas may hold many-body terms; the design itself is of the others. Each
     pair of species has ``n_nodes``, by default what r^-12 needs. What it takes is told before it is
     computed, and how far it is every ten seconds. There are no keys within sets of species that are
-    ``described`` by other terms; where their pairs begin ``lengths`` tell.
+    ``described`` by other terms; where their pairs begin ``lengths`` tell. Rows of ``targets``
+    stand beside the labels.
 
     Raises
     ------
@@ -196,7 +113,7 @@ def build_design(
         If it would take more than ``patience`` in minutes.
     """
     check_neighbours(structures, lengths.reach, max_memory)
-    grids = _grids(structures, lengths, n_nodes, described)
+    grids = _grids(structures, lengths, n_nodes, described, targets)
     design = Design(
         species=structures.species,
         grids=grids,
@@ -215,13 +132,14 @@ def build_design(
         _outline(design, structures, blocks, FELT).check(max_memory, patience)
         accumulator = Accumulator(design)
         taken = [s for s in range(len(structures)) if accumulator.takes(structures, s)]
-        design = condensed_by_key(design, structures, taken, accumulator.rows, tell)
+        aims = None if targets is None else accumulator.aims(targets)
+        design = condensed_by_key(design, structures, taken, accumulator.rows, tell, aims)
     tell(_outline(design, structures, blocks).check(max_memory, patience))
     accumulator, pace = Accumulator(design, many), Pace(tell, "projected structures", len(blocks))
     for s, block in enumerate(blocks):
         accumulator.add(structures, s, int(block))
         pace.step()
-    finished = accumulator.finish(tell)
+    finished = accumulator.finish(tell, targets)
     if not finished.quantities:
         raise ValueError(NO_LABELS)
     return finished
@@ -249,13 +167,14 @@ def _grids(
     lengths: Lengths,
     n_nodes: int | None,
     described: Sequence[Collection[str]] = (),
+    targets: Targets | None = None,
 ) -> tuple[NodeGrid, ...]:
     """A grid for each key of a sum that stands alone and is projected, pairs first.
 
     Keys are those of pairs and of triplets that training shows within their cutoffs. Triplets need
     the pairs of their centre and its neighbours, which keep these apart.
     """
-    shown = _lowest_distances(structures, lengths)
+    shown = _lowest_distances(structures, lengths, targets)
     lowest = {pair: low for pair, low in shown.items() if not is_within(pair, described)}
     if not lowest:
         raise ValueError(
@@ -346,6 +265,7 @@ def load_or_build_design(
     group_weights: Mapping[str, float] | None = None,
     many_body: bool = False,
     described: Sequence[Collection[str]] = (),
+    targets: Targets | None = None,
     **watched: Any,
 ) -> Design:
     """``build_design``, kept in a file: built anew if that is damaged or of other settings.
@@ -355,6 +275,7 @@ def load_or_build_design(
     others = many_body, [sorted(one) for one in described]
     settings = [lengths.to_dict(), asdict(loss), fixed_e0, dict(group_weights or {}), *others]
     text = data_hash(structures) + json.dumps(settings, sort_keys=True)
+    text += "" if targets is None else targets.digest
     key = hashlib.sha256(text.encode()).hexdigest()
     with suppress(Exception):  # in a damaged archive zipfile and numpy raise whatever they meet
         return Design.load(path, key)
@@ -366,6 +287,7 @@ def load_or_build_design(
         group_weights,
         many_body,
         described=described,
+        targets=targets,
         **watched,
     )
     design.join(watched.get("tell", lambda _: None))  # the floors are saved too

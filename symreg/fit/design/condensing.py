@@ -30,14 +30,15 @@ def condensed(design: Design, tell: Tell = lambda _: None) -> Design:
 
     def turned(matrix: Floats) -> Floats:
         parts = [matrix[:, n:-1][:, design.place(k)] @ turn for k, turn in enumerate(turns)]
-        return decomposed(np.hstack([matrix[:, :n], *parts, matrix[:, -1:]]))
+        return np.hstack([matrix[:, :n], *parts, matrix[:, -1:]])
 
     cells, pace = {}, Pace(tell, "condensed matrices", len(design.cells))
     for cell, matrix in design.cells.items():
-        cells[cell] = turned(matrix)
+        cells[cell] = decomposed(turned(matrix))
         pace.step()
     floors = design.pair_floor, design.floor  # those of all combinations
-    return replace(design, grids=grids, cells=cells, floors=floors)
+    aims = None if design.aims is None else turned(design.aims)
+    return replace(design, grids=grids, cells=cells, floors=floors, aims=aims)
 
 
 def _felt(design: Design, k: int) -> tuple[NodeGrid, Floats]:
@@ -50,6 +51,8 @@ def _felt(design: Design, k: int) -> tuple[NodeGrid, Floats]:
         if sigma := design.loss.sigma(cell[0]):
             values = matrix[:, n:-1][:, design.place(k)]
             rows.add(values / (sigma * np.sqrt(design.counts[cell])))
+    if design.aims is not None:
+        rows.add(design.aims[:, n:-1][:, design.place(k)])
     return grid.felt(rows.reduce())
 
 
@@ -59,12 +62,14 @@ def condensed_by_key(
     chosen: Sequence[int],
     rows: Callable[[Structures, int], Iterable[Floats]],
     tell: Tell,
+    aims: Floats | None = None,
 ) -> Design:
     """A design without labels whose grids hold what the data feel of each key alone.
 
     The ``chosen`` structures are gone through, with a triangular matrix of K columns for each key
     instead of one for all keys together, which would take the square of their number. ``rows``
-    gives columns of all grids for energy (C,), forces (n, 3, C) and virial (6, C) of a structure.
+    gives columns of all grids for energy (C,), forces (n, 3, C) and virial (6, C) of a structure;
+    ``aims`` are such columns of targets in sigmas, shape (T, C).
     Floors are then of these combinations, which smooth functions are within: a little higher.
     """
     ends = np.cumsum([grid.size for grid in design.grids])
@@ -85,6 +90,9 @@ def condensed_by_key(
         for k, triangle in found.items():
             triangle.add(both[:, ends[k] - design.grids[k].size : ends[k]].copy())
         pace.step()
+    if aims is not None:
+        for k, triangle in found.items():
+            triangle.add(aims[:, ends[k] - design.grids[k].size : ends[k]])
     grids = list(design.grids)
     for k, triangle in found.items():
         grids[k], _ = grids[k].felt(grids[k].to_node_values(triangle.reduce()))

@@ -64,6 +64,8 @@ class Design:
     """Keys of functions of sums that formulas may hold; they are not projected."""
     floors: tuple[Floor, ...] | None = None
     """The floor of pair terms and of all terms, where they were found before."""
+    aims: Floats | None = None
+    """Rows of targets in sigmas, columns as of the cells, shape (T, n_e0 + C + 1); None: none."""
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -207,7 +209,18 @@ class Design:
         return self._training()
 
     def _training(self, tell: Tell = lambda _: None) -> Problem:
-        return Problem.of(triangle(self.block_triangles, self.columns, tell), self.n_e0)
+        return self.problem_of(self.block_triangles, tell)
+
+    def problem_of(self, blocks: Sequence[Floats], tell: Tell = lambda _: None) -> Problem:
+        """The problem of some weighted blocks and of the targets."""
+        aims = [] if self.aims is None else [self.aims]
+        return Problem.of(triangle([*blocks, *aims], self.columns, tell), self.n_e0)
+
+    def data_loss(self, e0: Floats, coordinates: Floats) -> float:
+        """Loss of the training labels alone, of e0 in eV (n_e0,) and coordinates (C,)."""
+        vector = np.concatenate([e0, coordinates, [-1.0]])
+        gaps = [block @ vector for block in self.block_triangles]
+        return 0.5 * sum(float(gap @ gap) for gap in gaps)
 
     def join(self, tell: Tell) -> None:
         """Find ``block_triangles`` and ``training`` now, and tell how far that is."""
@@ -273,6 +286,8 @@ class Design:
             "floors": [self.pair_floor.to_dict(), self.floor.to_dict()],
         }
         arrays = {f"cell{n}": matrix for n, matrix in enumerate(self.cells.values())}
+        if self.aims is not None:
+            arrays["aims"] = self.aims
         for n, grid in enumerate(self.grids):
             record, own = grid.to_arrays()
             header["grids"].append({"over": grid.key.over, **record})
@@ -306,6 +321,7 @@ class Design:
                 counts=dict(zip(cells, header["counts"], strict=True)),
                 functions=tuple(map(Key.read, header["functions"])),
                 floors=tuple(map(Floor.from_dict, header["floors"])),
+                aims=file["aims"] if "aims" in file.files else None,
             )
 
 

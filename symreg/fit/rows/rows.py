@@ -15,11 +15,13 @@ import numpy as np
 from symreg.arrays import Booleans, Floats, Integers
 from symreg.files import counted
 from symreg.fit.design import Design
-from symreg.fit.design.build import Accumulator
+from symreg.fit.design.accumulator import Accumulator
 from symreg.fit.design.cost import GB
 from symreg.fit.sums.base import Selection, SumRows
 from symreg.structures import QUANTITIES, SPLITS, Structures
+from symreg.structures.data import join_structures
 from symreg.structures.neighbours import structure_pairs
+from symreg.structures.targets import Targets
 from symreg.terms.kinds import kind_of
 from symreg.terms.lengths import Lengths
 
@@ -48,6 +50,8 @@ class Rows:
     """Volumes in Å³ of the structures that have stresses here, the first S', shape (S',)."""
     lengths: Lengths
     """Cutoff functions and the unit of distance."""
+    functional: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    """Targets in sigmas from energies per atom of the last cells; the last rows are theirs."""
     _sums: dict[tuple[str, tuple[str, ...]], SumRows] = field(default_factory=dict)
 
     def sums(self, over: str, species: tuple[str, ...]) -> SumRows:
@@ -75,7 +79,11 @@ class Rows:
             rows.add_forces(state, by_sum, forces, virial)
         virial /= self.volume[:, None, None]
         parts = [energy, forces.reshape(-1, variants).T, virial.reshape(-1, variants).T]
-        return np.concatenate(parts, axis=1)[:, self.kept] * self.scale
+        found = np.concatenate(parts, axis=1)[:, self.kept] * self.scale
+        if not self.functional.size:
+            return found
+        aims = energy[:, energy.shape[1] - self.functional.shape[1] :] @ self.functional.T
+        return np.concatenate([found, aims], axis=1)
 
 
 def build_rows(
@@ -85,15 +93,22 @@ def build_rows(
     chosen: Sequence[int],
     with_stresses: int,
     every: int = 1,
+    targets: Targets | None = None,
 ) -> Rows:
     """Rows of training structures by their indices, with the weights and coordinates of a design.
 
     Of the first so many ``with_stresses`` all labels count, of the others the energies, and the
-    forces on one atom of ``every`` so many.
+    forces on one atom of ``every`` so many. Rows of ``targets`` come last.
     """
+    if targets is not None:
+        count = len(targets.structures)
+        chosen = [*chosen, *range(len(structures), len(structures) + count)]
+        structures = join_structures([structures, targets.structures])
     sizes = structures.n_atoms[list(chosen)]
     full = np.repeat(np.arange(len(chosen)) < with_stresses, sizes)
     wanted = full | (np.arange(sizes.sum()) % every == 0)
+    if targets is not None:
+        wanted[sizes[: len(chosen) - count].sum() :] = False
     selection = Selection(structures, chosen, wanted, with_stresses, design.n_nodes)
     target, predicted, volume = _portions(design, selection)
     weights = np.array([design.group_weights.get(structures.group[s], 1.0) for s in chosen])
@@ -107,15 +122,27 @@ def build_rows(
     scale = np.concatenate(scales)
     kept = np.flatnonzero(scale > 0)
     matrix = np.concatenate([part for parts in predicted for part in parts])
+    free = _free(selection, design)
+    rows = [array[kept] * scale[kept, None] for array in (matrix, free)]
+    labels, functional = np.concatenate(target)[kept] * scale[kept], np.empty((0, 0))
+    if targets is not None:
+        own = slice(len(chosen) - count, len(chosen))
+        functional = targets.functional * sizes[own] / targets.sigma[:, None]
+        rows = [
+            np.vstack([part, functional @ array[own]])
+            for part, array in zip(rows, (matrix, free), strict=True)
+        ]
+        labels = np.concatenate([labels, targets.rest(design.given_e0)])
     return Rows(
-        matrix=matrix[kept] * scale[kept, None],
-        free=_free(selection, design)[kept] * scale[kept, None],
-        target=np.concatenate(target)[kept] * scale[kept],
+        matrix=rows[0],
+        free=rows[1],
+        target=labels,
         kept=kept,
         scale=scale[kept],
         chosen=selection,
         volume=volume,
         lengths=design.within(lengths),
+        functional=functional,
     )
 
 
@@ -178,10 +205,12 @@ def screening_order(structures: Structures, design: Design) -> list[int]:
     return [s for _, s in sorted(places)]
 
 
-def all_rows(structures: Structures, design: Design, lengths: Lengths) -> Rows:
-    """Rows of all training structures that count."""
+def all_rows(
+    structures: Structures, design: Design, lengths: Lengths, targets: Targets | None = None
+) -> Rows:
+    """Rows of all training structures that count, and of the targets."""
     order = screening_order(structures, design)
-    return build_rows(structures, design, lengths, sorted(order), len(order))
+    return build_rows(structures, design, lengths, sorted(order), len(order), targets=targets)
 
 
 def check_memory(
@@ -229,7 +258,9 @@ def peak_size(
     return max(4 * row, prepared, bent, held)
 
 
-def screening_rows(structures: Structures, design: Design, lengths: Lengths) -> Rows | None:
+def screening_rows(
+    structures: Structures, design: Design, lengths: Lengths, targets: Targets | None = None
+) -> Rows | None:
     """Rows of a few structures that stand for all; None where there are hardly more of them."""
     order = screening_order(structures, design)
     atoms = np.cumsum(structures.n_atoms[order])
@@ -243,4 +274,5 @@ def screening_rows(structures: Structures, design: Design, lengths: Lengths) -> 
     with_stresses = min(room, len(counts)) if stresses else 0
     left = MOST_PAIRS - sum(counts[:with_stresses])
     every = max(1, math.ceil(sum(counts[with_stresses:]) / max(left, MOST_PAIRS / 4)))
-    return build_rows(structures, design, lengths, order[:chosen], with_stresses, every)
+    few = order[:chosen]
+    return build_rows(structures, design, lengths, few, with_stresses, every, targets)

@@ -215,11 +215,14 @@ def quick_record(prepared: Prepared, candidate: Contender, number: int) -> Membe
 def _description(prepared: Prepared, candidate: Contender, number: int) -> MemberRecord:
     """The record of a member without its errors."""
     expression, many = candidate.expression, len(prepared.design.keys) > 1
+    met = prepared.meets(expression)
     return MemberRecord(
+        targets=met and met.values,
+        targets_rms=met and met.rms,
         number=number,
         complexity=expression.complexity,
         n_constants=expression.n_constants,
-        error=candidate.error,
+        error=candidate.error if met is None else prepared.data_error(expression),
         expression=expression.text(8, named=len(prepared.structures.species) > 1 or many),
         terms=expression,
         r0=prepared.lengths.r0,
@@ -245,7 +248,7 @@ def member_record(
         record,
         errors=found_errors,
         **verdict(found_errors, design.loss)._asdict(),
-        exact_difference=abs(design.error(exact) - error),
+        exact_difference=abs(design.error(exact) - record.error),
         constants=tuple(map(FittedConstant, named, named.values(), *spreads)),
         correlation=found.correlation,
         covariance=found.covariance,

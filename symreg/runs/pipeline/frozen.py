@@ -17,6 +17,7 @@ from symreg.fit.rows.labelled import LABELS
 from symreg.formula import Formula
 from symreg.potential import Potential
 from symreg.structures import Structures
+from symreg.structures.targets import Targets
 from symreg.terms import Expression, Key
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.expression import NOTHING
@@ -98,6 +99,14 @@ class Frozen:
                 )
         labels = {name: getattr(structures, name) - getattr(given, name) for name in LABELS}
         return replace(structures, **labels)
+
+    def left(self, targets: Targets | None, lengths: Lengths) -> Targets | None:
+        """What is left of targets for the terms that evolve."""
+        if targets is None or not self.formulas:
+            return targets
+        nothing = dict.fromkeys(targets.structures.species, 0.0)
+        given = ExactPath(targets.structures, lengths).predict(self.expression, nothing)
+        return targets.less(given.energy)
 
 
 NONE = Frozen({})

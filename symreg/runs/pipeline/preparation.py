@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -20,7 +21,7 @@ from symreg.fit.design import (
     product_floors,
 )
 from symreg.fit.design.cost import Tell
-from symreg.fit.errors import label_sizes
+from symreg.fit.errors import label_sizes, training_loss
 from symreg.fit.exact import ExactPath, Prediction
 from symreg.fit.intervals import bootstrap
 from symreg.fit.projected.fitter import AS_IT_IS, JOINT, POLISH, FitSettings, Fitter
@@ -33,6 +34,7 @@ from symreg.searching.gate import Gate
 from symreg.searching.tasks import gate_of
 from symreg.structures import SPLITS, DataReport, Structures, read_structures
 from symreg.structures.neighbours import closest_distances, nearest_neighbour_mean
+from symreg.structures.targets import Targets, read_targets
 from symreg.terms import Expression, Key, Term
 from symreg.terms.known import Form, known_forms, terms_of_form, untied
 from symreg.terms.lengths import Lengths
@@ -42,6 +44,15 @@ MOST_RESAMPLED = 600
 
 MOST_LISTED = 2
 """Terms of a form in the exhaustive mode."""
+
+
+class Met(NamedTuple):
+    """What a formula predicts of targets."""
+
+    values: dict[str, float]
+    """By name, in the units of the run file."""
+    rms: float
+    """Root mean square of what they are off, in sigmas."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +71,8 @@ class Prepared:
     """Terms that every formula has beside those that evolve."""
     rest: Structures | None = None
     """The structures with the labels that are fitted, less what frozen terms give, if any."""
+    targets: Targets | None = None
+    """Physics beside the labels, as a whole formula shall meet it."""
 
     @cached_property
     def fitter(self) -> Fitter:
@@ -79,7 +92,40 @@ class Prepared:
     @property
     def labelled(self) -> Labelled:
         """The structures as many-body terms need them."""
-        return Labelled(self.structures, self.lengths, self.frozen.expression, self.rest)
+        left = self.frozen.left(self.targets, self.lengths)
+        return Labelled(self.structures, self.lengths, self.frozen.expression, self.rest, left)
+
+    @cached_property
+    def _cells(self) -> ExactPath:
+        """Sums over all pairs and triplets of the cells of targets."""
+        assert self.targets is not None
+        return ExactPath(self.targets.structures, self.lengths)
+
+    def meets(self, expression: Expression) -> Met | None:
+        """What the whole formula predicts of the targets; None without targets."""
+        if self.targets is None:
+            return None
+        whole = expression + self.frozen.expression
+        energies = self._cells.predict(whole, self.e0(expression)).energy
+        named = [bool(name) for name in self.targets.names]
+        gaps = self.targets.gaps(energies)[named]
+        return Met(self.targets.shown(energies), float(np.sqrt(np.mean(gaps**2))))
+
+    def data_error(self, expression: Expression) -> float:
+        """Training error of the data alone, weights and constants as they are."""
+        if self.targets is None:
+            return self.error(expression)
+        if expression.has_functions:
+            loss = training_loss(
+                self.structures,
+                self.predict(expression),
+                self.design.loss,
+                self.design.group_weights,
+            )
+        else:
+            e0 = self.fitter.e0(expression) if self.design.n_e0 else np.empty(0)
+            loss = self.design.data_loss(e0, self.fitter.coordinates(expression))
+        return self.design.error(loss)
 
     @property
     def lowest_floor(self) -> float:
@@ -199,6 +245,7 @@ def prepare(
     build = build_design if design_file is None else partial(load_or_build_design, design_file)
     _check_cutoffs(train, terms.lengths(r0))
     lengths = frozen.lengths(terms.lengths(r0))
+    targets = read_targets(settings.targets, settings.base, report.species)
     with threadpool_limits(1):
         rest = frozen.rest(structures, lengths)
         design = build(
@@ -209,6 +256,7 @@ def prepare(
             group_weights=settings.data.weights,
             many_body=bool(terms.many_body),
             described=frozen.described,
+            targets=frozen.left(targets, lengths),
             max_memory=settings.search.max_memory,
             tell=tell,
             patience=patience,
@@ -230,6 +278,7 @@ def prepare(
         design,
         frozen,
         rest if frozen.formulas else None,
+        targets,
     )
 
 
