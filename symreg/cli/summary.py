@@ -96,6 +96,7 @@ def member_text(run: Run, member: Member) -> str:
         lines.append(_wrapped(f"constants {', '.join(map(_constant, member.constants))}"))
     if member.refitted:
         lines.append(f"delivered {BOTH}; errors are of those above")
+    lines += _target_lines(run, member)
     lines += _error_lines(member)
     if found := run.floor_of(member):
         name, floor = found
@@ -103,6 +104,19 @@ def member_text(run: Run, member: Member) -> str:
         text = f"training error {member.error:.4g} is {member.error / floor:.3g} times the floor"
         lines.append(f"floor     {text}{of}")
     return "\n".join(lines)
+
+
+def _target_lines(run: Run, member: Member) -> list[str]:
+    """What a member predicts of each target, beside what was asked for."""
+    if not member.targets:
+        return []
+    rows = [
+        f"{one.name} {member.targets[one.name]:.4g} ({one.value:.4g} ± {one.sigma:.2g} {one.unit})"
+        for one in run.settings.targets
+        if one.name in member.targets
+    ]
+    about = f"off by {member.targets_rms:.3g} sigmas, root mean square" * bool(rows)
+    return [_wrapped(f"targets   {', '.join(rows)}; {about}")]
 
 
 def _error_lines(member: Member) -> list[str]:

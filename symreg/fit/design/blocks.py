@@ -1,4 +1,4 @@
-"""Part of each key in the floor: the floor with and without its block of columns."""
+"""Parts of the floor: what each block of columns brings, what targets it leaves unmet."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from symreg.arrays import Floats
 from symreg.fit.design.design import Design, solve
 
 
@@ -26,6 +27,27 @@ def block_errors(design: Design) -> dict[str, float]:
         for k in others:
             found[str(design.grids[k].key)] = _error(design, [*pairs, k])
     return found
+
+
+def gaps_at_floor(design: Design) -> Floats:
+    """What targets are off, in sigmas, where smooth functions on all grids fit best, shape (T,).
+
+    Coefficients in eV of functions in ``smooth`` units have a prior of width 1 about zero: else
+    polynomials of high degree meet differences of energies by ripples that no formula has.
+    """
+    assert design.aims is not None
+    problem = design.training
+    bases = [grid.coordinates(grid.smooth) for grid in design.grids]
+    parts = [problem.matrix[:, design.place(k)] @ basis for k, basis in enumerate(bases)]
+    columns = np.hstack(parts)
+    n = columns.shape[1]
+    target = np.concatenate([problem.target, np.zeros(n)])
+    found = np.linalg.lstsq(np.vstack([columns, np.eye(n)]), target, rcond=None)[0]
+    ends = np.cumsum([basis.shape[1] for basis in bases])[:-1]
+    each = zip(bases, np.split(found, ends), strict=True)
+    coordinates = np.concatenate([basis @ own for basis, own in each])
+    vector = np.concatenate([problem.e0(coordinates), coordinates, [-1.0]])
+    return np.asarray(design.aims @ vector)
 
 
 def _error(design: Design, chosen: Sequence[int]) -> float:

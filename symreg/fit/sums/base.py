@@ -338,6 +338,11 @@ class NodeGrid(ABC):
     def basis(self, coarser: bool) -> Floats:
         """Coordinates of smooth functions that span all, or a coarser space, (columns, n)."""
 
+    @property
+    def smooth(self) -> Floats:
+        """Node values of functions whose combinations have coefficients of like size if smooth."""
+        return np.eye(self.size)
+
     @abstractmethod
     def values(self, tree: Tree, r0: float) -> Floats:
         """Values of a function on the nodes, shape (K,)."""

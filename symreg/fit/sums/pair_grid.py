@@ -30,6 +30,10 @@ def directed(around: Around, species: Sequence[int], reach: float) -> tuple[Bool
     return (one == first) & (two == second) & near, (one == second) & (two == first) & near
 
 
+SMOOTHNESS = 0.7
+"""Expected part of each Chebyshev coefficient of the one before."""
+
+
 @dataclass(frozen=True, eq=False)
 class PairGrid(NodeGrid):
     """The grid of one pair of species."""
@@ -79,6 +83,11 @@ class PairGrid(NodeGrid):
         """Chebyshev polynomials, of three quarters of the degrees if ``coarser``."""
         polynomials = np.linalg.inv(chebyshev_coefficients(self.n_nodes))
         return np.asarray(polynomials[:, : 3 * self.n_nodes // 4] if coarser else polynomials)
+
+    @property
+    def smooth(self) -> Floats:
+        """The polynomials in units in which smooth functions have coefficients of like size."""
+        return np.asarray(self.basis(coarser=False) * SMOOTHNESS ** np.arange(self.n_nodes))
 
     def values(self, tree: Tree, r0: float) -> Floats:
         """Values at the nodes, without cutoff function, shape (M,)."""

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from symreg.fit.design.blocks import gaps_at_floor
 from symreg.fit.errors import label_sizes
 from symreg.records import UNITS, SplitErrors
 from symreg.runs.pipeline.preparation import Prepared, baselines
 from symreg.runs.records import FloorRecord
 from symreg.runs.trust import floor_doubts, rank_doubts, told
+from symreg.structures.targets import MET
 from symreg.terms import Key
 
 
@@ -50,9 +52,29 @@ def floor_lines(prepared: Prepared) -> list[str]:
         errors = ", ".join(f"{floor.error:.4g}" for floor in prepared.products)
         lines += [f"{errors} with one, two, three separable products"] * bool(errors)
     lines += _block_lines(prepared)
+    lines += _target_lines(prepared)
     if design.many_body:
         lines.append("of many-body terms is not known: they may go below")
     return lines
+
+
+def _target_lines(prepared: Prepared) -> list[str]:
+    """Targets that smooth terms which fit labels and targets best do not meet; or that all are."""
+    if prepared.targets is None:
+        return []
+    targets, gaps = prepared.targets, gaps_at_floor(prepared.design)
+    missed = [
+        f"{name} ({(value + gap * sigma) / factor:.4g} for {value / factor:.4g} {unit})"
+        for name, value, gap, sigma, factor, unit in zip(
+            targets.names, targets.value, gaps, targets.sigma, targets.factor, targets.units,
+            strict=True,
+        )
+        if name and abs(gap) > MET
+    ]  # fmt: skip
+    if not missed:
+        return ["all targets are within two sigmas at that floor"]
+    of = " without functions of sums" if prepared.design.many_body else ""
+    return [f"targets that smooth terms{of} do not meet beside the labels: {', '.join(missed)}"]
 
 
 def _block_lines(prepared: Prepared) -> list[str]:

@@ -20,6 +20,8 @@ FREE = "atom"
 """The prototype of an atom alone."""
 STRAIN = 0.005
 """Of second differences of energies."""
+SMALL = 0.001
+"""Of first differences."""
 _BOX = 60.0
 """Edge in Å of the cell of an atom alone; it is not periodic."""
 _MOVED = 1e-7

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from symreg.structures.data import Structures, data_hash
 from symreg.structures.frames import from_atoms
-from symreg.structures.targets.cells import STRAIN, Cells, atoms_move, strained
+from symreg.structures.targets.cells import SMALL, STRAIN, Cells, atoms_move, strained
 from symreg.structures.targets.settings import GPA, TargetSettings
 
 Floats = NDArray[np.float64]
@@ -243,10 +243,8 @@ def _adsorption(target: TargetSettings, found: Sequence[Atoms], cells: Cells) ->
 def _pressure_of(target: TargetSettings, atoms: Atoms, cells: Cells) -> dict[int, float]:
     """Pressure -dE/dV in eV/Å³ as weights of energies, by strains of all edges."""
     _need_cell(target, atoms)
-    volume = atoms.get_volume()
-    more, less = (strained(atoms, [sign * STRAIN] * 3 + [0.0] * 3) for sign in (1, -1))
+    more, less = (strained(atoms, [sign * SMALL] * 3 + [0.0] * 3) for sign in (1, -1))
     width = more.get_volume() - less.get_volume()
-    assert width < volume
     return _sum([(cells.number(more), -1 / width), (cells.number(less), 1 / width)])[0]
 
 
