@@ -214,8 +214,8 @@ def lines(case: str, run: Run, wanted: Sequence[Mapping[str, Any]]) -> Iterator[
     member = run.best()
     yield f"complexity {member.complexity}, {member.n_constants} constants: {member.expression}"
     for split, by_quantity in member.errors.items():
-        shown = {q: found["rmse"] for q, found in by_quantity.items()}
-        yield f"{split}: " + ", ".join(f"{q} {value:.4g}" for q, value in shown.items())
+        shown = [f"{q} {found.rmse:.4g}" for q, found in by_quantity.by_quantity().items()]
+        yield f"{split}: " + ", ".join(shown)
     for one in wanted:
         found = member.targets[one["name"]]
         yield f"{one['name']}: {found:.4g} for {one['value']:.4g} {one['unit']}"

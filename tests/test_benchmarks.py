@@ -211,6 +211,12 @@ RUNS = (
     ),
     Tiny("sutton_chen", SEEDS, lines=SEED_LINES, data=True),
     Tiny(
+        "targets",
+        ("--cases", "copper", "--out", "made", *SHORT, "terms.many_body=false", "terms.r_cut=5"),
+        lines=(r"copper, seed 0:", r"hcp: [\d.e+-]+ for 7 meV/atom"),
+        data=True,
+    ),
+    Tiny(
         "triplets",
         ("--sizes", "1", "2", "--fits", "1", "--turns", "1"),
         "| candidates per second | x1 | x2 | all triplets |",

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ase.io import write
 
 import symreg
 from symreg import config
+from symreg.cli.beginning import begin
 from symreg.cli.summary import summary
 from symreg.config import SettingsError
 from symreg.runs.pipeline.floors import floor_lines
@@ -358,3 +360,31 @@ def test_show_prints_targets_beside_what_was_asked(aimed):
     text = summary(aimed)
     (line,) = (line for line in text.splitlines() if line.startswith("targets"))
     assert re.match(r"targets   it [\d.e-]+ \([\d.]+ ± [\d.e-]+ eV/atom\), c ", line)
+
+
+# What `init` proposes.
+
+
+def test_init_proposes_phases_and_cohesion_that_the_data_hold(tmp_path):
+    images = []
+    for name, group in (("fcc", "fcc_ev"), ("hcp", "hcp ev"), ("bcc", "bcc_ev")):
+        atoms = make(name, "Cu", {"fcc": 3.6, "hcp": 2.55, "bcc": 2.87}[name])
+        of_law(atoms).get_forces()
+        atoms.info = {"group": group}
+        images.append(atoms)
+    alone = Atoms("Cu", cell=[20.0] * 3)
+    of_law(alone).get_forces()
+    alone.info = {"group": "atom"}
+    write(tmp_path / "phases.extxyz", [*images, alone])
+    assert any(line.startswith("proposed targets, commented out: ") for line in begin(tmp_path))
+    text = (tmp_path / "run.toml").read_text()
+    start = text.index("# [[targets]]")
+    record = tomllib.loads(text[:start] + text[start:].replace("\n# ", "\n")[2:])
+    settings = config.from_dict(record, tmp_path)
+    names = {one.name for one in settings.targets}
+    assert len(names) == 3
+    assert {"bcc_ev", "cohesion"} < names
+    targets = read_targets(settings.targets, tmp_path, ["Cu"])
+    shown = targets.shown(energies(targets))
+    for one in settings.targets:
+        assert shown[one.name] == pytest.approx(one.value, abs=1e-3)

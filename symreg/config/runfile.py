@@ -17,7 +17,7 @@ from symreg.config.proposals import term_proposals
 from symreg.config.settings import Settings, SettingsError, toml_value
 from symreg.files import one_line
 from symreg.structures.settings import LISTS
-from symreg.structures.targets import TargetSettings
+from symreg.structures.targets import TargetSettings, commented
 
 TABLES: dict[str, type[Any]] = {
     name: table
@@ -256,6 +256,17 @@ _LIMITS = {
 }
 
 
+_EXAMPLE = (
+    {
+        "name": "hcp_over_fcc",
+        "kind": "energy_difference",
+        "structures": ["phases.extxyz@hcp", "phases.extxyz@fcc"],
+        "value": 7.0,
+        "sigma": 2.0,
+        "unit": "meV/atom",
+        "source": "where the value is from",
+    },
+)
 _KINDS_OF_TERMS = {
     "three_body": ("false", '"separable": also h(r_ij) h(r_ik) p(cos); "general": any function'),
     "many_body": ("false", "true: also functions of sums over neighbours, as metals need"),
@@ -266,6 +277,7 @@ def template(
     files: Sequence[str] | Mapping[str, Sequence[str]] = (),
     proposed: Mapping[str, tuple[float, str]] | None = None,
     species: Sequence[str] = (),
+    targets: Sequence[dict[str, Any]] = (),
 ) -> str:
     """Text of a commented run file for data files in the same folder.
 
@@ -277,6 +289,8 @@ def template(
         Values of filters of ``[data]``, and their reasons.
     species
         Elements of the data; for several of them kinds of terms are proposed.
+    targets
+        Entries of ``[[targets]]`` that are proposed; they are commented out.
 
     Examples
     --------
@@ -294,6 +308,7 @@ def template(
         f"{f'{name} = {value}':<30} # {reason}"
         for name, (value, reason) in (_KINDS_OF_TERMS | term_proposals(species)).items()
     )
+    aims = "\n".join(commented(targets or _EXAMPLE, toml_value))
     return f"""\
 # A symreg run. Keys left out take the values shown here. Start it with `symreg run` and this file.
 [data]
@@ -351,4 +366,6 @@ workers = 2
 
 [output]
 folder = "run"                 # relative to this file
-"""
+
+# Physics to meet beside the labels; any number of entries, each within sigma of its value.
+{aims}"""
