@@ -18,6 +18,9 @@ from symreg.fit.sums.base import Around
 from symreg.structures.neighbours import Pairs, find_pairs
 from symreg.terms import Expression
 
+_SURROUNDINGS = 2.3
+"""Times the nearest distance within which surroundings are compared."""
+
 
 class Specimen(NamedTuple):
     """A structure and the factors by which its lengths are multiplied, S of them."""
@@ -100,9 +103,10 @@ def _mark(pairs: Pairs, kind: Integers, here: slice) -> tuple[float, ...]:
 
     Sums over all pairs of neighbours of powers of the cosine, weighted by element and distance.
     """
-    r, near = pairs.r[here], 1.0 + kind[pairs.j[here]]
+    r, near, unit = pairs.r[here], 1.0 + kind[pairs.j[here]], pairs.unit[here]
     if not r.size:
         return ()
-    weight = near * (r.min() / r) ** 4
-    cosine = pairs.unit[here] @ pairs.unit[here].T
+    close = r < _SURROUNDINGS * r.min()
+    weight = (near * (r.min() / r) ** 4)[close]
+    cosine = unit[close] @ unit[close].T
     return tuple(round(float(weight @ cosine**power @ weight), 6) for power in (0, 1, 2, 3, 4, 6))

@@ -32,6 +32,8 @@ PACKAGES = (
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("complexity", "n_constants", "error")
 """The first of ``front.csv``."""
+WORDS = ("unfit", "near_ground_state", "expression")
+"""The last."""
 CHECKPOINT = "checkpoint/state.npz"
 """State that a search goes on from."""
 PREVIOUS = "checkpoint/previous.npz"
@@ -228,8 +230,8 @@ def front_table(members: Sequence[MemberRecord]) -> tuple[list[str], list[dict[s
     for member in members:
         row: dict[str, object] = {name: getattr(member, name) for name in COLUMNS}
         row |= {"_".join(words): _measured(member, *words) for words in measured}
-        rows.append({**row, "unfit": member.unfit, "expression": member.expression})
-    return [*COLUMNS, *map("_".join, measured), "unfit", "expression"], rows
+        rows.append(row | {name: getattr(member, name) for name in WORDS})
+    return [*COLUMNS, *map("_".join, measured), *WORDS], rows
 
 
 def _locked(stream: IO[str]) -> bool:

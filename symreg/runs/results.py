@@ -197,15 +197,17 @@ def recommended(front: Sequence[Member]) -> Member | None:
     line from the simplest member to the most accurate one (Satopaa et al., Proc. ICDCS Workshops,
     166, 2011). Where none lies below it by a factor of ``KNEE``, it is the most accurate one.
     Members that have no term for a pair of species that others describe are passed over, and so
-    are those that are not fit for use, if any is.
+    are those that are not fit for use, and those with another structure a little below the crystal
+    of the data, if there are others.
     """
     if not front:
         return None
     described = [len(member.record.terms.keys()) for member in front]
     front = [m for m, n in zip(front, described, strict=True) if n == max(described)]
     chosen = _knee(front)
-    fit = [m for m in front if not m.unfit]
-    return _knee(fit) if chosen.unfit and fit else chosen
+    fit = [m for m in front if not m.unfit] or front
+    sound = [m for m in fit if not m.record.near_ground_state] or fit
+    return chosen if chosen in sound else _knee(sound)
 
 
 def _knee(front: Sequence[Member]) -> Member:

@@ -203,6 +203,16 @@ class Gate:
             pairs -= {(symbol, symbol) for symbol in single}
         return pairs <= set(self.pairs_met) and not pairs <= self.frozen_pairs
 
+    def in_words(self) -> str:
+        """Crystals below which nothing may lie, and where they are from."""
+        if not self.assumed:
+            return (
+                "no crystal is recognised among the lowest structures of the data, so that none is "
+                "assumed to be the ground state"
+            )
+        names = ", ".join(map(str, self.assumed))
+        return f"the ground state is assumed to be that of the data: {names}"
+
     def broken(self, expression: Expression) -> list[str]:
         """Those of ``CONDITIONS`` that an expression breaks, in words; empty if all hold."""
         found = self.verdict(expression)

@@ -99,8 +99,6 @@ class History:
 
     def write_rejected(self, prepared: Prepared, state: State) -> None:
         """Write what the gate keeps from the front, and why, to ``rejected.csv``."""
-        if prepared.gate is None:
-            return
         rows, columns = [], ("complexity", "error", "expression", "reasons")
         for individual in state.rejected:
             expression = contender_of(prepared, individual).expression

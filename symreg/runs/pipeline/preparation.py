@@ -72,9 +72,9 @@ class Prepared:
             return self.labelled.fitter(self.design)
 
     @cached_property
-    def gate(self) -> Gate | None:
-        """Tests candidates, where there may be many-body terms."""
-        return gate_of(self.labelled, self.design) if self.design.many_body else None
+    def gate(self) -> Gate:
+        """Tests candidates."""
+        return gate_of(self.labelled, self.design)
 
     @property
     def labelled(self) -> Labelled:
@@ -169,8 +169,8 @@ class Prepared:
         return fitted if np.isfinite(loss) and self.is_physical(fitted) else None
 
     def is_physical(self, expression: Expression) -> bool:
-        """Whether an expression passes the gate, where there is one."""
-        return self.gate is None or not self.gate.broken(expression)
+        """Whether an expression passes the gate."""
+        return not self.gate.broken(expression)
 
 
 def prepare(
