@@ -7,17 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.units import GPa
 from scipy.optimize import minimize_scalar
 
 from symreg.arrays import Floats
-from symreg.checks.dimers import FLAT, dimer_curve
+from symreg.checks.dimers import FLAT
 from symreg.checks.report import Check
 from symreg.formula import Formula, FormulaCalculator
+from symreg.structures.prototypes import make
 
-ATOMS_IN_CUBE = {"fcc": 4, "diamond": 8}
+ATOMS_IN_CUBE = {"sc": 1, "bcc": 2, "fcc": 4, "diamond": 8}
+CANDIDATES = {"fcc": np.sqrt(1 / 2), "bcc": np.sqrt(3 / 4), "diamond": np.sqrt(3 / 16)}
+"""Crystals that are tried where none is known, and their nearest distances as parts of the side."""
+_SIZES = 24
 SCALES = np.linspace(0.4, 2.5, 106)
 """Volumes at which a crystal's minimum is looked for, as parts of its own."""
 COMPRESSION = 0.6
@@ -93,18 +96,32 @@ def _equilibrium(formula: Formula, atoms: Atoms, scale: float, lowest: float) ->
         "cohesive_energy": free - lowest,
         "bulk_modulus": float((below - 2 * at + above) / (step**2 * volume)),
     }
-    if (lattice := atoms.info.get("lattice")) is not None:
+    if (lattice := atoms.info.get("lattice")) in ATOMS_IN_CUBE:
         values["lattice_constant"] = float((ATOMS_IN_CUBE[lattice] * volume) ** (1 / 3))
     return values
 
 
 def lattice(formula: Formula) -> Atoms:
-    """A cubic crystal, neighbours as far apart as in the dimer; diamond if there are triplets."""
-    curve = dimer_curve(formula, *formula.species_pairs[0])
-    inner = curve.r >= formula.r_lo
-    distance = float(curve.r[inner][curve.energy[inner].argmin()])
-    lattice = "diamond" if formula.species_triplets else "fcc"
-    side = distance * (4 / np.sqrt(3) if formula.species_triplets else np.sqrt(2))
-    atoms = bulk(formula.species[0], lattice, a=side)
-    atoms.info["lattice"] = lattice
-    return atoms
+    """The lowest of a few cubic crystals, at the lowest of many sizes from ``r_lo`` on.
+
+    A face-centred one, nearest distance r0, of a formula that cannot be computed or binds none.
+    """
+    calculator, symbol = FormulaCalculator(formula), formula.species[0]
+    sizes = np.geomspace(formula.r_lo, formula.r_cut, _SIZES, endpoint=False)
+    lowest, best = np.inf, make("fcc", symbol, float(formula.r0 / CANDIDATES["fcc"]))
+    for name, nearest in CANDIDATES.items():
+        every = [make(name, symbol, float(size / nearest)) for size in sizes]
+        try:
+            energies = [_per_atom(calculator, atoms) for atoms in every]
+        except ValueError:
+            return best
+        at = int(np.argmin(energies))
+        if at < _SIZES - 1 and energies[at] < lowest:
+            lowest, best = energies[at], every[at]
+    return best
+
+
+def _per_atom(calculator: Calculator, atoms: Atoms) -> float:
+    """Energy in eV/atom."""
+    atoms.calc = calculator
+    return float(atoms.get_potential_energy() / len(atoms))

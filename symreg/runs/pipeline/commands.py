@@ -138,7 +138,7 @@ def validate(folder: str | Path, number: int | None = None) -> str:
         raise ValueError(f"{folder} has no front yet; `symreg resume {folder}`")
     members = run.front if number is None else [run.member(number)]
     prepared = prepare(run.settings)
-    crystals, lines = crystals_in(prepared.structures), []
+    crystals, lines = [*prepared.crystals, *crystals_in(prepared.structures)], []
     failed: dict[int, int] = {}
     for member in members:
         report = check(member.potential.formula, crystals)

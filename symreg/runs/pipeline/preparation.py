@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
@@ -33,6 +34,7 @@ from symreg.searching.gate import Gate
 from symreg.searching.tasks import gate_of
 from symreg.structures import SPLITS, DataReport, Structures, read_structures
 from symreg.structures.neighbours import closest_distances, nearest_neighbour_mean
+from symreg.structures.prototypes import make
 from symreg.terms import Expression, Key, Term
 from symreg.terms.known import Form, known_forms, terms_of_form, untied
 from symreg.terms.lengths import Lengths
@@ -75,6 +77,16 @@ class Prepared:
     def gate(self) -> Gate:
         """Tests candidates."""
         return gate_of(self.labelled, self.design)
+
+    @cached_property
+    def crystals(self) -> list[Atoms]:
+        """Crystals that finished formulas are checked on: those of the data, as prototypes."""
+        found = []
+        for one in self.gate.assumed:
+            atoms = make(one.name, one.species, 1.0)
+            volume = one.atoms.get_volume() / len(one.atoms) * len(atoms) / atoms.get_volume()
+            found.append(make(one.name, one.species, float(volume ** (1 / 3))))
+        return found
 
     @property
     def labelled(self) -> Labelled:
