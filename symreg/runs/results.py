@@ -21,7 +21,7 @@ from symreg.runs.records import (
     MemberRecord,
     floor_name,
 )
-from symreg.runs.trust import far_from_floor
+from symreg.runs.trust import counted_faults, far_from_floor
 from symreg.terms.kinds import TRIPLETS
 from symreg.typed import read_typed
 from symreg.versions import versions
@@ -126,6 +126,8 @@ class Front(Sequence[Member]):
             formula = f"<code>{escape(m.expression)}</code>"
             if m.unfit:
                 formula += f"<br>not fit for use: {escape(m.unfit)}"
+            if m.record.near_ground_state:
+                formula += f"<br>{escape(m.record.near_ground_state)}"
             cells = (m.complexity, m.n_constants, f"{m.error:.4g}", formula)
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
         for name, floor in self.floors.items():
@@ -269,6 +271,18 @@ class Run:
         if chosen.unfit:
             found.append(f"member {chosen.number} is not fit for use: {chosen.unfit}")
         return found
+
+    @cached_property
+    def rejected(self) -> dict[str, int]:
+        """How many formulas the gate kept from the front, by what is wrong with them."""
+        path = self.folder / "rejected.csv"
+        rows = files.read_rows(path) if path.exists() else []
+        return counted_faults(row["reasons"] for row in rows)
+
+    @property
+    def ground_states(self) -> list[str]:
+        """Crystals that the gate takes for ground states, as the data have them."""
+        return list(self.data.get("ground_states") or ())
 
     @cached_property
     def settings(self) -> Settings:

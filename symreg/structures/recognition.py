@@ -25,8 +25,8 @@ from symreg.structures.settings import SPLITS
 
 WARM, COLD = 0.07, 0.03
 """Root mean squares of differences of distances: of a warm crystal, and of one almost at rest."""
-APART = 1.5
-"""Another family of crystals has to differ by this many times as much."""
+APART, APART_SELDOM = 1.5, 1.15
+"""Another family of crystals has to differ by this many times as much; one that is seldom."""
 FAMILIES = (
     ("fcc", "hcp", "dhcp"),
     ("diamond", "hexagonal_diamond"),
@@ -131,12 +131,16 @@ def _name(atoms: Atoms) -> tuple[str, tuple[str, ...]] | None:
     for name, (far, _) in by_name.items():
         families[family(name)].append((far, name))
     (best, members), *others = sorted((min(group)[0], sorted(group)) for group in families.values())
-    if best > WARM or (others and others[0][0] < APART * best):
+    if best > WARM or any(far < _apart(group[0][1]) * best for far, group in others):
         return None
     name = _stacking(found, members) if len(members) > 1 else members[0][1]
     if name is None or name in SELDOM or (best > COLD and len(found) > 1):
         return None
     return name, by_name[name][1]
+
+
+def _apart(name: str) -> float:
+    return APART_SELDOM if name in SELDOM else APART
 
 
 def _candidates(atoms: Atoms) -> Iterator[tuple[str, tuple[str, ...]]]:
