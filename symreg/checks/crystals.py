@@ -50,8 +50,11 @@ def energy_volume(
     return EnergyVolume(np.array(volumes), np.array(energies))
 
 
-def crystal_check(formula: Formula, atoms: Atoms) -> Check:
-    """Whether a crystal has an energy minimum, and its energy rises on compression to 0.6 of it."""
+def crystal_check(formula: Formula, atoms: Atoms, knows_atoms: bool = True) -> Check:
+    """Whether a crystal has an energy minimum, and its energy rises on compression to 0.6 of it.
+
+    Its cohesive energy is not told where energies of free atoms are what fitted crystals alone.
+    """
     name = f"energy of {atoms.get_chemical_formula()} against volume"
     calculator = FormulaCalculator(formula)
     try:
@@ -72,9 +75,14 @@ def crystal_check(formula: Formula, atoms: Atoms) -> Check:
     squeezed = energy_volume(calculator, atoms, scale * np.linspace(COMPRESSION, 1.0, 41))
     rises = bool((np.diff(squeezed.energy[:-1]) < 0).all() and squeezed.energy[-2] > lowest)
     values = _equilibrium(formula, atoms, scale, lowest)
+    if not (knows_atoms and np.isfinite(values["cohesive_energy"])):
+        del values["cohesive_energy"]
+    bound = "cohesive energy not known"
+    if "cohesive_energy" in values:
+        bound = f"{values['cohesive_energy']:.5g} eV/atom below free atoms"
     detail = (
-        f"minimum at {values['volume']:.5g} Å^3/atom, {values['cohesive_energy']:.5g} eV/atom "
-        f"below free atoms, bulk modulus {values['bulk_modulus'] / GPa:.4g} GPa"
+        f"minimum at {values['volume']:.5g} Å^3/atom, {bound}, bulk modulus "
+        f"{values['bulk_modulus'] / GPa:.4g} GPa"
     )
     if "lattice_constant" in values:
         detail += f", lattice constant {values['lattice_constant']:.5g} Å"
@@ -89,7 +97,8 @@ def _equilibrium(formula: Formula, atoms: Atoms, scale: float, lowest: float) ->
     step = 0.005
     scales = [scale * (1 - step), scale, scale * (1 + step)]
     below, at, above = energy_volume(FormulaCalculator(formula), atoms, scales).energy
-    free = sum(formula.e0[symbol] for symbol in atoms.get_chemical_symbols()) / len(atoms)
+    alone = {symbol: energy_alone(formula, symbol) for symbol in set(atoms.symbols)}
+    free = sum(alone[symbol] for symbol in atoms.symbols) / len(atoms)
     values = {
         "volume": volume,
         "length_scale": scale ** (1 / 3),
@@ -99,6 +108,16 @@ def _equilibrium(formula: Formula, atoms: Atoms, scale: float, lowest: float) ->
     if (lattice := atoms.info.get("lattice")) in ATOMS_IN_CUBE:
         values["lattice_constant"] = float((ATOMS_IN_CUBE[lattice] * volume) ** (1 / 3))
     return values
+
+
+def energy_alone(formula: Formula, symbol: str) -> float:
+    """Energy of one atom in eV: e0, and what functions of sums are where all sums are zero.
+
+    A ValueError if it is not finite.
+    """
+    lone = Atoms(symbol)
+    lone.calc = FormulaCalculator(formula)
+    return float(lone.get_potential_energy())
 
 
 def lattice(formula: Formula) -> Atoms:

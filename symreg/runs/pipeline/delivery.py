@@ -339,7 +339,10 @@ def _write_member(
     history, given = provenance(prepared, written, refitted), refitted or written
     closed = formula(prepared, given.terms, given.e0)
     where = f"potentials/{record.number}"
-    judged, checked = Verdict(written.unfit, written.worse or ()), check(closed, prepared.crystals)
+    judged, checked = (
+        Verdict(written.unfit, written.worse or ()),
+        check(closed, prepared.crystals, prepared.knows_atoms),
+    )
     write_validation(folder.path / f"{where}/validation.json", checked, written.errors, judged)
     potential = potential_of(closed, given.terms, history, given.covariance)
     potential.save(folder.path / where / "potential.json")

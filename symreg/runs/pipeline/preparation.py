@@ -89,6 +89,13 @@ class Prepared:
         return found
 
     @property
+    def knows_atoms(self) -> bool:
+        """Whether energies of free atoms are given, or the data hold isolated atoms of them all."""
+        given = self.fixed_e0 or {}
+        found = self.report.isolated_atoms
+        return all(s in given or found.get(s) is not None for s in self.structures.species)
+
+    @property
     def labelled(self) -> Labelled:
         """The structures as many-body terms need them."""
         return Labelled(self.structures, self.lengths, self.frozen.expression, self.rest)
