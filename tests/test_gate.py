@@ -230,7 +230,7 @@ def test_the_cutoff_of_a_pair_ends_its_dimer_and_a_shape_begins_where_its_closes
 
 
 def test_clusters_are_compared_with_crystals_of_their_own_elements(alloy):
-    bound = np.zeros(len(alloy.start) - 1)
+    bound = np.zeros(sum(alloy.specimens.sizes))
     for curve in alloy.crystals:
         bound[curve.probes] = -10.0 if "CuNi" in curve.name else -1.0
     for curve in alloy.clusters:  # more than twice the crystal of nickel, less than the mixed one

@@ -7,6 +7,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from symreg.checks import check, crystal_check, dimer_check, dimer_curve, energy_volume
+from symreg.checks.crystals import lattice
 from symreg.formula import Formula, FormulaCalculator
 from symreg.potential import Potential
 from symreg.terms import expression_of
@@ -279,3 +280,37 @@ def test_the_curve_of_a_dimer_of_two_species_counts_the_functions_of_both():
 def energy_of(formula, atoms):
     atoms.calc = FormulaCalculator(formula)
     return atoms.get_potential_energy()
+
+
+def copper_of(*parts):
+    cutoff = Cutoff(kind="septic", r_cut=5.5, r_on=3.3)
+    return Formula(expression_of(parts), 2.55, {"Cu": -1.0}, ("Cu",), cutoff, 1.9)
+
+
+def test_a_constant_of_an_embedding_is_no_part_of_the_cohesive_energy():
+    #   sqrt(s1 + 1) is 1 for an atom alone: 20 eV that belong into e0
+    pair = (3000.0, "Cu-Cu: exp(-9.3*x)")
+    plain = copper_of(pair, (-20.0, "Cu: sqrt(sum(exp(-5.1*x)) + 1) - 1"))
+    shifted = copper_of(pair, (-20.0, "Cu: sqrt(sum(exp(-5.1*x)) + 1)"))
+    crystal = bulk("Cu", "fcc", a=3.6)
+    one, other = (crystal_check(formula, crystal).values for formula in (plain, shifted))
+    assert other["cohesive_energy"] == pytest.approx(one["cohesive_energy"], abs=1e-9)
+
+
+def test_cohesive_energies_are_not_told_where_free_atoms_are_not_known():
+    found = check(copper_of((0.3, "Cu-Cu: x^-9"), (-0.9, "Cu-Cu: x^-4")), knows_atoms=False)
+    assert "cohesive energy not known" in found.checks[-1].detail
+    assert "cohesive_energy" not in found.checks[-1].values
+
+
+def test_the_lattice_that_is_looked_for_is_the_lowest_and_not_diamond_because_of_triplets():
+    close = Cutoff(kind="septic", r_cut=3.5, r_on=2.1)
+    far = Cutoff(kind="septic", r_cut=5.5, r_on=3.3)
+    wells = [(-0.5, f"Mo-Mo: exp(-200.0*(x - {at})^2)") for at in (1.0, 1.155)]
+    parts = [(0.02, "Mo-Mo: x^-12"), *wells]
+    weak = (1e-4, "Mo-Mo-Mo: x1^-1*x2^-1*(c + 0.3)^2")
+    metal = Formula(
+        expression_of([*parts, weak]), 2.7, {"Mo": 0.0}, ("Mo",), far, 2.0, cutoff_three_body=close
+    )
+    assert lattice(metal).info["lattice"] == "bcc"
+    assert check(metal).checks[-1].values["lattice_constant"] == pytest.approx(3.14, abs=0.1)

@@ -13,12 +13,14 @@ from symreg.checks.report import PhysicsReport
 from symreg.formula import Formula
 
 
-def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
+def check(
+    formula: Formula, crystals: Sequence[Atoms] = (), knows_atoms: bool = True
+) -> PhysicsReport:
     """Check the dimer of every pair of species, trimers and dense clusters, and every crystal.
 
-    Pairs of species without a term are named. Without crystals one species is asked for its
-    face-centred cubic one, or for diamond if it has triplets. Nothing raises an error: a formula
-    that cannot be computed fails its check.
+    Pairs of species without a term are named. Without crystals one species is asked for the lowest
+    of a few cubic ones. Nothing raises an error: a formula that cannot be computed fails its check.
+    Cohesive energies are not known unless energies of free atoms are.
     """
     checks = [found for pair in formula.species_pairs for found in dimer_check(formula, *pair)]
     checks += [unseen_check(formula, *pair) for pair in formula.unseen_pairs]
@@ -29,5 +31,5 @@ def check(formula: Formula, crystals: Sequence[Atoms] = ()) -> PhysicsReport:
         checks += trimer_check(formula, species)
     if formula.functions:
         checks += embedding_check(formula, structures)
-    checks += [crystal_check(formula, atoms) for atoms in structures]
+    checks += [crystal_check(formula, atoms, knows_atoms) for atoms in structures]
     return PhysicsReport(tuple(checks))

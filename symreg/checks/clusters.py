@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.cluster import Icosahedron
 
 from symreg.arrays import Floats
-from symreg.checks.crystals import SCALES, energy_volume
+from symreg.checks.crystals import SCALES, energy_alone, energy_volume
 from symreg.checks.dimers import POINTS
 from symreg.checks.report import Check
 from symreg.formula import Formula, FormulaCalculator, TripletSum
@@ -32,7 +32,7 @@ def embedding_check(formula: Formula, crystals: Sequence[Atoms]) -> list[Check]:
     for symbol in formula.species:
         name = f"neighbour sums of an atom{f' {symbol}' if several else ''} alone"
         try:
-            alone[symbol] = _energy_alone(formula, symbol)
+            alone[symbol] = energy_alone(formula, symbol)
         except ValueError as error:
             return [*checks, Check(name, False, str(error))]
         if symbol in formula.functions:
@@ -54,13 +54,6 @@ def embedding_check(formula: Formula, crystals: Sequence[Atoms]) -> list[Check]:
     ]
     depths = [_depth_check(formula, shape, _mean(alone, shape), cohesive) for shape in shapes]
     return [*checks, *depths]
-
-
-def _energy_alone(formula: Formula, symbol: str) -> float:
-    """Energy of one atom in eV."""
-    lone = Atoms(symbol)
-    lone.calc = FormulaCalculator(formula)
-    return float(lone.get_potential_energy())
 
 
 def _mean(values: Mapping[str, float], atoms: Atoms) -> float:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from symreg.cli.advice import going_on
 from symreg.cli.lines import columns
+from symreg.files import counted
 from symreg.records import ALL, Errors, labelled
 from symreg.runs.records import BOTH
 from symreg.runs.results import in_words
 from symreg.runs.trust import HIGH, worse_in_words
+
+NEAR = "another structure lies up to 20 meV/atom below the crystal of the data: front.csv names it"
 
 if TYPE_CHECKING:
     from symreg.runs import Member, Run
@@ -26,6 +29,7 @@ def summary(run: Run, chosen: Member | None = None) -> str:
     parts = [front_text(run, member), *_sums_lines(run)]
     if run.front.baselines:
         parts.append(_wrapped(f"known     {in_words(run.front.compare())}"))
+    parts += map(_wrapped, _gate_lines(run))
     parts.append(member_text(run, member))
     if failed := [check["name"] for check in member.checks if not check["passed"]]:
         text = f"physics   {len(failed)} of {len(member.checks)} checks fail: {', '.join(failed)}; "
@@ -54,7 +58,8 @@ def front_text(run: Run, chosen: Member) -> str:
     head = f"  {'member':>6} {'complexity':>10} {'constants':>9} {'error':>9}  formula"
     lines = [f"{head}, x = r/r0, eV"]
     for m in run.front:
-        mark = ("*" if m.number == chosen.number else "") + ("!" if m.unfit else "")
+        fault = "!" if m.unfit else "~" if m.record.near_ground_state else ""
+        mark = ("*" if m.number == chosen.number else "") + fault
         numbers = f"{m.number:>6} {m.complexity:>10} {m.n_constants:>9} {m.error:>9.4g}"
         lines.append(f"{mark:<2}{numbers}  {m.expression}")
     for name, floor in run.front.floors.items():
@@ -62,9 +67,23 @@ def front_text(run: Run, chosen: Member) -> str:
         lines.append(f"  {'floor':>6} {' ' * 17}    {floor:>9.4g}  the best of {name}{high}")
     if any(m.unfit for m in run.front):
         lines.append(
-            "!         not fit for use: many sigmas wrong, or worse than predicting nothing"
+            "!         not fit for use: many sigmas wrong, worse than predicting nothing, or "
+            "unphysical"
         )
+    if any(m.record.near_ground_state and not m.unfit for m in run.front):
+        lines.append(f"~         {NEAR}")
     return "\n".join(lines)
+
+
+def _gate_lines(run: Run) -> Iterator[str]:
+    """What the gate assumed, and how many formulas it kept from the front."""
+    if run.ground_states:
+        yield f"assumed   ground state of the data: {', '.join(run.ground_states)}"
+    if run.rejected:
+        count = "; ".join(f"{n} for {what}" for what, n in run.rejected.items())
+        total = sum(run.rejected.values())
+        kept = f"kept {counted(total, 'formula', 'formulas')} from the front"
+        yield f"gate      {kept}: {count}; rejected.csv names them"
 
 
 def _sums_lines(run: Run) -> list[str]:

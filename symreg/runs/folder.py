@@ -32,6 +32,8 @@ PACKAGES = (
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("complexity", "n_constants", "error")
 """The first of ``front.csv``."""
+WORDS = ("unfit", "near_ground_state", "expression")
+"""The last."""
 CHECKPOINT = "checkpoint/state.npz"
 """State that a search goes on from."""
 PREVIOUS = "checkpoint/previous.npz"
@@ -232,8 +234,8 @@ def front_table(members: Sequence[MemberRecord]) -> tuple[list[str], list[dict[s
         row |= {"_".join(words): _measured(member, *words) for words in measured}
         predicted = member.targets or {}
         row |= dict(zip(known, (member.targets_rms, *map(predicted.get, aims)), strict=False))
-        rows.append({**row, "unfit": member.unfit, "expression": member.expression})
-    return [*COLUMNS, *map("_".join, measured), *known, "unfit", "expression"], rows
+        rows.append(row | {name: getattr(member, name) for name in WORDS})
+    return [*COLUMNS, *map("_".join, measured), *known, *WORDS], rows
 
 
 def _locked(stream: IO[str]) -> bool:

@@ -79,6 +79,8 @@ class MemberRecord(Record):
     """The formula that SymPy found to be simpler, if it did; its potential is the one written."""
     unfit: str | None = None
     """Why it is not fit for use; None if nothing speaks against it."""
+    near_ground_state: str | None = None
+    """Structures that lie a little below the crystal of the data; None if there are none."""
     worse: tuple[Worse, ...] | None = None
     """Where predicting nothing would be better; None in older files."""
 

@@ -22,7 +22,7 @@ from symreg.runs.records import (
     MemberRecord,
     floor_name,
 )
-from symreg.runs.trust import far_from_floor
+from symreg.runs.trust import counted_faults, far_from_floor
 from symreg.typed import read_typed
 from symreg.versions import versions
 
@@ -129,6 +129,8 @@ class Front(Sequence[Member]):
             formula = f"<code>{escape(m.expression)}</code>"
             if m.unfit:
                 formula += f"<br>not fit for use: {escape(m.unfit)}"
+            if m.record.near_ground_state:
+                formula += f"<br>{escape(m.record.near_ground_state)}"
             cells = (m.complexity, m.n_constants, f"{m.error:.4g}", formula)
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
         for name, floor in self.floors.items():
@@ -200,15 +202,17 @@ def recommended(front: Sequence[Member]) -> Member | None:
     line from the simplest member to the most accurate one (Satopaa et al., Proc. ICDCS Workshops,
     166, 2011). Where none lies below it by a factor of ``KNEE``, it is the most accurate one.
     Members that have no term for a pair of species that others describe are passed over, and so
-    are those that are not fit for use, if any is.
+    are those that are not fit for use, and those with another structure a little below the crystal
+    of the data, if there are others.
     """
     if not front:
         return None
     described = [len(member.record.terms.keys()) for member in front]
     front = [m for m, n in zip(front, described, strict=True) if n == max(described)]
     chosen = _knee(front)
-    fit = [m for m in front if not m.unfit]
-    return _knee(fit) if chosen.unfit and fit else chosen
+    fit = [m for m in front if not m.unfit] or front
+    sound = [m for m in fit if not m.record.near_ground_state] or fit
+    return chosen if chosen in sound else _knee(sound)
 
 
 def held_out(member: Member, loss: LossSettings) -> float:
@@ -284,6 +288,18 @@ class Run:
         return found
 
     @cached_property
+    def rejected(self) -> dict[str, int]:
+        """How many formulas the gate kept from the front, by what is wrong with them."""
+        path = self.folder / "rejected.csv"
+        rows = files.read_rows(path) if path.exists() else []
+        return counted_faults(row["reasons"] for row in rows)
+
+    @property
+    def ground_states(self) -> list[str]:
+        """Crystals that the gate takes for ground states, as the data have them."""
+        return list(self.data.get("ground_states") or ())
+
+    @cached_property
     def settings(self) -> Settings:
         """The settings, read from ``run.toml``."""
         from symreg import config
@@ -314,6 +330,7 @@ class Run:
         if not aims:
             return min(simple, key=lambda member: member.error)
         fit = [member for member in simple if not member.unfit] or simple
+        fit = [member for member in fit if not member.record.near_ground_state] or fit
         losses = [held_out(member, self.settings.loss) for member in fit]
         return next(m for m, own in zip(fit, losses, strict=True) if own <= ABOUT * min(losses))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -27,6 +28,30 @@ NOTHING = {
     "stress": "zero stress",
 }
 """Predictions whose RMSE is the ``label_rms`` of errors."""
+FAULTS = {
+    "meV/atom below": "another structure lies below the crystal of the data",
+    "stretched": "a barrier between the crystal and free atoms",
+    "squeezed": "the energy of a crystal falls when squeezed",
+    "collapses": "a crystal or cluster collapses",
+    "minimum": "a crystal has no minimum",
+    "attracts": "a dimer attracts below r_lo",
+    "pole": "a pole",
+    "without bound": "a force without bound at the cutoff",
+    "finite": "an energy that is not finite",
+}
+"""Words that tell reasons of the gate apart, the first that occurs, and what they stand for."""
+
+
+def counted_faults(reasons: Iterable[str]) -> dict[str, int]:
+    """How many formulas have which fault; of several the one that comes first in ``FAULTS``.
+
+    >>> counted_faults(["hcp lies 3 meV/atom below fcc Cu", "the dimer has a pole near 2.1 Å"])
+    {'another structure lies below the crystal of the data': 1, 'a pole': 1}
+    """
+    count: Counter[str] = Counter()
+    for reason in reasons:
+        count[next((what for word, what in FAULTS.items() if word in reason), reason)] += 1
+    return dict(count.most_common())
 
 
 @dataclass(frozen=True)

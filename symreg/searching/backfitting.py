@@ -135,6 +135,7 @@ class Backfitting:
             credit = generation.credit
         best = [i for i in front(whole) if self.whole.fitter.is_direct(i.coded_terms)]
         whole = [*whole, *self.whole.polished(best), *self._joint(self.whole, whole)]
+        whole = self.whole.judged(whole)
         return [*whole, *alone, *self._joint(self.alone, alone)], count, credit
 
     def _joint(self, island: Island | None, population: Sequence[Individual]) -> list[Individual]:

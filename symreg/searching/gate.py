@@ -7,21 +7,31 @@ repeats and extends the tests on the finished formula, with derivatives by SymPy
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
-from ase.cluster import Icosahedron
 
 from symreg.arrays import Floats
 from symreg.fit.exact import ExactPath
+from symreg.fit.specimens import Specimen, Specimens
 from symreg.fit.sums.base import Around
+from symreg.searching.ground import UNRELATED, GroundState
+from symreg.searching.shapes import (
+    LARGEST_CELL,
+    clusters,
+    commonest,
+    ideal,
+    measured,
+    reach,
+    scaled,
+)
 from symreg.structures import Structures, crystals
 from symreg.structures.neighbours import Pairs, find_pairs
+from symreg.structures.recognition import recognise
 from symreg.terms import Expression
 from symreg.terms.curves import pole
 from symreg.terms.expression import NOTHING
@@ -33,6 +43,8 @@ CONDITIONS = (
     "dimers repel each other below r_lo",
     "crystals have a minimum, above which the energy rises down to 0.6 of its volume",
     "trimers and dense clusters keep above twice the cohesive energy",
+    "crystals that are stretched to the cutoff do not rise above free atoms",
+    "no other structure lies below the crystal that the data hold",
 )
 """Conditions that a candidate has to meet."""
 COMPRESSION = 0.6
@@ -42,9 +54,11 @@ DEEPEST = 2.0
 DENSEST = 0.7
 """Crystals and clusters are squeezed until neighbours are this part of r_lo apart."""
 _DIMERS, _OTHERS, _MIXED = 160, 60, 20
-_LARGEST_CELL, _MOST_CRYSTALS, _MOST_OF_ALL = 8, 4, 12
-_ALIKE = 1.1
-"""Neighbours up to this many times the distance of the nearest are counted in a crystal's name."""
+BARRIER, RISE = 0.005, 0.01
+"""Stretched crystals may rise above free atoms by so much in eV/atom, or this part of their depth,
+whichever is more."""
+_MOST_KEPT = 2000
+"""Expressions of which verdicts are kept."""
 _JUMP = 0.05
 """Part of the largest energy of a dimer by which it has to jump at a pole: points are few."""
 _EDGE = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -62,6 +76,7 @@ class _Curve:
     length: Floats
     """Distance in Å of the pair that comes below its ``r_lo`` first, ascending, shape (S,)."""
     probes: slice
+    """Of dimers, or of all other structures along lengths."""
     r_lo: float
     """Where the domain of that pair begins in Å."""
     r_cut: float
@@ -70,16 +85,32 @@ class _Curve:
     """Its elements."""
 
 
+class Verdict(NamedTuple):
+    """What speaks against a formula, in words."""
+
+    broken: tuple[str, ...] = ()
+    """Conditions that it breaks, but for the ground state."""
+    lower: tuple[str, ...] = ()
+    """Structures that lie too far below the crystal of the data."""
+    near: tuple[str, ...] = ()
+    """Others that lie a little below it."""
+
+
 class Gate:
     """Tests individuals.
 
     Structures are the data, for their elements and their crystals; ``lengths`` tell where the
     domain of each pair of species begins. Terms that are ``frozen`` stand beside those of every
-    individual; what has no other pairs than theirs is not judged.
+    individual; what has no other pairs than theirs is not judged. Crystals have to be ``bound``,
+    unless a repulsion alone might be what the data hold.
     """
 
     def __init__(
-        self, structures: Structures, lengths: Lengths, frozen: Expression = NOTHING
+        self,
+        structures: Structures,
+        lengths: Lengths,
+        frozen: Expression = NOTHING,
+        bound: bool = True,
     ) -> None:
         self.path = ExactPath(structures, lengths)
         self.lengths, self.species = lengths, structures.species
@@ -90,28 +121,45 @@ class Gate:
         self._probes = [Atoms(symbol) for symbol in self.species]
         judged = [pair for pair in self.pairs_met if pair not in self.frozen_pairs]
         self.dimers = [self._dimer(*pair) for pair in judged]
-        shapes = [atoms for pair in self.pairs_met for atoms in _clusters(*pair)]
+        self._specimens: list[Specimen] = []
+        shapes = [atoms for pair in self.pairs_met for atoms in clusters(*pair)]
         self.clusters = [self._curve(atoms) for atoms in shapes if self._is_known(atoms)]
-        known = _measured(crystals(structures)) or _prototypes(structures)
+        found = [one for one in recognise(structures) if self._is_known(one.atoms)]
+        self.bound = bound or any(one.at_rest for one in found)
+        known = measured(crystals(structures))
+        known += [ideal(one) for one in found if len(one.atoms) > LARGEST_CELL or not known]
+        if not known and self.bound:
+            known = commonest(structures)
         self.crystals = [self._curve(atoms) for atoms in known if self._is_known(atoms)]
+        self.assumed = found
+        """Crystals of the data, below which nothing else may lie."""
+        self.ground = GroundState(found, lengths)
+        self._verdicts: dict[Expression, Verdict] = {}
+        self._place(frozen)
+
+    def _place(self, frozen: Expression) -> None:
+        """Find neighbours in all probes and specimens, and energies of frozen terms there."""
         self.start = np.concatenate([[0], np.cumsum([len(atoms) for atoms in self._probes])])
         symbols = [symbol for atoms in self._probes for symbol in atoms.symbols]
         self.kind = np.array([self.species.index(symbol) for symbol in symbols])
-        counts = np.zeros((len(self._probes), len(self.species)))
-        owner = np.repeat(np.arange(len(self._probes)), np.diff(self.start))
-        np.add.at(counts, (owner, self.kind), 1.0)
-        self.shares = counts / counts.sum(axis=1)[:, None]
-        """Part of each element in each probe, shape (S, species)."""
         parts = []
         for first, atoms in zip(self.start, self._probes, strict=False):
             pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, self.path.reach)
             parts.append((pairs.i + first, pairs.j + first, pairs.r, pairs.unit))
         pairs = Pairs(*map(np.concatenate, zip(*parts, strict=True)))
         self.around = Around(pairs, self.kind, {})
-        self._beside: tuple[Floats, ...] = ()
+        every = [*self._specimens, *self.ground.specimens]
+        self.specimens = Specimens(self.path, every)
+        self.shares = [self._shares(one.atoms) for one in every]
+        self._frozen, self._beside = frozen, tuple[Floats, ...]()
         if frozen.terms:
             with np.errstate(all="ignore"):
                 self._beside = self.path.sums(frozen, self.around)[:2]
+
+    def _shares(self, atoms: Atoms) -> Floats:
+        """Part of each element in a structure, shape (species,)."""
+        count = [list(atoms.symbols).count(symbol) for symbol in self.species]
+        return np.array(count) / len(atoms)
 
     def _dimer(self, one: str, other: str) -> _Curve:
         """Dimers of a pair of species, from half of where its domain begins to its cutoff."""
@@ -120,26 +168,24 @@ class Gate:
         edge = [] if own.cutoff.kind == "none" else [r_cut - gap for gap in _EDGE]
         r = np.sort(np.concatenate([np.linspace(0.5 * r_lo, r_cut, _DIMERS)[:-1], edge]))
         name = "dimer" if len(self.species) == 1 else f"dimer {one}-{other}"
-        atoms = Atoms([one, other], [[0, 0, 0], [0, 0, 1]], info={"name": name})
-        return self._added(atoms, r, r_lo, r_cut)
+        first, shape = len(self._probes), Atoms([one, other], [[0, 0, 0], [0, 0, 1]])
+        self._probes += scaled(shape, r)
+        probes = slice(first, len(self._probes))
+        return _Curve(name, r, probes, r_lo, r_cut, frozenset((one, other)))
 
     def _curve(self, atoms: Atoms) -> _Curve:
         """Probes of one shape with distances from ``DENSEST`` times r_lo to the cutoff radius."""
         distance, r_lo, r_cut = min(self._contacts(atoms), key=lambda one: one[0] / one[1])
-        unit = next(iter(_scaled(atoms, np.array([1.0 / distance]))))
         mixed = len(set(atoms.symbols)) > 1 and not atoms.pbc.any()  # there are many of these
         length = np.geomspace(DENSEST * r_lo, r_cut, _MIXED if mixed else _OTHERS)
-        return self._added(unit, length, r_lo, r_cut)
-
-    def _added(self, atoms: Atoms, length: Floats, r_lo: float, r_cut: float) -> _Curve:
-        first = len(self._probes)
-        self._probes += _scaled(atoms, length)
-        probes = slice(first, len(self._probes))
+        first = sum(one.factors.size for one in self._specimens)
+        self._specimens.append(Specimen(atoms, length / distance))
+        probes = slice(first, first + length.size)
         return _Curve(atoms.info["name"], length, probes, r_lo, r_cut, frozenset(atoms.symbols))
 
     def _contacts(self, atoms: Atoms) -> Iterator[tuple[float, float, float]]:
         """Smallest distance, r_lo and cutoff radius of each pair of species in a shape, in Å."""
-        pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, _reach(atoms))
+        pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, reach(atoms))
         symbols = np.array(atoms.symbols)
         for one, other in self.pairs_met:
             there = (symbols[pairs.i] == one) & (symbols[pairs.j] == other)
@@ -156,24 +202,54 @@ class Gate:
             pairs -= {(symbol, symbol) for symbol in single}
         return pairs <= set(self.pairs_met) and not pairs <= self.frozen_pairs
 
+    def in_words(self) -> str:
+        """Crystals below which nothing may lie, and where they are from."""
+        if not self.assumed:
+            return (
+                "no crystal is recognised among the lowest structures of the data, so that none is "
+                "assumed to be the ground state"
+            )
+        names = ", ".join(map(str, self.assumed))
+        return f"the ground state is assumed to be that of the data: {names}"
+
     def broken(self, expression: Expression) -> list[str]:
         """Those of ``CONDITIONS`` that an expression breaks, in words; empty if all hold."""
-        with np.errstate(all="ignore"):
-            energies, forces, _ = self.path.sums(expression, self.around)
-            if self._beside:
-                if moved := self._moved(energies):
-                    return [
-                        f"an atom of {moved} alone has another energy than e0 of [terms] frozen"
-                    ]
-                energies, forces = energies + self._beside[0], forces + self._beside[1]
-            energy = np.add.reduceat(energies, self.start[:-1])
-            alone = energy[: len(self.species)]
-            if not np.isfinite(alone).all():
-                return ["an atom alone has no finite energy"]
-            bound = energy / np.diff(self.start) - self.shares @ alone
-            push = forces[self.start[:-1], 2]
-            dimers = [text for one in self.dimers for text in _dimers(one, bound, push)]
-            return [*dimers, *self._crystals(bound), *self._collapse(bound)]
+        found = self.verdict(expression)
+        return [*found.broken, *found.lower]
+
+    def verdict(self, expression: Expression) -> Verdict:
+        """All that speaks against an expression; kept, as members are asked for again."""
+        if expression not in self._verdicts:
+            if len(self._verdicts) >= _MOST_KEPT:
+                self._verdicts.clear()
+            with np.errstate(all="ignore"):
+                self._verdicts[expression] = self._judged(expression)
+        return self._verdicts[expression]
+
+    def _judged(self, expression: Expression) -> Verdict:
+        energies, forces, _ = self.path.sums(expression, self.around)
+        if self._beside:
+            if moved := self._moved(energies):
+                text = f"an atom of {moved} alone has another energy than e0 of [terms] frozen"
+                return Verdict((text,))
+            energies, forces = energies + self._beside[0], forces + self._beside[1]
+        energy = np.add.reduceat(energies, self.start[:-1])
+        alone = energy[: len(self.species)]
+        if not np.isfinite(alone).all():
+            return Verdict(("an atom alone has no finite energy",))
+        owner = np.repeat(np.arange(self.start.size - 1), np.diff(self.start))
+        free = np.bincount(owner, alone[self.kind])
+        bound = (energy - free) / np.diff(self.start)
+        push = forces[self.start[:-1], 2]
+        dimers = [text for one in self.dimers for text in _dimers(one, bound, push)]
+        every = self.specimens.energies(expression + self._frozen)
+        every = [one - share @ alone for one, share in zip(every, self.shares, strict=True)]
+        scanned = np.concatenate([np.zeros(0), *every[: len(self._specimens)]])
+        broken = [*dimers, *self._crystals(scanned), *self._collapse(scanned)]
+        below = list(self.ground.below(every[len(self._specimens) :]))
+        lower = [str(one) for one in below if not one.gap <= one.allowed]
+        near = [str(one) for one in below if one.gap <= one.allowed and one.allowed == UNRELATED]
+        return Verdict(tuple(broken), tuple(lower), tuple(near))
 
     def _moved(self, energies: Floats) -> str:
         """An element of frozen terms of which an atom alone has an energy by others; or nothing."""
@@ -185,17 +261,24 @@ class Gate:
         for curve in self.crystals:
             d, energy = curve.length, bound[curve.probes]
             lowest = int(np.argmin(energy))
+            most = max(BARRIER, RISE * abs(float(energy[lowest])))
             squeezed = (d > COMPRESSION ** (1 / 3) * d[lowest]) & (d <= d[lowest])
             if not np.isfinite(energy).all():
                 at = d[~np.isfinite(energy)][-1]
                 yield f"{curve.name} has no finite energy at {at:.3g} Å"
             elif d[lowest] < curve.r_lo:
                 yield f"{curve.name} collapses to {d[lowest]:.3g} Å, below r_lo"
+            elif lowest == len(d) - 1 and not self.bound:
+                pass
             elif lowest == len(d) - 1:
                 yield f"{curve.name} has no minimum up to {d[-1]:.3g} Å"
             elif (np.diff(energy[squeezed]) > 0).any():
                 at = f"from {d[lowest]:.3g} to {d[squeezed][0]:.3g} Å"
                 yield f"the energy of {curve.name} does not rise when squeezed {at}"
+            elif (top := float(energy[lowest:].max())) > most:
+                at = d[lowest + int(np.argmax(energy[lowest:]))]
+                rise = f"rises {top:.3g} eV/atom above free atoms when stretched to {at:.3g} Å"
+                yield f"{curve.name} {rise}"
 
     def _collapse(self, bound: Floats) -> Iterator[str]:
         for curve in self.clusters:
@@ -240,78 +323,8 @@ def _dimers(curve: _Curve, bound: Floats, push: Floats) -> Iterator[str]:
         yield f"the {curve.name} attracts at {pulls[-1]:.4g} Å, below r_lo"
 
 
-def _scaled(shape: Atoms, lengths: Floats) -> Iterator[Atoms]:
-    """The shape, whose nearest neighbours are 1 Å apart, with other distances in Å."""
-    for length in lengths:
-        atoms = shape.copy()
-        atoms.set_cell(length * np.asarray(shape.cell))
-        atoms.positions = length * shape.positions
-        yield atoms
-
-
 def _met(species: Sequence[str], lengths: Lengths) -> list[tuple[str, str]]:
     """Pairs of species whose domains are known; all, where one domain is that of all."""
     every = combinations_with_replacement(sorted(species), 2)
     known = lengths.r_lo_pairs
     return [(one, other) for one, other in every if not known or f"{one}-{other}" in known]
-
-
-def _reach(atoms: Atoms) -> float:
-    """A distance in Å within which every atom of a shape has neighbours of all species."""
-    if atoms.pbc.any():
-        return float(2.0 * (atoms.get_volume() / len(atoms)) ** (1 / 3))
-    return 3.0
-
-
-def _clusters(one: str, other: str) -> Iterator[Atoms]:
-    """Trimers of three shapes and an icosahedron, nearest neighbours 1 Å apart.
-
-    Of two species each is the centre once.
-    """
-    for centre, near in dict.fromkeys(((one, other), (other, one))):
-        mark = "" if centre == near else f" {near}-{centre}-{near}"
-        for name, angle in (("equilateral trimer", 60), ("trimer", 90), ("linear trimer", 180)):
-            turn = np.radians(angle)
-            corners = [[0, 0, 0], [1, 0, 0], [np.cos(turn), np.sin(turn), 0]]
-            yield Atoms([centre, near, near], corners, info={"name": name + mark})
-        ball = Icosahedron(near, noshells=2, latticeconstant=1.0)
-        ball.positions /= ball.get_distances(0, range(1, 13)).min()
-        name = "icosahedron" if centre == near else f"icosahedron {centre}{near}12"
-        yield Atoms([centre, *[near] * 12], ball.positions, info={"name": name})
-
-
-def _measured(found: Sequence[Atoms]) -> list[Atoms]:
-    """The smallest few crystals of each set of species, named."""
-    small = sorted((atoms for atoms in found if len(atoms) <= _LARGEST_CELL), key=len)
-    shapes: list[Atoms] = []
-    count_of = Counter[tuple[str, ...]]()
-    for atoms in small:
-        members = tuple(sorted(set(atoms.symbols)))
-        count_of[members] += 1
-        if count_of[members] > _MOST_CRYSTALS or len(shapes) == _MOST_OF_ALL:
-            continue
-        pairs = find_pairs(atoms.positions, np.asarray(atoms.cell), atoms.pbc, _reach(atoms))
-        nearest = pairs.r.min()
-        count = int(((pairs.i == 0) & (pairs.r < _ALIKE * nearest)).sum())
-        atoms.info["name"] = f"crystal {atoms.symbols} with {count} neighbours at {nearest:.3g} Å"
-        shapes.append(atoms)
-    return shapes
-
-
-def _prototypes(structures: Structures) -> list[Atoms]:
-    """The crystal of data that have none, by their commonest composition; maybe none.
-
-    Face-centred cubic for one element, rock salt for AB, fluorite for AB2.
-    """
-    counts = [np.bincount(structures.kind[structures.atoms_of(s)]) for s in range(len(structures))]
-    parts = Counter(tuple((count // np.gcd.reduce(count)).tolist()) for count in counts)
-    shares = parts.most_common(1)[0][0]
-    members = sorted((n, structures.species[k]) for k, n in enumerate(shares) if n)
-    name = "".join(symbol + (str(n) if n > 1 else "") for n, symbol in members)
-    lattices = {(1,): "fcc", (1, 1): "rocksalt", (1, 2): "fluorite"}
-    lattice = lattices.get(tuple(n for n, _ in members))
-    if lattice is None:
-        return []
-    atoms = bulk(name, lattice, a=np.sqrt(2))
-    atoms.info["name"] = f"crystal {lattice} {name}"
-    return [atoms]

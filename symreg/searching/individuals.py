@@ -50,6 +50,8 @@ class Individual:
     """Error on the structures for screening; NaN where all were counted from the first."""
     violation: int = 0
     """How many of the physical conditions of the gate it breaks."""
+    unsound: int = -1
+    """How many conditions it breaks of those that are tested on the front alone; -1: untested."""
     made: int = -1
     """Index of the operator that made it in this generation; does not travel."""
     complexity: int = -1
@@ -132,6 +134,7 @@ def to_arrays(population: Sequence[Individual]) -> dict[str, np.ndarray]:
         "born": np.array([i.born for i in population], dtype=np.int64),
         "screened": np.array([i.screened for i in population]),
         "violation": np.array([i.violation for i in population], dtype=np.int64),
+        "unsound": np.array([i.unsound for i in population], dtype=np.int64),
         "complexity": np.array([i.complexity for i in population], dtype=np.int64),
     }
 
@@ -140,8 +143,9 @@ def from_arrays(arrays: Arrays) -> list[Individual]:
     """Undo ``to_arrays``."""
     batch = Batch(**{name: arrays[name] for name in Batch._fields})
     weights, cuts = arrays["weights"].tolist(), pairwise(batch.term_start.tolist())
-    names = "error", "fingerprint", "born", "screened", "violation", "complexity"
-    columns = (arrays[name].tolist() for name in names)
+    names = "error", "fingerprint", "born", "screened", "violation", "unsound", "complexity"
+    untested = {"unsound": np.full(arrays["error"].size, -1)}  # by older versions
+    columns = ({**untested, **arrays}[name].tolist() for name in names)
     return [
         Individual(
             coded_terms,
@@ -151,9 +155,13 @@ def from_arrays(arrays: Arrays) -> list[Individual]:
             born,
             screened,
             violation,
+            unsound,
             complexity=size,
         )
-        for coded_terms, (low, high), error, fingerprint, born, screened, violation, size in zip(
+        for coded_terms, (
+            low,
+            high,
+        ), error, fingerprint, born, screened, violation, unsound, size in zip(
             decode(batch), cuts, *columns, strict=True
         )
     ]

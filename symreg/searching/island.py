@@ -30,6 +30,9 @@ HOPELESS = 4.0
 GAIN = 0.95
 """An operator has credit for errors below this part of the front's at that complexity."""
 
+MOST_JUDGED = 10
+"""So many individuals on the front are tested by the gate in one generation, or a few more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvolutionSettings:
@@ -97,6 +100,8 @@ class Island:
     ) -> None:
         self.fitter, self.settings, self.gate, self.guard = fitter, settings, gate, guard
         design = fitter.design
+        self.gates_all = gate is not None and design.many_body
+        """Whether all survivors are tested, and not the front alone."""
         self.variation = Variation(variation, design.keys, reduced_range(design), overs, loans)
 
     def fit(
@@ -195,13 +200,14 @@ class Island:
         The others are left out: a score over all labels costs many times what screening does, and
         the gate as much.
         """
-        if self.gate is None and all(math.isfinite(i.error) for i in fitted):
+        if not self.gates_all and all(math.isfinite(i.error) for i in fitted):
             return list(fitted)
         screened = [_by_screening(i) for i in (*population, *fitted)]
         best = survivors(without_duplicates(screened), self.settings.population_size)
         names = {id(view.coded_terms) for view in best}
         ahead = [i for i in fitted if id(i.coded_terms) in names]
-        known = [self.gated(i) for i in ahead if math.isfinite(i.error)]
+        known = [i for i in ahead if math.isfinite(i.error)]
+        known = [self.gated(i) for i in known] if self.gates_all else known
         return [*known, *self.scored([i for i in ahead if not math.isfinite(i.error)])]
 
     def scored(self, individuals: Sequence[Individual]) -> list[Individual]:
@@ -214,14 +220,30 @@ class Island:
                 weights = tuple(map(float, fits.weights[starts[k] : starts[k + 1]]))
                 error = self.fitter.design.error(float(fits.losses[k]))
                 scored.append(replace(individual, error=error, weights=weights))
-        return [self.gated(individual) for individual in scored]
+        return [self.gated(i) for i in scored] if self.gates_all else scored
 
     def gated(self, individual: Individual) -> Individual:
         """The individual with the number of conditions of the gate that it breaks."""
         if self.gate is None:
             return individual
-        broken = self.gate.broken(individual.expression(self.fitter.design.keys))
-        return replace(individual, violation=len(broken))
+        found = self.gate.verdict(individual.expression(self.fitter.design.keys))
+        broken, lower = len(found.broken), len(found.lower)
+        if self.gates_all:
+            return replace(individual, violation=broken, unsound=lower)
+        return replace(individual, unsound=broken + lower)
+
+    def judged(self, population: Sequence[Individual], most: float = math.inf) -> list[Individual]:
+        """The population, all that is on its front tested by the gate.
+
+        After ``most`` individuals, or a few more, the rest waits for another time.
+        """
+        known, count = list(population), 0
+        while self.gate is not None and count < most:
+            new = {id(i) for i in front(known) if i.unsound < 0}
+            if not new:
+                break
+            known, count = [self.gated(i) if id(i) in new else i for i in known], count + len(new)
+        return known
 
     def polished(
         self, individuals: Sequence[Individual], settings: FitSettings = POLISH
@@ -248,7 +270,7 @@ class Island:
                 "no candidate could be fitted; the training labels may hold no more than the "
                 "energies of free atoms: add structures with other distances, or forces"
             )
-        return survivors(valid, size)
+        return survivors(self.judged(valid, MOST_JUDGED), size)
 
     def evolve(
         self,
@@ -277,7 +299,8 @@ class Island:
             fitted = self.chosen(population, self.fit(fresh, rivals=population)) if fresh else []
             gains = _gains(front(population), fitted)
             credit = counted(credit, [c.made for c in fresh], [i.made for i in gains])
-            population = survivors(without_duplicates([*population, *fitted]), size)
+            every = self.judged(without_duplicates([*population, *fitted]), MOST_JUDGED)
+            population = survivors(every, size)
             yield Generation(population, len(fresh), credit)
 
 
@@ -286,7 +309,9 @@ def _gains(best: Sequence[Individual], fitted: Sequence[Individual]) -> list[Ind
     sizes = [i.complexity for i in best]
     bars = [math.inf, *(GAIN * i.error for i in best)]
     return [
-        i for i in fitted if not i.violation and i.error < bars[bisect_right(sizes, i.complexity)]
+        i
+        for i in fitted
+        if not i.violation and i.unsound <= 0 and i.error < bars[bisect_right(sizes, i.complexity)]
     ]
 
 
@@ -294,4 +319,4 @@ def _by_screening(individual: Individual) -> Individual:
     """The individual as the structures for screening show it, like all candidates."""
     if math.isnan(individual.screened):
         return individual
-    return replace(individual, error=individual.screened, violation=0)
+    return replace(individual, error=individual.screened, violation=0, unsound=0)

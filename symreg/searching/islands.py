@@ -206,8 +206,8 @@ class Islands:
         # Islands polish what only they can: it takes their time, not that of all.
         new = [i for i in best if id(i) not in old and not is_direct(i.coded_terms)]
         best = front([*best, *self.here.whole.polished(new)])
-        broken = [i for i in (*state.rejected, *whole) if i.violation]
-        lawless = front([replace(i, violation=0) for i in (*best, *broken)])
+        broken = [i for i in (*state.rejected, *whole) if i.violation or i.unsound > 0]
+        lawless = front([replace(i, violation=0, unsound=0) for i in (*best, *broken)])
         names = {id(i.coded_terms) for i in lawless}
         return best, [i for i in broken if id(i.coded_terms) in names]
 

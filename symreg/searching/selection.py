@@ -28,13 +28,18 @@ def survivors(individuals: Sequence[Individual], size: int) -> list[Individual]:
     """The next population by NSGA-II with constrained domination, best first.
 
     Whoever breaks no condition of the gate comes before all who break one, and these go by how
-    many they break (Deb et al., IEEE Trans. Evol. Comput. 6, 182, 2002, section VI).
+    many they break (Deb et al., IEEE Trans. Evol. Comput. 6, 182, 2002, section VI). Conditions
+    that are tested on the front alone are taken to hold before they are tested.
     """
     chosen: list[Individual] = []
-    for broken in sorted({individual.violation for individual in individuals}):
-        alike = [i for i in individuals if i.violation == broken]
+    for broken in sorted({_broken(individual) for individual in individuals}):
+        alike = [i for i in individuals if _broken(i) == broken]
         chosen += _by_rank(alike)[: max(size - len(chosen), 0)]
     return chosen
+
+
+def _broken(individual: Individual) -> tuple[int, int]:
+    return individual.violation, max(individual.unsound, 0)
 
 
 def _by_rank(individuals: Sequence[Individual]) -> list[Individual]:
@@ -87,10 +92,14 @@ def tournament(
 
 
 def front(individuals: Iterable[Individual]) -> list[Individual]:
-    """Individuals that pass the gate and no other beats in error and complexity, simplest first."""
+    """Individuals that pass the gate and no other beats in error and complexity, simplest first.
+
+    Where none is free of faults that are tested on the front alone, these do not count.
+    """
+    valid = [i for i in individuals if math.isfinite(i.error) and not i.violation]
+    sound = [i for i in valid if i.unsound <= 0]
     best: list[Individual] = []
-    for individual in sorted(individuals, key=lambda i: (i.complexity, i.error)):
-        better = math.isfinite(individual.error) and (not best or individual.error < best[-1].error)
-        if better and not individual.violation:
+    for individual in sorted(sound or valid, key=lambda i: (i.complexity, i.error)):
+        if not best or individual.error < best[-1].error:
             best.append(individual)
     return best

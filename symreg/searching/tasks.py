@@ -62,7 +62,7 @@ class Source:
     """Those of the search."""
 
     def load(self) -> tuple[Fitter, Gate | None]:
-        """Objects that fit and test candidates.
+        """Objects that fit and test candidates, the latter where there are labels.
 
         Raises
         ------
@@ -83,15 +83,16 @@ class Source:
             )
         with _READING:
             design = Design.load(path)
-            data = Labelled.load(labels_beside(path)) if design.many_body else None
-        if data is None:
-            return Fitter(design), None
-        return data.fitter(design), gate_of(data, design)
+            labels = labels_beside(path)
+            data = Labelled.load(labels) if design.many_body or labels.is_file() else None
+        fitter = data.fitter(design) if data and design.many_body else Fitter(design)
+        return fitter, gate_of(data, design) if data else None
 
 
 def gate_of(data: Labelled, design: Design) -> Gate:
     """Tests candidates for labelled structures."""
-    return Gate(data.structures, design.within(data.lengths), data.frozen)
+    lengths = design.within(data.lengths)
+    return Gate(data.structures, lengths, data.frozen, bound=design.many_body)
 
 
 def labels_beside(design: Path) -> Path:

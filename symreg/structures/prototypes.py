@@ -133,5 +133,5 @@ def make(name: str, species: str | Sequence[str], a: float, c: float | None = No
         scaled_positions=one.places,
         cell=cell,
         pbc=True,
-        info={"name": name},
+        info={"name": name, "lattice": name},
     )

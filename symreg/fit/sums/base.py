@@ -58,6 +58,30 @@ class Around(NamedTuple):
         return self.pairs.subset(near & (self.pairs.r < reach))
 
 
+ALIKE = 1e-6
+"""Distances in Å, and cosines, that differ by less are one in crystals."""
+
+
+def rounded(values: Floats) -> Integers:
+    """Values in steps of ``ALIKE``."""
+    return np.asarray(np.round(values / ALIKE).astype(np.int64))
+
+
+def alike(*columns: Integers) -> tuple[Integers, Integers, Integers]:
+    """Rows of A that are equal in all columns, each of shape (A,).
+
+    Returns the first of each, shape (U,), which of these each one is, and how many there are.
+    """
+    order = np.lexsort(columns[::-1])
+    new = np.zeros(order.size, dtype=bool)
+    new[:1] = True
+    for column in columns:
+        new[1:] |= np.diff(column[order]) != 0
+    group = np.empty(order.size, dtype=np.int64)
+    group[order] = np.cumsum(new) - 1
+    return order[new], group, np.bincount(group)
+
+
 def sides(pairs: Pairs, kind: Integers, species: Sequence[int]) -> Booleans:
     """Whether neighbours are of the second kind of a key of triplets, shape (P,).
 
@@ -126,6 +150,16 @@ class SumKind(ABC):
         ``species`` are indices of the centre's and the neighbours'; a sum that stands ``alone`` is,
         over all atoms, the energy itself.
         """
+
+    def totals(self, parts: Parts, species: Sequence[int], around: Around, alone: bool) -> Floats:
+        """Sums around each of N atoms without their slopes, shape (N,).
+
+        All addends unless a kind adds up equal ones at once.
+        """
+        total = np.zeros(around.kind.size)
+        for addends in self.addends(parts, species, around, alone):
+            total += addends.sums(total.size)
+        return total
 
     def rows(self, chosen: Selection, species: Sequence[int]) -> SumRows:
         """The sum on rows of labels; the addends of all atoms unless a kind knows a faster way."""

@@ -25,7 +25,9 @@ from symreg.fit.sums.base import (
     SumKind,
     SumRows,
     Variants,
+    alike,
     felt,
+    rounded,
     run,
 )
 from symreg.fit.sums.pair_grid import PairGrid, directed
@@ -92,6 +94,27 @@ class PairKind(SumKind):
             )
             value, slope = self.faded(parts, distance, fade)
             yield PairAddends(pairs, forth * value, slope * rest)
+
+    def totals(self, parts: Parts, species: Sequence[int], around: Around, alone: bool) -> Floats:
+        """Equal distances from one centre are evaluated once."""
+        centre, r, count, fades = around.kept(
+            (self, "shells", alone, *species), lambda: self._shells(around, species, alone)
+        )
+        value = 0.5 * self.walled(parts, r, fades)[0] if alone else self.faded(parts, r, fades)[0]
+        return np.asarray(np.bincount(centre, count * value, around.kind.size))
+
+    def _shells(
+        self, around: Around, species: Sequence[int], alone: bool
+    ) -> tuple[Integers, Floats, Integers, tuple[Floats, Floats]]:
+        """Centres, distances as functions see them, how many there are, and f_c with its slope."""
+        pairs, forth = self._between(around, species)
+        if not alone:
+            pairs = pairs.subset(forth)
+        first, _, count = alike(pairs.i, rounded(pairs.r))
+        r = pairs.r[first]
+        if not alone:
+            r = self.lengths.at_rest(r)[0]
+        return pairs.i[first], r, count, self._fades(self._inside(r) if alone else r)
 
     def _between(self, around: Around, species: Sequence[int]) -> tuple[Pairs, Booleans]:
         """Pairs of two species in both directions, and which of them lead from the first."""

@@ -22,7 +22,9 @@ from symreg.fit.sums.base import (
     SumKind,
     SumRows,
     Variants,
+    alike,
     felt,
+    rounded,
     run,
     sides,
 )
@@ -57,6 +59,25 @@ class TripletAddends(Addends):
         slopes = felt(weight[self.centre][:, None] * np.ones(3), self.slopes)
         pairs, corners = self.pairs, (self.first, self.second, self.cosine)
         add_triplets(pairs.i, pairs.j, pairs.r, pairs.unit, *corners, slopes, forces, virial)
+
+
+class Corners(NamedTuple):
+    """Triplets of N atoms of which equal ones are counted, C of them; see ``TripletKind``."""
+
+    x: Floats
+    """Reduced distances of pairs, shape (P,)."""
+    fade: Floats
+    """f_c there, shape (P,)."""
+    centre: Integers
+    """Shape (C,)."""
+    first: Integers
+    """Pair of the first neighbour, shape (C,)."""
+    second: Integers
+    """That of the second, shape (C,)."""
+    cosine: Floats
+    """Shape (C,)."""
+    count: Integers
+    """How many there are, shape (C,)."""
 
 
 class TripletKind(SumKind):
@@ -106,15 +127,11 @@ class TripletKind(SumKind):
         kind, lengths, unlike = around.kind, self.lengths, species[1] != species[2]
         pairs = around.centred(species, self.reach)
         side = sides(pairs, kind, species)
-        of_both = lengths.at_rest(pairs.r), lengths.at_rest(pairs.r, second=True)
-        distance, rest = (np.where(side, *pair) for pair in zip(*reversed(of_both), strict=True))
+        distance, rest = self._rest(pairs.r, side)
         fade = self.cutoff.value(distance), self.cutoff.slope(distance) * rest
         functions = [(self.function(tree, distance / lengths.r0, unlike), w) for tree, w in parts]
         for first, second in triplets(pairs, kind.size, TOGETHER):
-            if unlike:
-                mixed = side[first] != side[second]
-                first, second = first[mixed], second[mixed]
-                first, second = np.where(side[first], (second, first), (first, second))
+            first, second = self._in_order(side, first, second, unlike)
             cosine = cosines(pairs.unit, first, second)
             value, slopes = np.zeros(first.size), np.zeros((first.size, 3))
             for function, weight in functions:
@@ -125,6 +142,63 @@ class TripletKind(SumKind):
             slopes[:, 1] *= rest[second] / lengths.r0
             _fade(first, second, *fade, value, slopes)
             yield TripletAddends(pairs.i[first], value, pairs, first, second, cosine, slopes)
+
+    def totals(
+        self,
+        parts: Parts,
+        species: Sequence[int],
+        around: Around,
+        alone: bool,  # noqa: ARG002
+    ) -> Floats:
+        """Equal triplets of one centre are evaluated once."""
+        corners: Corners = around.kept(
+            (self, "corners", *species), lambda: self._corners(around, species)
+        )
+        first, second, value = corners.first, corners.second, np.zeros(corners.centre.size)
+        for tree, weight in parts:
+            function = self.function(tree, corners.x, species[1] != species[2])
+            value += weight * function(first, second, corners.cosine)[0]
+        value *= corners.fade[first] * corners.fade[second] * corners.count
+        return np.asarray(np.bincount(corners.centre, value, around.kind.size))
+
+    def _corners(self, around: Around, species: Sequence[int]) -> Corners:
+        """All triplets, equal ones counted."""
+        pairs, unlike = around.centred(species, self.reach), species[1] != species[2]
+        side = sides(pairs, around.kind, species)
+        shells, shell, _ = alike(pairs.i, side, rounded(pairs.r))
+        found = []
+        for first, second in triplets(pairs, around.kind.size):
+            one, two = self._in_order(side, first, second, unlike)
+            cosine = cosines(pairs.unit, one, two)
+            near, far = shell[one], shell[two]
+            if not unlike:
+                near, far = np.minimum(near, far), np.maximum(near, far)
+            new, _, count = alike(near, far, rounded(cosine))
+            found.append((pairs.i[one[new]], near[new], far[new], cosine[new], count))
+        none = np.zeros(0, dtype=np.int64)
+        centre, first, second, cosine, count = map(
+            np.concatenate, zip((none, none, none, np.zeros(0), none), *found, strict=True)
+        )
+        distance, _ = self._rest(pairs.r[shells], side[shells])
+        x, fade = distance / self.lengths.r0, self.cutoff.value(distance)
+        return Corners(x, fade, centre, first, second, cosine, count)
+
+    def _rest(self, r: Floats, side: Booleans) -> tuple[Floats, Floats]:
+        """Distances as functions see them, those of a side by its lengths, and their slopes."""
+        of_both = self.lengths.at_rest(r), self.lengths.at_rest(r, second=True)
+        distance, rest = (np.where(side, *pair) for pair in zip(*reversed(of_both), strict=True))
+        return distance, rest
+
+    @staticmethod
+    def _in_order(
+        side: Booleans, first: Integers, second: Integers, unlike: bool
+    ) -> tuple[Integers, Integers]:
+        """Both pairs of each triplet; of unlike neighbours that of the first kind comes first."""
+        if not unlike:
+            return first, second
+        mixed = side[first] != side[second]
+        first, second = first[mixed], second[mixed]
+        return np.where(side[first], second, first), np.where(side[first], first, second)
 
     def rows(self, chosen: Selection, species: Sequence[int]) -> SumRows:
         """By factors of all pairs."""

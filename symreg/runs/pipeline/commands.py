@@ -138,10 +138,10 @@ def validate(folder: str | Path, number: int | None = None) -> str:
         raise ValueError(f"{folder} has no front yet; `symreg resume {folder}`")
     members = run.front if number is None else [run.member(number)]
     prepared = prepare(run.settings)
-    crystals, lines = crystals_in(prepared.structures), []
+    crystals, lines = [*prepared.crystals, *crystals_in(prepared.structures)], []
     failed: dict[int, int] = {}
     for member in members:
-        report = check(member.potential.formula, crystals)
+        report = check(member.potential.formula, crystals, prepared.knows_atoms)
         lines += _validate_member(prepared, member, report)
         failed[member.number] = sum(not one.passed for one in report.checks)
     listed = ", ".join(f"{number} ({count})" for number, count in failed.items() if count)

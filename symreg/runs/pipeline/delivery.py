@@ -123,8 +123,8 @@ def deliver(
 ) -> Iterator[str]:
     """Write the front and a folder for each member; yield what to tell the user.
 
-    A member whose exact error is not what the projected design said, or that does not pass the
-    gate, is left out.
+    Left out is a member whose exact error is not what the projected design said, and one that does
+    not pass the gate, unless none does, or all forms were examined: then it is not fit for use.
     """
     if (folder.path / "potentials").exists():  # of an earlier front, beside other formulas
         shutil.rmtree(folder.path / "potentials")
@@ -132,7 +132,10 @@ def deliver(
     refits = Refits(prepared)
     yield from _few_samples(prepared)
     with Rewriter() as rewriter:
-        for number, candidate in enumerate(tidy(prepared, individuals), 1):
+        contenders = tidy(prepared, individuals)
+        faults = [prepared.gate.broken(one.expression) for one in contenders]
+        forgiving = _is_forgiving(prepared) and (_is_exact(prepared) or all(faults))
+        for number, (candidate, broken) in enumerate(zip(contenders, faults, strict=True), 1):
             record = member_record(prepared, candidate.expression, candidate.error, number)
             if not agrees(prepared, record):
                 yield (
@@ -140,9 +143,12 @@ def deliver(
                     f"{record.exact_difference:.2g} from that of the projected design"
                 )
                 continue
-            if not prepared.is_physical(candidate.expression):
+            if broken and not forgiving:
                 yield f"left out {record.expression}: its short constants break the gate"
                 continue
+            if broken:
+                reasons = [record.unfit] if record.unfit else []
+                record = replace(record, unfit="; ".join([*reasons, *broken]))
             simplified = _write_member(prepared, folder, record, rewriter, refits)
             records.append(replace(record, simplified=simplified))
     folder.write_front(records)
@@ -152,6 +158,16 @@ def deliver(
             "fitted to validation too break the gate, cannot be computed on the projected design, "
             "or need more memory than [search] max_memory allows"
         )
+
+
+def _is_forgiving(prepared: Prepared) -> bool:
+    """Whether members that break the gate may be delivered, marked: F of sums may be anything."""
+    return not prepared.design.many_body
+
+
+def _is_exact(prepared: Prepared) -> bool:
+    """Whether the front is that of all forms."""
+    return prepared.settings.search.mode == "exhaustive"
 
 
 def _few_samples(prepared: Prepared) -> Iterator[str]:
@@ -228,6 +244,7 @@ def _description(prepared: Prepared, candidate: Contender, number: int) -> Membe
         r0=prepared.lengths.r0,
         e0=prepared.e0(expression),
         errors={},
+        near_ground_state="; ".join(prepared.gate.verdict(expression).near) or None,
     )
 
 
@@ -324,7 +341,10 @@ def _write_member(
     history, given = provenance(prepared, written, refitted), refitted or written
     closed = formula(prepared, given.terms, given.e0)
     where = f"potentials/{record.number}"
-    judged, checked = Verdict(written.unfit, written.worse or ()), check(closed)
+    judged, checked = (
+        Verdict(written.unfit, written.worse or ()),
+        check(closed, prepared.crystals, prepared.knows_atoms),
+    )
     write_validation(folder.path / f"{where}/validation.json", checked, written.errors, judged)
     potential = potential_of(closed, given.terms, history, given.covariance)
     potential.save(folder.path / where / "potential.json")

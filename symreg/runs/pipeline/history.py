@@ -99,10 +99,8 @@ class History:
 
     def write_rejected(self, prepared: Prepared, state: State) -> None:
         """Write what the gate keeps from the front, and why, to ``rejected.csv``."""
-        if prepared.gate is None:
-            return
         rows, columns = [], ("complexity", "error", "expression", "reasons")
-        for individual in state.rejected:
+        for individual in sorted(state.rejected, key=lambda i: (i.complexity, i.error)):
             expression = contender_of(prepared, individual).expression
             reasons = "; ".join(prepared.gate.broken(expression))
             cells = (individual.complexity, individual.error, expression.text(named=True), reasons)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ase import Atoms
 from threadpoolctl import threadpool_limits
 
 from symreg.config import Settings
@@ -28,22 +29,21 @@ from symreg.fit.projected.fitter import AS_IT_IS, JOINT, POLISH, FitSettings, Fi
 from symreg.fit.rows import Labelled
 from symreg.fit.rows.rows import check_memory
 from symreg.records import ProductFloor, SplitErrors
+from symreg.runs.pipeline.agreement import check_cutoffs, check_design, fixed_energies
 from symreg.runs.pipeline.frozen import NONE, Frozen, check_elements, read_frozen
 from symreg.runs.records import Baseline
 from symreg.searching.gate import Gate
 from symreg.searching.tasks import gate_of
 from symreg.structures import SPLITS, DataReport, Structures, read_structures
-from symreg.structures.neighbours import closest_distances, nearest_neighbour_mean
+from symreg.structures.neighbours import nearest_neighbour_mean
+from symreg.structures.prototypes import make
 from symreg.structures.targets import Targets, read_targets
-from symreg.terms import Expression, Key, Term
+from symreg.terms import Expression, Term
 from symreg.terms.known import Form, known_forms, terms_of_form, untied
 from symreg.terms.lengths import Lengths
 
 MOST_RESAMPLED = 600
 """Columns of a design up to which formulas are fitted to bootstrap samples."""
-
-MOST_LISTED = 2
-"""Terms of a form in the exhaustive mode."""
 
 
 class Met(NamedTuple):
@@ -85,9 +85,26 @@ class Prepared:
             return self.labelled.fitter(self.design)
 
     @cached_property
-    def gate(self) -> Gate | None:
-        """Tests candidates, where there may be many-body terms."""
-        return gate_of(self.labelled, self.design) if self.design.many_body else None
+    def gate(self) -> Gate:
+        """Tests candidates."""
+        return gate_of(self.labelled, self.design)
+
+    @cached_property
+    def crystals(self) -> list[Atoms]:
+        """Crystals that finished formulas are checked on: those of the data, as prototypes."""
+        found = []
+        for one in self.gate.assumed:
+            atoms = make(one.name, one.species, 1.0)
+            volume = one.atoms.get_volume() / len(one.atoms) * len(atoms) / atoms.get_volume()
+            found.append(make(one.name, one.species, float(volume ** (1 / 3))))
+        return found
+
+    @property
+    def knows_atoms(self) -> bool:
+        """Whether energies of free atoms are given, or the data hold isolated atoms of them all."""
+        given = self.fixed_e0 or {}
+        found = self.report.isolated_atoms
+        return all(s in given or found.get(s) is not None for s in self.structures.species)
 
     @property
     def labelled(self) -> Labelled:
@@ -215,8 +232,8 @@ class Prepared:
         return fitted if np.isfinite(loss) and self.is_physical(fitted) else None
 
     def is_physical(self, expression: Expression) -> bool:
-        """Whether an expression passes the gate, where there is one."""
-        return self.gate is None or not self.gate.broken(expression)
+        """Whether an expression passes the gate."""
+        return not self.gate.broken(expression)
 
 
 def prepare(
@@ -241,9 +258,9 @@ def prepare(
     check_elements(frozen, report.species)
     train = structures.subset(structures.split == SPLITS.index("train"))
     r0 = nearest_neighbour_mean(train) if isinstance(terms.r0, str) else float(terms.r0)
-    fixed_e0 = _fixed_e0(settings, report, frozen.e0)
+    fixed_e0 = fixed_energies(settings, report, frozen.e0)
     build = build_design if design_file is None else partial(load_or_build_design, design_file)
-    _check_cutoffs(train, terms.lengths(r0))
+    check_cutoffs(train, terms.lengths(r0))
     lengths = frozen.lengths(terms.lengths(r0))
     targets = read_targets(settings.targets, settings.base, report.species)
     with threadpool_limits(1):
@@ -261,7 +278,7 @@ def prepare(
             tell=tell,
             patience=patience,
         )
-        _check_design(settings, design)
+        check_design(settings, design)
         design.join(tell)
         if design.many_body:
             search = settings.search
@@ -280,67 +297,6 @@ def prepare(
         rest if frozen.formulas else None,
         targets,
     )
-
-
-def _check_design(settings: Settings, design: Design) -> None:
-    """Refuse cutoffs of keys that there are not, and to list forms that leave pairs without one."""
-    for text in settings.terms.cutoff_functions:
-        if Key.read(text) not in design.keys:
-            raise ValueError(
-                f"[terms.cutoffs] {text}: no training structure has such atoms within that "
-                "distance, so there are no terms of theirs; leave it out, or make it larger"
-            )
-    pairs = [str(key) for key in design.pair_keys]
-    if settings.search.mode == "exhaustive" and len(pairs) > MOST_LISTED:
-        raise ValueError(
-            f'[search] mode is "exhaustive", whose forms have at most {MOST_LISTED} terms, but '
-            f'{", ".join(pairs)} need one each: set mode = "evolution"'
-        )
-
-
-def _check_cutoffs(train: Structures, lengths: Lengths) -> None:
-    """Refuse cutoffs of pairs and triplets that training lacks, before it is projected."""
-    found = closest_distances(train, lengths.reach) if lengths.cutoffs else {}
-    closest = {Key.of(*pair): distance for pair, distance in found.items()}
-    for text, cutoff in lengths.cutoffs.items():
-        centre, *near = Key.read(text).species
-        for symbol in (centre, *near):
-            if symbol not in train.species:
-                raise ValueError(
-                    f"[terms.cutoffs] {text}: the data hold no {symbol}; there are "
-                    f"{', '.join(train.species)}"
-                )
-        for other in near:
-            shortest = closest.get(Key.of(centre, other), np.inf)
-            if not shortest < cutoff.r_cut:
-                where = (
-                    f"they come within {shortest:.4g} Å"
-                    if np.isfinite(shortest)
-                    else f"none are within {lengths.reach:g} Å"
-                )
-                raise ValueError(
-                    f"[terms.cutoffs] {text} = {cutoff.r_cut:g}: of {centre} and {other} in "
-                    f"training {where}; make it larger, or leave it out"
-                )
-
-
-def _fixed_e0(
-    settings: Settings, report: DataReport, frozen: Mapping[str, float]
-) -> dict[str, float] | None:
-    """Energies of free atoms in eV that are not fitted; those of frozen terms come first."""
-    choice = settings.terms.e0
-    if choice == "fit":
-        return dict(frozen) or None
-    known = {**(report.isolated_atoms if isinstance(choice, str) else choice), **frozen}
-    for name in report.species:
-        if known.get(name) is None and isinstance(choice, str):
-            raise ValueError(
-                f'[terms] e0 is "isolated", but the data hold no isolated atom of {name}; '
-                f'add one, or set e0 = "fit" or e0 = {{ {name} = ... }}'
-            )
-        if known.get(name) is None:
-            raise ValueError(f"[terms] e0 has no value for {name}, which the data contain")
-    return {name: float(known[name] or 0.0) for name in report.species}
 
 
 def baselines(prepared: Prepared) -> dict[str, Baseline]:

@@ -225,13 +225,16 @@ class _Search:
         self.folder.clear_history(state.epoch if state else 0)
         for message in said:
             self.folder.log(message)
-        files.write_json(self.folder.path / "data.json", report.to_dict())
+        assumed = [str(one) for one in prepared.gate.assumed]
+        record = {**report.to_dict(), "ground_states": assumed}
+        files.write_json(self.folder.path / "data.json", record)
         self.folder.note_start(report.data_hash, self.settings.search.minutes is None)
         counts = ", ".join(f"{n} {split}" for split, n in report.structures.items() if n)
         self._tell(f"read structures: {counts}; r0 = {prepared.lengths.r0:.5g} Å")
         for name, text in in_words(report, self.settings.data):
             if name != "structures":
                 self._tell(f"{name}: {text}")
+        self._tell(f"gate: {prepared.gate.in_words()}")
         for warning in cautions(prepared):
             self._tell(f"warning: {warning}")
         floor = floor_record(prepared)
@@ -287,8 +290,7 @@ class _Search:
         self, prepared: Prepared, state: State | None, deadline: float
     ) -> Generator[State, None, None]:
         """The state after every epoch, for ever, or until there is nothing more to examine."""
-        if prepared.design.many_body:
-            prepared.labelled.save(labels_beside(self.design_file))
+        prepared.labelled.save(labels_beside(self.design_file))
         source = Source(str(self.design_file.resolve()), self.origin.token)
         with ExitStack() as stack:
             crew = None
@@ -317,7 +319,7 @@ class _Search:
         run = open_run(self.folder.path)
         if not run.front:
             rejected = self.folder.path / "rejected.csv"
-            why = f"; {rejected} says what the gate kept away" if prepared.gate else ""
+            why = f"; {rejected} says what the gate kept away"
             self._tell(f"no candidate was valid: widen [terms] r_cut or check the data{why}")
             return
         best = run.best()

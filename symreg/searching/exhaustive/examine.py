@@ -65,7 +65,8 @@ class Examiner:
         settings: ExamineSettings | None = None,
         gate: Gate | None = None,
     ) -> None:
-        self.forms, self.fitter, self.gate = forms, fitter, gate
+        self.forms, self.fitter = forms, fitter
+        self.gate = gate if fitter.design.many_body else None
         self.settings = settings or ExamineSettings()
         self._starts = Starts(
             self.settings.starts * MOST_CONSTANTS,
