@@ -194,9 +194,15 @@ RUNS = (
     ),
     Tiny(
         "silicon_front",
-        ("--r-cut-three-body", "3.2", *SHORT, "terms.r_cut=4"),
+        ("--r-cut-three-body", "3.2", "--out", "runs", *SHORT, "terms.r_cut=4"),
         "| complexity up to | error / floor |",
         data=True,
+        then=Tiny(
+            "ground_states",
+            ("runs/seed0",),
+            "| run | members | pass |",
+            lines=(r"runs/seed0, member \d+ .*: above diamond Si: sc .*",),
+        ),
     ),
     Tiny("stillinger_weber", ("--case", "a", *SEEDS), lines=SEED_LINES, needs="lammps"),
     Tiny("stillinger_weber", ("--case", "b", *SEEDS), lines=SEED_LINES, needs="lammps"),

@@ -290,10 +290,11 @@ def test_constants_carry_intervals(argon_run):
 
 @pytest.mark.usefixtures("front_only")
 def test_one_seed_gives_one_front_for_any_number_of_workers(argon_run, search_settings, tmp_path):
-    expected = (argon_run.folder / "front.csv").read_bytes()
+    expected = [(argon_run.folder / name).read_bytes() for name in ("front.csv", "rejected.csv")]
     for workers in (1, 2):
         settings = search_settings(tmp_path / str(workers), workers=workers)
-        assert front_csv(settings) == expected
+        found = front_csv(settings), (tmp_path / str(workers) / "rejected.csv").read_bytes()
+        assert [*found] == expected
 
 
 @pytest.mark.usefixtures("front_only")

@@ -6,6 +6,7 @@ which a perfect crystal has few.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -84,15 +85,14 @@ def _differing(atoms: Atoms, species: Sequence[str], reach: float) -> _Shape:
     kind = np.array([species.index(symbol) for symbol in atoms.symbols])
     start = np.searchsorted(pairs.i, np.arange(len(atoms) + 1))
     marks = [_mark(pairs, kind, slice(*start[i : i + 2])) for i in range(len(atoms))]
-    first, count = dict[tuple[object, ...], int](), dict[int, int]()
-    for i, mark in enumerate(marks):
-        chosen = first.setdefault((kind[i], *mark), i)
-        count[chosen] = count.get(chosen, 0) + 1
+    first, count = dict[tuple[object, ...], int](), Counter[int]()
+    for atom, mark in enumerate(marks):
+        count[first.setdefault((kind[atom], *mark), atom)] += 1
     # Energies need of a neighbour its element alone, which one of the chosen atoms has.
     chosen = list(count)
-    place = {int(kind[i]): n for n, i in reversed(list(enumerate(chosen)))}
-    own = np.concatenate([np.arange(start[i], start[i + 1]) for i in chosen])
-    i = np.repeat(np.arange(len(chosen)), [start[i + 1] - start[i] for i in chosen])
+    place = {int(kind[atom]): n for n, atom in reversed(list(enumerate(chosen)))}
+    own = np.concatenate([np.arange(*start[atom : atom + 2]) for atom in chosen])
+    i = np.repeat(np.arange(len(chosen)), np.diff(start)[chosen])
     j = np.array([place[int(k)] for k in kind[pairs.j[own]]], dtype=np.int64)
     near = Pairs(i, j, pairs.r[own], pairs.unit[own])
     return _Shape(near, kind[chosen], np.array(list(count.values())) / len(atoms))

@@ -133,10 +133,10 @@ def _name(atoms: Atoms) -> tuple[str, tuple[str, ...]] | None:
     (best, members), *others = sorted((min(group)[0], sorted(group)) for group in families.values())
     if best > WARM or any(far < _apart(group[0][1]) * best for far, group in others):
         return None
-    name = _stacking(found, members) if len(members) > 1 else members[0][1]
-    if name is None or name in SELDOM or (best > COLD and len(found) > 1):
+    chosen = _stacking(found, members) if len(members) > 1 else members[0][1]
+    if chosen is None or chosen in SELDOM or (best > COLD and len(found) > 1):
         return None
-    return name, by_name[name][1]
+    return chosen, by_name[chosen][1]
 
 
 def _apart(name: str) -> float:

@@ -76,7 +76,7 @@ class Corners(NamedTuple):
     """That of the second, shape (C,)."""
     cosine: Floats
     """Shape (C,)."""
-    count: Integers
+    times: Integers
     """How many there are, shape (C,)."""
 
 
@@ -158,14 +158,14 @@ class TripletKind(SumKind):
         for tree, weight in parts:
             function = self.function(tree, corners.x, species[1] != species[2])
             value += weight * function(first, second, corners.cosine)[0]
-        value *= corners.fade[first] * corners.fade[second] * corners.count
+        value *= corners.fade[first] * corners.fade[second] * corners.times
         return np.asarray(np.bincount(corners.centre, value, around.kind.size))
 
     def _corners(self, around: Around, species: Sequence[int]) -> Corners:
         """All triplets, equal ones counted."""
         pairs, unlike = around.centred(species, self.reach), species[1] != species[2]
         side = sides(pairs, around.kind, species)
-        shells, shell, _ = alike(pairs.i, side, rounded(pairs.r))
+        shells, shell, _ = alike(pairs.i, side.astype(np.int64), rounded(pairs.r))
         found = []
         for first, second in triplets(pairs, around.kind.size):
             one, two = self._in_order(side, first, second, unlike)
