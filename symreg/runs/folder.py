@@ -157,7 +157,8 @@ class RunFolder:
         With a limit of time an epoch may end after any generation: the front depends on the speed
         of the machine, and remains so.
         """
-        before = files.read_json(self.path / "manifest.json", {}).get("reproducible_by_seed", True)
+        manifest = read_typed(self.path / "manifest.json", dict[str, Any], {})
+        before = manifest.get("reproducible_by_seed", True)
         self.update_manifest(
             data_hash=data_hash, status="running", reproducible_by_seed=before and reproducible
         )
@@ -165,8 +166,8 @@ class RunFolder:
     def require_movable(self, needed: Sequence[Path]) -> None:
         """Refuse what ``move_aside`` should not move, ``needed`` files in the folder among it."""
         manifest = self.path / "manifest.json"
-        record = files.read_json(manifest, {}) if manifest.is_file() else {}
-        if "symreg" not in record.get("versions", {}):
+        record = read_typed(manifest, dict[str, Any], {}) if manifest.is_file() else {}
+        if "symreg" not in (record.get("versions") or {}):
             raise FileExistsError(f"{self.path} holds no run of symreg; it was left as it is")
         if owner := self.owner():
             raise BlockingIOError(
