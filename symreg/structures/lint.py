@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -295,16 +295,21 @@ def _strangers(facts: Facts, r_cut: float) -> Iterator[Finding]:
     never = [pair for pair in every if not closest.get(pair, np.inf) < r_cut]
     if never:
         known = [(closest[pair], pair) for pair in never if np.isfinite(closest.get(pair, np.inf))]
-        cure = "add structures in which they meet"
-        if known:
-            cure += f", or set [terms] r_cut above {min(known)[0]:.4g}"
-        yield Finding(
-            f"no atoms of {listed(['-'.join(pair) for pair in never], quote='')} come within "
-            f"{r_cut:g} Å of each other in training",
-            "nothing can be learnt of them: in formulas and LAMMPS files they do not feel each "
-            "other, but for a wall at short distances",
-            cure,
-        )
+        cure = f"set [terms] r_cut above {min(known)[0]:.4g}" if known else ""
+        yield never_meet(["-".join(pair) for pair in never], f"{r_cut:g} Å", cure)
+
+
+def never_meet(pairs: Sequence[str], within: str, cure: str = "") -> Finding:
+    """Say what holds for pairs of elements that training never shows near each other.
+
+    ``within`` is the radius in words, ``cure`` what helps beside more structures.
+    """
+    return Finding(
+        f"no atoms of {listed(pairs, quote='')} come within {within} of each other in training",
+        "no form stands for them, no shared one either: in formulas and LAMMPS files they do not "
+        "feel each other, but for a repulsive wall where their domain ends",
+        "add structures in which they meet" + (f", or {cure}" if cure else ""),
+    )
 
 
 def _few_labels(facts: Facts, functions: int) -> Iterator[Finding]:
