@@ -188,7 +188,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what ``create`` wrote, for a run that could not begin; other files stay."""
-        for name in (*BEGINNING, "checkpoint/design.npz"):
+        for name in (*BEGINNING, "checkpoint/design.npz", "checkpoint/forms.npz"):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # a folder that holds anything else stays
             if [path.name for path in self.checkpoint.iterdir()] == ["lock"]:
