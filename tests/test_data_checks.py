@@ -328,6 +328,13 @@ def test_energies_that_jump_in_a_trajectory_are_named(written):
     assert said(report, "from a.extxyz frame 9 to a.extxyz frame 10", "by 0.6 eV/atom more")
 
 
+def test_steep_repulsions_are_no_jumps(written):
+    near = [labelled(Atoms("Cu2", [[0, 0, 0], [0, 0, d]])) for d in np.linspace(0.4, 1.4, 8)]
+    far = [labelled(Atoms("Cu2", [[0, 0, 0], [0, 0, d]])) for d in np.linspace(2.2, 2.8, 24)]
+    _, report = read(written([*far, *near]))
+    assert not said(report, "than forces account for")
+
+
 def test_two_phases_are_no_two_calculations(written):
     phases = [bulk("Cu", cubic=True, a=3.61) * (2, 1, 1), bulk("Cu", "bcc", a=2.87).repeat(2)]
     images = []

@@ -29,8 +29,9 @@ CLEAR_FORCE, SAME = 0.05, 0.3
 of structures with one energy that is too large."""
 CLEAR_STEP = 1e-3
 """Change of energy in eV/atom that stands clear of DFT noise."""
-FEWEST_STEPS, JUMP, CLEAR_JUMP = 8, 0.2, 10.0
-"""Steps that tell a jump, its least size in eV/atom, and its ratio to the upper quartile."""
+FEWEST_STEPS, JUMP, CLEAR_JUMP, STEEP = 8, 0.2, 10.0, 3.0
+"""Steps that tell a jump, its least size in eV/atom, its ratio to the upper quartile, and to what
+forces account for: the work of steep repulsions is hardly known."""
 ALIKE, POORLY = 2.0, 20.0
 """Factors between two changes of energy that make them differ: if they go together, or if not."""
 TOGETHER = 0.8
@@ -96,6 +97,7 @@ def _jumps(facts: Facts) -> Iterator[Finding]:
         return
     rest = steps["energy"] - steps["forces"]
     far = np.abs(rest) > max(JUMP, CLEAR_JUMP * float(np.quantile(np.abs(rest), 0.75)))
+    far &= np.abs(rest) > STEEP * np.abs(steps["forces"])
     # An outlier is a jump and its opposite, and is told of as one.
     if far.any() and abs(rest[far].sum()) > 0.5 * np.abs(rest[far]).max():
         step, gap = steps[far][0], float(rest[far][0])
