@@ -86,7 +86,7 @@ def refusal(use):
 
 def in_few_lines(said):
     """Whether an answer, or words: a line for each key, or one and a formula with its mark."""
-    return said is None or (bool(said.strip()) and len(said.splitlines()) < 5 and len(said) < 3000)
+    return said is None or (bool(said.strip()) and len(said.splitlines()) < 16 and len(said) < 3000)
 
 
 @TRIED

@@ -53,9 +53,9 @@ def by_hand(
         cutoff_three_body=cutoff_three_body if two else None,
         cutoffs=cutoffs or {},
     )
+    formula.refuse_poles()  # first: derivatives of what overflows can take for ever
     for pair in formula.species_pairs:
-        _ = formula.pair_function(*pair).wall  # is refused where the formula has no value
-    formula.refuse_poles()
+        _ = formula.pair_function(*pair).wall  # is refused where the formula has no slope
     return formula
 
 
