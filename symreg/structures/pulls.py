@@ -159,16 +159,18 @@ def _works(
     place, end, unit = scale
     functions, atoms = sizes
     found = np.zeros((8, functions, KNOTS))
-    voigt = away[:, [0, 1, 2, 1, 0, 0]] * away[:, [0, 1, 2, 2, 2, 1]]
     for knot in range(KNOTS):
         # The integral of a triangle of unit height from the place of the pair to the end.
         energy = 0.5 * unit * (_ramp(end - knot) - _ramp(place - knot))
-        height = np.maximum(1 - np.abs(place - knot), 0.0)
-        slope = np.where(height > 0, np.sign(knot - place), 0.0) / unit
-        stiff = -(slope + 2 * height / d) / (3 * atoms)
-        of_pairs = energy, *(-0.5 * d * height * one for one in voigt.T), stiff
-        for n, values in enumerate(of_pairs):
-            found[n, :, knot] = np.bincount(number, values, functions)
+        found[0, :, knot] = np.bincount(number, energy, functions)
+    voigt = away[:, [0, 1, 2, 1, 0, 0]] * away[:, [0, 1, 2, 2, 2, 1]] * (-0.5 * d)[:, None]
+    below = np.floor(place).astype(np.int64)
+    for knot, height, slope in ((below, 1 - place + below, -1.0), (below + 1, place - below, 1.0)):
+        near = (knot < KNOTS) & (height > 0)
+        cell, size = number[near] * KNOTS + knot[near], functions * KNOTS
+        stiff = -(slope / unit[near] + 2 * height[near] / d[near]) / (3 * atoms)
+        for n, values in enumerate((*(voigt[near].T * height[near]), stiff), 1):
+            found[n] += np.bincount(cell, values, size).reshape(functions, KNOTS)
     energies, *virials, stiffness = found.reshape(8, -1).astype(np.float32)
     return energies, np.stack(virials), stiffness
 
