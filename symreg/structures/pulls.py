@@ -165,9 +165,9 @@ def _works(
         found[0, :, knot] = np.bincount(number, energy, functions)
     voigt = away[:, [0, 1, 2, 1, 0, 0]] * away[:, [0, 1, 2, 2, 2, 1]] * (-0.5 * d)[:, None]
     below = np.floor(place).astype(np.int64)
-    for knot, height, slope in ((below, 1 - place + below, -1.0), (below + 1, place - below, 1.0)):
-        near = (knot < KNOTS) & (height > 0)
-        cell, size = number[near] * KNOTS + knot[near], functions * KNOTS
+    for at, height, slope in ((below, 1 - place + below, -1.0), (below + 1, place - below, 1.0)):
+        near = (at < KNOTS) & (height > 0)
+        cell, size = number[near] * KNOTS + at[near], functions * KNOTS
         stiff = -(slope / unit[near] + 2 * height[near] / d[near]) / (3 * atoms)
         for n, values in enumerate((*(voigt[near].T * height[near]), stiff), 1):
             found[n] += np.bincount(cell, values, size).reshape(functions, KNOTS)
