@@ -266,7 +266,7 @@ class Potential:
         OSError
             If the file cannot be read.
         ValueError
-            If it holds no potential, or one written by a newer symreg.
+            If it holds no potential, one with a pole, or one written by a newer symreg.
         """
         try:
             record = parse_json(Path(path).read_text(encoding="utf-8"))
@@ -279,7 +279,7 @@ class Potential:
 
     @staticmethod
     def from_dict(record: Mapping[str, Any]) -> Potential:
-        """Undo ``to_dict``; ``ValueError`` where that is impossible."""
+        """Undo ``to_dict``; ``ValueError`` where that is impossible, or a function has a pole."""
         if not isinstance(record, Mapping) or record.get("format") != FORMAT:
             raise ValueError(f'this is no potential; one says "format": "{FORMAT}"')
         around = typed(_Around, record)
@@ -290,7 +290,9 @@ class Potential:
             )
         if around.units != UNITS:
             raise ValueError(f"units are {dict(around.units)}; they must be {UNITS}")
-        return Potential(Formula.from_dict(record), around.provenance, around.covariance)
+        formula = Formula.from_dict(record)
+        formula.refuse_poles()
+        return Potential(formula, around.provenance, around.covariance)
 
 
 @dataclass(frozen=True)

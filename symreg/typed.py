@@ -125,6 +125,20 @@ def read_typed(path: Path, hint: type[T], absent: Any = None) -> T:
         raise OSError(f"{path} is damaged: {error}") from None
 
 
+def read_with(path: Path, hint: type[T], *needed: str) -> T:
+    """Read a JSON object as a type, or the type's defaults where there is no file.
+
+    Raises
+    ------
+    OSError
+        If it is damaged, or lacks one of the keys ``needed``; one line names it.
+    """
+    for key in needed if path.exists() else ():
+        if key not in read_typed(path, dict[str, Any]):
+            raise OSError(f"{path} is damaged: it has no '{key}'; put a copy of it back")
+    return read_typed(path, hint, {})
+
+
 def typed(hint: type[T], value: Any, key: str = "") -> T:
     """Turn plain data of a file into a type.
 

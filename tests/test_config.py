@@ -302,3 +302,13 @@ def test_numbers_far_outside_their_ranges_are_refused_in_one_line(run_file):
                 message = str(caught.value)
                 assert key in message, (key, value)
                 assert len(message) < 300, (key, value)
+
+
+@pytest.mark.parametrize("name", ["good.extxyz", "good.xyz.gz", "frames"])
+def test_structures_in_place_of_a_run_file_are_answered_with_what_takes_them(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('2\nLattice="9 0 0 0 9 0 0 0 9" energy=-0.01\nAr 0 0 0\nAr 0 0 3.8\n')
+    with pytest.raises(SettingsError, match="holds structures, and a run file") as caught:
+        config.load(path)
+    assert f"`symreg data {path}`" in str(caught.value)
+    assert f"`symreg init {path}`" in str(caught.value)

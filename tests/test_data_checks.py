@@ -264,6 +264,119 @@ def test_stresses_in_kbar_are_beyond_what_solids_bear(written):
     assert said(report, "no solid bears", "kBar or GPa")
 
 
+# Labels beside pair functions
+
+
+def reordered(images, order):
+    return [changed(atoms, forces=order(atoms.calc.results["forces"])) for atoms in images]
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (lambda forces: forces[::-1], "in the reversed order of the atoms"),
+        (lambda forces: np.roll(forces, 1, axis=0), "one atom further down the list"),
+        (lambda forces: np.roll(forces, -1, axis=0), "one atom further up the list"),
+    ],
+)
+@pytest.mark.parametrize("images", [copper(12), dynamics(12)], ids=["rattled", "trajectory"])
+def test_forces_in_another_order_than_atoms_are_named(written, images, order, message):
+    _, report = read(written(reordered(images, order)))
+    assert said(report, "forces do not go with the positions", message)
+    assert not said(report, "forces do not fit the energies: ")
+
+
+@pytest.mark.parametrize(("shift", "message"), [(1, "one frame before"), (-1, "one frame after")])
+@pytest.mark.parametrize("images", [copper(16), dynamics(16)], ids=["rattled", "trajectory"])
+def test_energies_that_are_off_by_a_frame_are_named(written, images, shift, message):
+    energies = np.roll([atoms.calc.results["energy"] for atoms in images], -shift)
+    moved = [changed(a, energy=float(e)) for a, e in zip(images, energies, strict=True)]
+    _, report = read(written(moved))
+    assert said(report, "energies do not go with their structures", message)
+
+
+def test_one_energy_for_all_structures_is_named(written):
+    _, report = read(written([changed(atoms, energy=-14.0) for atoms in dynamics(8)]))
+    assert said(report, "energies of 8 of 8 structures with forces are one number, such as -14 eV")
+    crystals = [labelled(bulk("Cu", cubic=True)) for _ in range(6)]
+    assert not said(read(written(crystals))[1], "one number")
+
+
+def test_energies_per_atom_of_cells_of_one_size_are_named_without_a_trajectory(written):
+    images = [scaled(shifted(atoms, -3.5), energy=1 / 4) for atoms in copper(16)]
+    _, report = read(written(images))
+    assert said(report, "pair functions that follow the forces of 16", "eV/atom instead of the")
+
+
+def test_energies_of_another_unit_are_named_without_a_trajectory(written):
+    _, report = read(written([scaled(atoms, energy=1 / 27.2114) for atoms in copper(16)]))
+    assert said(report, "foretell 27.", "the energies look like Ha, or the forces look like kcal")
+
+
+@pytest.mark.parametrize("offset", [0.5, 0.8])
+def test_half_of_the_energies_off_by_less_than_an_electronvolt_are_named(written, offset):
+    images = copper(20)
+    images[1::2] = [shifted(atoms, offset) for atoms in images[1::2]]
+    _, report = read(written(images))
+    assert said(report, "energies of 10 of 20 like structures are", "eV/atom off those of the oth")
+
+
+def test_energies_that_jump_in_a_trajectory_are_named(written):
+    images = dynamics(20)
+    images[10:] = [shifted(atoms, 0.6) for atoms in images[10:]]
+    _, report = read(written(images))
+    assert said(report, "from a.extxyz frame 9 to a.extxyz frame 10", "by 0.6 eV/atom more")
+
+
+def test_steep_repulsions_are_no_jumps(written):
+    near = [labelled(Atoms("Cu2", [[0, 0, 0], [0, 0, d]])) for d in np.linspace(0.4, 1.4, 8)]
+    far = [labelled(Atoms("Cu2", [[0, 0, 0], [0, 0, d]])) for d in np.linspace(2.2, 2.8, 24)]
+    _, report = read(written([*far, *near]))
+    assert not said(report, "than forces account for")
+
+
+def test_two_phases_are_no_two_calculations(written):
+    phases = [bulk("Cu", cubic=True, a=3.61) * (2, 1, 1), bulk("Cu", "bcc", a=2.87).repeat(2)]
+    images = []
+    for k in range(24):
+        atoms = phases[k % 2].copy()
+        atoms.rattle(0.06, seed=k)
+        images.append(shifted(labelled(atoms), 0.5 * (k % 2)))
+    _, report = read(written(images))
+    assert not said(report, "off those of the others")
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"), [(-1.0, "its sign is the opposite one"), (1602.2, "it looks like kBar")]
+)
+def test_stresses_of_rattled_cells_of_one_volume_are_compared_with_forces(written, factor, message):
+    _, report = read(written([scaled(atoms, stress=factor) for atoms in dynamics(20)]))
+    assert said(report, "stress does not fit the forces: it is", message)
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"energy": 23.0605, "forces": 23.0605}, "look like kcal/mol/Å or"),
+        ({"energy": 1 / 27.2114, "forces": 1 / 51.422}, "look like Ha/bohr"),
+    ],
+)
+def test_all_labels_in_another_unit_are_named_by_how_firmly_atoms_are_bound(
+    written, factors, message
+):
+    _, report = read(written([scaled(atoms, **factors) for atoms in dynamics(16)]))
+    assert said(report, "forces draw atoms back to their places", message, "and the energies")
+
+
+@pytest.mark.parametrize(("force", "warned"), [(0.2, True), (0.02, False)])
+def test_forces_that_sum_to_as_much_as_errors_may_be_are_warned_of(written, force, warned):
+    images = copper(10)
+    images[3] = changed(images[3], forces=images[3].calc.results["forces"] + [0, 0, force])
+    _, report = read(written(images))
+    told = report.warnings if warned else report.notes
+    assert any("the forces of 1 structure do not sum to zero" in text for text in told)
+
+
 # Labels
 
 

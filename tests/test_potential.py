@@ -327,6 +327,28 @@ def test_no_text_or_number_of_a_file_goes_unchecked(argon, tmp_path, change, mes
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"Ar-Ar: {'exp(' * 60}x{')' * 60}", "formula for Ar-Ar has no finite value, or a pole"),
+        ("Ar-Ar: 1/(x - 1.3)", r"or a pole, near 4\.9\d* Å; it must be smooth from r_lo = 3"),
+        ("Ar-Ar: log(2.0 - x)", r"no finite value, or a pole, near 7\.6"),
+        ("Ar: sqrt(sum(1/(x - 1.3)))", "formula for Ar-Ar has no finite value, or a pole, near 4"),
+        ("Ar-Ar-Ar: exp(-x1)*exp(-x2)*log(c + 0.5)", "three-body formula for Ar-Ar-Ar has no"),
+        ("Ar-Ar-Ar: sqrt(1.7 - x1 - x2 + c)", "finite value at 3 Å, 3 Å and cosine -1"),
+    ],
+)
+def test_a_file_whose_formula_has_a_pole_or_no_value_is_refused(argon, tmp_path, text, message):
+    path = tmp_path / "bad.json"
+    record = argon.to_dict()
+    record["terms"] = [*record["terms"], {"term": text, "weight": 1.0}]
+    path.write_text(json.dumps(record | {"cutoff_three_body": CUTOFF.to_dict()}))
+    with pytest.raises(ValueError, match=message) as caught:
+        Potential.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
 def test_species_of_old_files_are_elements_too():
     path = Path(__file__).parent / "golden" / "potential-1.json"
     record = json.loads(path.read_text())
@@ -415,7 +437,9 @@ def test_formulas_by_hand_fade_as_a_run_file_has_it():
         ({"Cu-Cu": "1/x"}, "holds x; distances are in Å without r0: write r, r1, r2"),
         ({"Cu-Cu": "1/r)"}, r"Cu-Cu: formula cannot be read: expected an operator.*\n  1/r\)"),
         ({"Cu-Cu": "1/r", "Cu": "1/r"}, "distances of neighbours stand inside sum"),
-        ({"Cu-Cu": "log(r - 2)"}, r"is not finite at 0\.5 Å, where its domain begins"),
+        ({"Cu-Cu": "log(r - 2)"}, r"no finite value, or a pole, near 0\.5 Å; it must be smooth"),
+        ({"Cu-Cu": "9^1e308"}, "no finite value, or a pole"),
+        ({"Cu-Cu": f"{40 * 'exp('}r{40 * ')'}"}, "no finite value, or a pole"),
         ({"Cu-O": "1/r", "O-Cu": "2/r"}, "there are two formulas for Cu-O; write their sum"),
         ({"Qq-Cu": "1/r"}, "species 'Qq' is no chemical element"),
         ({"copper": "1/r"}, "'copper' names no species: write Hf-O, O;Hf-Hf or Cu"),

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from ase.build import bulk
+from typer.testing import CliRunner
 
 import symreg
 from symreg import config, files
+from symreg.cli.commands import app
 from symreg.cli.summary import summary
 from symreg.runs import RunFolder, open_run, recommended
 from symreg.terms import Expression
@@ -162,6 +164,16 @@ def test_a_damaged_file_is_named(small_run):
     (small_run / "front.json").write_text('[{"number": 1,', encoding="utf-8")
     with pytest.raises(OSError, match=r"front\.json is damaged"):
         open_run(small_run)
+
+
+@pytest.mark.parametrize("name", ["floor.json", "manifest.json", "progress.json"])
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", "null", '{"epoch": []}'])
+def test_a_damaged_file_of_a_run_is_told_of_where_the_run_is_shown(small_run, name, text):
+    (small_run / name).write_text(text, encoding="utf-8")
+    shown = CliRunner().invoke(app, ["show", str(small_run)])
+    assert f"{small_run / name} is damaged: " in shown.stderr
+    assert len(shown.stderr.splitlines()) == 1
+    assert shown.exit_code == (0 if name == "progress.json" else 1)
 
 
 def test_a_truncated_last_line_is_left_out_and_then_replaced(small_run):

@@ -1,5 +1,6 @@
 """A run on several elements, up to its search: settings, what data lack, what each key brings."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import ase.io
@@ -162,9 +163,18 @@ def test_a_cutoff_of_atoms_that_never_meet_is_refused(dimers_file):
 def test_pairs_that_never_meet_are_told_and_left_out(dimers_file):
     found = prepared(dimers_file, shared="always")
     assert found.design.pair_keys == (Key.of("Mg", "O"),)
-    (said,) = (text for text in cautions(found) if "never shows" in text)
-    assert said.startswith("Mg-Mg, O-O: training never shows these pairs within the cutoff")
+    every = (*found.report.warnings, *cautions(found))
+    (said,) = (text for text in every if "of each other in training" in text)  # once, not twice
+    assert said.startswith("no atoms of Mg-Mg, O-O come within 3.5 Å of each other in training")
     assert "no shared one either" in said
+    assert "but for a repulsive wall" in said
+
+
+def test_pairs_that_never_meet_are_told_in_the_same_words_by_data_and_by_settings(dimers_file):
+    found = prepared(dimers_file)
+    no_word_yet = replace(found, report=replace(found.report, warnings=()))
+    (said,) = (text for text in cautions(no_word_yet) if "of each other in training" in text)
+    assert said in found.report.warnings
 
 
 def argon_far(rng):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from symreg.files import counted, read_json
+from symreg.files import counted
+from symreg.runs.records import NEEDED, Progress
+from symreg.typed import read_with
 
 if TYPE_CHECKING:
     from symreg.runs import Run
@@ -21,14 +23,23 @@ def going_on(run: Run) -> str:
     return f"continue it with `symreg resume {run.folder}`"
 
 
+def about_progress(folder: Path) -> str:
+    """Say that ``progress.json``, of which a front needs nothing, is damaged; empty if not."""
+    try:
+        read_with(folder / "progress.json", Progress, *NEEDED)
+    except OSError as error:
+        return f"{error}; what is shown does not need it"
+    return ""
+
+
 def going_further(folder: Path) -> str:
     """Words that take a finished run beyond its end; empty if it is not finished."""
-    if read_json(folder / "manifest.json", {}).get("status") != "finished":
+    if read_with(folder / "manifest.json", dict[str, Any], "status").get("status") != "finished":
         return ""
-    progress = read_json(folder / "progress.json", {})
-    if progress.get("forms"):
+    progress = read_with(folder / "progress.json", Progress, *NEEDED)
+    if progress.forms:
         return "the run is finished: every form is fitted, and nothing is left to do"
-    epoch, minutes = progress.get("epoch") or 1, (progress.get("seconds") or 60.0) / 60
+    epoch, minutes = progress.epoch or 1, (progress.seconds or 60.0) / 60
     more = max(1, round(2 * minutes))
     return (
         f"the run is finished, after {counted(epoch, 'epoch')} "

@@ -263,11 +263,14 @@ def show(
     folder: RunFolderArgument, member: MemberOption = None, complexity: ComplexityOption = None
 ) -> None:
     """Print the front of a run and its recommended formula, or another."""
+    from symreg.cli.advice import about_progress
     from symreg.cli.summary import summary
     from symreg.runs import open_run
 
     found = open_run(folder)
     typer.echo(folded(summary(found, chosen(found, member, complexity) if found.front else None)))
+    if damaged := about_progress(folder):
+        typer.echo(f"warning: {damaged}", err=True)
 
 
 @app.command(cls=FormulaCommand)

@@ -16,8 +16,8 @@ from rich.text import Text
 from symreg.cli.advice import going_on
 from symreg.runs import RunFolder, open_run
 from symreg.runs.progress import ROWS, headline, state_of_search
-from symreg.runs.records import Progress
-from symreg.typed import read_typed
+from symreg.runs.records import NEEDED, Progress
+from symreg.typed import read_with
 
 INTERVAL = 1.0
 """Seconds between two looks at a search that runs elsewhere."""
@@ -94,7 +94,7 @@ def follow(folder: Path, report: Callable[[Progress], None], *, once: bool = Fal
             owner = RunFolder(folder).owner()  # first: a search notes its status before it ends
             status = open_run(folder).manifest.get("status")
             progress, log = folder / "progress.json", folder / "log.txt"
-            now = replace(read_typed(progress, Progress, {}), message="")
+            now = replace(read_with(progress, Progress, *NEEDED), message="")
             lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
             news = lines[told:] if told else lines[-1:]
             told = len(lines)

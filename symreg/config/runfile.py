@@ -25,6 +25,11 @@ TABLES: dict[str, type[Any]] = {
     if name not in ("base", "targets")
 }
 """Settings of each table of a run file, by its name."""
+OF_STRUCTURES = {
+    *(".xyz", ".extxyz", ".traj", ".cfg", ".json", ".npy", ".xml", ".out", ".db", ".vasp"),
+    *("outcar", "poscar", "contcar"),
+}
+"""Ends of names, and names, of files of structures; all may be compressed."""
 
 
 def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Settings:
@@ -56,11 +61,23 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Settin
             f"{path} is a folder, not a run file; name the .toml file in it, or use "
             f"`symreg resume {path}` for a run that was interrupted"
         ) from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"run file {path} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"run file {path} is not valid TOML: {error}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if _holds_structures(path):
+            raise SettingsError(
+                f"{path} holds structures, and a run file was expected: `symreg data {path}` says "
+                f"what is in it, `symreg init {path}` writes a run file for it"
+            ) from None
+        text = isinstance(error, tomllib.TOMLDecodeError)
+        why = f"valid TOML: {error}" if text else "UTF-8 text"
+        raise SettingsError(f"run file {path} is not {why}") from None
     return from_dict(record, path.parent, overrides)
+
+
+def _holds_structures(path: Path) -> bool:
+    """Whether a file looks like one of structures: by its name, or by a number of atoms."""
+    names = {suffix.lower() for suffix in path.suffixes} | {path.name.lower()}
+    with path.open("rb") as stream:
+        return bool(names & OF_STRUCTURES) or stream.readline(40).strip().isdigit()
 
 
 def from_dict(

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import numpy as np
-
-from symreg.arrays import Booleans, Floats
 from symreg.formula.closed_form import Formula
 from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
@@ -15,8 +12,6 @@ from symreg.terms.kinds import kind_of
 
 REDUCED = {"r": "x", "r1": "x1", "r2": "x2"}
 """Names of distances in Å, and of those over r0."""
-POINTS = 4001
-"""Distances at which a formula is looked at."""
 
 
 def by_hand(
@@ -58,35 +53,10 @@ def by_hand(
         cutoff_three_body=cutoff_three_body if two else None,
         cutoffs=cutoffs or {},
     )
+    formula.refuse_poles()  # first: derivatives of what overflows can take for ever
     for pair in formula.species_pairs:
-        _ = formula.pair_function(*pair).wall  # is refused where the formula has no value
-        _check_poles(formula, pair)
+        _ = formula.pair_function(*pair).wall  # is refused where the formula has no slope
     return formula
-
-
-def _check_poles(formula: Formula, pair: tuple[str, str]) -> None:
-    """Refuse a pair function that is not finite everywhere, or has a pole between points."""
-    function = formula.pair_function(*pair)
-    r = np.linspace(function.r_lo, function.r_cut, POINTS)[:-1]
-    with np.errstate(all="ignore"):
-        value = function.energy(r)
-        jumps = np.abs(np.diff(value))
-        wild = ~np.isfinite(value)
-        # At a pole of odd order the values on both sides are huge, and of unlike sign.
-        size = np.abs(value)
-        wild[1:] |= (value[1:] * value[:-1] < 0) & (jumps > 100 * np.nanmedian(size)) & _peaks(size)
-    if wild.any():
-        raise ValueError(
-            f"the formula for {'-'.join(pair)} has no finite value, or a pole, near "
-            f"{r[np.argmax(wild)]:.4g} Å; it must be smooth from r_lo = {function.r_lo:g} to r_cut"
-        )
-
-
-def _peaks(size: Floats) -> Booleans:
-    """Whether sizes grow towards each interval between points, from both of its sides, (P - 1,)."""
-    before = np.concatenate([[np.inf], size[:-2]])
-    after = np.concatenate([size[2:], [np.inf]])
-    return (size[:-1] > before) & (size[1:] > after)
 
 
 def _term(key: Key, text: str, in_angstrom: bool) -> Term:

@@ -254,6 +254,11 @@ class Formula:
         assert isinstance(found, TripletSum)
         return found
 
+    def refuse_poles(self) -> None:
+        """Raise ``ValueError`` if a function is not finite all over its domain, or has a pole."""
+        for one in self.every_sum:
+            one.refuse_poles()
+
     def sympy(self, a: str, b: str) -> Any:
         """φ(r/r0) of a pair of species as SymPy in r (Å), in eV, without cutoff and wall."""
         return self.pair_function(a, b).sympy()

@@ -24,6 +24,9 @@ STRONG = 100.0
 """Force in eV/Å from which on differences count relative to the force."""
 PACKED, TRIALS = 8, 4000
 """Neighbours of the centre of a packed cluster, and places that are tried for them."""
+SKIN, ROOM = 2.0, 1200
+"""Å beyond the cutoff that LAMMPS looks for neighbours, and how many it may find; from 2000 on it
+stops."""
 SEED = 20250722
 SHEAR = np.array([[1.0, 0.0, 0.0], [0.03, 1.0, 0.0], [-0.02, 0.01, 1.0]])
 """A small strain whose cell LAMMPS takes unrotated; it makes every virial component nonzero."""
@@ -47,7 +50,10 @@ class Specimen(NamedTuple):
 
 
 def typical_distance(formula: Formula) -> float:
-    """Distance in Å of dimers of pairs alone, or in crystals, if bound best; r0 if not bound."""
+    """Distance in Å of dimers of pairs alone, or in crystals, if bound best; r0 if not bound.
+
+    Larger where LAMMPS would find more neighbours around an atom of a crystal than it has room for.
+    """
     near = [formula.three_body_function(*species).r_cut for species in formula.species_triplets]
     r_cut = max(near, default=formula.lengths.farthest(1) or 0.0)
     if formula.is_pairwise:
@@ -61,7 +67,10 @@ def typical_distance(formula: Formula) -> float:
         least = max(_outermost(formula), r_cut / 3)
         best = [np.array([_crystal_energy(formula, float(d)) for d in r]).argmin()]
     inner = [float(r[n]) for n in best if 0 < n < r.size - 1]
-    return max(inner) if inner else float(np.clip(formula.r0, least, max(least, r_cut)))
+    d = max(inner) if inner else float(np.clip(formula.r0, least, max(least, r_cut)))
+    # Of close packing, the densest crystal: sqrt(2) / d^3 atoms in a volume.
+    volume = 4 / 3 * np.pi * (formula.r_cut + SKIN) ** 3
+    return max(d, float(np.cbrt(np.sqrt(2) * volume / ROOM)))
 
 
 def _innermost(formula: Formula) -> float:

@@ -64,6 +64,10 @@ def _too_long(text: str, limit: str) -> ValueError:
     return ValueError(f"formula cannot be read: it has more than {limit}: {text[:40].strip()}...")
 
 
+SHOWN = 200
+"""Characters of a long formula that a message shows, before and after a mistake."""
+
+
 class _Token(NamedTuple):
     kind: str  # real, int, name, mark or end
     text: str
@@ -127,7 +131,9 @@ class _Parser:
 
     def _error(self, what: str, position: int | None = None) -> ValueError:
         at = self._next.at if position is None else position
-        return ValueError(f"formula cannot be read: {what}\n  {self.text}\n  {' ' * at}^")
+        start = max(0, at - SHOWN) if len(self.text) > 2 * SHOWN else 0
+        shown = self.text[start : start + 2 * SHOWN]
+        return ValueError(f"formula cannot be read: {what}\n  {shown}\n  {' ' * (at - start)}^")
 
     def _take(self, *marks: str) -> str:
         """The next token if it is one of ``marks``, else an empty text."""

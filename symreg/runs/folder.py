@@ -159,7 +159,8 @@ class RunFolder:
         With a limit of time an epoch may end after any generation: the front depends on the speed
         of the machine, and remains so.
         """
-        before = files.read_json(self.path / "manifest.json", {}).get("reproducible_by_seed", True)
+        manifest = read_typed(self.path / "manifest.json", dict[str, Any], {})
+        before = manifest.get("reproducible_by_seed", True)
         self.update_manifest(
             data_hash=data_hash, status="running", reproducible_by_seed=before and reproducible
         )
@@ -167,8 +168,8 @@ class RunFolder:
     def require_movable(self, needed: Sequence[Path]) -> None:
         """Refuse what ``move_aside`` should not move, ``needed`` files in the folder among it."""
         manifest = self.path / "manifest.json"
-        record = files.read_json(manifest, {}) if manifest.is_file() else {}
-        if "symreg" not in record.get("versions", {}):
+        record = read_typed(manifest, dict[str, Any], {}) if manifest.is_file() else {}
+        if "symreg" not in (record.get("versions") or {}):
             raise FileExistsError(f"{self.path} holds no run of symreg; it was left as it is")
         if owner := self.owner():
             raise BlockingIOError(
@@ -189,7 +190,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what ``create`` wrote, for a run that could not begin; other files stay."""
-        for name in (*BEGINNING, "checkpoint/design.npz"):
+        for name in (*BEGINNING, "checkpoint/design.npz", "checkpoint/forms.npz"):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # a folder that holds anything else stays
             if [path.name for path in self.checkpoint.iterdir()] == ["lock"]:

@@ -20,6 +20,8 @@ TrainingError = Annotated[float, Range(0.0, 1e300)]
 ANY_TERMS = "any smooth pair and three-body terms"
 """Terms that reach the lowest floor of runs with three-body terms."""
 
+NEEDED = ("epoch", "seconds")
+"""Keys that every ``progress.json`` has."""
 TRAINING, BOTH = "constants fitted to training", "constants fitted to training and validation"
 """Labels of potentials, in their provenance."""
 

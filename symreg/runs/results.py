@@ -23,7 +23,7 @@ from symreg.runs.records import (
     floor_name,
 )
 from symreg.runs.trust import counted_faults, far_from_floor
-from symreg.typed import read_typed
+from symreg.typed import read_typed, read_with
 from symreg.versions import versions
 
 if TYPE_CHECKING:
@@ -350,6 +350,8 @@ class Run:
 def open_run(folder: str | Path) -> Run:
     """Open a run folder, finished or not; a ValueError if a newer version wrote it.
 
+    An OSError names a file that is damaged.
+
     >>> open_run("nowhere")
     Traceback (most recent call last):
     FileNotFoundError: nowhere holds no run: there is no nowhere/manifest.json
@@ -358,7 +360,7 @@ def open_run(folder: str | Path) -> Run:
     manifest = folder / "manifest.json"
     if not manifest.exists():
         raise FileNotFoundError(f"{folder} holds no run: there is no {manifest}")
-    record = read_typed(manifest, dict[str, Any])
+    record = read_with(manifest, dict[str, Any], "status")
     known = read_typed(manifest, _Manifest)
     if known.format > FORMAT:
         written = known.versions.get("symreg", "a newer one")
@@ -366,8 +368,8 @@ def open_run(folder: str | Path) -> Run:
             f"{folder} was written by symreg {written} in a newer format; "
             f"this is {versions(['symreg'])['symreg']}: install the newer one"
         )
-    floor = read_typed(folder / "floor.json", FloorRecord, {})
+    floor = read_with(folder / "floor.json", FloorRecord, "error")
     records = read_typed(folder / "front.json", list[MemberRecord], [])
     members = [Member(one, folder / "potentials" / str(one.number)) for one in records]
-    data = read_typed(folder / "data.json", dict[str, Any], {})
+    data = read_with(folder / "data.json", dict[str, Any], "files")
     return Run(folder, record, data, floor, Front(members, floor))

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from symreg.files import counted
 from symreg.structures.facts import Facts
 from symreg.structures.findings import Finding, at, listed
+from symreg.structures.pairwise_findings import Compared, compare_with_pairs
 from symreg.structures.pulls import FEWEST_ATOMS, FEWEST_LIKE, odd_part
+from symreg.structures.wrong_units import ENERGIES, FORCES, NOBLE, STRESSES, UNBONDED
 
 SMALL_STRAIN = 1e-4
 """Strain that counts as none where forces are compared with energies."""
@@ -22,8 +24,14 @@ CALM = 0.05
 """Largest displacement in Å where stresses are compared with energies, if there are enough."""
 ENOUGH = 4
 """Steps that make a comparison."""
+CLEAR_FORCE, SAME = 0.05, 0.3
+"""Largest force in eV/Å from which on a structure's energy is no accident of symmetry, and the part
+of structures with one energy that is too large."""
 CLEAR_STEP = 1e-3
 """Change of energy in eV/atom that stands clear of DFT noise."""
+FEWEST_STEPS, JUMP, CLEAR_JUMP, STEEP = 8, 0.2, 10.0, 3.0
+"""Steps that tell a jump, its least size in eV/atom, its ratio to the upper quartile, and to what
+forces account for: the work of steep repulsions is hardly known."""
 ALIKE, POORLY = 2.0, 20.0
 """Factors between two changes of energy that make them differ: if they go together, or if not."""
 TOGETHER = 0.8
@@ -32,72 +40,105 @@ HARDEST = 20.0
 """Pressure times volume in eV/atom that no solid bears: some 300 GPa in copper."""
 LARGE_GAP, HUGE_GAP = 1.0, 10.0
 """Gaps in eV/atom between two clusters of energies: with a ratio of units, or with any."""
-ENERGIES = {
-    "Ha": 27.211386,
-    "Ry": 13.605693,
-    "kcal/mol": 1 / 23.060548,
-    "kJ/mol": 1 / 96.485332,
-    "meV": 1e-3,
-}
-"""Units of energy in eV."""
 NEAR = 0.28
 """Logarithm of a ratio within which it is taken for that of a unit."""
-PART_UNITS = {
-    "Ha/bohr": 51.422067,
-    "Ry/bohr": 25.711034,
-    "kcal/mol/Å": 1 / 23.060548,
-    "kJ/mol/Å": 1 / 96.485332,
-    "meV/Å": 1e-3,
-}
-"""Units of forces in eV/Å that a part of the structures may have."""
-NOBLE = ("He", "Ne", "Ar", "Kr", "Xe", "Rn")
-"""Elements whose atoms do not bond."""
-UNBONDED = 1.35
-"""Distance over the sum of covalent radii beyond which no solid is bound."""
 STRONG = 0.1
 """Root mean square of forces in eV/Å that tells of bonds."""
 VIRIAL_CURE = "give it the key virial, which is minus stress times volume, and is converted"
 UNITS = {
-    "forces": {"Ha/bohr": 51.422067, "Ry/bohr": 25.711034, "kcal/mol/Å": 1 / 23.060548},
-    "stress": {
-        "kBar": 1 / 1602.1766,
-        "GPa": 1 / 160.21766,
-        "Ha/bohr³": 183.63154,
-        "bar": 6.2415e-7,
-    },
+    "forces": {unit: FORCES[unit] for unit in ("Ha/bohr", "Ry/bohr", "kcal/mol/Å")},
+    "stress": STRESSES,
 }
 """Units met in the wild, in ours."""
 
 
 def check_units(facts: Facts) -> tuple[list[Finding], list[Finding]]:
     """Return notes on what was compared, and warnings of what does not fit together."""
+    one = list(_constant(facts))
+    if one:  # no comparison with such energies says anything of other labels
+        return [], [*one, *_parts(facts), *_lengths(facts), *_hard(facts)]
     notes, found = [], [*_clusters(facts), *_sizes(facts), *_lengths(facts)]
     parts = list(_parts(facts))
+    pairs = Compared([], [], False) if parts or found else compare_with_pairs(facts)
     doubtful = bool(parts)
     found += parts
-    for quantity, work in _works(facts).items():
-        if work.label.size < ENOUGH:
-            continue
-        judged = list(_judge(quantity, work))
+    works = _works(facts)
+    for quantity, by_pairs in (("forces", pairs.forces), ("stress", pairs.stress)):
+        work = works[quantity]
+        enough = work.label.size >= ENOUGH
+        judged = list(_judge(quantity, work)) if enough else []
+        # Pair functions see more than steps that are loosely related to energies.
+        if by_pairs and (pairs.order or not (judged and abs(work.cosine) > TOGETHER)):
+            judged = by_pairs
         # Stresses are compared after the work of forces: nothing is said where these are wrong,
         # and nothing of all forces where those of a part are.
         blamed = doubtful and (quantity == "stress" or bool(parts))
         doubtful |= bool(judged)
         found += [] if blamed else judged
-        if blamed:
-            agree = "says nothing where forces do not fit the energies"
-        elif judged:
-            agree = "do not agree"
-        elif abs(work.cosine) > TOGETHER:
-            agree = "nothing speaks against the units"
-        elif quantity == "forces" and sum(pull is not None for pull in facts.pulls) >= FEWEST_LIKE:
-            agree = "loosely related; beside pair functions they are of one unit and sign"
-        else:
-            agree = "too loosely related to tell units or signs of a part of them"
-        pairs = counted(work.label.size, "pair")
-        what = f"{quantity} compared with energies over {pairs} of structures"
-        notes.append(Finding(what, agree))
+        if enough:
+            agree = "do not agree" if judged else _agreement(quantity, work, facts)
+            agree = "says nothing where forces do not fit the energies" if blamed else agree
+            count = counted(work.label.size, "pair")
+            what = f"{quantity} compared with energies over {count} of structures"
+            notes.append(Finding(what, agree))
+    if not found:
+        found += _jumps(facts)
+    if pairs.trusted and not found:
+        what = "energies and stresses compared with pair functions that follow the forces"
+        notes.append(Finding(what, "nothing speaks against units, signs and order"))
     return notes, [*found, *_hard(facts)]
+
+
+def _jumps(facts: Facts) -> Iterator[Finding]:
+    """Warn of a frame from which on energies are others, though atoms have hardly moved."""
+    steps = facts.steps[(facts.steps["b"] == facts.steps["a"] + 1)]
+    steps = steps[(steps["strain"] < SMALL_STRAIN) & np.isfinite(steps["forces"])]
+    if steps.size < FEWEST_STEPS:
+        return
+    rest = steps["energy"] - steps["forces"]
+    far = np.abs(rest) > max(JUMP, CLEAR_JUMP * float(np.quantile(np.abs(rest), 0.75)))
+    far &= np.abs(rest) > STEEP * np.abs(steps["forces"])
+    # An outlier is a jump and its opposite, and is told of as one.
+    if far.any() and abs(rest[far].sum()) > 0.5 * np.abs(rest[far]).max():
+        step, gap = steps[far][0], float(rest[far][0])
+        a, b = (facts.source[step[end]] for end in ("a", "b"))
+        yield Finding(
+            f"from {a} to {b} the energy changes by {gap:.3g} eV/atom more than forces account "
+            f"for, where atoms move by {step['shift']:.2g} Å at most",
+            "they look like two calculations; no formula fits both",
+            f'take the difference out, or leave one part out, as in [data] leave_out = ["{at(b)}", '
+            "...]",
+        )
+
+
+def _agreement(quantity: str, work: Work, facts: Facts) -> str:
+    """Say how a label goes with energies where nothing is wrong."""
+    if abs(work.cosine) > TOGETHER:
+        return "nothing speaks against the units"
+    if quantity == "forces" and sum(pull is not None for pull in facts.pulls) >= FEWEST_LIKE:
+        return "loosely related; beside pair functions they are of one unit and sign"
+    return "too loosely related to tell units or signs of a part of them"
+
+
+def _constant(facts: Facts) -> Iterator[Finding]:
+    """Warn of one energy for structures that differ, and whose atoms feel forces."""
+    pulled = np.nan_to_num(facts.force) > CLEAR_FORCE
+    alike: dict[tuple[bytes, float], list[int]] = {}
+    for s in np.flatnonzero(np.isfinite(facts.energy) & pulled).tolist():
+        key = facts.counts[s].tobytes(), float(facts.energy[s])
+        alike.setdefault(key, []).append(s)
+    known = int(np.count_nonzero(np.isfinite(facts.energy) & pulled))
+    same = [m for m in alike.values() if len({facts.digest[s] for s in m}) >= ENOUGH]
+    total = sum(map(len, same))
+    if total > SAME * known:
+        first = same[0]
+        yield Finding(
+            f"energies of {total} of {counted(known, 'structure')} with forces are one number, "
+            f"such as {facts.energy[first[0]]:.6g} eV in {facts.source[first[0]]} and "
+            f"{facts.source[first[1]]}",
+            "structures that differ have energies that do: a fit would learn that nothing matters",
+            "look where they come from, or write no energies: forces are fitted alone",
+        )
 
 
 class Work(NamedTuple):
@@ -140,11 +181,11 @@ def _works(facts: Facts) -> dict[str, Work]:
 
 def _judge(quantity: str, work: Work) -> Iterator[Finding]:
     """Warn if a label, integrated, is far from the change of energy."""
-    norms = float(np.linalg.norm(work.label)), float(np.linalg.norm(work.energy))
+    norms = np.linalg.norm(work.label), np.linalg.norm(work.energy)
     if not norms[0]:  # labels that are all zero are told of elsewhere
         return
     with np.errstate(divide="ignore", invalid="ignore"):
-        middle = float(np.median(np.abs(work.label))), float(np.median(np.abs(work.energy)))
+        middle = np.median(np.abs(work.label)), np.median(np.abs(work.energy))
         ratios = np.array([norms[0] / norms[1], middle[0] / middle[1]])
         sign = -1.0 if work.cosine < -TOGETHER else 1.0
         ratio = sign * float(np.median(np.abs(work.label / work.energy)))
@@ -212,8 +253,8 @@ def _looks(quantity: str, ratio: float, work: Work) -> str:
 def _parts(facts: Facts) -> Iterator[Finding]:
     """Warn of forces in a part of the structures that are of another unit or sign."""
     looks = {-1.0: "they look like gradients, or those of the others do"}
-    looks |= {1 / size: f"they look like {unit}" for unit, size in PART_UNITS.items()}
-    looks |= {size: f"those of the others look like {u}" for u, size in PART_UNITS.items()}
+    looks |= {1 / size: f"they look like {unit}" for unit, size in FORCES.items()}
+    looks |= {size: f"those of the others look like {u}" for u, size in FORCES.items()}
     part = odd_part(facts.pulls, facts.n_atoms, list(looks))
     if part is None:
         return

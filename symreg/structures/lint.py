@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
 from symreg.files import counted
-from symreg.structures.consistency import CLEAR_STEP, NOBLE, check_units
+from symreg.structures.consistency import CLEAR_STEP, check_units
 from symreg.structures.data import Structures
 from symreg.structures.facts import Facts, facts_of
 from symreg.structures.findings import Finding, at, listed
 from symreg.structures.settings import SPLITS
+from symreg.structures.wrong_units import NOBLE
 
 OUTLIER = 10.0
 """Robust standard deviations from the median energy that make an outlier."""
@@ -27,6 +28,8 @@ RARE = 0.4
 """A filter is not proposed if it leaves out more than this part of the structures."""
 NET_FORCE = 0.005
 """Sum of forces over the number of atoms in eV/Å that is more than rounding."""
+LARGE_NET_FORCE = 0.1
+"""That which is as large as the errors of forces that a fit aims at, [loss] sigma_forces."""
 DEEP = 0.4
 """Part of the sum of covalent radii below which the cores of two atoms overlap."""
 LABELS_PER_FUNCTION = 20
@@ -60,11 +63,13 @@ def lint(
 def check(facts: Facts, r_cut: float, functions: int) -> tuple[list[Finding], list[Finding]]:
     """Return what ``lint`` does, in parts."""
     compared, differ = check_units(facts)
-    notes = [*_lone_atoms(facts), *_loose_atoms(facts, r_cut), *_net_forces(facts)]
+    slight, net = _net_forces(facts)
+    notes = [*_lone_atoms(facts), *_loose_atoms(facts, r_cut), *slight]
     notes += [*_ruling_groups(facts), *compared]
     warnings = [*_duplicates(facts), *_outliers(facts), *_large_forces(facts), *_overlaps(facts)]
     warnings += [
         *differ,
+        *net,
         *_unlike_atoms(facts),
         *_strangers(facts, r_cut),
         *_few_labels(facts, functions),
@@ -126,17 +131,21 @@ def _loose_atoms(facts: Facts, r_cut: float) -> Iterator[Finding]:
         )
 
 
-def _net_forces(facts: Facts) -> Iterator[Finding]:
-    """Tell of forces that do not sum to zero."""
+def _net_forces(facts: Facts) -> tuple[list[Finding], list[Finding]]:
+    """Tell of forces that do not sum to zero; a warning where that is as much as errors may be."""
     net = np.nan_to_num(facts.net)
-    if net.max() > NET_FORCE:
-        yield Finding(
-            f"the forces of {counted(int((net > NET_FORCE).sum()), 'structure')} "
-            "do not sum to "
-            "zero, by "
-            f"up to {net.max():.2g} eV/Å per atom, in {facts.source[int(np.argmax(net))]}",
-            "no potential can follow them closer than that",
-        )
+    if net.max() <= NET_FORCE:
+        return [], []
+    found = Finding(
+        f"the forces of {counted(int((net > NET_FORCE).sum()), 'structure')} do not sum to zero, "
+        f"by up to {net.max():.2g} eV/Å per atom, in {facts.source[int(np.argmax(net))]}",
+        "no potential can follow them closer than that",
+    )
+    if net.max() <= LARGE_NET_FORCE:
+        return [found], []
+    worst = at(facts.source[int(np.argmax(net))])
+    cure = f'look for atoms or forces that are missing, or set [data] leave_out = ["{worst}"]'
+    return [], [found._replace(do=cure)]
 
 
 def _ruling_groups(facts: Facts) -> Iterator[Finding]:
@@ -286,16 +295,21 @@ def _strangers(facts: Facts, r_cut: float) -> Iterator[Finding]:
     never = [pair for pair in every if not closest.get(pair, np.inf) < r_cut]
     if never:
         known = [(closest[pair], pair) for pair in never if np.isfinite(closest.get(pair, np.inf))]
-        cure = "add structures in which they meet"
-        if known:
-            cure += f", or set [terms] r_cut above {min(known)[0]:.4g}"
-        yield Finding(
-            f"no atoms of {listed(['-'.join(pair) for pair in never], quote='')} come within "
-            f"{r_cut:g} Å of each other in training",
-            "nothing can be learnt of them: in formulas and LAMMPS files they do not feel each "
-            "other, but for a wall at short distances",
-            cure,
-        )
+        cure = f"set [terms] r_cut above {min(known)[0]:.4g}" if known else ""
+        yield never_meet(["-".join(pair) for pair in never], f"{r_cut:g} Å", cure)
+
+
+def never_meet(pairs: Sequence[str], within: str, cure: str = "") -> Finding:
+    """Say what holds for pairs of elements that training never shows near each other.
+
+    ``within`` is the radius in words, ``cure`` what helps beside more structures.
+    """
+    return Finding(
+        f"no atoms of {listed(pairs, quote='')} come within {within} of each other in training",
+        "no form stands for them, no shared one either: in formulas and LAMMPS files they do not "
+        "feel each other, but for a repulsive wall where their domain ends",
+        "add structures in which they meet" + (f", or {cure}" if cure else ""),
+    )
 
 
 def _few_labels(facts: Facts, functions: int) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ ratio of units or by the sign, they are of another kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +47,19 @@ WEAK = 1e-4
 """Root mean square of forces in eV/Å below which a structure tells nothing."""
 STEEP = 4.0
 """Decay of a repulsion in the unit of distance, which decides on signs in the first round."""
+STEADY = 3.0
+"""Root mean square of forces over its median up to which structures count by their forces."""
+RIDGE = 1e-5
+"""Part of the diagonal that is added to it, for functions that forces hardly determine."""
 ROUNDS = 8
 """Rounds of the fit of directions."""
+
+ORDERS: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "in the reversed order of the atoms": lambda forces: forces[::-1],
+    "one atom further down the list": lambda forces: np.roll(forces, -1, axis=0),
+    "one atom further up the list": lambda forces: np.roll(forces, 1, axis=0),
+}
+"""Orders that forces are met in by mistake, and how to undo them."""
 
 Key = tuple[str, str]
 
@@ -64,6 +75,14 @@ class Pull(NamedTuple):
     """Products of these with the forces in eV/Å, shape (M,)."""
     squares: float
     """Sum of the squares of the forces in (eV/Å)²."""
+    others: NDArray[np.float32]
+    """As ``moment``, with the forces in each of ``ORDERS`` of the atoms, shape (3, M)."""
+    energies: NDArray[np.float32]
+    """Energy in eV of pairs whose functions have these slopes, shape (M,)."""
+    virials: NDArray[np.float32]
+    """Stress times volume of such pairs in eV, Voigt xx yy zz yz xz xy, shape (6, M)."""
+    stiffness: NDArray[np.float32]
+    """What draws an atom back to its place in eV/Å², mean over atoms and axes, shape (M,)."""
 
 
 class Slopes(NamedTuple):
@@ -109,16 +128,58 @@ def _pull(structures: Structures, s: int) -> Pull | None:
     named = tuple((structures.species[a], structures.species[b]) for a, b in keys)
     if len(keys) > MOST_PAIRS:
         number, named = np.zeros_like(number), (("", ""),)
-    place = (d / (radius[i] + radius[j]) - FIRST) * KNOTS / (LAST - FIRST)
-    place = np.maximum(place, 0.0)
-    rows = _rows(i, -vector / d[:, None], number, place, (len(named), kind.size))
-    forces = structures.forces[structures.atoms_of(s)].ravel()
+    unit = (radius[i] + radius[j]) * (LAST - FIRST) / KNOTS
+    place = np.maximum(d / unit - FIRST * KNOTS / (LAST - FIRST), 0.0)
+    away = -vector / d[:, None]
+    forces = structures.forces[structures.atoms_of(s)]
+    rows = _rows(i, away, number, place, (len(named), kind.size))
+    end = np.minimum(reach / unit - FIRST * KNOTS / (LAST - FIRST), float(KNOTS))
     return Pull(
         named,
         (rows @ rows.T).astype(np.float32),
-        (rows @ forces).astype(np.float32),
-        float(forces @ forces),
+        (rows @ forces.ravel()).astype(np.float32),
+        float((forces**2).sum()),
+        np.stack([rows @ order(forces).ravel() for order in ORDERS.values()]).astype(np.float32),
+        *_works(away, d, number, (place, end, unit), (len(named), kind.size)),
     )
+
+
+def _works(
+    away: NDArray[np.float64],
+    d: NDArray[np.float64],
+    number: NDArray[np.int64],
+    scale: tuple[NDArray[np.float64], ...],
+    sizes: tuple[int, int],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Energies, virials and stiffness of each function's knots; pairs are there in both directions.
+
+    ``scale`` has the places of all pairs in units of knots, where their functions end, and the unit
+    in Å.
+    """
+    place, end, unit = scale
+    functions, atoms = sizes
+    found = np.zeros((8, functions, KNOTS))
+    for knot in range(KNOTS):
+        # The integral of a triangle of unit height from the place of the pair to the end.
+        energy = 0.5 * unit * (_ramp(end - knot) - _ramp(place - knot))
+        found[0, :, knot] = np.bincount(number, energy, functions)
+    voigt = away[:, [0, 1, 2, 1, 0, 0]] * away[:, [0, 1, 2, 2, 2, 1]] * (-0.5 * d)[:, None]
+    below = np.floor(place).astype(np.int64)
+    for at, height, slope in ((below, 1 - place + below, -1.0), (below + 1, place - below, 1.0)):
+        near = (at < KNOTS) & (height > 0)
+        cell, size = number[near] * KNOTS + at[near], functions * KNOTS
+        stiff = -(slope / unit[near] + 2 * height[near] / d[near]) / (3 * atoms)
+        for n, values in enumerate((*(voigt[near].T * height[near]), stiff), 1):
+            found[n] += np.bincount(cell, values, size).reshape(functions, KNOTS)
+    energies, *virials, stiffness = found.reshape(8, -1).astype(np.float32)
+    return energies, np.stack(virials), stiffness
+
+
+def _ramp(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral up to ``t`` of a triangle from -1 over 0, where it is one, to 1."""
+    t = np.clip(t, -1.0, 1.0)
+    area: NDArray[np.float64] = np.where(t < 0, 0.5 * (1 + t) ** 2, 1 - 0.5 * (1 - t) ** 2)
+    return area
 
 
 def _rows(
@@ -201,6 +262,7 @@ def _solved(
     first: Mapping[Key, int],
     weight: NDArray[np.float64],
     turned: NDArray[np.float64],
+    ridge: float = RIDGE,
 ) -> NDArray[np.float64]:
     """Solve for the values of all functions at their knots."""
     size = KNOTS * len(first)
@@ -209,10 +271,35 @@ def _solved(
         columns = _columns(pull, first)
         matrix[np.ix_(columns, columns)] += w**2 * pull.matrix
         moment[columns] += t * pull.moment
-    matrix[np.diag_indices(size)] *= 1 + 1e-5
+    matrix[np.diag_indices(size)] *= 1 + ridge
     matrix[np.diag_indices(size)] += 1e-9
     values: NDArray[np.float64] = np.asarray(np.linalg.solve(matrix, moment), dtype=np.float64)
     return values
+
+
+class Fit(NamedTuple):
+    """Pair functions fitted to the forces of K structures, their sizes and all."""
+
+    values: list[NDArray[np.float64]]
+    """Of each structure's functions at their knots in eV/Å, length K."""
+    part: float
+    """Of the squares of forces that they explain."""
+
+
+def explained(pulls: Sequence[Pull], n_atoms: NDArray[np.int64], ridge: float = RIDGE) -> Fit:
+    """Fit pair functions to forces; structures of weak ones count as what they are.
+
+    ``n_atoms`` are those of these structures, shape (K,).
+    """
+    size = np.sqrt([pull.squares for pull in pulls])
+    rms = size / np.sqrt(n_atoms)
+    weight = 1 / (np.sqrt(n_atoms) * np.maximum(rms, STEADY * float(np.median(rms))))
+    first = _first(pulls)
+    values = _solved(pulls, first, weight, weight**2, ridge)
+    length, along = _foretold(pulls, first, values)
+    left = float(((weight * length) ** 2 - 2 * weight**2 * along).sum())
+    part = -left / float(((weight * size) ** 2).sum())
+    return Fit([values[_columns(pull, first)] for pull in pulls], part)
 
 
 class Part(NamedTuple):

@@ -1,5 +1,7 @@
 """The exhaustive mode: an exact front, the same by whomever and however often interrupted."""
 
+import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -161,3 +163,17 @@ def test_terms_that_are_not_listed_are_refused(settings):
     made = settings()
     with pytest.raises(SettingsError, match="lists pair and separable three-body terms only"):
         replace(made, terms=replace(made.terms, many_body=True))
+
+
+def test_the_first_ctrl_c_ends_the_listing_of_forms(settings, monkeypatch):
+    def slow(*_):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(60)
+        raise AssertionError("the listing went on")
+
+    monkeypatch.setattr("symreg.runs.pipeline.modes.list_forms", slow)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        symreg.search(settings())
+    assert time.monotonic() - began < 30
+    assert not settings().folder.exists()  # nothing was reached, and nothing is left

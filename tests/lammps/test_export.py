@@ -12,6 +12,9 @@ import pytest
 
 from symreg.lammps import export, folder
 from symreg.lammps.runtime import LammpsError, is_installed, run
+from symreg.lammps.specimens import make_specimens
+from symreg.potential import Potential
+from symreg.structures.neighbours import find_pairs
 
 FILES = {
     "Ar.table", "Ar.units.metal", "README.md", "data.check", "in.check", "in.nve", "parity.json",
@@ -169,3 +172,23 @@ def test_a_lammps_that_dies_is_an_error_message_here(monkeypatch, tmp_path):
 def test_lammps_is_stopped_after_its_time():
     with pytest.raises(LammpsError, match=r"stopped after 0\.01 s"):
         run([], {}, seconds=0.01)
+
+
+@pytest.mark.parametrize("text", ["2.0/r^3", "exp(-4.0*(r - 1.1)) - 2*exp(-2.0*(r - 1.1))"])
+def test_crystals_to_compare_on_have_no_more_neighbours_than_lammps_has_room_for(text):
+    short = Potential.from_formula({"Cu-Cu": text}, r_cut=12.0, r_lo=0.5).formula
+    crystals = [s for s in make_specimens(short, 0.25) if s.periodic]
+    assert {s.name for s in crystals} == {"rattled", "lattice"}
+    for specimen in crystals:
+        atoms, reach = specimen.atoms, short.r_cut + 2.0  # the skin of LAMMPS's lists
+        pairs = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, reach)
+        assert np.bincount(pairs.i).max() < 2000
+
+
+@pytest.mark.slow
+@pytest.mark.lammps
+def test_a_repulsion_whose_domain_begins_near_zero_is_the_same_in_lammps(tmp_path):
+    short = Potential.from_formula({"Cu-Cu": "2.0/r^3"}, r_cut=7.0, r_lo=0.5)
+    parity = short.export_lammps(tmp_path / "lammps", style="plugin")
+    assert parity["status"] == "run"
+    assert parity["forces_max"] < 1e-9

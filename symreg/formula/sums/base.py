@@ -145,6 +145,9 @@ class SumFunction(ABC):
     def refuse_infinite(self, name: str) -> None:
         """Raise ``ValueError`` if it is not finite where atoms can be driven to; says ``name``."""
 
+    def refuse_poles(self) -> None:  # noqa: B027 - a kind need not look
+        """Raise ``ValueError`` if it is not finite all over its domain, or has a pole there."""
+
     def written(self, tree: Tree, number: Number) -> str:
         """One of its functions as LaTeX."""
         return latex(self.write(tree, LATEX, list(map(number, tree.constants))))

@@ -14,6 +14,7 @@ from symreg.formula.ccode import assignments, constants, declared, function, num
 from symreg.formula.radial import Number, Parts, R, RadialFunction, weighted_sum
 from symreg.formula.sums import base
 from symreg.formula.sums.base import Cpp, OfPairs, Portion, SumFunction, Surroundings
+from symreg.formula.sums.poles import first_pole
 from symreg.terms.kinds import PAIRS
 from symreg.terms.lengths import Lengths
 from symreg.terms.wall import Wall
@@ -104,6 +105,14 @@ class PairSum(SumFunction):
     def refuse_infinite(self, name: str) -> None:
         near = np.array([self.clamp.floor, self.clamp.r_lo])
         base.refuse(self.of_one_neighbour(near), f"{name} at {{:g}} Å", near)
+
+    def refuse_poles(self) -> None:
+        r = first_pole(self.parts, self.r0, self.r_lo, self.cutoff)
+        if r is not None:
+            raise ValueError(
+                f"the formula for {self.name} has no finite value, or a pole, near {r:.4g} Å; it "
+                f"must be smooth from r_lo = {self.r_lo:g} to r_cut"
+            )
 
     def cpp(self, number: int, place: int, fade: str, *, alone: bool) -> Cpp:
         if alone:

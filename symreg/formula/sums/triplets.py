@@ -16,6 +16,7 @@ from symreg.formula.ccode import number as cpp_number
 from symreg.formula.radial import Number, Numbered, Parts, RadialFunction, weighted_sum
 from symreg.formula.sums import base
 from symreg.formula.sums.base import Cpp, Near, Portion, SumFunction, Surroundings
+from symreg.formula.sums.poles import first_gap
 from symreg.language import Shape, Tree
 from symreg.language.text import ONE
 from symreg.structures.neighbours import triplets
@@ -220,6 +221,16 @@ class TripletSum(SumFunction):
 
     def refuse_infinite(self, name: str) -> None:  # noqa: ARG002
         assert self._is_finite
+
+    def refuse_poles(self) -> None:
+        begins = [clamp.r_lo for clamp in self.clamps]
+        trees = [tree for tree, _ in self.parts]
+        at = first_gap(trees, self.r0, begins, self.r_cut, self.is_unlike)
+        if at is not None:
+            raise ValueError(
+                f"the three-body formula for {self.name} has no finite value at {at[0]:.4g} Å, "
+                f"{at[1]:.4g} Å and cosine {at[2]:.4g}; it must be smooth up to r_cut"
+            )
 
     @cached_property
     def _is_finite(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from symreg.fit.design import Design
 from symreg.fit.design.build import is_within
 from symreg.runs.pipeline.preparation import Prepared
+from symreg.structures.lint import never_meet
 from symreg.terms import Key
 
 
@@ -24,18 +25,23 @@ def cautions(prepared: Prepared) -> list[str]:
             f"at {edge}; septic does not"
         )
     found += _unknown_energies(prepared.design)
-    if strangers := strangers_in(prepared.design, prepared.frozen.described):
-        found.append(
-            f"{', '.join(strangers)}: training never shows these pairs within the cutoff, so that "
-            "no form stands for them, no shared one either, and no formula says how such atoms "
-            "meet: add structures where they do, or keep to what training holds"
-        )
+    found += _strangers(prepared)
     if missing := triplets_without(prepared.design, prepared.frozen.described):
         found.append(
             f"{', '.join(missing)}: no terms stand for these triplets, as training never shows "
             "them within the cutoffs of triplets and of the pairs at their centre"
         )
     return found
+
+
+def _strangers(prepared: Prepared) -> list[str]:
+    """Warn of pairs that never meet within their cutoffs, if reading the data has not done so."""
+    pairs = strangers_in(prepared.design, prepared.frozen.described)
+    own = prepared.settings.terms.cutoffs
+    within = "their cutoffs" if own else f"{prepared.lengths.cutoff.r_cut:g} Å"
+    said = never_meet(pairs, within)
+    is_known = any(text.startswith(said.what) for text in prepared.report.warnings)
+    return [] if is_known or not pairs else [said.text]
 
 
 def strangers_in(design: Design, described: Sequence[Collection[str]] = ()) -> list[str]:

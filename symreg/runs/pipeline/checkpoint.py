@@ -24,7 +24,7 @@ from symreg.searching.individuals import Individual, from_arrays, to_arrays
 from symreg.searching.islands import State
 from symreg.terms import Key
 from symreg.terms.kinds import kind_of
-from symreg.typed import Range, typed
+from symreg.typed import Range, read_typed, typed
 
 FORMAT = 6
 FREE = {
@@ -191,7 +191,7 @@ def refusal(folder: Path, settings: Settings) -> str:
 
     Whether the data are those of the run is not looked at: it takes their reading.
     """
-    manifest = files.read_json(folder / "manifest.json", {})
+    manifest = read_typed(folder / "manifest.json", dict[str, Any], {})
     origin = Origin.of(settings, manifest.get("data_hash", ""))
     try:
         if found := _find(RunFolder(folder), origin):

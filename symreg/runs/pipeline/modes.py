@@ -54,6 +54,9 @@ class Evolution:
         given = self.settings.search.generations_per_epoch
         return automatic_generations(prepared) if isinstance(given, str) else given
 
+    def make_ready(self, prepared: Prepared, tell: Tell) -> None:
+        """Do what takes time before the search can be asked to stop: nothing."""
+
     def preload(self, prepared: Prepared, source: Source) -> Preload:
         """Work of every worker before its first task: it reads the design."""
         return partial(kept, backfitting_from, source, self._islands(prepared))
@@ -157,6 +160,11 @@ class Exhaustion:
     def generations(self, prepared: Prepared) -> int:  # noqa: ARG002
         """Generations of an epoch: there are none."""
         return 0
+
+    def make_ready(self, prepared: Prepared, tell: Tell) -> None:
+        """List all forms, here where the first Ctrl-C still stops at once."""
+        tell("listing all forms")
+        forms_of(prepared, self.file)
 
     def preload(self, prepared: Prepared, source: Source) -> Preload:  # noqa: ARG002
         """Work of every worker before its first task: none."""

@@ -249,6 +249,7 @@ class _Search:
             self._tell(f"floor {line}")
         for doubt in doubts:
             self._tell(f"warning: {doubt}")
+        self.mode.make_ready(prepared, self._tell)
         return prepared
 
     def _accept(self, report: DataReport) -> None:
