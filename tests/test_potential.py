@@ -486,3 +486,36 @@ def test_export_hands_formula_and_provenance_to_lammps(argon, tmp_path, monkeypa
     assert seen["formula"] == argon.formula
     assert seen["style"] == "table"
     assert seen["provenance"] == argon.provenance
+
+
+BARE = {"Hf-O": "0.0*r", "O-O": "0.0*r", "Hf-Hf": "0.0*r"}
+BENT_WATER = Atoms("OHfO", positions=[(0, 0, 0), (2, 0, 0), (0, 2.6, 0)])
+
+
+def energy_of(**formulas):
+    lengths = {"r_cut": 5.0, "r_lo": 1.5, "r_cut_three_body": 4.0}
+    texts = BARE | {key.replace("_", ";"): text for key, text in formulas.items()}
+    BENT_WATER.calc = Potential.from_formula(texts, **lengths).calculator()
+    return BENT_WATER.get_potential_energy()
+
+
+def test_distances_of_unlike_neighbours_are_in_the_order_of_the_key_as_written():
+    first = energy_of(**{"O_Hf-O": "exp(-r1 - 0.2*r2)"})
+    assert energy_of(**{"O_O-Hf": "exp(-r2 - 0.2*r1)"}) == first
+    assert energy_of(**{"O_O-Hf": "exp(-r1 - 0.2*r2)"}) != first
+
+
+@pytest.mark.parametrize(
+    "rest", ["(exp(-r1)*exp(-r2)*(c + 0.3)^2)", "exp(-r1)*exp(-r2)*(c + 0.3)^2"]
+)
+def test_a_number_in_front_of_a_product_is_its_weight(rest):
+    texts = BARE | {"O;Hf-Hf": f"-0.4*{rest}"}
+    expression = Potential.from_formula(texts, r_cut=5.0, r_lo=1.5).formula.expression
+    assert expression.weights[-1] == -0.4
+    assert expression.terms[-1].tree.factors is not None
+
+
+@pytest.mark.parametrize("key", ["Hf;O", "Hf;O;O", "O-Hf;Hf"])
+def test_keys_that_lack_a_neighbour_are_refused(key):
+    with pytest.raises(ValueError, match="write Hf-O, O;Hf-Hf or Cu"):
+        Potential.from_formula({key: "r"}, r_cut=5.0)

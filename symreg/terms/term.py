@@ -50,7 +50,8 @@ class Key(NamedTuple):
         """The key of ``Hf-O``, ``O;Hf-Hf``, ``O-Hf-Hf`` or ``Cu``; ``ValueError`` if it is none."""
         over, _, rest = text.strip().rpartition(" ")
         species = re.split("[-;]", rest)
-        if not all(re.fullmatch("[A-Z][a-z]?", symbol) for symbol in species):
+        whole = ";" not in rest or re.fullmatch("[^-;]+;[^-;]+-[^-;]+", rest)
+        if not (whole and all(re.fullmatch("[A-Z][a-z]?", symbol) for symbol in species)):
             raise ValueError(f"'{text}' names no species: write Hf-O, O;Hf-Hf or Cu")
         check_elements(species)
         if not over:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from symreg.config import Settings
 from symreg.fit.design import Design
 from symreg.structures import DataReport, Structures
