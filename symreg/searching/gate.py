@@ -22,7 +22,7 @@ from symreg.fit.exact import ExactPath
 from symreg.fit.sums.base import Around
 from symreg.structures import Structures, crystals
 from symreg.structures.neighbours import Pairs, find_pairs
-from symreg.terms import Expression
+from symreg.terms import Expression, Term
 from symreg.terms.curves import pole
 from symreg.terms.expression import NOTHING
 from symreg.terms.kinds import PAIRS
@@ -46,6 +46,8 @@ _DIMERS, _OTHERS, _MIXED = 160, 60, 20
 _LARGEST_CELL, _MOST_CRYSTALS, _MOST_OF_ALL = 8, 4, 12
 _ALIKE = 1.1
 """Neighbours up to this many times the distance of the nearest are counted in a crystal's name."""
+_REMEMBERED = 128
+"""Functions of sums whose energies and forces of all probes are remembered."""
 _JUMP = 0.05
 """Part of the largest energy of a dimer by which it has to jump at a pole: points are few."""
 _EDGE = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -109,6 +111,7 @@ class Gate:
             parts.append((pairs.i + first, pairs.j + first, pairs.r, pairs.unit))
         pairs = Pairs(*map(np.concatenate, zip(*parts, strict=True)))
         self.around = Around(pairs, self.kind, {})
+        self._known: dict[Term, tuple[Floats, Floats]] = {}
         self._beside: tuple[Floats, ...] = ()
         if frozen.terms:
             with np.errstate(all="ignore"):
@@ -160,7 +163,7 @@ class Gate:
     def broken(self, expression: Expression) -> list[str]:
         """Those of ``CONDITIONS`` that an expression breaks, in words; empty if all hold."""
         with np.errstate(all="ignore"):
-            energies, forces, _ = self.path.sums(expression, self.around)
+            energies, forces = self._sums(expression)
             if self._beside:
                 if moved := self._moved(energies):
                     return [
@@ -175,6 +178,35 @@ class Gate:
             push = forces[self.start[:-1], 2]
             dimers = [text for one in self.dimers for text in _dimers(one, bound, push)]
             return [*dimers, *self._crystals(bound), *self._collapse(bound)]
+
+    def _sums(self, expression: Expression) -> tuple[Floats, Floats]:
+        """Energies (N,) and forces (N, 3) of all probes.
+
+        Of several elements the functions of sums are remembered one by one, for most of those of a
+        candidate are its parents'. Pair terms are not: their wall is not linear in the weights.
+        """
+        if len(self.species) == 1 or not expression.has_functions:
+            return self.path.sums(expression, self.around)[:2]
+        every = list(expression.weighted())
+        alone = [(term, weight) for term, weight in every if term.of is None]
+        rest = Expression(tuple(term for term, _ in alone), tuple(weight for _, weight in alone))
+        energies, forces, _ = self.path.sums(rest, self.around)
+        for term, weight in every:
+            if term.of is not None:
+                own_energies, own_forces = self._function(term)
+                energies += weight * own_energies
+                forces += weight * own_forces
+        return energies, forces
+
+    def _function(self, term: Term) -> tuple[Floats, Floats]:
+        """Energies (N,) and forces (N, 3) by a function of sums of weight 1."""
+        found = self._known.pop(term, None)
+        if found is None:
+            found = self.path.sums(Expression((term,), (1.0,)), self.around)[:2]
+        self._known[term] = found  # the last used last
+        if len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return found
 
     def _moved(self, energies: Floats) -> str:
         """An element of frozen terms of which an atom alone has an energy by others; or nothing."""
