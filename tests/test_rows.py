@@ -373,3 +373,10 @@ def test_labels_survive_their_file(copper, tmp_path):
         Labelled(s, Lengths(CUTOFF, None, R0)).fitter(design) for s in (copper, again.structures)
     )
     assert one_.loss(expression) == two.loss(expression)
+
+
+def alloy_rows():
+    """Labels of copper, of nickel and of both, as rows."""
+    crystals = [bulk("CuNi", "cesiumchloride", a=2.9), *(bulk(name, a=3.6) for name in ("Cu", "Ni"))]
+    images = [labelled(atoms * (2, 2, 2), expression_of(()), {}) for atoms in crystals]
+    return images

@@ -199,7 +199,10 @@ class Selection:
 
         Of several elements every two ask for them, so they are kept, up to ``MOST_KEPT``.
         """
-        keeps, n_kept = len(self.structures.species) > 1, sum(p.r.size for p in self._found.values())
+        keeps, n_kept = (
+            len(self.structures.species) > 1,
+            sum(p.r.size for p in self._found.values()),
+        )
         for s in self.chosen:
             found = self._found.get((s, r_cut))
             if found is None:
