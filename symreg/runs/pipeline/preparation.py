@@ -23,7 +23,7 @@ from symreg.fit.design.cost import Tell
 from symreg.fit.errors import label_sizes
 from symreg.fit.exact import ExactPath, Prediction
 from symreg.fit.intervals import bootstrap
-from symreg.fit.projected.fitter import AS_IT_IS, POLISH, FitSettings, Fitter
+from symreg.fit.projected.fitter import AS_IT_IS, JOINT, POLISH, FitSettings, Fitter
 from symreg.fit.rows import Labelled
 from symreg.fit.rows.rows import check_memory
 from symreg.records import ProductFloor, SplitErrors
@@ -316,7 +316,7 @@ def fits_of(prepared: Prepared, form: Form) -> Iterator[tuple[str, Expression, f
     freer = list(untied(expression.terms))
     yield f"{form.name}, constants of all keys" if freer else form.name, expression, loss
     for words, terms in freer:
-        found = prepared.fitter.refit(terms, AS_IT_IS)
+        found = prepared.fitter.refit(terms, _settings_for(prepared, terms))
         if not (np.isfinite(loss) and np.isfinite(found[1])):
             found = best_fit(prepared, terms)
         yield f"{form.name}, {words}", *found
@@ -327,9 +327,29 @@ STARTS = (1.0, 0.8, 1.25, 0.6, 1.6)
 
 
 def best_fit(prepared: Prepared, terms: Sequence[Term]) -> tuple[Expression, float]:
-    """The best of several fits of one form, and its loss; inf when none is valid."""
-    fits = []
-    for factor in STARTS:
-        scaled = [term.with_constants([factor * c for c in term.constants]) for term in terms]
-        fits.append(prepared.fitter.refit(scaled, AS_IT_IS))
+    """The best of several fits of one form, and its loss; inf when none is valid.
+
+    Of several elements functions of sums are fitted from all starts to the structures for
+    screening, and from the best of them to all.
+    """
+    fitter, settings = prepared.fitter, _settings_for(prepared, terms)
+    starts = [
+        [term.with_constants([factor * c for c in term.constants]) for term in terms]
+        for factor in STARTS
+    ]
+    if settings is not AS_IT_IS:
+        few = replace(settings, on_all=False)
+        expression, loss = _best([fitter.refit(start, few) for start in starts])
+        if np.isfinite(loss):
+            starts = [list(expression.terms)]
+    return _best([fitter.refit(start, settings) for start in starts])
+
+
+def _settings_for(prepared: Prepared, terms: Sequence[Term]) -> FitSettings:
+    """How hard a known form is fitted; for functions of several elements a step takes long."""
+    is_slow = len(prepared.design.species) > 1 and any(term.of is not None for term in terms)
+    return replace(AS_IT_IS, max_steps=JOINT.max_steps, tolerance=1e-4) if is_slow else AS_IT_IS
+
+
+def _best(fits: Sequence[tuple[Expression, float]]) -> tuple[Expression, float]:
     return min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)
