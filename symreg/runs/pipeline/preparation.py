@@ -347,7 +347,7 @@ def best_fit(prepared: Prepared, terms: Sequence[Term]) -> tuple[Expression, flo
 
 def _settings_for(prepared: Prepared, terms: Sequence[Term]) -> FitSettings:
     """How hard a known form is fitted; for functions of several elements a step takes long."""
-    is_slow = len(prepared.design.species) > 1 and any(term.of is not None for term in terms)
+    is_slow = len(prepared.fitter.design.species) > 1 and any(term.of is not None for term in terms)
     return replace(AS_IT_IS, max_steps=JOINT.max_steps, tolerance=1e-4) if is_slow else AS_IT_IS
 
 
