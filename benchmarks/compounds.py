@@ -6,8 +6,9 @@
 Data: hafnia_train, mose2_train (its molecular dynamics alone), nbmotaw_train and inp_train, in
 --data, $SYMREG_SHARED_DATA or ../shared/data beside the checkout. Whole groups are kept for
 validation, a fifth of the structures; with --rarest the smallest group alone, and InP's defects aP
-and s_aP in any case. The runs are those of ``symreg run``, 2 workers, one after another; a run that
---out holds already is read, not repeated.
+and s_aP in any case. ``sigma_forces`` is what ``symreg init`` proposes for the training
+forces. The runs are those of ``symreg run``, 2 workers, one after another; a run that --out holds
+already is read, not repeated.
 
 Comes out: for each set the floors, and of the members with the lowest errors in training and in
 validation the constants, and root mean squared errors beside those of the labels.
@@ -28,6 +29,7 @@ from needs import data_file, shared_data
 import symreg
 from symreg import config
 from symreg.runs import Member, Run
+from symreg.structures import loss_proposals, survey_structures
 
 DYNAMICS = (
     *("MoSe2_AIMD", "Line_Vacancy_AIMD", "Mo_Vacancy_AIMD", "Mo2c_Vacancy_AIMD"),
@@ -62,9 +64,12 @@ def data_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def settings_for(name: str, seed: int, options: argparse.Namespace, out: Path) -> config.Settings:
     """The run file of one set and seed."""
-    way = "rarest" if options.rarest else "groups"
+    way, data = "rarest" if options.rarest else "groups", data_of(name, options)
+    facts, _ = survey_structures(config.DataSettings(**data), out)
+    usual = config.LossSettings().sigma_forces
     record = {
-        "data": data_of(name, options),
+        "data": data,
+        "loss": {setting: value for setting, value, _ in loss_proposals(facts, usual)},
         "terms": {**TERMS[name], "max_constants": MOST_CONSTANTS},
         "search": {"seed": seed, "minutes": options.minutes, "workers": 2},
         "output": {"folder": str(out / f"{name}-{way}-{seed}")},

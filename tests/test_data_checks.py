@@ -20,6 +20,7 @@ from symreg.structures import (
     data_hash,
     data_in,
     in_words,
+    loss_proposals,
     proposals,
     read_structures,
     survey_structures,
@@ -783,3 +784,26 @@ def test_init_and_data_propose_one_limit_of_forces(written):
     )
     (limit,) = [p.value for p in proposals(facts) if p.setting == "max_force"]
     assert any(f"[data] max_force = {limit:g} leaves them out" in x for x in report.warnings)
+
+
+def test_a_scale_of_forces_is_proposed_where_those_of_training_are_small(written, tmp_path):
+    folder = written(copper(20, rattle=0.002, strain=0.0))
+    facts, _ = survey_structures(DataSettings(train=("a.extxyz",)), folder)
+    ((name, value, reason),) = loss_proposals(facts, 0.1)
+    training = facts.split == 0
+    rms = np.sqrt(facts.squares[training].sum() / (3 * facts.n_atoms[training].sum()))
+    assert name == "sigma_forces"
+    assert value == pytest.approx(rms / 4, rel=0.4)
+    assert f"{rms:.2g}" in reason
+    path = tmp_path / "run.toml"
+    text = config.template(data_in(folder), {name: (value, reason)})
+    path.write_text(text, encoding="utf-8")
+    assert config.load(path).loss.sigma_forces == value
+    assert list(loss_proposals(facts, value)) == []
+
+
+def test_the_usual_scale_of_forces_stays_where_forces_are_not_small_or_absent(written):
+    facts, _ = survey_structures(DataSettings(train=("a.extxyz",)), written(copper(20)))
+    assert list(loss_proposals(facts, 0.1)) == []
+    (calm,) = [replace(facts, force=np.full(len(facts), np.nan))]
+    assert list(loss_proposals(calm, 0.1)) == []

@@ -1,5 +1,7 @@
+import math
 from dataclasses import replace
 from itertools import islice, pairwise
+from time import time
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from coded import coded_of
 from symreg.fit.projected.fitter import FitSettings, Fitter
 from symreg.language.canonical import X
 from symreg.searching.individuals import Candidate, Individual, to_arrays
-from symreg.searching.island import EvolutionSettings, Generation, Island
+from symreg.searching.island import BATCH, EvolutionSettings, Generation, Island
 from symreg.searching.selection import front
 from symreg.searching.variation import VariationSettings
 from symreg.searching.variation.rates import no_credit
@@ -154,3 +156,26 @@ def test_data_that_no_candidate_describes_stop_with_a_reason(argon_design):
 
 def _without_target(matrix):
     return np.hstack([matrix[:, :-1], np.zeros((len(matrix), 1))])
+
+
+def test_a_first_population_whose_fits_take_long_ends_with_its_time(island, monkeypatch):
+    fitted = []
+
+    def noted(candidates):
+        fitted.extend(candidates)
+        return [Individual(candidate.coded_terms, 1.0, (1.0,)) for candidate in candidates]
+
+    monkeypatch.setattr(island, "fit", noted)
+    monkeypatch.setattr(island.fitter, "is_direct", lambda _: True, raising=False)
+    seeds = [(coded_of(0, X12), coded_of(0, X6))]
+    assert island.begin(np.random.default_rng(0), seeds, deadline=0.0)
+    assert len(fitted) == BATCH
+    assert fitted[0].coded_terms == seeds[0]
+    fitted.clear()
+    island.begin(np.random.default_rng(0), seeds, deadline=time() + 1000.0)
+    assert len(fitted) == 2 * SIZE + 1
+
+
+def test_quick_fits_of_a_first_population_do_not_look_at_the_clock(island):
+    begun = [island.begin(np.random.default_rng(0), deadline=end) for end in (0.0, math.inf)]
+    assert same(*begun)

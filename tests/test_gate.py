@@ -259,3 +259,22 @@ def test_a_compound_without_crystals_is_tried_as_a_prototype_of_its_composition(
     atoms.calc = SinglePointCalculator(atoms, energy=-3.0, forces=np.ones((len(atoms), 3)))
     gate = Gate(from_atoms([atoms]), Lengths(SEPTIC, None, 2.0, 1.5))
     assert [curve.name for curve in gate.crystals] == [name] * bool(name)
+
+
+def test_functions_of_an_alloy_are_remembered_without_their_weights():
+    gate, sums = alloy_gate(), []
+    others = (*ALLOY[:3], *((0.5 * weight, text) for weight, text in ALLOY[3:]))
+    for parts in (ALLOY, others):
+        expression = expression_of(parts)
+        sums.append((gate._sums(expression), gate.path.sums(expression, gate.around)))
+    assert [str(term.key) for term in gate._known] == ["Cu", "Ni"]
+    for found, expected in sums:
+        for one, other in zip(found, expected, strict=False):
+            assert_allclose(one, other, atol=1e-9 * np.abs(other).max())
+
+
+def test_the_gate_forgets_functions_beyond_a_number(monkeypatch):
+    monkeypatch.setattr("symreg.searching.gate._REMEMBERED", 1)
+    gate = alloy_gate()
+    gate.broken(expression_of(ALLOY))
+    assert [str(term.key) for term in gate._known] == ["Ni"]

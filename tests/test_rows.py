@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from labelled_copper import (
     CUTOFF,
     EMBEDDED,
@@ -26,6 +27,7 @@ from symreg.fit.programs.batch import pack
 from symreg.fit.projected.fitter import AS_IT_IS, AS_IT_STANDS, POLISH, QUICK, Fitter
 from symreg.fit.projected.judging import CANCELLING, DEPENDENT, FITTED, NOT_FINITE, TAIL
 from symreg.fit.rows import DirectFitter, Labelled, all_rows, rows, screening_rows
+from symreg.fit.sums import base
 from symreg.language import combine
 from symreg.structures import from_atoms
 from symreg.terms import Expression, Key, Term, expression_of
@@ -373,3 +375,53 @@ def test_labels_survive_their_file(copper, tmp_path):
         Labelled(s, Lengths(CUTOFF, None, R0)).fitter(design) for s in (copper, again.structures)
     )
     assert one_.loss(expression) == two.loss(expression)
+
+
+@pytest.fixture
+def alloy():
+    """Labels of copper, of nickel and of both."""
+    crystals = [
+        bulk("CuNi", "cesiumchloride", a=2.9),
+        *(bulk(name, a=3.6) for name in ("Cu", "Ni")),
+    ]
+    for seed, atoms in enumerate(crystals):
+        atoms.rattle(0.05, seed=seed)
+        stress, forces = np.full(6, 0.01 * seed), np.full((len(atoms), 3), 0.1)
+        labels = {"energy": -3.0 - seed, "forces": forces, "stress": stress}
+        atoms.calc = SinglePointCalculator(atoms, **labels)
+    return from_atoms(crystals)
+
+
+def test_rows_that_feel_no_pair_of_some_species_are_passed_over(alloy):
+    system = fitter_of(alloy).all
+    (coded_terms,) = pack([(Term.read("Ni-Ni: exp(-2.0*x)"),)], system.design.keys)
+    part, felt = system._part(coded_terms[0].key)
+    assert len(part) == felt.size < system.target.size
+    constants = np.array(coded_terms[0].constants)
+    columns, slopes = system.predictions(coded_terms, constants, True)
+    values, changes = system._on_pairs(coded_terms[0], constants)
+    whole = system.rows.matrix[:, system.design.place(coded_terms[0].key)]
+    assert_allclose(columns[0], whole @ values, atol=1e-12)
+    assert_allclose(slopes, changes @ whole.T, atol=1e-12)
+
+
+def test_pairs_of_an_alloy_are_sought_once(alloy, monkeypatch):
+    system, sought = fitter_of(alloy).all, []
+    find = base.structure_pairs
+    monkeypatch.setattr(base, "structure_pairs", lambda *a: (sought.append(a[1]), find(*a))[1])
+    for near in ("Cu", "Ni"):
+        system.rows.sums("pairs", ("Cu", near))
+    assert sought == [0, 1, 2]
+
+
+def test_weights_alone_ask_for_no_slopes_and_compute_predictions_once(fitter, monkeypatch):
+    asked, system = [], fitter.all
+    predictions = system.predictions
+
+    def noted(coded_terms, constants, with_slopes, known=None):
+        asked.append(with_slopes)
+        return predictions(coded_terms, constants, with_slopes, known)
+
+    monkeypatch.setattr(system, "predictions", noted)
+    fitter.fit(pack([expression_of(GUPTA).terms], fitter.design.keys), AS_IT_STANDS)
+    assert asked == [False]

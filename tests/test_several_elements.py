@@ -17,8 +17,8 @@ from symreg.runs.pipeline.delivery import rewriting_domain
 from symreg.runs.pipeline.floors import floor_lines, floor_record, importance
 from symreg.runs.pipeline.frozen import NONE
 from symreg.runs.pipeline.modes import island_settings
-from symreg.runs.pipeline.preparation import prepare
-from symreg.terms import Key
+from symreg.runs.pipeline.preparation import best_fit, prepare
+from symreg.terms import Expression, Key, Term
 from symreg.terms.cutoff import Cutoff
 from symreg.terms.lengths import Lengths
 
@@ -277,3 +277,20 @@ def test_keys_that_bring_more_are_likelier_to_be_given_forms(magnesia):
 def test_one_key_of_each_kind_brings_all(silicon_design):
     assert block_errors(silicon_design) == {}
     assert importance(SimpleNamespace(design=silicon_design, blocks={})) == ()
+
+
+def test_known_densities_of_several_elements_are_fitted_to_few_structures_first():
+    terms = [Term.read("Cu: sqrt(sum(exp(-5.0*x)))")]
+    asked = []
+
+    def refit(terms, settings):
+        asked.append((settings.on_all, terms[0].constants))
+        return Expression(tuple(terms), (1.0,)), abs(terms[0].constants[0] + 4.0)
+
+    for species, expected in (("Cu", [True] * 5), ("Cu Ni", [False] * 5 + [True])):
+        design = SimpleNamespace(species=species.split())
+        fitter = SimpleNamespace(design=design, refit=refit)
+        found, _ = best_fit(SimpleNamespace(fitter=fitter), terms)
+        assert [on_all for on_all, _ in asked] == expected
+        assert found.terms[0].constants == pytest.approx((-4.0,))
+        asked.clear()

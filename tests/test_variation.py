@@ -17,6 +17,7 @@ from symreg.language.text import ONE
 from symreg.searching.individuals import Individual, n_fitted
 from symreg.searching.variation import Variation, VariationSettings
 from symreg.searching.variation.kin import Draft
+from symreg.searching.variation.limits import is_sane
 from symreg.searching.variation.parts import radial_parts
 from symreg.searching.variation.rates import MUTATIONS
 from symreg.searching.variation.types import (
@@ -470,3 +471,9 @@ def test_what_scales_a_product_scales_its_sum():
     head = ("triplets", "sum")
     bare = over_triplets(("product", X6, C))
     assert build("sum", head, scaled) == ("mul", ("const", -18.0), bare)
+
+
+@pytest.mark.parametrize(("slope", "sane"), [(1e-6, False), (-1e-6, False), (0.5, True)])
+def test_a_step_so_flat_that_it_is_a_line_is_refused(slope, sane):
+    tree = build("tanh", build("mul", ("const", slope), X))
+    assert is_sane(coded_of(0, build("add", X, tree))) == sane

@@ -6,9 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from symreg.config import template, term_proposals
+from symreg.config import LossSettings, template, term_proposals
 from symreg.files import write_text
-from symreg.structures import DataSettings, data_in, proposals, survey_structures
+from symreg.structures import (
+    DataSettings,
+    data_in,
+    loss_proposals,
+    proposals,
+    survey_structures,
+)
 from symreg.structures.targets import proposed_targets
 
 _FOR = {"train": "", "validation": " for validation", "test": " for the test"}
@@ -38,7 +44,9 @@ def begin(folder: Path) -> Iterator[str]:
             facts, report = survey_structures(settings, folder)
             species = tuple(report.species)
             targets = proposed_targets(facts)
-            proposed = {name: (value, why) for name, value, why in proposals(facts)}
+            usual = LossSettings().sigma_forces
+            every = (*proposals(facts), *loss_proposals(facts, usual))
+            proposed = {name: (value, why) for name, value, why in every}
         except (ValueError, OSError) as error:
             lines.append(f"no run can begin yet: {error}")
     write_text(path, template(found, proposed, species, targets))

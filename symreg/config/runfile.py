@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from symreg.config.proposals import term_proposals
 from symreg.config.settings import Settings, SettingsError, toml_value
 from symreg.files import one_line
+from symreg.fit.loss import LossSettings
 from symreg.structures.settings import LISTS
 from symreg.structures.targets import TargetSettings, commented
 
@@ -303,7 +304,7 @@ def template(
     files
         Files to train with, or files by use: ``train``, ``validation``, ``test``.
     proposed
-        Values of filters of ``[data]``, and their reasons.
+        Values of filters of ``[data]`` and of ``sigma_forces``, and their reasons.
     species
         Elements of the data; for several of them kinds of terms are proposed.
     targets
@@ -326,6 +327,7 @@ def template(
         for name, (value, reason) in (_KINDS_OF_TERMS | term_proposals(species)).items()
     )
     aims = "\n".join(commented(targets or _EXAMPLE, toml_value))
+    sigma, why = (proposed or {}).get("sigma_forces", (LossSettings().sigma_forces, "eV/angstrom"))
     return f"""\
 # A symreg run. Keys left out take the values shown here. Start it with `symreg run` and this file.
 [data]
@@ -364,7 +366,7 @@ library_seeds = true           # start from known forms; false: find everything
 
 [loss]                         # errors that count as one
 sigma_energy = 0.005           # eV/atom
-sigma_forces = 0.1             # eV/angstrom
+{f"sigma_forces = {sigma:g}":<30} # {why}
 sigma_stress = 0.005           # eV/angstrom^3; 0 leaves stresses out
 
 [search]

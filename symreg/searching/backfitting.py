@@ -83,14 +83,21 @@ class Backfitting:
         return parts
 
     def begin(
-        self, rng: np.random.Generator, seeds: Sequence[tuple[CodedTerm, ...]] = ()
+        self,
+        rng: np.random.Generator,
+        seeds: Sequence[tuple[CodedTerm, ...]] = (),
+        deadline: float = math.inf,
     ) -> tuple[list[Individual], int]:
-        """First population of each, and the candidates fitted; a ``ValueError`` if none can be."""
-        found, fitted = self.whole.begin(rng, seeds), 2 * self.settings.population_size
+        """First population of each, and the candidates tried; a ``ValueError`` if none is valid.
+
+        Each has half of the time that is left until the deadline, in seconds of ``time.time()``.
+        """
+        half = deadline if self.alone is None else (time() + deadline) / 2
+        found, fitted = self.whole.begin(rng, seeds, half), 2 * self.settings.population_size
         if self.alone is None:
             return found, fitted
         try:
-            return [*found, *self.alone.begin(rng)], 2 * fitted
+            return [*found, *self.alone.begin(rng, deadline=deadline)], 2 * fitted
         except ValueError:  # nothing is left to them beside the best pair function
             return found, 2 * fitted
 

@@ -32,7 +32,7 @@ from symreg.searching.shapes import (
 from symreg.structures import Structures, crystals
 from symreg.structures.neighbours import Pairs, find_pairs
 from symreg.structures.recognition import recognise
-from symreg.terms import Expression
+from symreg.terms import Expression, Term
 from symreg.terms.curves import pole
 from symreg.terms.expression import NOTHING
 from symreg.terms.lengths import Lengths
@@ -59,6 +59,8 @@ BARRIER, RISE = 0.005, 0.01
 whichever is more."""
 _MOST_KEPT = 2000
 """Expressions of which verdicts are kept."""
+_REMEMBERED = 128
+"""Functions of sums whose energies and forces of all probes are remembered."""
 _JUMP = 0.05
 """Part of the largest energy of a dimer by which it has to jump at a pole: points are few."""
 _EDGE = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -152,6 +154,7 @@ class Gate:
         self.specimens = Specimens(self.path, every)
         self.shares = [self._shares(one.atoms) for one in every]
         self._frozen, self._beside = frozen, tuple[Floats, ...]()
+        self._known: dict[Term, tuple[Floats, Floats]] = {}
         if frozen.terms:
             with np.errstate(all="ignore"):
                 self._beside = self.path.sums(frozen, self.around)[:2]
@@ -227,7 +230,7 @@ class Gate:
         return self._verdicts[expression]
 
     def _judged(self, expression: Expression) -> Verdict:
-        energies, forces, _ = self.path.sums(expression, self.around)
+        energies, forces = self._sums(expression)
         if self._beside:
             if moved := self._moved(energies):
                 text = f"an atom of {moved} alone has another energy than e0 of [terms] frozen"
@@ -250,6 +253,35 @@ class Gate:
         lower = [str(one) for one in below if not one.gap <= one.allowed]
         near = [str(one) for one in below if one.gap <= one.allowed and one.allowed == UNRELATED]
         return Verdict(tuple(broken), tuple(lower), tuple(near))
+
+    def _sums(self, expression: Expression) -> tuple[Floats, Floats]:
+        """Energies (N,) and forces (N, 3) of all probes.
+
+        Of several elements the functions of sums are remembered one by one, for most of those of a
+        candidate are its parents'. Pair terms are not: their wall is not linear in the weights.
+        """
+        if len(self.species) == 1 or not expression.has_functions:
+            return self.path.sums(expression, self.around)[:2]
+        every = list(expression.weighted())
+        alone = [(term, weight) for term, weight in every if term.of is None]
+        rest = Expression(tuple(term for term, _ in alone), tuple(weight for _, weight in alone))
+        energies, forces, _ = self.path.sums(rest, self.around)
+        for term, weight in every:
+            if term.of is not None:
+                own_energies, own_forces = self._function(term)
+                energies += weight * own_energies
+                forces += weight * own_forces
+        return energies, forces
+
+    def _function(self, term: Term) -> tuple[Floats, Floats]:
+        """Energies (N,) and forces (N, 3) by a function of sums of weight 1."""
+        found = self._known.pop(term, None)
+        if found is None:
+            found = self.path.sums(Expression((term,), (1.0,)), self.around)[:2]
+        self._known[term] = found  # the last used last
+        if len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return found
 
     def _moved(self, energies: Floats) -> str:
         """An element of frozen terms of which an atom alone has an energy by others; or nothing."""

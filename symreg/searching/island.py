@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import time
 
 import numpy as np
 
@@ -32,6 +33,10 @@ GAIN = 0.95
 
 MOST_JUDGED = 10
 """So many individuals on the front are tested by the gate in one generation, or a few more."""
+
+
+BATCH = 20
+"""Candidates of a first population, fitted to rows of labels, between two looks at the clock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,12 +263,19 @@ class Island:
         return [self.gated(individual) for individual in found]
 
     def begin(
-        self, rng: np.random.Generator, seeds: Sequence[tuple[CodedTerm, ...]] = ()
+        self,
+        rng: np.random.Generator,
+        seeds: Sequence[tuple[CodedTerm, ...]] = (),
+        deadline: float = math.inf,
     ) -> list[Individual]:
-        """First population: random individuals and ``seeds``; a ``ValueError`` if none is valid."""
+        """First population: random individuals and ``seeds``; a ``ValueError`` if none is valid.
+
+        Later than the deadline, in seconds of ``time.time()``, no batch of those is fitted whose
+        fits take long, the first excepted.
+        """
         size = self.settings.population_size
         coded_terms = [*seeds, *self.variation.random(2 * size, rng)]
-        fitted = self.fit([Candidate(g, 0) for g in coded_terms])
+        fitted = self._begun([Candidate(g, 0) for g in coded_terms], deadline)
         valid = without_duplicates(self.chosen([], fitted))
         if not valid:
             raise ValueError(
@@ -271,6 +283,18 @@ class Island:
                 "energies of free atoms: add structures with other distances, or forces"
             )
         return survivors(self.judged(valid, MOST_JUDGED), size)
+
+    def _begun(self, candidates: Sequence[Candidate], deadline: float) -> list[Individual]:
+        """Valid individuals of the first population, as far as there is time."""
+        slow = [c for c in candidates if self.fitter.is_direct(c.coded_terms)]
+        if not slow or math.isinf(deadline):
+            return self.fit(candidates)
+        fitted = self.fit([c for c in candidates if not self.fitter.is_direct(c.coded_terms)])
+        for first in range(0, len(slow), BATCH):
+            if first and time() >= deadline:
+                break
+            fitted += self.fit(slow[first : first + BATCH])
+        return fitted
 
     def evolve(
         self,

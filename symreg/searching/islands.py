@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import time
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ Epoch = tuple[dict[str, np.ndarray], int]
 """Outcome of one of an island: the population it ends with and the candidates it fitted."""
 GAIN = 0.01
 """Relative gain in error that counts as an improvement of the front."""
+BEGINNING = 0.1
+"""Part of the time left that an island has for its first population: the others want some, too."""
 MOST_CRASHES = 10
 """Structures that may crash a worker within one epoch of an island."""
 
@@ -91,7 +94,8 @@ def run_epoch(
     rng = np.random.default_rng([settings.seed, number, epoch])
     generations = settings.generations_per_epoch
     if population is None:
-        (individuals, begun), credit = island.begin(rng, seeds), None
+        soon = time() + BEGINNING * max(deadline - time(), 0.0)
+        (individuals, begun), credit = island.begin(rng, seeds, soon), None
     else:
         arrived = from_arrays(migrants) if migrants is not None else []
         individuals, begun = island.survivors([*from_arrays(population), *arrived]), 0

@@ -29,8 +29,12 @@ LEAST_ENERGY = 10.0
 """Smallest limit of energies in eV/atom that is proposed."""
 
 
+RESOLVED = 0.25
+"""Part of the root mean square of training forces that an error of one may be at the most."""
+
+
 class Proposal(NamedTuple):
-    """A value for a setting of ``[data]``, and the reason."""
+    """A value for a setting of ``[data]`` or ``[loss]``, and the reason."""
 
     setting: str
     value: float
@@ -115,3 +119,17 @@ def proposals(facts: Facts) -> Iterator[Proposal]:
                 value,
                 f"{counted(above.sum(), 'structure')} above it, up to {rest.max():.4g} eV/atom",
             )
+
+
+def loss_proposals(facts: Facts, usual: float) -> Iterator[Proposal]:
+    """Propose a ``sigma_forces`` in eV/Å where training forces are small beside the ``usual`` one.
+
+    Forces of relaxed structures would else count nothing, and energies alone rule the fit.
+    """
+    counted_in = (facts.split == TRAIN) & np.isfinite(facts.force) & ~facts.lone
+    n = 3 * int(facts.n_atoms[counted_in].sum())
+    rms = float(np.sqrt(facts.squares[counted_in].sum() / n)) if n else 0.0
+    value = float(f"{RESOLVED * rms:.1g}")
+    if 0.0 < value < usual:
+        reason = f"eV/angstrom; a quarter of the rms of training forces, {rms:.2g}"
+        yield Proposal("sigma_forces", value, reason)

@@ -36,6 +36,8 @@ from symreg.terms.sharing import part_of
 STEP = 1e-6
 """A constant is moved by this part of itself, or of one, for a derivative."""
 _MOST_REJECTIONS = 4
+_SPARSE = 0.7
+"""Rows that feel a key are picked out where they are at most this part of all."""
 _RACE = 2
 """Steps after which a candidate above its bar is given up."""
 
@@ -88,6 +90,7 @@ class System:
     def __init__(self, rows: Rows, fitter: Fitter, pairs_are_free: bool) -> None:
         self.rows, self.grid, self.design = rows, fitter.grid, fitter.design
         self.pairs_are_free = pairs_are_free
+        self._parts: dict[int, tuple[Floats, Integers | None]] = {}
         n = self.design.n_pair_values if pairs_are_free else 0
         self._beside = span(np.hstack([rows.free, rows.matrix[:, :n]]))
         self.target = self.beyond(rows.target)
@@ -129,7 +132,7 @@ class System:
         if coded.key >= len(self.design.grids):
             centre = self.design.keys[coded.key].centre
             return self._function(apart(coded.shape, centre), centre, constants, steps)
-        part = self.rows.matrix[:, self.design.place(coded.key)]
+        part, reached = self._part(coded.key)
         if self.grid.slot[coded.key] >= 0:
             values, slopes = self._on_pairs(coded, constants)
         else:
@@ -137,7 +140,26 @@ class System:
             moved = _moved(constants, steps)
             every = np.array([grid.coordinates(self._on_tensor(coded, c)[0]) for c in moved])
             values, slopes = every[0], (every[1:] - every[0]) / steps[:, None]
-        return part @ values, slopes[: steps.size] @ part.T
+        if reached is None:
+            return part @ values, slopes[: steps.size] @ part.T
+        column, changes = np.zeros(self.target.size), np.zeros((steps.size, self.target.size))
+        column[reached] = part @ values
+        changes[:, reached] = slopes[: steps.size] @ part.T
+        return column, changes
+
+    def _part(self, key: int) -> tuple[Floats, Integers | None]:
+        """The coordinates of one key on the rows, and which of these feel it where many do not.
+
+        Labels of an alloy's elements know nothing of other pairs of species.
+        """
+        if key not in self._parts:
+            part, reached = self.rows.matrix[:, self.design.place(key)], None
+            if len(self.design.species) > 1:
+                felt = np.flatnonzero(part.any(axis=1))
+                if felt.size <= _SPARSE * len(part):
+                    part, reached = part[felt], felt
+            self._parts[key] = part, reached
+        return self._parts[key]
 
     def _on_pairs(self, coded: CodedTerm, constants: Floats) -> tuple[Floats, Floats]:
         """Values on the nodes of pairs, and derivatives by constants."""
@@ -188,11 +210,14 @@ class System:
         counts = [coded.shape.n_constants for coded in coded_terms]
         owner = np.repeat(np.arange(len(counts)), counts)
         known: dict[int, Floats] = {}
+        last: dict[bytes, Floats] = {}
 
         def evaluate(constants: Floats, with_slopes: bool) -> Columns:
             values = np.where(free < 0, every, constants[free] if start.size else every)
             columns, slopes = self.predictions(coded_terms, values, with_slopes, known)
             known.update({t: columns[t] for t in set(range(len(counts))) - set(owner[free >= 0])})
+            last.clear()
+            last[values.tobytes()] = beyond = self.beyond(columns)
 
             def turned(weights: Floats) -> Floats:
                 of_all = self.beyond(slopes) * weights[owner][:, None]
@@ -202,7 +227,7 @@ class System:
                 np.add.at(joined, free[free >= 0], of_all[free >= 0])
                 return joined
 
-            return Columns(self.beyond(columns), turned, self.target)
+            return Columns(beyond, turned, self.target)
 
         with np.errstate(all="ignore"):
             found = solve(
@@ -217,12 +242,20 @@ class System:
             found = replace(found, constants=fitted)
             if not math.isfinite(found.loss):
                 return NOT_FINITE, None
-            return self._judge(coded_terms, found, settings), found
+            columns = last.get(fitted.tobytes())
+            return self._judge(coded_terms, found, settings, columns), found
 
     def _judge(
-        self, coded_terms: Sequence[CodedTerm], found: Solution, settings: FitSettings
+        self,
+        coded_terms: Sequence[CodedTerm],
+        found: Solution,
+        settings: FitSettings,
+        columns: Floats | None,
     ) -> int:
-        """Whether nodes resolve a fitted candidate, F is finite, and terms do not cancel."""
+        """Whether nodes resolve a fitted candidate, F is finite, and terms do not cancel.
+
+        ``columns`` are those of the fit, if they are known.
+        """
         first = 0
         for coded in coded_terms:
             constants = found.constants[first : first + coded.shape.n_constants]
@@ -233,8 +266,9 @@ class System:
         fitted = DEPENDENT if found.is_dependent else FITTED
         if self.pairs_are_free:
             return fitted
-        columns, _ = self.predictions(coded_terms, found.constants, False)
-        parts = self.beyond(found.weights[:, None] * columns)
+        if columns is None:
+            columns = self.beyond(self.predictions(coded_terms, found.constants, False)[0])
+        parts = found.weights[:, None] * columns
         total = float(np.linalg.norm(parts.sum(axis=0)))
         largest = float(np.linalg.norm(parts, axis=1).max())
         return fitted if largest <= settings.most_cancellation * total else CANCELLING

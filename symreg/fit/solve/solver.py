@@ -253,7 +253,7 @@ def solve(
     """
     low, high = (-math.inf, math.inf) if bounds is None else bounds
     start = np.clip(start, low, high)
-    found = evaluate(start, True)
+    found = evaluate(start, max_steps > 0)
     n, k = len(found.columns), start.size
     work = make_work(n, k, found.target.size)
     work.bounds[0], work.bounds[1], work.trial[:] = low, high, start

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -166,6 +166,10 @@ class SumKind(ABC):
         return AllAddends(self, chosen, species)
 
 
+MOST_KEPT = 2_000_000
+"""Pairs that a selection keeps at the most, 48 bytes each."""
+
+
 def run(tree: Tree, *variables: Floats) -> tuple[Floats, Floats]:
     """Values (R,) of a function and its derivatives (V, R) by its variables."""
     code, arg = encoded(tree.shape, alone=len(variables) == 1)
@@ -211,6 +215,7 @@ class Selection:
     """So many of them, the first, have stresses that count."""
     n_nodes: int
     """Nodes of the grids of pairs, M."""
+    _found: dict[tuple[int, float], Pairs] = field(default_factory=dict)
 
     @cached_property
     def start(self) -> Integers:
@@ -224,9 +229,22 @@ class Selection:
         return np.repeat(np.arange(len(self.chosen)), np.diff(self.start))
 
     def pairs(self, r_cut: float) -> Iterator[Pairs]:
-        """Pairs of each structure, its atoms counted from 0."""
+        """Pairs of each structure, its atoms counted from 0.
+
+        Of several elements every two ask for them, so they are kept, up to ``MOST_KEPT``.
+        """
+        keeps, n_kept = (
+            len(self.structures.species) > 1,
+            sum(p.r.size for p in self._found.values()),
+        )
         for s in self.chosen:
-            yield structure_pairs(self.structures, s, r_cut)
+            found = self._found.get((s, r_cut))
+            if found is None:
+                found = structure_pairs(self.structures, s, r_cut)
+                n_kept += found.r.size
+                if keeps and n_kept <= MOST_KEPT:
+                    self._found[s, r_cut] = found
+            yield found
 
     def joined(
         self,

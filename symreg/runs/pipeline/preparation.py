@@ -321,8 +321,7 @@ def fits_of(prepared: Prepared, form: Form) -> Iterator[tuple[str, Expression, f
     freer = list(untied(expression.terms))
     yield f"{form.name}, constants of all keys" if freer else form.name, expression, loss
     for words, terms in freer:
-        direct = any(term.of is not None for term in terms)
-        found = prepared.fitter.refit(terms, _JOINTLY if direct else AS_IT_IS)
+        found = prepared.fitter.refit(terms, _settings_for(prepared, terms))
         if not (np.isfinite(loss) and np.isfinite(found[1])):
             found = best_fit(prepared, terms)
         yield f"{form.name}, {words}", *found
@@ -332,21 +331,30 @@ STARTS = (1.0, 0.8, 1.25, 0.6, 1.6)
 """Factors by which the starting values of a known form are scaled, in turn."""
 
 
-_JOINTLY = replace(JOINT, most_cancellation=np.inf, finite_alone=False)
-"""Fits of known forms of several elements that have functions of sums."""
-
-
 def best_fit(prepared: Prepared, terms: Sequence[Term]) -> tuple[Expression, float]:
     """The best of several fits of one form, and its loss; inf when none is valid.
 
-    Functions of sums of several elements are fitted to the structures for screening first, and to
-    all from where the best of these fits ended.
+    Of several elements functions of sums are fitted from all starts to the structures for
+    screening, and from the best of them to all.
     """
-    direct = prepared.design.may_share and any(term.of is not None for term in terms)
-    settings = replace(_JOINTLY, on_all=False) if direct else AS_IT_IS
-    fits = []
-    for factor in STARTS:
-        scaled = [term.with_constants([factor * c for c in term.constants]) for term in terms]
-        fits.append(prepared.fitter.refit(scaled, settings))
-    best = min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)
-    return prepared.fitter.refit(best[0].terms, _JOINTLY) if direct else best
+    fitter, settings = prepared.fitter, _settings_for(prepared, terms)
+    starts = [
+        [term.with_constants([factor * c for c in term.constants]) for term in terms]
+        for factor in STARTS
+    ]
+    if settings is not AS_IT_IS:
+        few = replace(settings, on_all=False)
+        expression, loss = _best([fitter.refit(start, few) for start in starts])
+        if np.isfinite(loss):
+            starts = [list(expression.terms)]
+    return _best([fitter.refit(start, settings) for start in starts])
+
+
+def _settings_for(prepared: Prepared, terms: Sequence[Term]) -> FitSettings:
+    """How hard a known form is fitted; for functions of several elements a step takes long."""
+    is_slow = len(prepared.fitter.design.species) > 1 and any(term.of is not None for term in terms)
+    return replace(AS_IT_IS, max_steps=JOINT.max_steps, tolerance=1e-4) if is_slow else AS_IT_IS
+
+
+def _best(fits: Sequence[tuple[Expression, float]]) -> tuple[Expression, float]:
+    return min(fits, key=lambda fit: fit[1] if np.isfinite(fit[1]) else np.inf)

@@ -21,6 +21,10 @@ LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
 LARGEST_CONSTANT = 1e4
 """Constants beyond it only undo each other; scales belong to the weights."""
 
+FLATTEST = 1e-5
+"""Scale of the operand below which a bounded function, as tanh(c*x), only stands for c*x."""
+_BOUNDED = {name for name, row in OPERATORS.items() if row.growth == "bounded"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class VariationSettings:
@@ -60,6 +64,9 @@ def too_tight(
 def is_sane(coded: CodedTerm) -> bool:
     """Whether constants are of sensible size and exponents within bounds."""
     fine, exponents = _exponents(coded.shape)
+    for k in _slopes(coded.shape):
+        if abs(coded.constants[k]) < FLATTEST:
+            return False
     constants = coded.constants
     for value in constants:
         if not -LARGEST_CONSTANT <= value <= LARGEST_CONSTANT:
@@ -82,6 +89,18 @@ def _exponents(shape: Shape) -> tuple[bool, tuple[int, ...]]:
         elif node[0] == "pow" and node[2][0] == "const":
             found.append(node[2][1])
     return True, tuple(found)
+
+
+@lru_cache(maxsize=2**16)
+def _slopes(shape: Shape) -> tuple[int, ...]:
+    """Which constants scale the operand of a bounded function."""
+    return tuple(
+        factor[1]
+        for node in shape.nodes()
+        if node[0] in _BOUNDED and node[1][0] == "mul"
+        for factor in node[1][1:]
+        if factor[0] == "const"
+    )
 
 
 STEEPEST_EMBEDDING = 4
