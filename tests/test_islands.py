@@ -1,6 +1,8 @@
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice, pairwise
+from time import time
 
 import numpy as np
 import pytest
@@ -14,7 +16,15 @@ from symreg.runs.pipeline import checkpoint
 from symreg.searching.backfitting import Backfitting
 from symreg.searching.individuals import from_arrays, to_arrays
 from symreg.searching.island import EvolutionSettings, named
-from symreg.searching.islands import Islands, IslandSettings, State, begins_anew, gained, run_epoch
+from symreg.searching.islands import (
+    BEGINNING,
+    Islands,
+    IslandSettings,
+    State,
+    begins_anew,
+    gained,
+    run_epoch,
+)
 from symreg.searching.tasks import Source
 from symreg.searching.variation import VariationSettings
 from symreg.workers.executors import Crew, given, processes
@@ -265,3 +275,16 @@ def test_a_worker_of_another_version_says_which(argon_design, source):
         islands = Islands(argon_design, SETTINGS, (), crew, other)
         with pytest.raises(ValueError, match=r"has python .*, where the search has 2\.7"):
             next(islands.search())
+
+
+@pytest.mark.parametrize("left", [100.0, math.inf])
+def test_an_island_has_a_part_of_the_time_left_for_its_first_population(left):
+    class Beginning:
+        def begin(self, *given):
+            self.deadline = given[-1]
+            raise ValueError("no candidate")
+
+    island, now = Beginning(), time()
+    with pytest.raises(ValueError, match="no candidate"):
+        run_epoch(island, IslandSettings(), 0, 0, None, None, deadline=now + left)
+    assert island.deadline == pytest.approx(now + BEGINNING * left, abs=5.0)
