@@ -86,6 +86,7 @@ class Backfitting:
         self, rng: np.random.Generator, seeds: Sequence[tuple[CodedTerm, ...]] = ()
     ) -> tuple[list[Individual], int]:
         """First population of each, and the candidates fitted; a ``ValueError`` if none can be."""
+        seeds = [one for one in seeds if self.whole.variation.moulds.are_kept(one)]
         found, fitted = self.whole.begin(rng, seeds), 2 * self.settings.population_size
         if self.alone is None:
             return found, fitted
