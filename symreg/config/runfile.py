@@ -208,8 +208,8 @@ def _messages(error: ValidationError) -> str:
             needed.setdefault(str(entry["ctx"]["error"]), [])
             continue
         table, key, *rest = *entry["loc"], ""
-        if key == "cutoffs" and len(rest) > 1:  # a table in a table
-            table, key = "terms.cutoffs", rest[0]
+        if key in ("cutoffs", "templates") and len(rest) > 1:  # a table in a table
+            table, key = f"terms.{key}", rest[0]
         kind = _KINDS.get(entry["type"], entry["msg"].removeprefix("Input should be "))
         shown = one_line(toml_value(entry["input"]), 60)
         where = f"[{table}] {key}"
@@ -361,6 +361,7 @@ library_seeds = true           # start from known forms; false: find everything
 # shared = "never"             # several species: own forms only; "always": one for all of a kind
 # frozen = ["cu.json"]         # potential.json files whose terms and e0 stay; the rest evolves
 # cutoffs = {{ "Hf-O" = 5.0 }}   # angstrom, of single pairs, or of triplets as in "O;Hf-Hf"
+# templates = {{ "Cu" = "-A*sqrt(?)" }}   # shapes that keys keep; names are fitted, '?' varies
 # max_constants = 6            # fitted numbers in a formula, weights of its terms included
 # max_sums = 3                 # in one function of sums, with many_body
 

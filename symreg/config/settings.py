@@ -14,6 +14,7 @@ from symreg.structures.targets import TargetSettings
 from symreg.terms.cutoff import LARGEST, Cutoff, Length
 from symreg.terms.kinds import FUNCTION, adjective_of, kinds
 from symreg.terms.lengths import E0, R0, Lengths
+from symreg.terms.templates import Template
 from symreg.terms.term import Key
 from symreg.typed import Range, check_ranges
 
@@ -95,6 +96,9 @@ class TermSettings:
     shared: str = "auto"
     """Forms of several species: ``auto`` (own and shared ones), ``never`` (own ones: no operator
     copies a form or ties its constants), ``always`` (one form for all keys of a kind)."""
+    templates: Mapping[str, str] = field(default_factory=dict)
+    """Shapes that the terms of single keys keep, as ``"Cu-Cu" = "A*exp(-b*x) + ?"``: names are
+    fitted, and only what is in place of ``?`` varies."""
     max_complexity: Complexity | None = None
     """Largest complexity of a formula; 60 for each pair of species, at most 200, unless given."""
     max_constants: Annotated[int, Range(1, 1000)] | None = None
@@ -127,6 +131,7 @@ class TermSettings:
         self._check_limits()
         try:
             _ = self.cutoff_function, self.cutoff_function_three_body, self.cutoff_functions
+            self._check_templates()
         except ValueError as error:
             raise SettingsError(f"[terms] {error}") from None
 
@@ -142,6 +147,35 @@ class TermSettings:
             named += [adjective_of(FUNCTION)] * self.many_body
             needed = f"at least {len(named)}: {' and '.join(named)} terms have a weight each"
             _require(self, "[terms] max_constants", self.max_constants >= len(named), needed)
+
+    def _check_templates(self) -> None:
+        """Refuse templates that no formula can have; a ``ValueError``."""
+        found = self.term_templates
+        if len({one.key for one in found}) < len(found):
+            raise ValueError("templates: two names are one key; remove one of them")
+        for one in found:
+            for is_kind, setting in (
+                (one.key.is_triplet, "three_body"),
+                (one.key.is_function, "many_body"),
+            ):
+                if is_kind and not getattr(self, setting):
+                    raise ValueError(
+                        f"templates: {one.key} has no effect while {setting} is false; set it, or "
+                        "leave the template out"
+                    )
+        if found and self.shared == "always":
+            raise ValueError('templates give keys shapes of their own; set shared = "auto"')
+        least = sum(one.complexity for one in found)
+        if self.max_complexity is not None and least > self.max_complexity:
+            raise ValueError(
+                f"max_complexity is {self.max_complexity}, but the templates alone have {least}; "
+                "make it larger"
+            )
+
+    @property
+    def term_templates(self) -> tuple[Template, ...]:
+        """Shapes that terms of single keys keep."""
+        return tuple(Template.read(name, text) for name, text in self.templates.items())
 
     def _check_three_body_settings(self) -> None:
         """Refuse settings of three-body terms where there are none."""
@@ -331,8 +365,9 @@ class Settings:
                     f"[terms] {name} is {toml_value(refused)}; the exhaustive mode lists pair and "
                     f"separable three-body terms only: set {name} = {instead}"
                 )
-        if self.terms.max_constants is not None:
-            raise SettingsError("[terms] max_constants has no effect in the exhaustive mode")
+        for name in ("max_constants", "templates"):
+            if getattr(self.terms, name):
+                raise SettingsError(f"[terms] {name} has no effect in the exhaustive mode")
 
     @property
     def folder(self) -> Path:

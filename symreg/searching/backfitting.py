@@ -92,6 +92,7 @@ class Backfitting:
 
         Each has half of the time that is left until the deadline, in seconds of ``time.time()``.
         """
+        seeds = [one for one in seeds if self.whole.variation.moulds.are_kept(one)]
         half = deadline if self.alone is None else (time() + deadline) / 2
         found, fitted = self.whole.begin(rng, seeds, half), 2 * self.settings.population_size
         if self.alone is None:

@@ -95,14 +95,19 @@ class Key(NamedTuple):
         text = f"{centre};{'-'.join(near)}" if apart else "-".join(self.species)
         return text if _BY_COUNT.get(len(self.species)) == self.over else f"{self.over} {text}"
 
-    def parse(self, text: str, values: Mapping[str, float] | None = None) -> Tree:
-        """Read a formula of a term of this key, as ``symreg.language.parse`` does."""
+    def parse(
+        self, text: str, values: Mapping[str, float] | None = None, *, partial: bool = False
+    ) -> Tree:
+        """Read a formula of a term of this key, as ``symreg.language.parse`` does.
+
+        A ``partial`` one may have no sum where others of the key need one.
+        """
         if not self.is_function:
             kind = kind_of(self.over)
             return parse(text, values, kind.variables, unlike=self.is_unlike)
         tree = parse(text, values, (), _head)
         wrong = ""
-        if not list(sums_in(tree.root)):
+        if not partial and not list(sums_in(tree.root)):
             wrong = "a many-body formula holds a sum over neighbours"
         elif stray := [name for name in tree.names if re.fullmatch(r"s\d+", name)]:
             wrong = f"{stray[0]} is the name of a sum and no constant; write the sum itself"

@@ -25,11 +25,20 @@ def check_design(settings: Settings, design: Design) -> None:
                 f"[terms.cutoffs] {text}: no training structure has such atoms within that "
                 "distance, so there are no terms of theirs; leave it out, or make it larger"
             )
+    for template in settings.terms.term_templates:
+        if template.key not in design.keys:
+            there = ", ".join(map(str, design.keys))
+            raise ValueError(
+                f"[terms.templates] {template.key}: no terms of it evolve, since training "
+                "lacks such atoms within the cutoff or [terms] frozen describes them; there are "
+                f"{there}"
+            )
     pairs = [str(key) for key in design.pair_keys]
     if settings.search.mode == "exhaustive" and len(pairs) > MOST_LISTED:
         raise ValueError(
             f'[search] mode is "exhaustive", whose forms have at most {MOST_LISTED} terms, but '
-            f'{", ".join(pairs)} need one each: set mode = "evolution"'
+            f'{", ".join(pairs)} need one each: set mode = "evolution", or name potentials of the '
+            "elements in [terms] frozen, so that only cross pairs are left"
         )
 
 

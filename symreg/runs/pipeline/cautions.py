@@ -37,11 +37,13 @@ def cautions(prepared: Prepared) -> list[str]:
 def _strangers(prepared: Prepared) -> list[str]:
     """Warn of pairs that never meet within their cutoffs, if reading the data has not done so."""
     pairs = strangers_in(prepared.design, prepared.frozen.described)
+    if not pairs:
+        return []
     own = prepared.settings.terms.cutoffs
     within = "their cutoffs" if own else f"{prepared.lengths.cutoff.r_cut:g} Å"
     said = never_meet(pairs, within)
     is_known = any(text.startswith(said.what) for text in prepared.report.warnings)
-    return [] if is_known or not pairs else [said.text]
+    return [] if is_known else [said.text]
 
 
 def strangers_in(design: Design, described: Sequence[Collection[str]] = ()) -> list[str]:

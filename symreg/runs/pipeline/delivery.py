@@ -78,8 +78,19 @@ def pareto(candidates: Sequence[Contender]) -> list[Contender]:
 
 def _shortened(prepared: Prepared, expression: Expression) -> Expression:
     simple = _simplified(prepared, expression, use_sympy=False)
+    if not _keeps_templates(prepared, simple):
+        simple = expression
     short = _short(prepared, simple)
-    return short if prepared.is_physical(short) else simple
+    fine = prepared.is_physical(short) and _keeps_templates(prepared, short)
+    return short if fine else simple
+
+
+def _keeps_templates(prepared: Prepared, expression: Expression) -> bool:
+    """Whether a formula has the shapes that a run file asks for."""
+    return all(
+        one.is_kept([term.tree.root for term, _ in expression.of(one.key)])
+        for one in prepared.settings.terms.term_templates
+    )
 
 
 def _short(prepared: Prepared, expression: Expression) -> Expression:

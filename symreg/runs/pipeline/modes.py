@@ -120,6 +120,7 @@ def island_settings(
             general=settings.terms.three_body == "general",
             shared=settings.terms.shared,
             importance=likely,
+            templates=settings.terms.term_templates,
         ),
     )
 

@@ -14,6 +14,7 @@ from symreg.language.operators import OPERATORS
 from symreg.language.text import Nested
 from symreg.language.tree import mapped, operands
 from symreg.terms.kinds import adjective_of
+from symreg.terms.templates import Template
 from symreg.terms.term import sums_in
 
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -24, 8
@@ -45,6 +46,8 @@ class VariationSettings:
     """Whether three-body functions need not be separable."""
     shared: str = "auto"
     """Whether several keys have forms in common: ``auto``, ``never`` or ``always``."""
+    templates: tuple[Template, ...] = ()
+    """Shapes that terms of single keys keep."""
     importance: tuple[float, ...] = ()
     """How likely each key is given a new form, relative to others; alike unless given."""
 

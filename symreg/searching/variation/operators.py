@@ -34,6 +34,7 @@ from symreg.searching.variation.kin import (
     summed_over,
 )
 from symreg.searching.variation.limits import VariationSettings, is_embedding, is_sane, too_tight
+from symreg.searching.variation.moulds import Moulds
 from symreg.searching.variation.mutations import MUTATIONS_OF_TREES, limit
 from symreg.searching.variation.parts import (
     heads_of,
@@ -56,7 +57,6 @@ ALL_SPECIES = 0.5
 HELD = 0.8
 """Fraction of offspring of several keys in which constants of old terms are held: fits of one key
 cost a fraction of those of all."""
-
 
 _CHANGE = {row.name: row.change for row in MUTATIONS_OF_TREES}
 _BETWEEN_KEYS = frozenset(name for name, _ in BETWEEN_KEYS)
@@ -99,6 +99,9 @@ class Variation:
         self._needed = frozenset(k for k in self._choice if self.keys[k].is_pair)
         """Keys of which a whole individual has a term each."""
         self._number = {key: k for k, key in enumerate(self.keys)}
+        self.moulds = Moulds(
+            settings.templates, keys, self._choice, self._random_draft, self.trees, self._typed
+        )
 
     def random(self, count: int, rng: np.random.Generator) -> list[tuple[CodedTerm, ...]]:
         """Random individuals; a ``ValueError`` says which limit hardly any is within."""
@@ -183,7 +186,7 @@ class Variation:
 
         A key of pairs without a term has a copy of another's.
         """
-        split = self._split(coded_terms)
+        split = self.moulds.imposed(self._split(coded_terms))
         if not self._needed <= {coded.key for coded in split}:
             split |= self._split(self.kin.lacking(split, self._needed))
         if self.settings.shared == "always":
@@ -240,15 +243,15 @@ class Variation:
         """Fitted reals of terms, tied ones being one."""
         return n_fitted(coded_terms, self._sharing)
 
-    def is_whole(self, coded_terms: Iterable[CodedTerm]) -> bool:
-        """Whether there is a term, and one for each pair, which keeps its atoms apart."""
+    def is_whole(self, coded_terms: Collection[CodedTerm]) -> bool:
+        """Whether there is a term, one for each pair, and what templates ask for."""
         there = {coded.key for coded in coded_terms}
-        return bool(there) and self._needed <= there
+        return bool(there) and self._needed <= there and self.moulds.are_kept(coded_terms)
 
-    def lacks_some(self, coded_terms: Iterable[CodedTerm]) -> bool:
-        """Whether some pairs of species have a term and others none."""
+    def lacks_some(self, coded_terms: Collection[CodedTerm]) -> bool:
+        """Whether some pairs of species have a term and others none, or templates lack theirs."""
         there = self._needed & {coded.key for coded in coded_terms}
-        return bool(there) and there != self._needed
+        return not self.moulds.are_kept(coded_terms) or (bool(there) and there != self._needed)
 
     def _pairs(self, coded_terms: Sequence[CodedTerm | Draft]) -> list[int]:
         """Where pair terms stand."""
