@@ -20,7 +20,8 @@ from symreg.fit.design.condensing import FELT, LARGEST_AT_ONCE, condensed_by_key
 from symreg.fit.design.cost import Outline, Pace, Tell, check_neighbours
 from symreg.fit.design.design import Design
 from symreg.fit.loss import LossSettings
-from symreg.fit.sums.base import Around, NodeGrid
+from symreg.fit.sums.base import Around
+from symreg.fit.sums.node_grid import NodeGrid
 from symreg.fit.sums.triplet_grid import NO_TRIPLETS
 from symreg.structures import SPLITS, Structures, bootstrap_blocks, data_hash
 from symreg.structures.neighbours import (

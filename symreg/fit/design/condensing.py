@@ -12,7 +12,7 @@ from symreg.arrays import Floats
 from symreg.fit.design.cost import Pace, Tell
 from symreg.fit.design.design import Design
 from symreg.fit.design.triangles import Triangle, decomposed
-from symreg.fit.sums.base import NodeGrid
+from symreg.fit.sums.node_grid import NodeGrid
 from symreg.structures import Structures
 
 LARGEST_AT_ONCE = 2500

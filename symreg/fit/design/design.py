@@ -18,7 +18,7 @@ from symreg.files import write_arrays
 from symreg.fit.design.cost import Pace, Tell
 from symreg.fit.design.triangles import reduced, triangle
 from symreg.fit.loss import LossSettings
-from symreg.fit.sums.base import NodeGrid
+from symreg.fit.sums.node_grid import NodeGrid
 from symreg.fit.sums.pair_grid import PairGrid
 from symreg.fit.sums.triplet_grid import TripletGrid
 from symreg.records import ALL, Errors, Floor, SplitErrors, by_split

@@ -12,7 +12,8 @@ from numba import njit
 from symreg.arrays import Booleans, Floats
 from symreg.fit.forces import add_pairs
 from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes, choose_node_count
-from symreg.fit.sums.base import Around, NodeGrid
+from symreg.fit.sums.base import Around
+from symreg.fit.sums.node_grid import NodeGrid
 from symreg.language import Tree
 from symreg.terms import Key
 from symreg.terms.kinds import PAIRS

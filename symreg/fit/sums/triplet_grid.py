@@ -19,7 +19,8 @@ from numpy.polynomial import chebyshev
 from symreg.arrays import Booleans, Floats, Integers
 from symreg.fit.forces import add_triplet, cosine_between
 from symreg.fit.grid import chebyshev_coefficients, chebyshev_nodes
-from symreg.fit.sums.base import Around, NodeGrid, sides
+from symreg.fit.sums.base import Around, sides
+from symreg.fit.sums.node_grid import NodeGrid
 from symreg.fit.sums.pair_grid import chebyshev_at
 from symreg.language import Tree
 from symreg.terms import Key

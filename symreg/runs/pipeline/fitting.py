@@ -21,12 +21,12 @@ from symreg.records import ALL
 from symreg.runs.pipeline.delivery import (
     agrees,
     formula,
-    measured,
     member_record,
     potential_of,
 )
 from symreg.runs.pipeline.floors import doubts
 from symreg.runs.pipeline.preparation import Prepared, prepare
+from symreg.runs.pipeline.provenance import measured
 from symreg.runs.records import TRAINING, FloorRecord, MemberRecord
 from symreg.runs.trust import told, worse_in_words
 from symreg.terms import Expression, Term

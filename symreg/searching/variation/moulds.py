@@ -91,8 +91,8 @@ class Moulds:
             terms, others = mould.sorted_out(ordered)
             for coded in () if mould.is_open else others:
                 del found[coded]
-            for n, coded in enumerate(terms):
-                if coded is None:
+            for n, term in enumerate(terms):
+                if term is None:
                     made = self._made(mould, n)
                     if made is None:
                         return {}
