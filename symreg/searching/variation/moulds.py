@@ -89,8 +89,8 @@ class Moulds:
             # New terms come first, or two parents' would leave no room for them.
             ordered = sorted(found, key=lambda coded: found[coded])
             terms, others = mould.sorted_out(ordered)
-            for coded in () if mould.is_open else others:
-                del found[coded]
+            for stray in () if mould.is_open else others:
+                del found[stray]
             for n, coded in enumerate(terms):
                 if coded is None:
                     made = self._made(mould, n)
