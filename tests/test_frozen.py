@@ -345,3 +345,10 @@ def test_a_run_does_not_go_on_with_other_frozen_terms(files):
     after = Origin.of(chosen, "hash")
     assert "[terms] frozen is" in after.difference(before)
     assert after.token != before.token
+
+
+def test_frozen_elements_leave_the_exhaustive_mode_their_cross_pair(folder):
+    with pytest.raises(ValueError, match=r"potentials of the elements in \[terms\] frozen"):
+        prepare(settings(folder, frozen=(), search={"mode": "exhaustive"}))
+    found = prepare(settings(folder, search={"mode": "exhaustive"}))
+    assert [str(key) for key in found.design.pair_keys] == ["Cu-Ni"]

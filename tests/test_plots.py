@@ -127,3 +127,17 @@ def test_a_triplet_is_drawn_over_its_angle(text, tmp_path):
     expected = 3.0 * 1.25**-4 * (np.cos(np.radians(angle)) + 1 / 3) ** 2
     np.testing.assert_allclose(energy, expected, atol=1e-12)
     assert png(figure, tmp_path) > 1000
+
+
+def test_distances_of_the_data_stand_at_the_foot_of_a_curve():
+    curve = plots.Curve("formula", lambda r: 1 / r)
+    distances = np.array([2.5, 2.5, 4.0])
+    figure = plots.potential_curve([curve], r_range=(2.0, 5.0), distances=distances)
+    (axes,) = figure.axes
+    assert "distances in the data" in axes.get_legend_handles_labels()[1]
+    (foot,) = axes.collections
+    x, height = foot.get_paths()[0].vertices.T
+    assert height.max() == pytest.approx(plots.FOOT)
+    assert x[height == height.max()] == pytest.approx(2.5, abs=3.0 / plots.BINS)
+    bare = plots.potential_curve([curve], r_range=(2.0, 5.0), distances=np.empty(0))
+    assert not bare.axes[0].collections

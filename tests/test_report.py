@@ -10,7 +10,7 @@ from symreg import files
 from symreg.formula import Formula
 from symreg.potential import Potential
 from symreg.runs import RunFolder, open_run, report
-from symreg.runs.report.page import formula_lines, number, powers
+from symreg.runs.report.page import _distances, formula_lines, number, powers
 from symreg.structures import DataSettings, read_structures
 from symreg.terms import Expression, Term, expression_of
 from symreg.terms.cutoff import Cutoff
@@ -77,6 +77,13 @@ def test_a_full_page_shows_curve_parity_checks_and_lammps(full_run, structures):
     assert '<td class="text fail">FAILED</td>' in page
     assert "&lt;not&gt; at 2 Å" in page
     assert "2e−09 eV/Å" in page
+
+
+def test_each_pair_of_species_has_its_own_distances(structures):
+    found = _distances(structures, "Ar", "Ar", 3.7)
+    assert np.sort(found)[:2] == pytest.approx([3.2, 3.6])
+    assert found.max() < 3.7
+    assert not _distances(structures, "Ar", "Kr", 3.7).size
 
 
 def test_a_page_writes_and_draws_the_factors_of_three_body_terms(full_run):

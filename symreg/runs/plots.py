@@ -33,6 +33,10 @@ ANGLES = np.linspace(0.0, 180.0, 361)
 """Where functions of the angle are drawn, in degrees."""
 
 
+BINS, FOOT = 80, 0.15
+"""Bins of the distances of the data below a curve, and the part of the frame that they fill."""
+
+
 class Curve(NamedTuple):
     """A function to draw."""
 
@@ -124,10 +128,12 @@ def potential_curve(
     *,
     r_range: tuple[float, float],
     unit: str = "meV",
+    distances: Floats | None = None,
 ) -> Figure:
     """Pair functions over distances in Å, reference points on them, and their difference below.
 
     The difference is that of the first function from the points; ``unit`` is ``meV`` or ``eV``.
+    The ``distances`` of the data in Å, shape (M,), stand as a histogram at the foot of the curves.
     """
     scale = {"meV": 1000.0, "eV": 1.0}[unit]
     r = np.linspace(*r_range, 600)
@@ -144,6 +150,8 @@ def potential_curve(
     depth = scale * min(np.min(energy) for energy in energies)
     if depth < 0:
         axes.set_ylim(1.2 * depth, -1.6 * depth)
+    if distances is not None and distances.size:
+        _histogram(axes, distances, r_range)
     frame = (*r_range, axes.get_ylim()[1])
     for k, known in enumerate(points):
         _plot_points(grid[:, 0], k, known, curves[0], frame, scale)
@@ -157,6 +165,17 @@ def potential_curve(
     grid[-1, 0].set_xlabel("distance r (Å)")
     grid[-1, 0].set_xlim(*r_range)
     return figure
+
+
+def _histogram(axes: Axes, distances: Floats, r_range: tuple[float, float]) -> None:
+    """Draw how often distances occur, in the lowest part of a frame."""
+    counts, edges = np.histogram(distances, BINS, r_range)
+    heights = FOOT * counts / max(counts.max(), 1)
+    style: dict[str, Any] = {"color": SKY, "alpha": 0.5, "linewidth": 0, "zorder": 0}
+    axes.fill_between(
+        edges, 0.0, [*heights, heights[-1]], step="post", label="distances in the data",
+        transform=axes.get_xaxis_transform(), **style,
+    )  # fmt: skip
 
 
 def three_body_factors(function: TripletSum) -> Figure:

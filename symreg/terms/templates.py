@@ -10,6 +10,7 @@ from symreg.language.canonical import build, canonical, cost, terms_of
 from symreg.language.operators import WEIGHT_COST
 from symreg.language.text import Nested
 from symreg.language.tree import mapped, nodes, operands
+from symreg.terms.expression import Expression
 from symreg.terms.term import Key
 
 HOLE: Nested = ("hole",)
@@ -105,6 +106,13 @@ class Template:
                 return False
             left.remove(one)
         return self.is_open or not left
+
+
+def are_kept(templates: Sequence[Template], expression: Expression) -> bool:
+    """Whether a formula has the shapes of templates."""
+    return all(
+        one.is_kept([term.tree.root for term, _ in expression.of(one.key)]) for one in templates
+    )
 
 
 def _with_values(node: Nested, constants: Sequence[float]) -> Nested:

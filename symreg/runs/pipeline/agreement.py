@@ -38,7 +38,7 @@ def check_design(settings: Settings, design: Design) -> None:
         raise ValueError(
             f'[search] mode is "exhaustive", whose forms have at most {MOST_LISTED} terms, but '
             f'{", ".join(pairs)} need one each: set mode = "evolution", or name potentials of the '
-            "elements in [terms] frozen, so that only cross pairs are left"
+            "elements in [terms] frozen, so that fewer pairs are left"
         )
 
 

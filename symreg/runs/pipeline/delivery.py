@@ -31,6 +31,7 @@ from symreg.runs.records import TRAINING, FittedConstant, MemberRecord
 from symreg.runs.trust import Verdict, verdict
 from symreg.searching.individuals import Individual, terms_from
 from symreg.terms import Expression
+from symreg.terms.templates import are_kept
 
 PROMISING = 1.5
 """A simpler formula is fitted if weights alone bring its error within this factor."""
@@ -79,19 +80,11 @@ def pareto(candidates: Sequence[Contender]) -> list[Contender]:
 
 def _shortened(prepared: Prepared, expression: Expression) -> Expression:
     simple = _simplified(prepared, expression, use_sympy=False)
-    if not _keeps_templates(prepared, simple):
-        simple = expression
+    templates = prepared.settings.terms.term_templates
+    simple = simple if are_kept(templates, simple) else expression
     short = _short(prepared, simple)
-    fine = prepared.is_physical(short) and _keeps_templates(prepared, short)
+    fine = prepared.is_physical(short) and are_kept(templates, short)
     return short if fine else simple
-
-
-def _keeps_templates(prepared: Prepared, expression: Expression) -> bool:
-    """Whether a formula has the shapes that a run file asks for."""
-    return all(
-        one.is_kept([term.tree.root for term, _ in expression.of(one.key)])
-        for one in prepared.settings.terms.term_templates
-    )
 
 
 def _short(prepared: Prepared, expression: Expression) -> Expression:

@@ -21,6 +21,7 @@ from symreg.runs import plots
 from symreg.runs.results import in_words
 from symreg.runs.trust import worse_in_words
 from symreg.structures import SPLITS, Structures
+from symreg.structures.distances import search
 from symreg.terms import Expression
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ DIGITS = 8
 CAPTIONS = {
     "front": "Every formula of the front, and the floors: the lowest training errors that smooth "
     "terms could reach on these data at these cutoffs.",
-    "pair": "The pair function of the recommended formula with its cutoff.",
+    "pair": "The pair function of the recommended formula with its cutoff; at the foot how often "
+    "distances occur in the data, of at most 200 structures.",
     "factors": "The factors of the products in the three-body function: h with the cutoff "
     "function, and p times its weight.",
     "triplet": "The three-body energy of a centre with two neighbours at the same distance.",
@@ -113,7 +115,20 @@ def _curve(formula: Formula, a: str, b: str, structures: Structures | None) -> F
         points,
         r_range=(function.r_lo, function.r_cut),
         unit="meV" if 1e-4 < depth < 0.1 else "eV",
+        distances=None if structures is None else _distances(structures, a, b, function.r_cut),
     )
+
+
+def _distances(structures: Structures, a: str, b: str, r_cut: float) -> Floats:
+    """Distances in Å of a pair of species in at most ``MOST`` structures, each pair once."""
+    found, wanted = [np.empty(0)], sorted((a, b))
+    symbols = np.array(structures.species)
+    last = len(structures) - 1
+    for s in np.unique(np.linspace(0, last, min(MOST, last + 1)).astype(int)):
+        i, j, d = search(structures, int(s), r_cut, "ijd", full=False)
+        ends = np.sort(symbols[structures.kind[structures.atoms_of(int(s))]][np.stack([i, j])], 0)
+        found.append(d[(ends[0] == wanted[0]) & (ends[1] == wanted[1])])
+    return np.concatenate(found)
 
 
 def _triplets(function: TripletSum) -> dict[str, Figure]:

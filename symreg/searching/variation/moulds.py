@@ -89,10 +89,10 @@ class Moulds:
             # New terms come first, or two parents' would leave no room for them.
             ordered = sorted(found, key=lambda coded: found[coded])
             terms, others = mould.sorted_out(ordered)
-            for coded in () if mould.is_open else others:
-                del found[coded]
-            for n, term in enumerate(terms):
-                if term is None:
+            for stray in () if mould.is_open else others:
+                del found[stray]
+            for n, coded in enumerate(terms):
+                if coded is None:
                     made = self._made(mould, n)
                     if made is None:
                         return {}
