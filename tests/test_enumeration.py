@@ -540,22 +540,6 @@ def test_lennard_jones_is_found_in_tabulated_data(shared_data):
     assert sigma == pytest.approx(3.350, rel=1e-3)
 
 
-class _Picky:
-    """A gate that lets two-term forms pass alone."""
-
-    def broken(self, expression):
-        return [] if len(expression.terms) == 2 else ["one term"]
-
-
-def test_what_does_not_pass_the_gate_is_passed_over(argon):
-    gated = Examiner(argon.forms, argon.fitter, gate=_Picky())
-    whole = Examiner(argon.forms, argon.fitter, ExamineSettings(kept=10**6))
-    for c in (7, 8):
-        expected = [i for i in whole.examine(c).best if len(i.coded_terms) == 2]
-        assert same(gated.examine(c).best, expected[:16])
-    assert front(gated.polished(whole.examine(7).best)) == []
-
-
 def test_results_come_back_from_arrays(argon):
     best = argon.examine(8).best
     assert same(from_arrays(to_arrays(best)), best)

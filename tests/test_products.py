@@ -111,6 +111,7 @@ def test_floors_are_told_in_words(silicon_design, floors):
         lowest_floor=lowest,
         labels={"train": SplitErrors()},
         blocks={},
+        targets=None,
     )
     lines = floor_lines(prepared)
     one, two, three = (f"{floor.error:.4g}" for floor in floors)
@@ -124,5 +125,6 @@ def test_a_floor_that_falls_with_the_grid_is_said_to_be_unknown(silicon_design, 
         lowest_floor=floors[-1].error,
         labels={"train": SplitErrors()},
         blocks={},
+        targets=None,
     )
     assert "on a coarser grid: too few data to tell" in floor_lines(prepared)[1]

@@ -295,7 +295,7 @@ def test_triangle_of_parts_is_the_triangle_of_the_whole():
 
 
 def test_rows_that_come_in_small_portions_give_the_same_problem(two_elements, design, monkeypatch):
-    monkeypatch.setattr("symreg.fit.design.build.BUFFERED_ROWS", 5)
+    monkeypatch.setattr("symreg.fit.design.triangles.BUFFERED_ROWS", 5)
     other = design_of(two_elements)
     assert other.counts == design.counts
     for cell, matrix in design.cells.items():

@@ -11,7 +11,7 @@ from symreg.terms import Expression, Key, Term
 X = np.linspace(0.55, 2.45, 60)
 data = st.data()
 words = st.text(string.ascii_letters + "_", min_size=1, max_size=4).filter(
-    lambda word: word not in ("x", "r", "exp", "log", "sqrt", "tanh")
+    lambda word: word.lower() not in ("x", "r", "exp", "log", "sqrt", "tanh", "inf", "nan")
 )
 
 

@@ -187,7 +187,7 @@ class Exhaustion:
         forms, file = forms_of(prepared, self.file), str(self.file)
         self.n_forms = sum(forms.counts.values())
         tell(in_words(forms))
-        examiner = Examiner(forms, prepared.fitter, gate=prepared.gate)
+        examiner = Examiner(forms, prepared.fitter)
         search = Exhaustive(examiner, crew, source, file)
         for found in search.search(Tally.from_arrays(state.populations[0]) if state else None):
             epoch, front = -(-found.chunks // ROUND), search.front(found)

@@ -22,7 +22,6 @@ from symreg.fit.projected.judging import DEPENDENT, FITTED
 from symreg.searching.exhaustive.forms import Forms, Terms
 from symreg.searching.exhaustive.pieces import ragged
 from symreg.searching.exhaustive.starts import MOST_CONSTANTS, Starts, are_sensible
-from symreg.searching.gate import Gate
 from symreg.searching.individuals import Individual, order_of, reduced_range
 from symreg.searching.variation.limits import is_sane
 
@@ -56,17 +55,15 @@ class Examined:
 
 
 class Examiner:
-    """Fits forms, of the keys of the design, and passes over those that a gate finds unphysical."""
+    """Fits forms, of the keys of the design."""
 
     def __init__(
         self,
         forms: Forms,
         fitter: Fitter,
         settings: ExamineSettings | None = None,
-        gate: Gate | None = None,
     ) -> None:
         self.forms, self.fitter = forms, fitter
-        self.gate = gate if fitter.design.many_body else None
         self.settings = settings or ExamineSettings()
         self._starts = Starts(
             self.settings.starts * MOST_CONSTANTS,
@@ -124,7 +121,7 @@ class Examiner:
         return np.asarray(sound & fitted)
 
     def _best(self, fits: Fits, chosen: Integers, bar: float) -> list[Individual]:
-        """The best candidates that pass the gate, of those in order."""
+        """The best candidates of those in order."""
         found: list[Individual] = []
         for candidate in chosen:
             error = self.fitter.design.error(float(fits.losses[candidate]))
@@ -132,9 +129,7 @@ class Examiner:
             if error > bar or (full and error > found[-1].error):
                 break
             (coded_terms,) = decode(fits.batch.candidate(int(candidate)))
-            individual = self._individual(coded_terms, fits, int(candidate))
-            if self._passes(individual):
-                found.append(individual)
+            found.append(self._individual(coded_terms, fits, int(candidate)))
         return best_of(found, self.settings.kept)
 
     def _individual(self, coded_terms: tuple[CodedTerm, ...], fits: Fits, k: int) -> Individual:
@@ -145,12 +140,8 @@ class Examiner:
         error = self.fitter.design.error(loss)
         return Individual(coded_terms, error, weights, (float(one), float(two)))
 
-    def _passes(self, individual: Individual) -> bool:
-        expression = individual.expression(self.fitter.design.keys)
-        return self.gate is None or not self.gate.broken(expression)
-
     def polished(self, individuals: Sequence[Individual]) -> list[Individual]:
-        """Those that are still valid and physical with constants fitted as well as can be."""
+        """Those that are still valid with constants fitted as well as can be."""
         every = [i.coded_terms for i in individuals]
         fits = self.fitter.fit(every, POLISH)
         starts = fits.batch.term_start
@@ -159,9 +150,7 @@ class Examiner:
             weighted = fits.weights[starts[k] : starts[k + 1]].all() and fits.spares[k] < 0
             valid = fits.outcomes[k] in (FITTED, DEPENDENT) and weighted
             if valid and all(map(is_sane, coded_terms)):
-                individual = self._individual(coded_terms, fits, k)
-                if self._passes(individual):
-                    found.append(individual)
+                found.append(self._individual(coded_terms, fits, k))
         return found
 
 

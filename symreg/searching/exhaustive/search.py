@@ -84,8 +84,8 @@ class Files:
 
     def examiner(self) -> Examiner:
         """Read them."""
-        fitter, gate = self.source.load()
-        return Examiner(load_forms(Path(self.forms), self.keys), fitter, self.settings, gate)
+        fitter, _ = self.source.load()
+        return Examiner(load_forms(Path(self.forms), self.keys), fitter, self.settings)
 
 
 @dataclass
