@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
 
+import symreg
+from symreg import config
 from symreg.files import counted
 from symreg.fit.exact import ExactPath
 from symreg.fit.loss import LossSettings
@@ -32,6 +34,7 @@ from symreg.language import Tree
 from symreg.language.text import Nested
 from symreg.language.tree import operands
 from symreg.potential import Potential
+from symreg.runs import Run
 from symreg.runs.pipeline.preparation import Prepared
 from symreg.searching.tasks import Source, labels_beside
 from symreg.structures import Structures
@@ -320,6 +323,13 @@ def with_settings(parser: argparse.ArgumentParser) -> argparse.Namespace:
     options = parser.parse_args()
     options.changes = dict(text.partition("=")[::2] for text in options.set)
     return options
+
+
+def run_or_read(settings: config.Settings) -> Run:
+    """The finished run in the output folder; searched now unless it is there."""
+    if (settings.folder / "front.csv").exists():
+        return symreg.open_run(settings.folder)
+    return symreg.search(settings)
 
 
 @contextmanager

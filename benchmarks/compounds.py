@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from ase.io import read
-from common import machine, with_settings
+from common import machine, run_or_read, with_settings
 from needs import data_file, shared_data
 
-import symreg
 from symreg import config
-from symreg.runs import Member, Run
+from symreg.runs import Member
 from symreg.structures import loss_proposals, survey_structures
 
 DYNAMICS = (
@@ -75,13 +74,6 @@ def settings_for(name: str, seed: int, options: argparse.Namespace, out: Path) -
         "output": {"folder": str(out / f"{name}-{way}-{seed}")},
     }
     return config.from_dict(record, overrides=options.changes)
-
-
-def run_or_read(settings: config.Settings) -> Run:
-    """The finished run in the output folder."""
-    if (settings.folder / "front.csv").exists():
-        return symreg.open_run(settings.folder)
-    return symreg.search(settings)
 
 
 def cells(member: Member) -> Iterable[str]:

@@ -34,10 +34,9 @@ from ase.build import bulk, fcc100, fcc110, fcc111
 from ase.filters import FrechetCellFilter
 from ase.io import read, write
 from ase.optimize import FIRE
-from common import machine, with_settings
+from common import machine, run_or_read, with_settings
 from needs import data_file, shared_data
 
-import symreg
 from symreg import config
 from symreg.runs import Member, Run
 
@@ -167,13 +166,6 @@ def settings_for(
     if aims and (wanted := targets_of(case, options.data, out)):
         record["targets"] = wanted
     return config.from_dict(record, overrides=options.changes)
-
-
-def run_or_read(settings: config.Settings) -> Run:
-    """The finished run in the output folder."""
-    if (settings.folder / "front.csv").exists():
-        return symreg.open_run(settings.folder)
-    return symreg.search(settings)
 
 
 def relaxed(atoms: Atoms, member: Member, cell: bool = False) -> float:

@@ -131,10 +131,7 @@ def build_design(
     if many := design.columns > LARGEST_AT_ONCE:
         blocks = np.zeros_like(blocks)  # no fits to bootstrap samples of so many columns
         _outline(design, structures, blocks, FELT).check(max_memory, patience)
-        accumulator = Accumulator(design)
-        taken = [s for s in range(len(structures)) if accumulator.takes(structures, s)]
-        aims = None if targets is None else accumulator.aims(targets)
-        design = condensed_by_key(design, structures, taken, accumulator.rows, tell, aims)
+        design = _condensed_first(design, structures, targets, tell)
     tell(_outline(design, structures, blocks).check(max_memory, patience))
     accumulator, pace = Accumulator(design, many), Pace(tell, "projected structures", len(blocks))
     for s, block in enumerate(blocks):
@@ -144,6 +141,16 @@ def build_design(
     if not finished.quantities:
         raise ValueError(NO_LABELS)
     return finished
+
+
+def _condensed_first(
+    design: Design, structures: Structures, targets: Targets | None, tell: Tell
+) -> Design:
+    """The design, still without labels, with what these feel of each key alone."""
+    accumulator = Accumulator(design)
+    taken = [s for s in range(len(structures)) if accumulator.takes(structures, s)]
+    aims = None if targets is None else accumulator.aims(targets)
+    return condensed_by_key(design, structures, taken, accumulator.rows, tell, aims)
 
 
 def _outline(

@@ -105,7 +105,11 @@ def _fit(text: str, tree: Tree, prepared: Prepared) -> FitResult:
     keys = prepared.design.keys
     if len(keys) != 1:
         pairs = ", ".join(map(str, keys))
-        raise ValueError(f"one formula describes one pair of species; the data hold {pairs}")
+        raise ValueError(
+            f"one formula describes one pair of species; the data hold {pairs}: search formulas "
+            "for all of them with `symreg run`, or write them by their keys in Python, "
+            "symreg.Potential.from_formula"
+        )
     fitted = _fit_constants(prepared, tree)
     expression = Expression((Term.at(keys[0], fitted),), (1.0,))
     with np.errstate(all="ignore"):

@@ -236,6 +236,14 @@ class Prepared:
         return not self.gate.broken(expression)
 
 
+def _memory_of_labels(
+    settings: Settings, structures: Structures, design: Design, lengths: Lengths
+) -> str:
+    search = settings.search
+    workers = min(search.workers, search.most_workers or search.workers)
+    return check_memory(structures, design, lengths, search.max_memory, workers)
+
+
 def prepare(
     settings: Settings,
     design_file: Path | None = None,
@@ -259,9 +267,9 @@ def prepare(
     train = structures.subset(structures.split == SPLITS.index("train"))
     r0 = nearest_neighbour_mean(train) if isinstance(terms.r0, str) else float(terms.r0)
     fixed_e0 = fixed_energies(settings, report, frozen.e0)
-    build = build_design if design_file is None else partial(load_or_build_design, design_file)
-    check_cutoffs(train, terms.lengths(r0))
-    lengths = frozen.lengths(terms.lengths(r0))
+    build = partial(load_or_build_design, design_file) if design_file else build_design
+    check_cutoffs(train, common := terms.lengths(r0))
+    lengths = frozen.lengths(common)
     targets = read_targets(settings.targets, settings.base, report.species)
     with threadpool_limits(1):
         rest = frozen.rest(structures, lengths)
@@ -281,9 +289,7 @@ def prepare(
         check_design(settings, design)
         design.join(tell)
         if design.many_body:
-            search = settings.search
-            workers = min(search.workers, search.most_workers or search.workers)
-            tell(check_memory(structures, design, lengths, search.max_memory, workers))
+            tell(_memory_of_labels(settings, structures, design, lengths))
         # Computed here and kept: workers have one thread too, and sums depend on their number.
         _ = design.training, design.floor
     return Prepared(
