@@ -1,6 +1,6 @@
 """Formulas fitted to physics beside frames: phases, defects, surfaces, elastic constants.
 
-    python benchmarks/targets.py [--cases silicon copper nickel molybdenum alone inp]
+    python benchmarks/targets.py [--cases silicon copper nickel molybdenum inp]
                                  [--minutes 10] [--seeds 1] [--without] [--data FOLDER]
                                  [--out FOLDER] [--set NAME=VALUE ...]
 
@@ -12,7 +12,6 @@ copper, nickel
             the sets of that name; targets: cohesion, vacancy, three surfaces, hcp over fcc, C11,
             C12, C44;
 molybdenum  no targets: what the gate does;
-alone       copper from targets without any frames, at most five constants;
 inp         targets: lattice constant, bulk modulus and elastic constants of zincblende.
 
 With --without each case is searched a second time without its targets. Comes out: of the
@@ -40,7 +39,7 @@ from needs import data_file, shared_data
 from symreg import config
 from symreg.runs import Member, Run
 
-CASES = ("silicon", "copper", "nickel", "molybdenum", "alone", "inp")
+CASES = ("silicon", "copper", "nickel", "molybdenum", "inp")
 PHASES = ("hex_diamond", "bc8", "beta_tin", "simple_hex", "sc", "bcc", "fcc")
 """Curves of silicon_gpaw beside that of diamond."""
 METALS: Mapping[str, dict[str, Any]] = {
@@ -61,7 +60,6 @@ TERMS: Mapping[str, dict[str, Any]] = {
     "copper": {"many_body": True, "r_cut": 6.0, "max_constants": 15},
     "nickel": {"many_body": True, "r_cut": 6.0, "max_constants": 15},
     "molybdenum": {"three_body": "separable", "r_cut": 6.0, "r_cut_three_body": 5.0},
-    "alone": {"many_body": True, "r_cut": 6.0, "max_constants": 5, "r0": 2.556},
     "inp": {"three_body": "separable", "r_cut": 6.5, "r_cut_three_body": 4.4},
 }
 TRAIN = {
@@ -145,9 +143,8 @@ def targets_of(case: str, data: Path, folder: Path) -> list[dict[str, Any]]:
     """The ``[[targets]]`` of a case; files that they need are written to the folder."""
     if case == "silicon":
         return list(silicon_targets(data, folder))
-    if case in METALS or case == "alone":
-        found = list(metal_targets(METALS["copper" if case == "alone" else case], folder))
-        return [one for one in found if case != "alone" or not one["name"].startswith("slab")]
+    if case in METALS:
+        return list(metal_targets(METALS[case], folder))
     return list(zincblende_targets()) if case == "inp" else []
 
 
@@ -155,7 +152,7 @@ def settings_for(
     case: str, seed: int, aims: bool, options: argparse.Namespace, out: Path
 ) -> config.Settings:
     """The run file of one case and seed."""
-    train = [str(data_file(options.data, TRAIN[case]))] if case in TRAIN else []
+    train = [str(data_file(options.data, TRAIN[case]))]
     way = "" if aims else "-without"
     record: dict[str, Any] = {
         "data": {"train": train, **({"split": SPLITS[case]} if case in SPLITS else {})},
@@ -232,7 +229,7 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         for case in options.cases:
             for seed in range(options.seeds):
-                for aims in (True, False) if options.without and case in TRAIN else (True,):
+                for aims in (True, False) if options.without else (True,):
                     run = run_or_read(settings_for(case, seed, aims, options, out))
                     wanted = targets_of(case, options.data, out) if aims else []
                     print(f"\n{case}{'' if aims else ' without targets'}, seed {seed}:")
