@@ -262,6 +262,7 @@ READ_DATA = {
     ),
     "silicon_front": ("silicon_mlearn_train.extxyz",),
     "sutton_chen": ("sutton_chen_copper.extxyz",),
+    "targets": ("silicon_mlearn_train.extxyz",),
 }
 """Script -> the first file that it reads from ``--data``, and its options."""
 

@@ -138,11 +138,15 @@ def validation(member):
 
 
 @pytest.mark.slow
-def test_the_form_that_made_the_labels_is_among_the_seeds_and_stays(run):
-    gupta = run.floor["baselines"]["Gupta"]
-    assert gupta["n_constants"] == 4
-    near = [m for m in run.front if m.complexity <= gupta["complexity"]]
-    assert min(m.error for m in near) <= 1.01 * gupta["error"]
+def test_the_form_that_made_the_labels_is_fitted_and_its_ground_state_keeps_it_from_the_front(run):
+    gupta = run.front.baselines["Gupta"]
+    assert gupta.n_constants == 4
+    # Cut off at 5 Å it has its lowest energy in hcp, as the law itself has, not in the data's fcc.
+    gate = prepare(run.settings).gate
+    for terms in (gupta.terms, expression_of(GUPTA)):
+        (said,) = gate.broken(terms)
+        assert said.startswith("hcp lies 1.")
+    assert all(gate.broken(member.record.terms) == [] for member in run.front)
 
 
 @pytest.mark.slow
