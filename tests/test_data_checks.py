@@ -725,6 +725,7 @@ def test_the_order_of_files_and_frames_changes_no_front(written, tmp_path):
     assert fronts[0] == fronts[1]
 
 
+@pytest.mark.slow
 def test_errors_of_test_structures_outside_are_those_of_the_finished_formula(written):
     folder = written(copper(12))
     far = squeezed(1.2)

@@ -196,6 +196,7 @@ def test_triplets_of_both_see_the_lengths_of_the_frozen_pair(folder):
     assert agrees(mixed, record)
 
 
+@pytest.mark.slow
 def test_triplets_rest_where_atoms_are_closer_than_the_domain_of_a_frozen_pair(folder, tmp_path):
     far = replace(COPPER, r_lo=2.4)
     Potential(far).save(tmp_path / "cu.json")

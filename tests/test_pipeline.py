@@ -170,6 +170,7 @@ def test_delivered_constants_are_fitted_to_training_and_validation_together(argo
         assert listed == potential.constants
 
 
+@pytest.mark.slow
 def test_the_front_is_that_of_training_alone_whatever_is_delivered(
     argon_run, search_settings, tmp_path
 ):

@@ -16,7 +16,7 @@ from symreg.potential import Potential
 from symreg.terms import Key, expression_of
 from symreg.terms.cutoff import Cutoff
 
-TRIED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TRIED = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBERS = st.one_of(
     st.integers(-(10**30), 10**30),
     st.floats(allow_nan=True, allow_infinity=True),
@@ -102,7 +102,7 @@ def test_a_formula_is_parsed_or_refused(text):
 
 
 @pytest.mark.slow
-@settings(TRIED, max_examples=100)
+@settings(TRIED, max_examples=60)
 @given(text=SPOILED)
 def test_a_formula_by_hand_computes_numbers_or_is_refused(text):
     def use():

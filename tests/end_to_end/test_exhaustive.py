@@ -81,6 +81,7 @@ def test_time_left_falls_to_nothing(whole):
     assert all(seconds > 0 for seconds in left[:-1])
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_same(whole, settings):
     run = symreg.search(settings(workers=2))
     assert front_csv(run.folder) == front_csv(whole[0].folder)

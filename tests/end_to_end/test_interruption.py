@@ -222,7 +222,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     "command", [("data",), ("fit", "eps*((s/r)^12 - (s/r)^6)")], ids=["data", "fit"]
 )
@@ -630,6 +632,7 @@ def test_a_disk_that_fills_up_in_between_costs_one_epoch(argon_run, settings, mo
 
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
 def test_a_search_by_processes_goes_on_in_threads(argon_run, search_settings, tmp_path, workers):
     with pytest.raises(StoppedError):
         symreg.search(

@@ -70,6 +70,7 @@ def test_plugin_computes_sums_over_every_two_neighbours(tmp_path, others):
 
 @pytest.mark.lammps
 @needs_compiler
+@pytest.mark.slow
 def test_plugin_computes_any_number_of_sums_of_any_form(tmp_path):
     parity = export(formula_of(PAIR, *MANY), tmp_path)
     assert (parity["status"], parity["style"]) == ("run", "plugin")

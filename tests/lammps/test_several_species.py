@@ -379,10 +379,8 @@ THREE_BEGIN = {"Hf-O": 1.7, "Hf-Hf": 1.9, "O-Si": 1.55}
 
 
 @pytest.mark.lammps
-@pytest.mark.parametrize(
-    "style",
-    [s if s == "plugin" else pytest.param(s, marks=pytest.mark.slow) for s in OF_THREE],
-)
+@pytest.mark.parametrize("style", OF_THREE)
+@pytest.mark.slow
 def test_three_elements_in_no_order_of_the_alphabet(style, tmp_path):
     if style == "plugin" and shutil.which("c++") is None:
         pytest.skip("there is no C++ compiler")
