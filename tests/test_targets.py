@@ -16,6 +16,7 @@ from symreg import config
 from symreg.cli.beginning import begin
 from symreg.cli.summary import summary
 from symreg.config import SettingsError
+from symreg.runs.pipeline.delivery import member_record
 from symreg.runs.pipeline.floors import floor_lines
 from symreg.runs.pipeline.preparation import prepare
 from symreg.structures.prototypes import make
@@ -360,6 +361,17 @@ def test_show_prints_targets_beside_what_was_asked(aimed):
     text = summary(aimed)
     (line,) = (line for line in text.splitlines() if line.startswith("targets"))
     assert re.match(r"targets   it [\d.e-]+ \([\d.]+ ± [\d.e-]+ eV/atom\), c ", line)
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_exact_errors_are_compared_with_targets_and_notice_what_the_fit_got_wrong(kind, tmp_path):
+    terms, parts = FORMS[kind]
+    prepared, expression = prepare(copper(tmp_path, **terms)), expression_of(parts)
+    error = prepared.error(expression)
+    record = member_record(prepared, expression, error, 1)
+    assert record.exact_difference < 1e-4 * error
+    assert record.error == pytest.approx(prepared.data_error(expression))
+    assert member_record(prepared, expression, 1.1 * error, 1).exact_difference > 0.09 * error
 
 
 # What `init` proposes.

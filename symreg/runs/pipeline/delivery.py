@@ -260,6 +260,7 @@ def member_record(
     record, design = _description(prepared, Contender(expression, error), number), prepared.design
     prediction = prepared.predict(expression)
     exact = training_loss(prepared.structures, prediction, design.loss, design.group_weights)
+    met = prepared.meets(expression)
     # Bootstrap samples weigh the projected design anew, and many-body terms are not in it.
     resampled = () if expression.has_functions else prepared.resampled
     found = intervals(prepared.fitter, expression, resampled)
@@ -270,7 +271,7 @@ def member_record(
         record,
         errors=found_errors,
         **verdict(found_errors, design.loss)._asdict(),
-        exact_difference=abs(design.error(exact) - record.error),
+        exact_difference=abs(design.error(exact + (met.loss if met else 0.0)) - error),
         constants=tuple(map(FittedConstant, named, named.values(), *spreads)),
         correlation=found.correlation,
         covariance=found.covariance,

@@ -53,6 +53,8 @@ class Met(NamedTuple):
     """By name, in the units of the run file."""
     rms: float
     """Root mean square of what they are off, in sigmas."""
+    loss: float
+    """Half the sum of the squares in sigmas of all rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +127,9 @@ class Prepared:
         whole = expression + self.frozen.expression
         energies = self._cells.predict(whole, self.e0(expression)).energy
         named = [bool(name) for name in self.targets.names]
-        gaps = self.targets.gaps(energies)[named]
-        return Met(self.targets.shown(energies), float(np.sqrt(np.mean(gaps**2))))
+        gaps = self.targets.gaps(energies)
+        rms, loss = float(np.sqrt(np.mean(gaps[named] ** 2))), 0.5 * float(gaps @ gaps)
+        return Met(self.targets.shown(energies), rms, loss)
 
     def data_error(self, expression: Expression) -> float:
         """Training error of the data alone, weights and constants as they are."""
