@@ -24,7 +24,7 @@ SMALL = 0.001
 """Of first differences."""
 _BOX = 60.0
 """Edge in Å of the cell of an atom alone; it is not periodic."""
-_MOVED = 1e-7
+_MOVED = 1e-5
 """Largest force of a made-up pair function, relative to one bond, that counts as none."""
 
 
@@ -118,7 +118,6 @@ def _crystal(target: TargetSettings, described: Described) -> Atoms:
     """A known crystal by its name and lattice constants."""
     values: dict[str, Any] = dict(described)
     name, species = values.pop("prototype", ""), values.pop("species", ())
-    allowed = set() if name == FREE else {"a", "c"}
     if unknown := sorted(set(values) - {"a", "c"}):
         raise target.error(f"a structure has no '{unknown[0]}'; it has prototype, species, a, c")
     if not species:
@@ -131,7 +130,7 @@ def _crystal(target: TargetSettings, described: Described) -> Atoms:
                 f"{_shown(described)} must have one of the prototypes {FREE}, {', '.join(NAMES)}, "
                 "and a in angstrom above 0"
             )
-        made = make(name, species, **{k: float(v) for k, v in values.items() if k in allowed})
+        made = make(name, species, **{k: float(v) for k, v in values.items()})
     except (KeyError, TypeError, ValueError) as error:
         raise target.error(str(error)) from None
     return _bare(made)
@@ -159,11 +158,11 @@ def atoms_move(atoms: Atoms, voigt: Sequence[float] | NDArray[np.float64]) -> bo
     without strain are none of the strain's.
     """
     before, after = _forces(atoms), _forces(strained(atoms, voigt))
-    return bool(np.abs(after - before).max() > _MOVED * 100)
+    return bool(np.abs(after - before).max() > _MOVED)
 
 
 def _forces(atoms: Atoms) -> NDArray[np.float64]:
-    """Forces of exp(-r) within two and a half distances of neighbours, faded out."""
+    """Forces of exp(-r), faded out at about the size of the cell, relative to the largest."""
     side = np.ptp(np.vstack([atoms.cell.array, -atoms.cell.array]), axis=0).max()
     radius = min(12.0, 1.2 * side)
     reach = [int(np.ceil(radius / h)) for h in 1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)]
